@@ -1,0 +1,121 @@
+//! The questions AWS's documentation leaves open (Q1 to Q20), each decided one way by default and another by seed.
+//!
+//! A consumer that is right only under one of the outcomes is wrong: a simulation draws all of them.
+
+/// How each open question is decided where two outcomes are possible.
+///
+/// Questions with a single answer (Q1, Q2, Q3, Q5, Q10, Q12, Q16, Q17, Q19, Q20) have no field: their rule is in the
+/// state machine, with a test of its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Choices {
+    /// The seed everything else was drawn from; also seeds shuffles (Q15) and the lane hash (Q18).
+    pub seed: u64,
+    /// Q4: a FIFO batch holds one message group only, where by default it may span groups.
+    pub fifo_one_group_per_batch: bool,
+    /// Q6: first pause before a failed stream batch is tried again, in milliseconds; doubled at each retry.
+    pub retry_base_millis: u64,
+    /// Q6: the longest such pause, in milliseconds.
+    pub retry_cap_millis: u64,
+    /// Q7: an odd batch is bisected with the larger half first, where by default n/2 is rounded down.
+    pub bisect_round_up: bool,
+    /// Q8: a half inherits the attempts of its batch, where by default it starts at 0.
+    pub bisect_carries_attempts: bool,
+    /// Q9: a retried remainder is topped up with newer records.
+    pub top_up_retries: bool,
+    /// Q13: the result of an invocation that was in flight at a disable, update or poller loss is ignored and its
+    /// records come again, where by default it is honoured.
+    pub ignore_in_flight_on_change: bool,
+    /// Q14: one delete in so many fails after a success (0: none), so that messages return after their visibility
+    /// timeout.
+    pub delete_fails_one_in: u32,
+    /// Q15: standard queues are received from in shuffled order.
+    pub shuffle_standard: bool,
+}
+
+impl Choices {
+    /// The outcome written first for each question, with seed 0 and no shuffling.
+    #[must_use]
+    pub fn default_outcomes() -> Self {
+        Self {
+            seed: 0,
+            fifo_one_group_per_batch: false,
+            retry_base_millis: 100,
+            retry_cap_millis: 10_000,
+            bisect_round_up: false,
+            bisect_carries_attempts: false,
+            top_up_retries: false,
+            ignore_in_flight_on_change: false,
+            delete_fails_one_in: 0,
+            shuffle_standard: false,
+        }
+    }
+
+    /// Every question decided by the bits of `seed`, the same for the same seed.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        let mut bits = Mixer::new(seed);
+        Self {
+            seed,
+            fifo_one_group_per_batch: bits.one_in(2),
+            retry_base_millis: 1 + bits.next() % 2_000,
+            retry_cap_millis: 2_000 + bits.next() % 60_000,
+            bisect_round_up: bits.one_in(2),
+            bisect_carries_attempts: bits.one_in(2),
+            top_up_retries: bits.one_in(2),
+            ignore_in_flight_on_change: bits.one_in(2),
+            delete_fails_one_in: if bits.one_in(2) { 0 } else { 2 + (bits.next() % 20) as u32 },
+            shuffle_standard: bits.one_in(2),
+        }
+    }
+}
+
+/// SplitMix64: a stable sequence from a seed. Not for secrets; the point is that every platform and version of this
+/// crate draws the same numbers, so that a seed in a report replays.
+#[derive(Debug, Clone)]
+pub struct Mixer(u64);
+
+impl Mixer {
+    /// A sequence that is fixed by `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next 64 bits.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// True once in `n` draws on average; `n` is at least 1.
+    pub fn one_in(&mut self, n: u32) -> bool {
+        self.next() % u64::from(n.max(1)) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_decides_the_same_way() {
+        assert_eq!(Choices::from_seed(7), Choices::from_seed(7));
+    }
+
+    #[test]
+    fn both_outcomes_of_every_question_are_drawn() {
+        let drawn: Vec<Choices> = (0..64).map(Choices::from_seed).collect();
+        let both = |f: fn(&Choices) -> bool| drawn.iter().any(f) && !drawn.iter().all(f);
+        assert!(both(|c| c.fifo_one_group_per_batch));
+        assert!(both(|c| c.bisect_round_up));
+        assert!(both(|c| c.bisect_carries_attempts));
+        assert!(both(|c| c.top_up_retries));
+        assert!(both(|c| c.ignore_in_flight_on_change));
+        assert!(both(|c| c.delete_fails_one_in == 0));
+        assert!(both(|c| c.shuffle_standard));
+    }
+}
