@@ -1,0 +1,129 @@
+//! How a function reads its settings: once, at start, from environment variables that an error names.
+
+use std::{fmt::Display, str::FromStr};
+
+/// A setting that is missing or wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A variable that has no default is not set, or empty.
+    #[error("environment variable {name} is not set")]
+    Missing {
+        /// Its name.
+        name: &'static str,
+    },
+    /// A variable's value cannot be used.
+    #[error("environment variable {name} is wrong: {reason}")]
+    Invalid {
+        /// Its name.
+        name: &'static str,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The environment variables, or a test's stand-in for them.
+pub struct Environment<F>(F);
+
+impl Environment<fn(&str) -> Option<String>> {
+    /// The process's own.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self(|name| std::env::var(name).ok())
+    }
+}
+
+impl<F: Fn(&str) -> Option<String>> Environment<F> {
+    /// Whatever `lookup` finds.
+    pub fn new(lookup: F) -> Self {
+        Self(lookup)
+    }
+
+    /// The text of a variable that must be there.
+    ///
+    /// # Errors
+    /// [`ConfigError::Missing`] where it is not set or empty.
+    pub fn required(&self, name: &'static str) -> Result<String, ConfigError> {
+        (self.0)(name)
+            .filter(|text| !text.is_empty())
+            .ok_or(ConfigError::Missing { name })
+    }
+
+    /// A variable's value, or `default` where it is not set. An empty text is a value: some settings mean something
+    /// by it.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] where it is set to something that is no `T`.
+    pub fn parsed<T: FromStr<Err: Display>>(
+        &self,
+        name: &'static str,
+        default: T,
+    ) -> Result<T, ConfigError> {
+        let Some(text) = (self.0)(name) else {
+            return Ok(default);
+        };
+        text.parse().map_err(|error: T::Err| ConfigError::Invalid {
+            name,
+            reason: error.to_string(),
+        })
+    }
+
+    /// A number within `range`, or `default` where it is not set.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] where it is no number or lies outside.
+    pub fn bounded(
+        &self,
+        name: &'static str,
+        default: u64,
+        range: std::ops::RangeInclusive<u64>,
+    ) -> Result<u64, ConfigError> {
+        let value = self.parsed(name, default)?;
+        if range.contains(&value) {
+            return Ok(value);
+        }
+        let reason = format!(
+            "{value} is not between {} and {}",
+            range.start(),
+            range.end()
+        );
+        Err(ConfigError::Invalid { name, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_the_variable() {
+        let environment =
+            Environment::new(|name| (name == "MAX_IN_FLIGHT").then(|| "ten".to_owned()));
+        assert_eq!(
+            environment.required("TABLE_NAME").unwrap_err().to_string(),
+            "environment variable TABLE_NAME is not set"
+        );
+        assert_eq!(
+            environment
+                .bounded("MAX_IN_FLIGHT", 10, 1..=1_000)
+                .unwrap_err()
+                .to_string(),
+            "environment variable MAX_IN_FLIGHT is wrong: invalid digit found in string"
+        );
+    }
+
+    #[test]
+    fn a_number_outside_its_range_is_refused() {
+        let environment = Environment::new(|_| Some("0".to_owned()));
+        assert!(environment.bounded("MAX_IN_FLIGHT", 10, 1..=1_000).is_err());
+        assert_eq!(
+            environment.bounded("DONE_RETENTION_DAYS", 30, 0..=36_500),
+            Ok(0)
+        );
+    }
+
+    #[test]
+    fn an_unset_variable_has_its_default() {
+        let environment = Environment::new(|_| None);
+        assert_eq!(environment.bounded("MAX_IN_FLIGHT", 10, 1..=1_000), Ok(10));
+    }
+}
