@@ -63,7 +63,11 @@ impl Choices {
             bisect_carries_attempts: bits.one_in(2),
             top_up_retries: bits.one_in(2),
             ignore_in_flight_on_change: bits.one_in(2),
-            delete_fails_one_in: if bits.one_in(2) { 0 } else { 2 + (bits.next() % 20) as u32 },
+            delete_fails_one_in: if bits.one_in(2) {
+                0
+            } else {
+                2 + (bits.next() % 20) as u32
+            },
             shuffle_standard: bits.one_in(2),
         }
     }
@@ -93,7 +97,7 @@ impl Mixer {
 
     /// True once in `n` draws on average; `n` is at least 1.
     pub fn one_in(&mut self, n: u32) -> bool {
-        self.next() % u64::from(n.max(1)) == 0
+        self.next().is_multiple_of(u64::from(n.max(1)))
     }
 }
 

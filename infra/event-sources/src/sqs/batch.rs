@@ -1,0 +1,166 @@
+//! Messages on their way to the function: held one by one, then in batches (rules S2, S3, F2, F3, Q4).
+
+use std::collections::BTreeSet;
+
+use super::{CallId, message};
+use crate::Millis;
+
+/// The largest event of an invocation, in bytes, all metadata counted (S3).
+pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+
+/// A message that the poller holds, in the form its event needs.
+pub(super) struct Held {
+    pub(super) message_id: String,
+    pub(super) receipt_handle: String,
+    /// The message group; none in a standard queue, where a group orders nothing.
+    pub(super) group: Option<String>,
+    pub(super) record: String,
+    /// When its visibility runs out; from then on it is not the poller's.
+    pub(super) until: Millis,
+}
+
+/// Messages that go to the function in one event.
+pub(super) struct Batch {
+    pub(super) held: Vec<Held>,
+    /// FIFO: what did not fit the event. A group has one batch in flight (F3), so it goes after this one.
+    pub(super) rest: Vec<Held>,
+    /// Whether the mapping had `ReportBatchItemFailures` when the batch was made.
+    pub(super) reports_failures: bool,
+    /// How long to pause if it is throttled now.
+    pub(super) throttle_pause: Millis,
+}
+
+impl Batch {
+    pub(super) fn event(&self) -> String {
+        message::event(self.held.iter().map(|held| held.record.as_str()))
+    }
+
+    pub(super) fn message_ids(&self) -> Vec<String> {
+        ids(&self.held)
+    }
+
+    /// When the first of its messages becomes visible.
+    pub(super) fn until(&self) -> Option<Millis> {
+        self.held
+            .iter()
+            .chain(&self.rest)
+            .map(|held| held.until)
+            .min()
+    }
+}
+
+/// One reader of the queue and the window it fills.
+#[derive(Default)]
+pub(super) struct Collector {
+    /// When its window opened; none until there is a message, unless an invocation's end opened it (X11).
+    pub(super) opened_at: Option<Millis>,
+    pub(super) held: Vec<Held>,
+    /// The receive that is under way for it.
+    pub(super) call: Option<CallId>,
+}
+
+impl Collector {
+    /// Adds a message; a window that ended without one opens anew.
+    pub(super) fn add(&mut self, now: Millis, window: Millis, held: Held) {
+        if self.held.is_empty() && self.opened_at.is_none_or(|opened| opened + window <= now) {
+            self.opened_at = Some(now);
+        }
+        self.held.push(held);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// When its window ends, if there is anything to send by then.
+    pub(super) fn window_ends(&self, window: Millis) -> Option<Millis> {
+        self.opened_at
+            .filter(|_| !self.held.is_empty())
+            .map(|opened| opened + window)
+    }
+
+    /// Takes what is due for invocation: full events, and at the end of the window whatever there is.
+    ///
+    /// A receive under way is waited for, since it was told to end with the window.
+    pub(super) fn take_due(
+        &mut self,
+        now: Millis,
+        batch_size: usize,
+        window: Millis,
+    ) -> Vec<Vec<Held>> {
+        let over = self.call.is_none() && self.window_ends(window).is_some_and(|end| end <= now);
+        let mut due = Vec::new();
+        while !self.held.is_empty() {
+            let count = fitting(&self.held, batch_size);
+            let full = count == batch_size || count < self.held.len();
+            if !full && !over {
+                break;
+            }
+            due.push(self.held.drain(..count).collect());
+            self.opened_at = (!self.held.is_empty()).then_some(now);
+        }
+        due
+    }
+}
+
+/// How many messages, from the first on, fit one event: at least the first, whatever its size.
+pub(super) fn fitting(held: &[Held], batch_size: usize) -> usize {
+    let mut bytes = message::EMPTY_EVENT_BYTES;
+    let fits = |held: &&Held| {
+        // With a comma.
+        bytes += held.record.len() + 1;
+        bytes <= MAX_EVENT_BYTES + 1
+    };
+    let count = held.iter().take(batch_size).take_while(fits).count();
+    count.max(held.len().min(1))
+}
+
+/// Splits by message group, groups and messages in the order they came (Q4).
+pub(super) fn by_group(held: Vec<Held>) -> Vec<Vec<Held>> {
+    let mut groups: Vec<Vec<Held>> = Vec::new();
+    for message in held {
+        match groups.iter_mut().find(|group| {
+            group
+                .first()
+                .is_some_and(|first| first.group == message.group)
+        }) {
+            Some(group) => group.push(message),
+            None => groups.push(vec![message]),
+        }
+    }
+    groups
+}
+
+/// Messages that follow a failed one of their group in the batch and were acknowledged all the same (Q5).
+pub(super) fn acknowledged_out_of_order(
+    held: &[Held],
+    failed: impl Fn(&Held) -> bool,
+) -> Vec<&Held> {
+    let mut broken: BTreeSet<&str> = BTreeSet::new();
+    let mut out_of_order = Vec::new();
+    for message in held {
+        let Some(group) = message.group.as_deref() else {
+            continue;
+        };
+        if failed(message) {
+            broken.insert(group);
+        } else if broken.contains(group) {
+            out_of_order.push(message);
+        }
+    }
+    out_of_order
+}
+
+/// Takes the messages out whose visibility has run out, and returns their ids.
+pub(super) fn take_expired(held: &mut Vec<Held>, now: Millis) -> Vec<String> {
+    let expired = held
+        .extract_if(.., |message| message.until <= now)
+        .map(|message| message.message_id);
+    expired.collect()
+}
+
+pub(super) fn ids<'a>(held: impl IntoIterator<Item = &'a Held>) -> Vec<String> {
+    held.into_iter()
+        .map(|held| held.message_id.clone())
+        .collect()
+}

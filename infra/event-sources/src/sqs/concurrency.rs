@@ -1,0 +1,76 @@
+//! How many batches a mapping may have in flight (rules S5, S10).
+
+use crate::Millis;
+
+/// Concurrent invocations a mapping starts with (S5).
+const START: usize = 5;
+/// The most a mapping without `MaximumConcurrency` reaches (S5).
+const MAXIMUM: usize = 1_250;
+/// One more invocation each time this long has passed at the limit: 300 a minute (S5).
+const GROWTH_INTERVAL: Millis = 200;
+
+/// The limit on batches in flight: grows while it is reached, shrinks with function errors.
+#[derive(Debug, Clone)]
+pub(super) struct Concurrency {
+    maximum: usize,
+    allowed: usize,
+    /// When the limit last grew, or was last seen not to be reached.
+    since: Millis,
+    failing: bool,
+}
+
+impl Concurrency {
+    pub(super) fn new(maximum_concurrency: Option<usize>) -> Self {
+        let maximum = maximum_concurrency.unwrap_or(MAXIMUM);
+        Self {
+            maximum,
+            allowed: START.min(maximum),
+            since: 0,
+            failing: false,
+        }
+    }
+
+    /// Takes a changed `MaximumConcurrency`, without starting to scale anew.
+    pub(super) fn set_maximum(&mut self, maximum_concurrency: Option<usize>) {
+        self.maximum = maximum_concurrency.unwrap_or(MAXIMUM);
+        self.allowed = self.allowed.min(self.maximum);
+    }
+
+    pub(super) fn allowed(&self) -> usize {
+        self.allowed
+    }
+
+    /// Takes note of how many batches are in flight, and grows if that has been the limit for long enough.
+    pub(super) fn observe(&mut self, now: Millis, in_flight: usize) {
+        if !self.grows_with(in_flight) {
+            self.since = now;
+            return;
+        }
+        let steps = now.saturating_sub(self.since) / GROWTH_INTERVAL;
+        self.allowed = self
+            .allowed
+            .saturating_add(steps as usize)
+            .min(self.maximum);
+        self.since += steps * GROWTH_INTERVAL;
+    }
+
+    /// When the limit grows next if `in_flight` batches stay in flight.
+    pub(super) fn grows_at(&self, in_flight: usize) -> Option<Millis> {
+        self.grows_with(in_flight)
+            .then_some(self.since + GROWTH_INTERVAL)
+    }
+
+    /// A function error of a mapping without partial batch responses: one less, down to one. AWS names no figures (S10).
+    pub(super) fn function_failed(&mut self) {
+        self.allowed = self.allowed.saturating_sub(1).max(1);
+        self.failing = true;
+    }
+
+    pub(super) fn function_succeeded(&mut self) {
+        self.failing = false;
+    }
+
+    fn grows_with(&self, in_flight: usize) -> bool {
+        in_flight >= self.allowed && self.allowed < self.maximum && !self.failing
+    }
+}
