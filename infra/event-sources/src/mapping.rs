@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use crate::Millis;
-use crate::filter::{FilterCriteria, InvalidPattern};
+use crate::filter::{FilterCriteria, InvalidPattern, Source};
 
 mod lifecycle;
 
@@ -217,7 +217,9 @@ pub enum Refusal {
         allowed: &'static str,
     },
     /// More than 10 records without a window (S2).
-    #[error("Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10")]
+    #[error(
+        "Maximum batch window in seconds must be greater than 0 if maximum batch size is greater than 10"
+    )]
     WindowNeeded,
     /// A window on a FIFO queue (F1).
     #[error("Batching window is not supported for FIFO queues")]
@@ -226,7 +228,9 @@ pub enum Refusal {
     #[error("Batch size must not exceed 10 for FIFO queues")]
     FifoBatchSize,
     /// A function that may run longer than a message stays invisible (S4).
-    #[error("Queue visibility timeout: {visibility} seconds is less than Function timeout: {function} seconds")]
+    #[error(
+        "Queue visibility timeout: {visibility} seconds is less than Function timeout: {function} seconds"
+    )]
     VisibilityTimeout {
         /// The queue's visibility timeout in seconds.
         visibility: u32,
@@ -249,7 +253,9 @@ pub enum Refusal {
     #[error("MaximumRecordAgeInSeconds must be -1 or between 60 and 604800")]
     RecordAge,
     /// A destination that is none of D21, or a FIFO queue or topic.
-    #[error("The failure destination must be a standard SQS queue, a standard SNS topic, an S3 bucket or a Kafka topic")]
+    #[error(
+        "The failure destination must be a standard SQS queue, a standard SNS topic, an S3 bucket or a Kafka topic"
+    )]
     Destination,
     /// Tumbling windows are not modelled (D29).
     #[error("TumblingWindowInSeconds is not supported by this implementation")]
@@ -258,7 +264,10 @@ pub enum Refusal {
     #[error("Filter criteria exceeded the limit of {} filters", limits::FILTERS)]
     TooManyFilters,
     /// A pattern that is too long (X4). Names neither the pattern nor its length: AWS's words are not known.
-    #[error("A filter pattern is longer than {} characters", limits::PATTERN_CHARACTERS)]
+    #[error(
+        "A filter pattern is longer than {} characters",
+        limits::PATTERN_CHARACTERS
+    )]
     PatternTooLong,
     /// A pattern that is no filter pattern (X5, X9).
     #[error("Invalid filter pattern definition.")]
@@ -270,7 +279,9 @@ impl Refusal {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooSmall { .. } | Self::TooLarge { .. } | Self::NotOneOf { .. } => "ValidationException",
+            Self::TooSmall { .. } | Self::TooLarge { .. } | Self::NotOneOf { .. } => {
+                "ValidationException"
+            }
             _ => "InvalidParameterValueException",
         }
     }
@@ -288,10 +299,13 @@ impl Mapping {
     /// # Errors
     /// The first [`Refusal`] that applies.
     pub fn from_json(json: &str) -> Result<Self, Refusal> {
-        let settings: Settings = serde_json::from_str(json).map_err(|e| Refusal::Unreadable(e.to_string()))?;
+        let settings: Settings =
+            serde_json::from_str(json).map_err(|e| Refusal::Unreadable(e.to_string()))?;
         match service_of(&settings.event_source_arn) {
             Some("sqs") => SqsMapping::new(settings).map(Self::Sqs),
-            Some("dynamodb") => StreamMapping::new(StreamKind::DynamoDb, settings).map(Self::Stream),
+            Some("dynamodb") => {
+                StreamMapping::new(StreamKind::DynamoDb, settings).map(Self::Stream)
+            }
             Some("kinesis") => StreamMapping::new(StreamKind::Kinesis, settings).map(Self::Stream),
             _ => Err(Refusal::EventSource),
         }
@@ -329,20 +343,30 @@ impl SqsMapping {
             return Err(Refusal::FifoWindow);
         }
         if batch_size > limits::BATCH_SIZE_WITHOUT_WINDOW && window == 0 {
-            return Err(if fifo { Refusal::FifoBatchSize } else { Refusal::WindowNeeded });
+            return Err(if fifo {
+                Refusal::FifoBatchSize
+            } else {
+                Refusal::WindowNeeded
+            });
         }
-        let maximum_concurrency = settings.scaling_config.as_ref().and_then(|s| s.maximum_concurrency);
-        let maximum_concurrency =
-            within("scalingConfig.maximumConcurrency", maximum_concurrency, &limits::MAXIMUM_CONCURRENCY)?;
+        let maximum_concurrency = settings
+            .scaling_config
+            .as_ref()
+            .and_then(|s| s.maximum_concurrency);
+        let maximum_concurrency = within(
+            "scalingConfig.maximumConcurrency",
+            maximum_concurrency,
+            &limits::MAXIMUM_CONCURRENCY,
+        )?;
         Ok(Self {
             enabled: settings.enabled(),
             fifo,
             batch_size: to_usize(batch_size),
             maximum_batching_window_in_seconds: window,
             report_batch_item_failures: settings.reports_failures()?,
-            filter_criteria: settings.filters(crate::filter::Source::Sqs)?,
+            filter_criteria: settings.filters(Source::Sqs)?,
             maximum_concurrency: maximum_concurrency.map(to_usize),
-            function_arn: settings.function_arn,
+            function_arn: settings.function(),
             event_source_arn: settings.event_source_arn,
             uuid: settings.uuid,
         })
@@ -358,10 +382,17 @@ impl SqsMapping {
     ///
     /// # Errors
     /// [`Refusal::VisibilityTimeout`] if a run could outlast the visibility timeout.
-    pub fn check_timeouts(&self, visibility_timeout: u32, function_timeout: u32) -> Result<(), Refusal> {
+    pub fn check_timeouts(
+        &self,
+        visibility_timeout: u32,
+        function_timeout: u32,
+    ) -> Result<(), Refusal> {
         if function_timeout > visibility_timeout {
             let (visibility, function) = (visibility_timeout, function_timeout);
-            return Err(Refusal::VisibilityTimeout { visibility, function });
+            return Err(Refusal::VisibilityTimeout {
+                visibility,
+                function,
+            });
         }
         Ok(())
     }
@@ -369,7 +400,11 @@ impl SqsMapping {
     /// The visibility timeout the poller receives with, in seconds: the queue's own, unless window and run together
     /// would outlast it (S4).
     #[must_use]
-    pub fn effective_visibility_timeout(&self, visibility_timeout: u32, function_timeout: u32) -> u32 {
+    pub fn effective_visibility_timeout(
+        &self,
+        visibility_timeout: u32,
+        function_timeout: u32,
+    ) -> u32 {
         let window = self.maximum_batching_window_in_seconds;
         let needed = window.saturating_add(function_timeout);
         if window > 0 && needed > visibility_timeout {
@@ -393,19 +428,33 @@ impl StreamMapping {
     }
 
     fn new(kind: StreamKind, settings: Settings) -> Result<Self, Refusal> {
-        if settings.scaling_config.as_ref().is_some_and(|s| s.maximum_concurrency.is_some()) {
-            return Err(Refusal::NotForThisSource { setting: "ScalingConfig", source_kind: "stream" });
+        if settings
+            .scaling_config
+            .as_ref()
+            .is_some_and(|s| s.maximum_concurrency.is_some())
+        {
+            return Err(Refusal::NotForThisSource {
+                setting: "ScalingConfig",
+                source_kind: "stream",
+            });
         }
         if settings.tumbling_window_in_seconds.is_some_and(|w| w != 0) {
             return Err(Refusal::TumblingWindow);
         }
         let batch_size = within("batchSize", settings.batch_size, &limits::BATCH_SIZE)?;
-        let retries = within("maximumRetryAttempts", settings.maximum_retry_attempts, &limits::RETRY_ATTEMPTS)?;
-        let factor =
-            within("parallelizationFactor", settings.parallelization_factor, &limits::PARALLELIZATION_FACTOR)?;
+        let retries = within(
+            "maximumRetryAttempts",
+            settings.maximum_retry_attempts,
+            &limits::RETRY_ATTEMPTS,
+        )?;
+        let factor = within(
+            "parallelizationFactor",
+            settings.parallelization_factor,
+            &limits::PARALLELIZATION_FACTOR,
+        )?;
         let filter_source = match kind {
-            StreamKind::DynamoDb => crate::filter::Source::DynamoDb,
-            StreamKind::Kinesis => crate::filter::Source::Kinesis,
+            StreamKind::DynamoDb => Source::DynamoDb,
+            StreamKind::Kinesis => Source::Kinesis,
         };
         Ok(Self {
             kind,
@@ -417,10 +466,12 @@ impl StreamMapping {
             starting_position: settings.starting_position(kind)?,
             maximum_retry_attempts: retries.and_then(unless_endless),
             maximum_record_age_in_seconds: settings.record_age()?,
-            bisect_batch_on_function_error: settings.bisect_batch_on_function_error.unwrap_or(false),
+            bisect_batch_on_function_error: settings
+                .bisect_batch_on_function_error
+                .unwrap_or(false),
             parallelization_factor: to_usize(factor.unwrap_or(1)),
             on_failure: settings.destination()?,
-            function_arn: settings.function_arn,
+            function_arn: settings.function(),
             event_source_arn: settings.event_source_arn,
             uuid: settings.uuid,
         })
@@ -435,7 +486,8 @@ impl StreamMapping {
     /// The age at which a record is given up, in milliseconds.
     #[must_use]
     pub fn maximum_record_age(&self) -> Option<Millis> {
-        self.maximum_record_age_in_seconds.map(|age| Millis::from(age) * 1_000)
+        self.maximum_record_age_in_seconds
+            .map(|age| Millis::from(age) * 1_000)
     }
 
     /// What AWS checks against its clock when the mapping is created (K2).
@@ -455,8 +507,8 @@ impl StreamMapping {
 #[serde(rename_all = "PascalCase")]
 struct Settings {
     event_source_arn: String,
-    #[serde(default, alias = "FunctionName")]
-    function_arn: String,
+    function_arn: Option<String>,
+    function_name: Option<String>,
     #[serde(default, rename = "UUID")]
     uuid: String,
     enabled: Option<bool>,
@@ -509,12 +561,29 @@ struct OnFailure {
 impl Settings {
     /// A listing tells the state, a request what is asked for; a mapping on its way to `Enabled` is to run.
     fn enabled(&self) -> bool {
-        self.enabled.unwrap_or_else(|| !matches!(self.state.as_deref(), Some("Disabled" | "Disabling" | "Deleting")))
+        let stopped = matches!(
+            self.state.as_deref(),
+            Some("Disabled" | "Disabling" | "Deleting")
+        );
+        self.enabled.unwrap_or(!stopped)
+    }
+
+    /// A listing tells the ARN, a request may hold a name instead.
+    fn function(&self) -> String {
+        self.function_arn
+            .as_ref()
+            .or(self.function_name.as_ref())
+            .cloned()
+            .unwrap_or_default()
     }
 
     fn window(&self) -> Result<u32, Refusal> {
         let given = self.maximum_batching_window_in_seconds;
-        let window = within("maximumBatchingWindowInSeconds", given, &limits::WINDOW_SECONDS)?;
+        let window = within(
+            "maximumBatchingWindowInSeconds",
+            given,
+            &limits::WINDOW_SECONDS,
+        )?;
         Ok(window.and_then(unless_endless).unwrap_or(0))
     }
 
@@ -523,21 +592,24 @@ impl Settings {
         let types = self.function_response_types.as_deref().unwrap_or_default();
         if let Some(other) = types.iter().find(|t| *t != KNOWN) {
             let (setting, value) = ("functionResponseTypes", other.clone());
-            return Err(Refusal::NotOneOf { setting, value, allowed: KNOWN });
+            return Err(Refusal::NotOneOf {
+                setting,
+                value,
+                allowed: KNOWN,
+            });
         }
         Ok(!types.is_empty())
     }
 
-    fn filters(&self, source: crate::filter::Source) -> Result<FilterCriteria, Refusal> {
-        let filters = self.filter_criteria.as_ref().and_then(|c| c.filters.as_deref()).unwrap_or_default();
-        if filters.len() > limits::FILTERS {
-            return Err(Refusal::TooManyFilters);
-        }
-        let patterns: Vec<&str> = filters.iter().filter_map(|f| f.pattern.as_deref()).collect();
-        if patterns.iter().any(|p| p.chars().count() > limits::PATTERN_CHARACTERS) {
-            return Err(Refusal::PatternTooLong);
-        }
-        FilterCriteria::compile(source, &patterns).map_err(Refusal::FilterPattern)
+    fn filters(&self, source: Source) -> Result<FilterCriteria, Refusal> {
+        let filters = self
+            .filter_criteria
+            .as_ref()
+            .and_then(|c| c.filters.as_deref())
+            .unwrap_or_default();
+        let pattern = |filter: &WireFilter| filter.pattern.clone().unwrap_or_default();
+        let patterns: Vec<String> = filters.iter().map(pattern).collect();
+        FilterCriteria::compile(source, &patterns)
     }
 
     fn starting_position(&self, kind: StreamKind) -> Result<StartingPosition, Refusal> {
@@ -549,10 +621,12 @@ impl Settings {
             ("TRIM_HORIZON", _, None) => Ok(StartingPosition::TrimHorizon),
             ("LATEST", _, None) => Ok(StartingPosition::Latest),
             ("AT_TIMESTAMP", StreamKind::DynamoDb, _) => Err(Refusal::StartingPosition),
-            ("AT_TIMESTAMP", StreamKind::Kinesis, Some(at)) if at >= 0.0 => {
-                Ok(StartingPosition::AtTimestamp((at * 1_000.0).round() as Millis))
+            ("AT_TIMESTAMP", StreamKind::Kinesis, Some(at)) if at >= 0.0 => Ok(
+                StartingPosition::AtTimestamp((at * 1_000.0).round() as Millis),
+            ),
+            ("TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP", ..) => {
+                Err(Refusal::StartingPositionTimestamp)
             }
-            ("TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP", ..) => Err(Refusal::StartingPositionTimestamp),
             (other, ..) => Err(Refusal::NotOneOf {
                 setting: "startingPosition",
                 value: other.to_owned(),
@@ -563,15 +637,27 @@ impl Settings {
 
     fn record_age(&self) -> Result<Option<u32>, Refusal> {
         let given = self.maximum_record_age_in_seconds;
-        match within("maximumRecordAgeInSeconds", given, &limits::RECORD_AGE_SECONDS)? {
-            Some(age) if (0..limits::SHORTEST_RECORD_AGE_SECONDS).contains(&age) => Err(Refusal::RecordAge),
+        match within(
+            "maximumRecordAgeInSeconds",
+            given,
+            &limits::RECORD_AGE_SECONDS,
+        )? {
+            Some(age) if (0..limits::SHORTEST_RECORD_AGE_SECONDS).contains(&age) => {
+                Err(Refusal::RecordAge)
+            }
             age => Ok(age.and_then(unless_endless)),
         }
     }
 
     fn destination(&self) -> Result<Option<Destination>, Refusal> {
-        let on_failure = self.destination_config.as_ref().and_then(|c| c.on_failure.as_ref());
-        let Some(arn) = on_failure.and_then(|f| f.destination.clone()).filter(|arn| !arn.is_empty()) else {
+        let on_failure = self
+            .destination_config
+            .as_ref()
+            .and_then(|c| c.on_failure.as_ref());
+        let Some(arn) = on_failure
+            .and_then(|f| f.destination.clone())
+            .filter(|arn| !arn.is_empty())
+        else {
             return Ok(None);
         };
         let kind = match service_of(&arn) {
@@ -589,15 +675,36 @@ impl Settings {
     fn refuse_stream_settings(&self) -> Result<(), Refusal> {
         let given = [
             ("StartingPosition", self.starting_position.is_some()),
-            ("MaximumRetryAttempts", self.maximum_retry_attempts.is_some()),
-            ("MaximumRecordAgeInSeconds", self.maximum_record_age_in_seconds.is_some()),
-            ("BisectBatchOnFunctionError", self.bisect_batch_on_function_error.is_some()),
-            ("ParallelizationFactor", self.parallelization_factor.is_some()),
-            ("TumblingWindowInSeconds", self.tumbling_window_in_seconds.is_some()),
-            ("DestinationConfig", matches!(self.destination(), Err(_) | Ok(Some(_)))),
+            (
+                "MaximumRetryAttempts",
+                self.maximum_retry_attempts.is_some(),
+            ),
+            (
+                "MaximumRecordAgeInSeconds",
+                self.maximum_record_age_in_seconds.is_some(),
+            ),
+            (
+                "BisectBatchOnFunctionError",
+                self.bisect_batch_on_function_error.is_some(),
+            ),
+            (
+                "ParallelizationFactor",
+                self.parallelization_factor.is_some(),
+            ),
+            (
+                "TumblingWindowInSeconds",
+                self.tumbling_window_in_seconds.is_some(),
+            ),
+            (
+                "DestinationConfig",
+                matches!(self.destination(), Err(_) | Ok(Some(_))),
+            ),
         ];
         match given.into_iter().find(|(_, given)| *given) {
-            Some((setting, _)) => Err(Refusal::NotForThisSource { setting, source_kind: "SQS" }),
+            Some((setting, _)) => Err(Refusal::NotForThisSource {
+                setting,
+                source_kind: "SQS",
+            }),
             None => Ok(()),
         }
     }
@@ -614,8 +721,16 @@ fn within(
     bounds: &std::ops::RangeInclusive<i64>,
 ) -> Result<Option<i64>, Refusal> {
     match value {
-        Some(value) if value < *bounds.start() => Err(Refusal::TooSmall { setting, value, bound: *bounds.start() }),
-        Some(value) if value > *bounds.end() => Err(Refusal::TooLarge { setting, value, bound: *bounds.end() }),
+        Some(value) if value < *bounds.start() => Err(Refusal::TooSmall {
+            setting,
+            value,
+            bound: *bounds.start(),
+        }),
+        Some(value) if value > *bounds.end() => Err(Refusal::TooLarge {
+            setting,
+            value,
+            bound: *bounds.end(),
+        }),
         value => Ok(value),
     }
 }
@@ -629,3 +744,6 @@ fn unless_endless(value: i64) -> Option<u32> {
 fn to_usize(value: i64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,7 +112,10 @@ impl Notice {
     #[must_use]
     pub fn object_key(&self, mapping_uuid: &str, random_uuid: &str) -> String {
         let when = format(self.timestamp, "%Y/%m/%d/%Y-%m-%dT%H.%M.%S");
-        format!("aws/lambda/{mapping_uuid}/{}/{when}-{random_uuid}", self.shard_id)
+        format!(
+            "aws/lambda/{mapping_uuid}/{}/{when}-{random_uuid}",
+            self.shard_id
+        )
     }
 }
 
@@ -126,6 +129,130 @@ fn seconds(at: Millis) -> String {
 
 /// UTC. A moment past the calendar's last year reads as its end: a notice must never be lost over its date.
 fn format(at: Millis, pattern: &str) -> String {
-    let at = i64::try_from(at).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
-    at.unwrap_or(jiff::Timestamp::MAX).strftime(pattern).to_string()
+    let at = i64::try_from(at)
+        .ok()
+        .and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    at.unwrap_or(jiff::Timestamp::MAX)
+        .strftime(pattern)
+        .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notice(kind: StreamKind, condition: Condition) -> Notice {
+        Notice {
+            kind,
+            request_id: "c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5".into(),
+            function_arn: "arn:aws:lambda:eu-west-1:111111111111:function:forward".into(),
+            condition,
+            approximate_invoke_count: 2,
+            timestamp: 1_657_720_081_007,
+            shard_id: "shardId-00000001573689847184-864758bb".into(),
+            start_sequence_number: "800000000003126276362".into(),
+            end_sequence_number: "800000000003126276364".into(),
+            first_arrival: 1_657_720_000_123,
+            last_arrival: 1_657_720_001_999,
+            batch_size: 3,
+            stream_arn: "arn:aws:dynamodb:eu-west-1:111111111111:table/orders/stream/2026-01-01T00:00:00.000".into(),
+        }
+    }
+
+    const EXHAUSTED: Condition = Condition::RetryAttemptsExhausted(LastAnswer::FunctionError);
+
+    #[test]
+    fn d21_a_notice_holds_metadata_alone() {
+        assert_eq!(
+            notice(StreamKind::DynamoDb, EXHAUSTED).body(),
+            json!({
+                "requestContext": {
+                    "requestId": "c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5",
+                    "functionArn": "arn:aws:lambda:eu-west-1:111111111111:function:forward",
+                    "condition": "RetryAttemptsExhausted",
+                    "approximateInvokeCount": 2
+                },
+                "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+                "version": "1.0",
+                "timestamp": "2022-07-13T13:48:01.007Z",
+                "DDBStreamBatchInfo": {
+                    "shardId": "shardId-00000001573689847184-864758bb",
+                    "startSequenceNumber": "800000000003126276362",
+                    "endSequenceNumber": "800000000003126276364",
+                    "approximateArrivalOfFirstRecord": "2022-07-13T13:46:40Z",
+                    "approximateArrivalOfLastRecord": "2022-07-13T13:46:41Z",
+                    "batchSize": 3,
+                    "streamArn": "arn:aws:dynamodb:eu-west-1:111111111111:table/orders/stream/2026-01-01T00:00:00.000"
+                }
+            })
+        );
+    }
+
+    #[test]
+    fn d22_too_old_has_no_response_context() {
+        let body = notice(StreamKind::DynamoDb, Condition::RecordAgeExceeded).body();
+        assert_eq!(body["requestContext"]["condition"], "RecordAgeExceeded");
+        assert_eq!(body.get("responseContext"), None);
+    }
+
+    #[test]
+    fn d22_attempts_used_up_by_failure_reports_name_no_function_error() {
+        let reported = Condition::RetryAttemptsExhausted(LastAnswer::FailureReport);
+        let body = notice(StreamKind::DynamoDb, reported).body();
+        assert_eq!(
+            body["responseContext"].get("functionError"),
+            Some(&Value::Null)
+        );
+        assert_eq!(body["responseContext"]["statusCode"], 200);
+    }
+
+    #[test]
+    fn d23_the_object_holds_the_event_as_escaped_text() {
+        let event = r#"{"Records":[{"eventID":"1"}]}"#;
+        let object = notice(StreamKind::DynamoDb, EXHAUSTED).object(event);
+        assert_eq!(object["payload"], event);
+        let without = |mut object: Value| {
+            object.as_object_mut().unwrap().remove("payload");
+            object
+        };
+        assert_eq!(
+            without(object),
+            notice(StreamKind::DynamoDb, EXHAUSTED).body()
+        );
+    }
+
+    #[test]
+    fn d23_the_key_of_the_object_names_mapping_shard_and_second() {
+        let key = notice(StreamKind::DynamoDb, EXHAUSTED).object_key("mapping", "random");
+        let shard = "shardId-00000001573689847184-864758bb";
+        assert_eq!(
+            key,
+            format!("aws/lambda/mapping/{shard}/2022/07/13/2022-07-13T13.48.01-random")
+        );
+    }
+
+    #[test]
+    fn k8_a_kinesis_notice_differs_in_its_key_and_in_milliseconds() {
+        let body = notice(StreamKind::Kinesis, EXHAUSTED).body();
+        assert_eq!(body.get("DDBStreamBatchInfo"), None);
+        assert_eq!(
+            body["KinesisBatchInfo"]["approximateArrivalOfFirstRecord"],
+            "2022-07-13T13:46:40.123Z"
+        );
+        assert_eq!(body["KinesisBatchInfo"]["batchSize"], 3);
+    }
+
+    #[test]
+    fn a_moment_beyond_the_calendar_does_not_lose_the_notice() {
+        let late = Notice {
+            timestamp: Millis::MAX,
+            ..notice(StreamKind::DynamoDb, EXHAUSTED)
+        };
+        assert!(
+            late.body()["timestamp"]
+                .as_str()
+                .unwrap()
+                .starts_with("9999-")
+        );
+    }
 }

@@ -52,7 +52,10 @@ impl Failures {
     /// The lowest of them as a sequence number: a stream's new checkpoint (D13, K6).
     #[must_use]
     pub fn lowest_sequence_number(&self) -> &str {
-        let lowest = self.identifiers.iter().min_by(|a, b| compare_sequence_numbers(a, b));
+        let lowest = self
+            .identifiers
+            .iter()
+            .min_by(|a, b| compare_sequence_numbers(a, b));
         lowest.map_or("", String::as_str)
     }
 }
@@ -123,7 +126,10 @@ fn failures<I: AsRef<str>>(response: &str, batch: &[I]) -> Result<Option<Failure
         identifiers.insert(identifier(entry, &batch)?.to_owned());
     }
     let duplicates = entries.len() - identifiers.len();
-    Ok((!identifiers.is_empty()).then_some(Failures { identifiers, duplicates }))
+    Ok((!identifiers.is_empty()).then_some(Failures {
+        identifiers,
+        duplicates,
+    }))
 }
 
 fn identifier<'a>(entry: &'a Value, batch: &BTreeSet<&str>) -> Result<&'a str, Malformed> {
@@ -142,4 +148,226 @@ fn identifier<'a>(entry: &'a Value, batch: &BTreeSet<&str>) -> Result<&'a str, M
 pub fn compare_sequence_numbers(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    const BATCH: [&str; 3] = ["a", "b", "c"];
+
+    fn report(response: &str) -> Report {
+        read(response, true, &BATCH)
+    }
+
+    fn failing(entries: &str) -> Report {
+        report(&format!(r#"{{"batchItemFailures": {entries}}}"#))
+    }
+
+    fn failures(report: Report) -> Failures {
+        match report {
+            Report::Partial(failures) => failures,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn s6_without_the_response_type_the_response_is_not_read() {
+        for response in [
+            "{",
+            "5",
+            r#"{"batchItemFailures": [{"itemIdentifier": "a"}]}"#,
+        ] {
+            assert_eq!(read(response, false, &BATCH), Report::AllSucceeded);
+        }
+    }
+
+    #[test]
+    fn s11_empty_answers_succeed() {
+        for response in [
+            "null",
+            "{}",
+            r#"{"other": 1}"#,
+            r#"{"batchItemFailures": null}"#,
+        ] {
+            assert_eq!(report(response), Report::AllSucceeded, "{response}");
+        }
+        assert_eq!(failing("[]"), Report::AllSucceeded);
+    }
+
+    #[test]
+    fn s12_answers_that_break_the_contract_fail_the_whole_batch() {
+        let malformed = Report::WholeBatchFailed;
+        assert_eq!(report("{"), malformed(Malformed::NotJson));
+        assert_eq!(report("not json"), malformed(Malformed::NotJson));
+        assert_eq!(
+            failing(r#"[{"itemIdentifier": ""}]"#),
+            malformed(Malformed::IdentifierEmpty)
+        );
+        assert_eq!(
+            failing(r#"[{"itemIdentifier": null}]"#),
+            malformed(Malformed::IdentifierNotText)
+        );
+        assert_eq!(
+            failing(r#"[{"foo": "notvalid"}]"#),
+            malformed(Malformed::IdentifierMissing)
+        );
+        assert_eq!(
+            failing(r#"[{"itemidentifier": "a"}]"#),
+            malformed(Malformed::IdentifierMissing)
+        );
+        assert_eq!(
+            failing(r#"[{"itemIdentifier": "d"}]"#),
+            malformed(Malformed::IdentifierUnknown)
+        );
+        assert_eq!(failing(r#"["a"]"#), malformed(Malformed::IdentifierMissing));
+        assert_eq!(failing(r#""a""#), malformed(Malformed::FailuresNotAList));
+    }
+
+    #[test]
+    fn s13_a_valid_list_fails_what_it_names() {
+        let failures = failures(failing(
+            r#"[{"itemIdentifier": "c"}, {"itemIdentifier": "a"}]"#,
+        ));
+        assert!(failures.contains("a") && failures.contains("c") && !failures.contains("b"));
+        assert_eq!(
+            (failures.identifiers().len(), failures.duplicates()),
+            (2, 0)
+        );
+    }
+
+    #[test]
+    fn d11_empty_answers_succeed_bare_ones_too() {
+        for response in [
+            "null",
+            "{}",
+            "[]",
+            r#""""#,
+            "",
+            " \n",
+            r#"{"batchItemFailures": []}"#,
+        ] {
+            assert_eq!(report(response), Report::AllSucceeded, "{response}");
+        }
+    }
+
+    #[test]
+    fn d12_an_identifier_that_is_no_text_of_the_batch_fails_it() {
+        let malformed = Report::WholeBatchFailed;
+        for (entry, reason) in [
+            (r#"{"itemIdentifier": 123}"#, Malformed::IdentifierNotText),
+            (r#"{"itemIdentifier": "123"}"#, Malformed::IdentifierUnknown),
+            (r#"{"foo": 123}"#, Malformed::IdentifierMissing),
+            (r#"{"foo": null}"#, Malformed::IdentifierMissing),
+        ] {
+            assert_eq!(failing(&format!("[{entry}]")), malformed(reason), "{entry}");
+        }
+    }
+
+    #[test]
+    fn d13_the_lowest_sequence_number_counts() {
+        let batch = ["8", "9", "10", "11"];
+        let list = r#"{"batchItemFailures": [{"itemIdentifier": "11"}, {"itemIdentifier": "10"}, {"itemIdentifier": "9"}]}"#;
+        assert_eq!(
+            failures(read(list, true, &batch)).lowest_sequence_number(),
+            "9"
+        );
+    }
+
+    #[test]
+    fn k6_sequence_numbers_are_big_integers_without_padding() {
+        let long = "9".repeat(128);
+        let longer = format!("1{}", "0".repeat(128));
+        assert_eq!(longer.len(), 129);
+        assert_eq!(compare_sequence_numbers(&long, &longer), Ordering::Less);
+        assert_eq!(compare_sequence_numbers("9", "10"), Ordering::Less);
+        assert_eq!(compare_sequence_numbers("0010", "10"), Ordering::Equal);
+        assert_eq!(compare_sequence_numbers("0", "00"), Ordering::Equal);
+    }
+
+    #[test]
+    fn k6_an_event_id_is_an_unknown_identifier() {
+        let list = r#"{"batchItemFailures": [{"itemIdentifier": "shardId-000000000000:42"}]}"#;
+        assert_eq!(
+            read(list, true, &["42"]),
+            Report::WholeBatchFailed(Malformed::IdentifierUnknown)
+        );
+    }
+
+    #[test]
+    fn q1_duplicates_are_one_failure_and_reported() {
+        let failures = failures(failing(
+            r#"[{"itemIdentifier": "b"}, {"itemIdentifier": "b"}, {"itemIdentifier": "a"}, {"itemIdentifier": "b"}]"#,
+        ));
+        assert_eq!(
+            (failures.identifiers().len(), failures.duplicates()),
+            (2, 2)
+        );
+    }
+
+    #[test]
+    fn q2_one_invalid_entry_fails_the_whole_batch() {
+        for invalid in [
+            r#"{"itemIdentifier": "d"}"#,
+            r#"{"itemIdentifier": ""}"#,
+            r#"{"foo": "a"}"#,
+            "null",
+        ] {
+            for list in [
+                format!(r#"[{{"itemIdentifier": "a"}}, {invalid}]"#),
+                format!(r#"[{invalid}, {{"itemIdentifier": "a"}}]"#),
+            ] {
+                assert!(
+                    matches!(failing(&list), Report::WholeBatchFailed(_)),
+                    "{list}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn q3_a_non_empty_answer_that_is_no_object_fails_the_whole_batch() {
+        for response in [
+            r#"[{"itemIdentifier": "a"}]"#,
+            r#""done""#,
+            "0",
+            "5",
+            "true",
+            "false",
+        ] {
+            assert_eq!(
+                report(response),
+                Report::WholeBatchFailed(Malformed::NotAnObject),
+                "{response}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn k6_order_is_that_of_integers(a in any::<u128>(), b in any::<u128>(), padding in 0_usize..5) {
+            let padded = format!("{}{a}", "0".repeat(padding));
+            prop_assert_eq!(compare_sequence_numbers(&padded, &b.to_string()), a.cmp(&b));
+        }
+
+        #[test]
+        fn s13_exactly_the_listed_items_fail(listed in proptest::collection::vec(0_usize..20, 1..40)) {
+            let batch: Vec<String> = (0..20).map(|n| format!("id-{n}")).collect();
+            let entries: Vec<_> = listed.iter().map(|n| json!({"itemIdentifier": batch[*n]})).collect();
+            let response = json!({"batchItemFailures": entries}).to_string();
+            let failures = failures(read(&response, true, &batch));
+            for (n, id) in batch.iter().enumerate() {
+                prop_assert_eq!(failures.contains(id), listed.contains(&n));
+            }
+            prop_assert_eq!(failures.identifiers().len() + failures.duplicates(), listed.len());
+        }
+
+        #[test]
+        fn q3_no_answer_makes_the_reader_panic(response in ".{0,200}") {
+            let _ = read(&response, true, &BATCH);
+        }
+    }
 }

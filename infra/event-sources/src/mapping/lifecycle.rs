@@ -85,7 +85,11 @@ impl Lifecycle {
     /// A mapping that was just asked for. One that is not to run is `Disabled` at once (recorded for SQS).
     #[must_use]
     pub fn created(enabled: bool) -> Self {
-        let state = if enabled { State::Creating } else { State::Disabled };
+        let state = if enabled {
+            State::Creating
+        } else {
+            State::Disabled
+        };
         Self { state, enabled }
     }
 
@@ -114,9 +118,21 @@ impl Lifecycle {
         let Self { state, enabled } = self;
         let next = |state, enabled| Ok(Some(Self { state, enabled }));
         match (state, change) {
-            (State::Enabled, Change::Update { enabled: Some(false) }) => next(State::Disabling, false),
-            (State::Disabled, Change::Update { enabled: Some(true) }) => next(State::Enabling, true),
-            (State::Enabled | State::Disabled, Change::Update { .. }) => next(State::Updating, enabled),
+            (
+                State::Enabled,
+                Change::Update {
+                    enabled: Some(false),
+                },
+            ) => next(State::Disabling, false),
+            (
+                State::Disabled,
+                Change::Update {
+                    enabled: Some(true),
+                },
+            ) => next(State::Enabling, true),
+            (State::Enabled | State::Disabled, Change::Update { .. }) => {
+                next(State::Updating, enabled)
+            }
             (State::Enabled | State::Disabled, Change::Delete) => next(State::Deleting, false),
             (State::Deleting, Change::Settle) => Ok(None),
             (_, Change::Settle) if enabled => next(State::Enabled, true),
@@ -132,5 +148,87 @@ impl Lifecycle {
             None => "USER_INITIATED",
             Some(StreamKind::DynamoDb | StreamKind::Kinesis) => "User action",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENABLE: Change = Change::Update {
+        enabled: Some(true),
+    };
+    const DISABLE: Change = Change::Update {
+        enabled: Some(false),
+    };
+    const OTHER: Change = Change::Update { enabled: None };
+
+    fn after(enabled: bool, changes: &[Change]) -> State {
+        let step =
+            |lifecycle: Lifecycle, change: &Change| lifecycle.apply(*change).unwrap().unwrap();
+        changes
+            .iter()
+            .fold(Lifecycle::created(enabled), step)
+            .state()
+    }
+
+    #[test]
+    fn x12_requests_are_carried_out_asynchronously() {
+        assert_eq!(after(true, &[]), State::Creating);
+        assert_eq!(after(true, &[Change::Settle]), State::Enabled);
+        assert_eq!(after(true, &[Change::Settle, DISABLE]), State::Disabling);
+        assert_eq!(
+            after(true, &[Change::Settle, DISABLE, Change::Settle]),
+            State::Disabled
+        );
+        assert_eq!(after(true, &[Change::Settle, OTHER]), State::Updating);
+        assert_eq!(after(true, &[Change::Settle, ENABLE]), State::Updating);
+        assert_eq!(
+            after(true, &[Change::Settle, OTHER, Change::Settle]),
+            State::Enabled
+        );
+        assert_eq!(
+            after(true, &[Change::Settle, Change::Delete]),
+            State::Deleting
+        );
+        assert_eq!(after(false, &[]), State::Disabled);
+        assert_eq!(after(false, &[ENABLE]), State::Enabling);
+        assert_eq!(after(false, &[ENABLE, Change::Settle]), State::Enabled);
+        assert_eq!(after(false, &[OTHER]), State::Updating);
+        assert_eq!(after(false, &[OTHER, Change::Settle]), State::Disabled);
+    }
+
+    #[test]
+    fn x12_a_request_during_another_is_refused() {
+        for (enabled, first) in [
+            (true, &[][..]),
+            (true, &[Change::Settle, DISABLE]),
+            (false, &[ENABLE]),
+        ] {
+            let busy = first.iter().fold(Lifecycle::created(enabled), |l, c| {
+                l.apply(*c).unwrap().unwrap()
+            });
+            for request in [ENABLE, DISABLE, OTHER, Change::Delete] {
+                assert_eq!(busy.apply(request), Err(StateConflict(busy.state())));
+            }
+        }
+    }
+
+    #[test]
+    fn x12_polling_can_outlive_the_request_to_disable_but_not_disabled() {
+        let disabling = Lifecycle::created(true)
+            .apply(Change::Settle)
+            .unwrap()
+            .unwrap()
+            .apply(DISABLE)
+            .unwrap()
+            .unwrap();
+        assert!(disabling.polls());
+        let disabled = disabling.apply(Change::Settle).unwrap().unwrap();
+        assert!(!disabled.polls());
+        assert!(!disabled.apply(OTHER).unwrap().unwrap().polls());
+        let deleting = disabled.apply(Change::Delete).unwrap().unwrap();
+        assert!(!deleting.polls());
+        assert_eq!(deleting.apply(Change::Settle), Ok(None));
     }
 }

@@ -1,0 +1,421 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+/// Whether a queue's message with this body passes a filter on its body.
+fn body_passes(pattern: &str, body: &str) -> bool {
+    let pattern = format!(r#"{{"body": {pattern}}}"#);
+    sqs_passes(&pattern, body)
+}
+
+fn sqs_passes(pattern: &str, body: &str) -> bool {
+    let record = json!({"messageId": "1", "body": body, "eventSource": "aws:sqs"}).to_string();
+    FilterCriteria::compile(Source::Sqs, &[pattern])
+        .unwrap()
+        .matches(&record)
+}
+
+fn dynamodb_passes(pattern: &str, record: &str) -> bool {
+    FilterCriteria::compile(Source::DynamoDb, &[pattern])
+        .unwrap()
+        .matches(record)
+}
+
+fn refused(pattern: &str) -> InvalidPattern {
+    match FilterCriteria::compile(Source::Sqs, &[pattern]) {
+        Err(Refusal::FilterPattern(invalid)) => invalid,
+        other => panic!("{pattern} gave {other:?}"),
+    }
+}
+
+#[test]
+fn x4_filters_are_alternatives_keys_all_must_match_values_are_alternatives() {
+    let both = [
+        r#"{"body": {"a": ["1"], "b": ["2", "3"]}}"#,
+        r#"{"body": {"c": ["4"]}}"#,
+    ];
+    let criteria = FilterCriteria::compile(Source::Sqs, &both).unwrap();
+    let passes = |body: &str| criteria.matches(&json!({ "body": body }).to_string());
+    assert!(passes(r#"{"a": "1", "b": "2"}"#));
+    assert!(passes(r#"{"a": "1", "b": "3"}"#));
+    assert!(passes(r#"{"c": "4"}"#));
+    assert!(!passes(r#"{"a": "1", "b": "4"}"#));
+    assert!(!passes(r#"{"a": "1"}"#));
+}
+
+#[test]
+fn x4_a_pattern_has_at_most_4096_characters() {
+    let pattern = |length: usize| format!(r#"{{"a":["{}"]}}"#, "ä".repeat(length - 10));
+    assert_eq!(pattern(4_096).chars().count(), 4_096);
+    assert!(FilterCriteria::compile(Source::Sqs, &[pattern(4_096)]).is_ok());
+    let too_long = FilterCriteria::compile(Source::Sqs, &[pattern(4_097)]).unwrap_err();
+    assert_eq!(too_long, Refusal::PatternTooLong);
+}
+
+#[test]
+fn x4_without_filters_everything_passes() {
+    let none = FilterCriteria::compile::<&str>(Source::Sqs, &[]).unwrap();
+    assert!(none.is_empty() && none.matches("anything"));
+}
+
+#[test]
+fn x5_operators_of_the_guide() {
+    for (test, passing, failing) in [
+        (r#""Seattle""#, r#""Seattle""#, r#""seattle""#),
+        (r#"null"#, r#"null"#, r#""""#),
+        (r#""""#, r#""""#, r#"null"#),
+        (r#"true"#, r#"true"#, r#""true""#),
+        (r#"300"#, r#"300"#, r#""300""#),
+        (
+            r#"{"equals-ignore-case": "SEAttle"}"#,
+            r#""seaTTLE""#,
+            r#""Seattl""#,
+        ),
+        (r#"{"prefix": "Sea"}"#, r#""Seattle""#, r#""seattle""#),
+        (r#"{"suffix": ".png"}"#, r#""a.png""#, r#""a.PNG""#),
+        (r#"{"anything-but": "rain"}"#, r#""sun""#, r#""rain""#),
+        (
+            r#"{"anything-but": ["rain", "snow"]}"#,
+            r#""sun""#,
+            r#""snow""#,
+        ),
+        (r#"{"anything-but": [1, 2]}"#, r#"3"#, r#"2"#),
+        (
+            r#"{"anything-but": {"prefix": "r"}}"#,
+            r#""sun""#,
+            r#""rain""#,
+        ),
+        (r#"{"numeric": ["=", 3.0e2]}"#, r#"300"#, r#"301"#),
+        (r#"{"numeric": ["<", 10]}"#, r#"9.99"#, r#"10"#),
+        (r#"{"numeric": ["<=", 10]}"#, r#"10"#, r#"10.5"#),
+        (r#"{"numeric": [">", -5]}"#, r#"-4"#, r#"-5"#),
+        (r#"{"numeric": [">=", 100, "<", 200]}"#, r#"100"#, r#"200"#),
+        (r#"{"numeric": ["=", 300]}"#, r#"300"#, r#""300""#),
+        (r#"{"exists": true}"#, r#""any""#, r#"{"not": "a leaf"}"#),
+        (r#"{"exists": false}"#, r#"{"not": "a leaf"}"#, r#""any""#),
+    ] {
+        let pattern = format!(r#"{{"k": [{test}]}}"#);
+        assert!(
+            body_passes(&pattern, &format!(r#"{{"k": {passing}}}"#)),
+            "{test} with {passing}"
+        );
+        assert!(
+            !body_passes(&pattern, &format!(r#"{{"k": {failing}}}"#)),
+            "{test} with {failing}"
+        );
+    }
+}
+
+#[test]
+fn x5_or_joins_fields() {
+    let pattern =
+        r#"{"$or": [{"a": ["1"]}, {"b": [{"numeric": [">", 5]}], "c": ["3"]}], "d": ["4"]}"#;
+    assert!(body_passes(pattern, r#"{"a": "1", "d": "4"}"#));
+    assert!(body_passes(pattern, r#"{"b": 6, "c": "3", "d": "4"}"#));
+    assert!(!body_passes(pattern, r#"{"b": 6, "d": "4"}"#));
+    assert!(!body_passes(pattern, r#"{"a": "1"}"#));
+    // Also above the body, where each alternative may or may not look into it.
+    let above = r#"{"$or": [{"body": {"a": ["1"]}}, {"messageId": ["1"], "body": ["plain"]}]}"#;
+    assert!(sqs_passes(above, r#"{"a": "1"}"#));
+    assert!(sqs_passes(above, "plain"));
+    assert!(!sqs_passes(above, r#"{"a": "2"}"#));
+}
+
+#[test]
+fn x5_operators_that_lambda_does_not_list_are_refused() {
+    for operator in ["cidr", "wildcard", "equals", "prefix-ignore-case"] {
+        let pattern = format!(r#"{{"body": {{"k": [{{"{operator}": "x"}}]}}}}"#);
+        assert_eq!(
+            refused(&pattern),
+            InvalidPattern::UnknownOperator(operator.to_owned())
+        );
+    }
+    for operator in [
+        r#"{"prefix": 1}"#,
+        r#"{"prefix": {"equals-ignore-case": "x"}}"#,
+        r#"{"suffix": null}"#,
+        r#"{"equals-ignore-case": ["x"]}"#,
+        r#"{"exists": "true"}"#,
+        r#"{"numeric": 5}"#,
+        r#"{"numeric": []}"#,
+        r#"{"numeric": [">"]}"#,
+        r#"{"numeric": ["~", 1]}"#,
+        r#"{"numeric": [">", "1"]}"#,
+        r#"{"numeric": ["<", 5, ">", 1]}"#,
+        r#"{"numeric": [">", 5, "<", 5]}"#,
+        r#"{"numeric": [">", 1, "<", 5, "<", 7]}"#,
+        r#"{"anything-but": []}"#,
+        r#"{"anything-but": ["a", 1]}"#,
+        r#"{"anything-but": null}"#,
+        r#"{"anything-but": {"numeric": ["=", 1]}}"#,
+    ] {
+        let pattern = format!(r#"{{"body": {{"k": [{operator}]}}}}"#);
+        assert!(
+            matches!(refused(&pattern), InvalidPattern::Operand(_)),
+            "{operator}"
+        );
+    }
+}
+
+#[test]
+fn x5_a_list_in_the_record_passes_if_one_of_its_values_does() {
+    let pattern = r#"{"tags": ["b"]}"#;
+    assert!(body_passes(pattern, r#"{"tags": ["a", "b"]}"#));
+    assert!(body_passes(pattern, r#"{"tags": [["a"], ["b"]]}"#));
+    assert!(!body_passes(pattern, r#"{"tags": ["a"]}"#));
+    assert!(!body_passes(
+        r#"{"tags": [{"exists": true}]}"#,
+        r#"{"tags": []}"#
+    ));
+    // All keys of one element, not each key of some element.
+    let element = r#"{"items": {"kind": ["x"], "size": [1]}}"#;
+    assert!(body_passes(
+        element,
+        r#"{"items": [{"kind": "y"}, {"kind": "x", "size": 1}]}"#
+    ));
+    assert!(!body_passes(
+        element,
+        r#"{"items": [{"kind": "y", "size": 1}, {"kind": "x", "size": 2}]}"#
+    ));
+}
+
+#[test]
+fn x6_numbers_compare_by_spelling_and_numeric_by_value() {
+    let spellings = ["300", "300.0", "3.0e2", "3e2"];
+    for wanted in spellings {
+        for given in spellings {
+            let body = format!(r#"{{"n": {given}}}"#);
+            assert_eq!(
+                body_passes(&format!(r#"{{"n": [{wanted}]}}"#), &body),
+                wanted == given
+            );
+            assert!(body_passes(
+                &format!(r#"{{"n": [{{"numeric": ["=", {wanted}]}}]}}"#),
+                &body
+            ));
+        }
+    }
+}
+
+#[test]
+fn x6_text_compares_byte_by_byte_whatever_its_escapes() {
+    assert!(body_passes(r#"{"k": ["ä"]}"#, r#"{"k": "\u00e4"}"#));
+    assert!(!body_passes(r#"{"k": ["ä"]}"#, r#"{"k": "a\u0308"}"#));
+    assert!(!body_passes(r#"{"k": ["x"]}"#, r#"{"k": "x "}"#));
+}
+
+#[test]
+fn x7_null_is_not_absence_and_every_named_field_must_be_present() {
+    assert!(body_passes(r#"{"k": [null]}"#, r#"{"k": null}"#));
+    assert!(!body_passes(r#"{"k": [null]}"#, r#"{"other": 1}"#));
+    assert!(body_passes(
+        r#"{"k": [{"exists": true}]}"#,
+        r#"{"k": null}"#
+    ));
+    assert!(body_passes(
+        r#"{"k": [{"exists": false}]}"#,
+        r#"{"other": 1}"#
+    ));
+    assert!(body_passes(
+        r#"{"a": {"b": [{"exists": false}]}}"#,
+        r#"{"other": 1}"#
+    ));
+    for test in [
+        r#"{"anything-but": "x"}"#,
+        r#""x""#,
+        r#"{"exists": true}"#,
+        r#"{"prefix": ""}"#,
+    ] {
+        assert!(
+            !body_passes(&format!(r#"{{"k": [{test}]}}"#), r#"{"other": 1}"#),
+            "{test}"
+        );
+    }
+    let record = r#"{"dynamodb": {"NewImage": {"k": {"NULL": true}}}}"#;
+    assert!(!dynamodb_passes(
+        r#"{"dynamodb": {"NewImage": {"k": {"NULL": [null]}}}}"#,
+        record
+    ));
+    assert!(dynamodb_passes(
+        r#"{"dynamodb": {"NewImage": {"k": {"NULL": [true]}}}}"#,
+        record
+    ));
+}
+
+#[test]
+fn x8_the_last_of_duplicate_keys_wins() {
+    let pattern = r#"{"k": ["first"], "k": ["last"]}"#;
+    assert!(body_passes(pattern, r#"{"k": "last"}"#));
+    assert!(!body_passes(pattern, r#"{"k": "first"}"#));
+    // The guide's own conjunction for DynamoDB tests its second half alone.
+    let and = r#"{"dynamodb": {"Keys": {"a": {"S": ["1"]}}, "Keys": {"b": {"S": ["2"]}}}}"#;
+    assert!(dynamodb_passes(
+        and,
+        r#"{"dynamodb": {"Keys": {"a": {"S": "0"}, "b": {"S": "2"}}}}"#
+    ));
+}
+
+#[test]
+fn x9_leaves_are_non_empty_lists() {
+    assert_eq!(refused("null"), InvalidPattern::LeafNotAList);
+    assert_eq!(refused("[]"), InvalidPattern::LeafNotAList);
+    assert_eq!(refused("simple string"), InvalidPattern::NotJson);
+    assert_eq!(refused(""), InvalidPattern::NotJson);
+    assert_eq!(
+        refused(r#"[{"eventName": ["INSERT"=123}]"#),
+        InvalidPattern::NotJson
+    );
+    assert_eq!(refused("{}"), InvalidPattern::EmptyObject);
+    assert_eq!(refused(r#"{"body": {}}"#), InvalidPattern::EmptyObject);
+    assert_eq!(
+        refused(r#"{"eventSource": "aws:sqs"}"#),
+        InvalidPattern::LeafNotAList
+    );
+    assert_eq!(
+        refused(r#"{"eventSource": 1}"#),
+        InvalidPattern::LeafNotAList
+    );
+    assert_eq!(refused(r#"{"eventSource": []}"#), InvalidPattern::EmptyList);
+    assert_eq!(
+        refused(r#"{"eventSource": [[]]}"#),
+        InvalidPattern::LeafValue
+    );
+    assert_eq!(
+        refused(r#"{"k": [{"prefix": "a", "suffix": "b"}]}"#),
+        InvalidPattern::LeafValue
+    );
+    assert_eq!(refused(r#"{"k": [{}]}"#), InvalidPattern::LeafValue);
+    assert_eq!(refused(r#"{"$or": []}"#), InvalidPattern::EmptyList);
+    assert_eq!(refused(r#"{"$or": ["x"]}"#), InvalidPattern::Operand("$or"));
+}
+
+#[test]
+fn s19_a_body_is_matched_in_the_format_of_its_pattern() {
+    let json_pattern = r#"{"k": ["v"]}"#;
+    assert!(body_passes(json_pattern, r#"{"k": "v"}"#));
+    assert!(!body_passes(json_pattern, "plain text"));
+    assert!(!body_passes(r#"{"k": [{"exists": false}]}"#, "plain text"));
+
+    assert!(body_passes(r#"["plain text"]"#, "plain text"));
+    assert!(body_passes(r#"[{"prefix": "plain"}]"#, "plain text"));
+    assert!(!body_passes(r#"["plain text"]"#, "other"));
+    assert!(!body_passes(r#"[{"anything-but": "x"}]"#, r#"{"k": "v"}"#));
+    assert!(!body_passes(r#"["v"]"#, r#"["v"]"#));
+    assert!(!body_passes(r#"[{"exists": false}]"#, r#"{"k": "v"}"#));
+}
+
+#[test]
+fn s19_without_body_in_the_pattern_the_body_is_not_checked() {
+    let pattern = r#"{"eventSource": ["aws:sqs"]}"#;
+    for body in [r#"{"k": "v"}"#, "plain text", ""] {
+        assert!(sqs_passes(pattern, body));
+        assert!(!sqs_passes(r#"{"eventSource": ["aws:other"]}"#, body));
+    }
+}
+
+#[test]
+fn d24_any_field_of_the_record_can_be_named() {
+    let record = r#"{"eventName": "REMOVE", "eventSource": "aws:dynamodb",
+        "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}, "dynamodb": {}}"#;
+    assert!(dynamodb_passes(
+        r#"{"eventName": ["INSERT", "REMOVE"], "eventSource": ["aws:dynamodb"]}"#,
+        record
+    ));
+    assert!(dynamodb_passes(
+        r#"{"userIdentity": {"principalId": ["dynamodb.amazonaws.com"]}}"#,
+        record
+    ));
+    assert!(!dynamodb_passes(
+        r#"{"eventName": ["INSERT", "MODIFY"]}"#,
+        record
+    ));
+    assert!(dynamodb_passes(
+        r#"{"userIdentity": {"type": [{"exists": false}]}}"#,
+        r#"{"eventName": "REMOVE"}"#
+    ));
+}
+
+#[test]
+fn d25_values_keep_their_types_numbers_are_text_and_only_leaves_exist() {
+    let record = r#"{"dynamodb": {"ApproximateCreationDateTime": 1700000000,
+        "NewImage": {"status": {"S": "DONE"}, "count": {"N": "101"}}}}"#;
+    let image = |test: &str| {
+        dynamodb_passes(
+            &format!(r#"{{"dynamodb": {{"NewImage": {test}}}}}"#),
+            record,
+        )
+    };
+    assert!(image(r#"{"status": {"S": ["DONE"]}}"#));
+    assert!(!image(r#"{"status": ["DONE"]}"#));
+    assert!(!image(r#"{"count": {"N": [{"numeric": [">", 100]}]}}"#));
+    assert!(image(r#"{"count": {"N": [{"anything-but": "42"}]}}"#));
+    assert!(image(r#"{"status": [{"exists": false}]}"#));
+    assert!(!image(r#"{"status": [{"exists": true}]}"#));
+    assert!(image(r#"{"status": {"S": [{"exists": true}]}}"#));
+    let time = r#"{"dynamodb": {"ApproximateCreationDateTime": [{"numeric": [">", 0]}]}}"#;
+    assert!(dynamodb_passes(time, record));
+}
+
+#[test]
+fn k9_data_is_matched_as_decoded_json() {
+    let passes = |pattern: &str, data: &[u8]| {
+        let kinesis = json!({"partitionKey": "p", "data": BASE64_STANDARD.encode(data)});
+        let record = json!({"eventSource": "aws:kinesis", "kinesis": kinesis}).to_string();
+        FilterCriteria::compile(Source::Kinesis, &[pattern])
+            .unwrap()
+            .matches(&record)
+    };
+    let pattern = r#"{"data": {"type": [{"suffix": ".init"}]}}"#;
+    assert!(passes(pattern, br#"{"type": "refund.init"}"#));
+    assert!(!passes(pattern, br#"{"type": "refund.done"}"#));
+    assert!(!passes(pattern, b"refund.init"));
+    assert!(!passes(pattern, &[0xff, 0xfe]));
+    assert!(!passes(
+        r#"{"data": {"type": [{"exists": false}]}}"#,
+        b"not JSON"
+    ));
+    assert!(!passes(r#"{"data": ["plain"]}"#, b"plain"));
+    assert!(passes(r#"{"partitionKey": ["p"]}"#, b"not JSON"));
+}
+
+#[test]
+fn a_deeply_nested_record_is_only_read_as_deep_as_the_pattern() {
+    let depth = 100_000;
+    let body = format!(
+        r#"{{"k": "v", "deep": {}{}}}"#,
+        "[".repeat(depth),
+        "]".repeat(depth)
+    );
+    assert!(body_passes(r#"{"k": ["v"]}"#, &body));
+}
+
+proptest! {
+    #[test]
+    fn x6_a_text_passes_its_own_pattern_and_no_other(a in any::<String>(), b in any::<String>()) {
+        let pattern = json!({"k": [a]}).to_string();
+        let (body_of_a, body_of_b) = (json!({"k": a}).to_string(), json!({"k": b}).to_string());
+        let own = body_passes(&pattern, &body_of_a);
+        prop_assert!(own);
+        prop_assert_eq!(body_passes(&pattern, &body_of_b), a == b);
+        let but = json!({"k": [{"anything-but": a}]}).to_string();
+        prop_assert_eq!(body_passes(&but, &body_of_b), a != b);
+    }
+
+    #[test]
+    fn x5_numeric_orders_numbers_as_numbers(a in -1e9..1e9, b in -1e9..1e9) {
+        let passes = |sign: &str| body_passes(&json!({"k": [{"numeric": [sign, b]}]}).to_string(), &json!({"k": a}).to_string());
+        prop_assert_eq!(passes("<"), a < b);
+        prop_assert_eq!(passes("<="), a <= b);
+        prop_assert_eq!(passes(">"), a > b);
+        prop_assert_eq!(passes(">="), a >= b);
+        prop_assert_eq!(passes("="), a == b);
+    }
+
+    #[test]
+    fn x9_no_text_makes_the_parser_or_the_matcher_panic(pattern in ".{0,200}", record in ".{0,200}") {
+        if let Ok(criteria) = FilterCriteria::compile(Source::Kinesis, &[pattern]) {
+            let _ = criteria.matches(&record);
+        }
+    }
+}
