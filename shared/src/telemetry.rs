@@ -12,7 +12,7 @@ pub const NAMESPACE: &str = "onewrite";
 
 /// Sends log lines to standard output as JSON, at the level that `LOG_LEVEL` names (default `info`).
 ///
-/// Lambda's own log level, `AWS_LAMBDA_LOG_LEVEL`, is set from the same template parameter.
+/// A panic is logged with its place alone: its message may quote what the code was at work on.
 pub fn init() {
     let filter = EnvFilter::builder()
         .with_env_var("LOG_LEVEL")
@@ -27,13 +27,17 @@ pub fn init() {
         .with_span_list(false)
         .with_target(false)
         .try_init();
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "panicked");
+    }));
 }
 
 /// The counts of one invocation, written as one line in CloudWatch's embedded metric format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metrics {
     function: &'static str,
-    counts: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<String, u64>,
 }
 
 impl Metrics {
@@ -47,8 +51,8 @@ impl Metrics {
     }
 
     /// Adds to a count; a count of 0 makes it appear.
-    pub fn add(&mut self, name: &'static str, count: usize) {
-        *self.counts.entry(name).or_default() += count as u64;
+    pub fn add(&mut self, name: impl Into<String>, count: usize) {
+        *self.counts.entry(name.into()).or_default() += count as u64;
     }
 
     /// The counts so far.
@@ -81,7 +85,7 @@ impl Metrics {
             "Function": self.function,
         });
         for (name, count) in &self.counts {
-            line[*name] = (*count).into();
+            line[name] = (*count).into();
         }
         line
     }

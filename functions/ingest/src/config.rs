@@ -1,0 +1,97 @@
+//! The settings of `ingest`, read once.
+
+use std::time::Duration;
+
+use onewrite::{
+    config::{ConfigError, Environment},
+    notification::MessagePointers,
+};
+
+/// Every setting of `ingest`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `TABLE_NAME`: the table to write to.
+    pub table_name: String,
+    /// `NOTIFICATION_ID_POINTER`, `NOTIFICATION_TYPE_POINTER`, `PAYLOAD_POINTER`.
+    pub pointers: MessagePointers,
+    /// `MAX_IN_FLIGHT`: messages of one batch that are written at the same time, 1 to 1,000.
+    pub max_in_flight: usize,
+    /// `INVOCATION_BUDGET_MS`: how long an invocation may take where its deadline is not known; the function's
+    /// timeout.
+    pub invocation_budget: Duration,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first variable that is missing or wrong.
+    pub fn read<F: Fn(&str) -> Option<String>>(
+        environment: &Environment<F>,
+    ) -> Result<Self, ConfigError> {
+        let default = MessagePointers::default();
+        Ok(Self {
+            table_name: environment.required("TABLE_NAME")?,
+            pointers: MessagePointers {
+                id: environment.parsed("NOTIFICATION_ID_POINTER", default.id)?,
+                kind: environment.parsed("NOTIFICATION_TYPE_POINTER", default.kind)?,
+                payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
+            },
+            max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
+            invocation_budget: Duration::from_millis(environment.bounded(
+                "INVOCATION_BUDGET_MS",
+                30_000,
+                1_000..=900_000,
+            )?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let lookup = |name: &str| {
+            settings
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, text)| (*text).to_owned())
+        };
+        Config::read(&Environment::new(lookup))
+    }
+
+    #[test]
+    fn only_the_table_has_no_default() {
+        let config = read(&[("TABLE_NAME", "t")]).unwrap();
+        assert_eq!(config.table_name, "t");
+        assert_eq!(config.pointers, MessagePointers::default());
+        assert_eq!(
+            read(&[]).unwrap_err().to_string(),
+            "environment variable TABLE_NAME is not set"
+        );
+    }
+
+    #[test]
+    fn an_empty_payload_pointer_is_the_whole_body() {
+        let config = read(&[("TABLE_NAME", "t"), ("PAYLOAD_POINTER", "")]).unwrap();
+        assert_eq!(config.pointers.payload, "".parse().unwrap());
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (name, value) in [
+            ("NOTIFICATION_ID_POINTER", "id"),
+            ("MAX_IN_FLIGHT", "0"),
+            ("INVOCATION_BUDGET_MS", "x"),
+        ] {
+            let error = read(&[("TABLE_NAME", "t"), (name, value)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with(&format!("environment variable {name} is wrong: ")),
+                "{error}"
+            );
+        }
+    }
+}

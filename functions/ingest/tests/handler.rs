@@ -1,0 +1,437 @@
+//! `ingest` over a table in memory that fails as told: each promise of the handler, and what breaks it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use onewrite::{
+    budget::Budget,
+    item::{Enrichment, NotificationItem},
+    limits::{ANSWER_MARGIN, MAX_ITEM_BYTES},
+    notification::{MessagePointers, Notification},
+    table::{Inserted, NewNotifications, TableError},
+};
+use onewrite_ingest::handler::Ingest;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+/// A table that does for each id what its first letters say: `throttled-`, `lost-` (written, response lost), `hangs-`
+/// and `edited-` (an item without a fingerprint stands there); anything else is stored.
+#[derive(Default)]
+struct Table {
+    items: Mutex<BTreeMap<String, NotificationItem>>,
+    tried: Mutex<Vec<String>>,
+    in_flight: AtomicUsize,
+    most_in_flight: AtomicUsize,
+}
+
+#[async_trait]
+impl NewNotifications for &Table {
+    async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
+        let id = item.notification.id.to_string();
+        self.tried.lock().unwrap().push(id.clone());
+        let now = self.in_flight.fetch_add(1, SeqCst) + 1;
+        self.most_in_flight.fetch_max(now, SeqCst);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.in_flight.fetch_sub(1, SeqCst);
+        if id.starts_with("throttled-") {
+            return Err(TableError::Throttled {
+                code: "ThrottlingException".to_owned(),
+            });
+        }
+        if id.starts_with("hangs-") {
+            std::future::pending::<()>().await;
+        }
+        if id.starts_with("edited-") {
+            return Ok(Inserted::Exists { fingerprint: None });
+        }
+        let mut items = self.items.lock().unwrap();
+        if let Some(stored) = items.get(&id) {
+            return Ok(Inserted::Exists {
+                fingerprint: Some(stored.notification.fingerprint),
+            });
+        }
+        items.insert(id.clone(), item.clone());
+        if id.starts_with("lost-") {
+            return Err(TableError::Unknown {
+                reason: "timeout".to_owned(),
+            });
+        }
+        Ok(Inserted::Created)
+    }
+}
+
+impl Table {
+    fn ids(&self) -> Vec<String> {
+        self.items.lock().unwrap().keys().cloned().collect()
+    }
+
+    fn tried(&self) -> Vec<String> {
+        self.tried.lock().unwrap().clone()
+    }
+}
+
+const BUDGET: Duration = Duration::from_secs(10);
+
+fn aggregate(notification: &Notification) -> Enrichment {
+    assert!(
+        !notification.id.as_str().starts_with("panics-"),
+        "the payload canary"
+    );
+    Enrichment::default()
+}
+
+fn body(id: &str) -> String {
+    json!({"notification_id": id, "type": "refund", "payload": {"of": id}}).to_string()
+}
+
+fn event(bodies: &[(&str, String)]) -> SqsEvent {
+    let records: Vec<Value> = bodies
+        .iter()
+        .map(|(message_id, body)| {
+            json!({"messageId": message_id, "body": body, "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:111111111111:notifications",
+                "attributes": {"ApproximateReceiveCount": "1"}})
+        })
+        .collect();
+    serde_json::from_value(json!({"Records": records})).unwrap()
+}
+
+/// Message ids are the notification ids; each message stands in the group that is given beside it.
+fn fifo_event(messages: &[(&str, &str)]) -> SqsEvent {
+    let records: Vec<Value> = messages
+        .iter()
+        .map(|(id, group)| {
+            json!({"messageId": id, "body": body(id), "eventSource": "aws:sqs",
+                "eventSourceARN": "arn:aws:sqs:eu-central-1:111111111111:notifications.fifo",
+                "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group}})
+        })
+        .collect();
+    serde_json::from_value(json!({"Records": records})).unwrap()
+}
+
+async fn handle(table: &Table, event: SqsEvent) -> BTreeSet<String> {
+    handle_within(table, event, BUDGET).await
+}
+
+async fn handle_within(table: &Table, event: SqsEvent, budget: Duration) -> BTreeSet<String> {
+    let ingest = Ingest::new(table, MessagePointers::default(), 4, aggregate);
+    failures(
+        ingest
+            .handle(event, Budget::of_remaining(None, budget))
+            .await
+            .unwrap(),
+    )
+}
+
+fn failures(response: SqsBatchResponse) -> BTreeSet<String> {
+    response
+        .batch_item_failures
+        .into_iter()
+        .map(|failure| failure.item_identifier)
+        .collect()
+}
+
+fn set<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
+    ids.iter().map(|id| (*id).to_owned()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn acknowledged_means_stored() {
+    let table = Table::default();
+    let ids = [
+        "new",
+        "throttled-1",
+        "lost-1",
+        "edited-1",
+        "panics-1",
+        "new-2",
+    ];
+    let bodies: Vec<_> = ids.iter().map(|id| (*id, body(id))).collect();
+    let failed = handle(&table, event(&bodies)).await;
+    assert_eq!(
+        failed,
+        set(["throttled-1", "lost-1", "edited-1", "panics-1"])
+    );
+    assert_eq!(table.ids(), ["lost-1", "new", "new-2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_duplicate_is_acknowledged_and_not_written_again() {
+    let table = Table::default();
+    let spaced = body("a").replace(':', " : ");
+    let failed = handle(
+        &table,
+        event(&[("m1", body("a")), ("m2", body("a")), ("m3", spaced)]),
+    )
+    .await;
+    assert_eq!(failed, set([]));
+    assert_eq!(table.ids(), ["a"]);
+    assert_eq!(handle(&table, event(&[("m4", body("a"))])).await, set([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_response_was_lost_is_acknowledged_at_the_next_receive() {
+    let table = Table::default();
+    assert_eq!(
+        handle(&table, event(&[("m1", body("lost-1"))])).await,
+        set(["m1"])
+    );
+    assert_eq!(
+        handle(&table, event(&[("m1", body("lost-1"))])).await,
+        set([])
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_content_under_an_id_is_a_conflict_and_changes_nothing() {
+    let table = Table::default();
+    handle(&table, event(&[("m1", body("a"))])).await;
+    let stored = table.items.lock().unwrap()["a"].clone();
+    let others = [
+        body("a").replace("refund", "payment"),
+        body("a").replace(r#"{"of":"a"}"#, r#"{"of":"b"}"#),
+        body("a").replace(r#"{"of":"a"}"#, "1.0"),
+    ];
+    for other in others {
+        assert_eq!(handle(&table, event(&[("m2", other)])).await, set(["m2"]));
+    }
+    assert_eq!(table.items.lock().unwrap()["a"], stored);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_message_is_never_written_and_fails_alone() {
+    let table = Table::default();
+    let oversize =
+        json!({"notification_id": "big", "payload": "x".repeat(MAX_ITEM_BYTES)}).to_string();
+    let failed = handle(
+        &table,
+        event(&[
+            ("m1", "not json".to_owned()),
+            ("m2", body("good")),
+            ("m3", "{}".to_owned()),
+            ("m4", oversize),
+            (
+                "m5",
+                r#"{"notification_id":"twice","payload":{"a":1,"a":2}}"#.to_owned(),
+            ),
+        ]),
+    )
+    .await;
+    assert_eq!(failed, set(["m1", "m3", "m4", "m5"]));
+    assert_eq!(table.tried(), ["good"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_without_a_body_fails_alone() {
+    let table = Table::default();
+    let mut event = event(&[("m1", body("a")), ("m2", body("b"))]);
+    event.records[0].body = None;
+    assert_eq!(handle(&table, event).await, set(["m1"]));
+    assert_eq!(table.ids(), ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_whose_messages_lack_ids_fails_whole_and_untried() {
+    for missing in [None, Some(String::new())] {
+        let table = Table::default();
+        let mut event = event(&[("m1", body("a")), ("m2", body("b"))]);
+        event.records[1].message_id = missing;
+        let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate);
+        let error = ingest
+            .handle(event, Budget::of_remaining(None, BUDGET))
+            .await
+            .unwrap_err();
+        assert_eq!(error.position, 1);
+        assert_eq!(table.tried(), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fifo_stops_a_group_at_its_first_failure_and_no_other_group() {
+    let table = Table::default();
+    let failed = handle(
+        &table,
+        fifo_event(&[
+            ("a1", "A"),
+            ("b1", "B"),
+            ("throttled-a2", "A"),
+            ("b2", "B"),
+            ("a3", "A"),
+            ("panics-c1", "C"),
+            ("c2", "C"),
+            ("b3", "B"),
+        ]),
+    )
+    .await;
+    assert_eq!(failed, set(["throttled-a2", "a3", "panics-c1", "c2"]));
+    assert_eq!(table.ids(), ["a1", "b1", "b2", "b3"]);
+    assert!(
+        !table.tried().iter().any(|id| id == "a3" || id == "c2"),
+        "untried behind a failure"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifo_group_is_written_in_order() {
+    let table = Table::default();
+    handle(
+        &table,
+        fifo_event(&[
+            ("a3", "A"),
+            ("b9", "B"),
+            ("a1", "A"),
+            ("b2", "B"),
+            ("a2", "A"),
+        ]),
+    )
+    .await;
+    let of_group = |letter| {
+        table
+            .tried()
+            .into_iter()
+            .filter(|id| id.starts_with(letter))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of_group("a"), ["a3", "a1", "a2"]);
+    assert_eq!(of_group("b"), ["b9", "b2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_is_returned_as_failed_before_the_deadline() {
+    let table = Table::default();
+    let ids = ["hangs-1", "hangs-2", "hangs-3", "hangs-4", "a", "b"];
+    let bodies: Vec<_> = ids.iter().map(|id| (*id, body(id))).collect();
+    let begin = tokio::time::Instant::now();
+    let failed = handle(&table, event(&bodies)).await;
+    assert_eq!(failed, set(ids));
+    assert_eq!(begin.elapsed(), BUDGET - ANSWER_MARGIN);
+    assert_eq!(table.tried().len(), 4, "what has no time left is not begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_time_left_nothing_is_begun() {
+    let table = Table::default();
+    assert_eq!(
+        handle_within(&table, event(&[("m1", body("a"))]), ANSWER_MARGIN).await,
+        set(["m1"])
+    );
+    assert_eq!(table.tried(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_are_written_side_by_side_up_to_the_bound() {
+    let table = Table::default();
+    let ids: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
+    let bodies: Vec<_> = ids.iter().map(|id| (id.as_str(), body(id))).collect();
+    handle(&table, event(&bodies)).await;
+    assert_eq!(table.most_in_flight.load(SeqCst), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_trace_and_the_message_id_are_kept_with_the_item() {
+    let table = Table::default();
+    let mut event = event(&[("m1", body("a")), ("m2", body("b")), ("m3", body("c"))]);
+    let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    event.records[0]
+        .attributes
+        .insert("AWSTraceHeader".to_owned(), header.to_owned());
+    let own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
+    let attributes = json!({"traceparent": {"stringValue": own, "stringListValues": [], "binaryListValues": [],
+        "dataType": "String"}});
+    event.records[1].message_attributes = serde_json::from_value(attributes).unwrap();
+    handle(&table, event).await;
+    let items = table.items.lock().unwrap();
+    let trace = |id: &str| items[id].traceparent.as_ref().map(ToString::to_string);
+    assert_eq!(
+        trace("a").as_deref(),
+        Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01")
+    );
+    assert_eq!(trace("b").as_deref(), Some(own));
+    assert_eq!(trace("c"), None);
+    assert_eq!(items["b"].source_message_id, "m2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn aggregation_enriches_the_item_and_changes_nothing_else() {
+    fn vip(_: &Notification) -> Enrichment {
+        let mut enrichment = Enrichment::default();
+        enrichment.insert("tier", "vip");
+        enrichment
+    }
+    let table = Table::default();
+    let ingest = Ingest::new(&table, MessagePointers::default(), 4, vip);
+    ingest
+        .handle(
+            event(&[("m1", body("a"))]),
+            Budget::of_remaining(None, BUDGET),
+        )
+        .await
+        .unwrap();
+    let items = table.items.lock().unwrap();
+    assert_eq!(items["a"].enrichment.as_deref(), Some(r#"{"tier":"vip"}"#));
+    assert_eq!(items["a"].notification.payload.as_str(), r#"{"of":"a"}"#);
+}
+
+/// What a message may be, for the property below.
+#[derive(Debug, Clone)]
+enum Kind {
+    Good(u8),
+    Conflicting(u8),
+    Throttled(u8),
+    Panics(u8),
+    Malformed,
+}
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        4 => (0..6_u8).prop_map(Kind::Good),
+        1 => (0..6_u8).prop_map(Kind::Throttled),
+        1 => (0..6_u8).prop_map(Kind::Panics),
+        1 => (0..6_u8).prop_map(Kind::Conflicting),
+        1 => Just(Kind::Malformed),
+    ]
+}
+
+fn render(kind: &Kind) -> String {
+    match kind {
+        Kind::Good(n) => body(&format!("n{n}")),
+        Kind::Conflicting(n) => body(&format!("n{n}")).replace("refund", "payment"),
+        Kind::Throttled(n) => body(&format!("throttled-{n}")),
+        Kind::Panics(n) => body(&format!("panics-{n}")),
+        Kind::Malformed => "{".to_owned(),
+    }
+}
+
+proptest! {
+    /// Isolation and Acknowledged means stored, for any mix: exactly those are acknowledged whose notification is in
+    /// the table with their fingerprint.
+    #[test]
+    fn exactly_the_stored_are_acknowledged(kinds in prop::collection::vec(kind(), 1..12)) {
+        std::panic::set_hook(Box::new(|_| {}));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let table = Table::default();
+            let ids: Vec<String> = (0..kinds.len()).map(|n| format!("m{n}")).collect();
+            let bodies: Vec<_> = ids.iter().zip(&kinds).map(|(id, kind)| (id.as_str(), render(kind))).collect();
+            let failed = handle(&table, event(&bodies)).await;
+            let stored: HashMap<String, _> = table
+                .items.lock().unwrap().iter()
+                .map(|(id, item)| (id.clone(), item.notification.fingerprint))
+                .collect();
+            for (message_id, body) in bodies {
+                let in_table = MessagePointers::default().parse(body.as_bytes()).is_ok_and(|notification| {
+                    stored.get(notification.id.as_str()) == Some(&notification.fingerprint)
+                });
+                assert_eq!(!failed.contains(message_id), in_table, "{message_id}: {body}");
+            }
+        });
+    }
+}
