@@ -1,0 +1,91 @@
+//! SDK clients that speak to one emulator and to nothing else: endpoint, credentials and region are given, never read
+//! from the user's environment or profile.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+
+use crate::emulator::{Credentials, REGION};
+
+const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// Above the longest answer that is rightly slow: a long poll, or an invocation that runs into its own time limit.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// A call with all its attempts.
+const OPERATION_LIMIT: Duration = Duration::from_secs(120);
+
+/// One client of each service, sharing connections.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// DynamoDB Streams.
+    pub streams: aws_sdk_dynamodbstreams::Client,
+    /// Kinesis Data Streams.
+    pub kinesis: aws_sdk_kinesis::Client,
+    /// Lambda. Its calls are not repeated: an invocation that was repeated behind a poller's back would be one too many.
+    pub lambda: aws_sdk_lambda::Client,
+    /// S3, by path: the emulator has no host name per bucket.
+    pub s3: aws_sdk_s3::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    /// Clients for the emulator at `endpoint`.
+    #[must_use]
+    pub fn new(endpoint: &str, credentials: &Credentials) -> Self {
+        let shared = config(endpoint, credentials);
+        let once = aws_sdk_lambda::config::Builder::from(&shared)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        let by_path = aws_sdk_s3::config::Builder::from(&shared)
+            .force_path_style(true)
+            .build();
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&shared),
+            streams: aws_sdk_dynamodbstreams::Client::new(&shared),
+            kinesis: aws_sdk_kinesis::Client::new(&shared),
+            lambda: aws_sdk_lambda::Client::from_conf(once),
+            s3: aws_sdk_s3::Client::from_conf(by_path),
+            sqs: aws_sdk_sqs::Client::new(&shared),
+        }
+    }
+}
+
+/// The configuration that every client here is made of; a test may make its own of it.
+#[must_use]
+pub fn config(endpoint: &str, credentials: &Credentials) -> SdkConfig {
+    let identity = aws_credential_types::Credentials::new(
+        &credentials.access_key_id,
+        &credentials.secret_access_key,
+        None,
+        None,
+        "onewrite-local",
+    );
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .read_timeout(READ_LIMIT)
+        .operation_attempt_timeout(READ_LIMIT)
+        .operation_timeout(OPERATION_LIMIT)
+        .build();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(identity))
+        .http_client(
+            Builder::new()
+                .tls_provider(Provider::Rustls(CryptoMode::Ring))
+                .build_https(),
+        )
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard())
+        .build()
+}

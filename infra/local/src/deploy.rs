@@ -1,0 +1,370 @@
+//! `sam build` and `sam deploy` of the workspace's own template, with the emulator in AWS's place.
+//!
+//! Built once and deployed often: a build is keyed by everything that goes into it, and several processes that need
+//! the same one make it once.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use sha2::{Digest, Sha256};
+
+use crate::clients::Clients;
+use crate::emulator::{Emulator, REGION, isolated};
+use crate::error::{LocalError, Result};
+use crate::process::Program;
+use crate::progress::Progress;
+use crate::python::{Environment, Interpreter};
+use crate::workspace::{FileLock, Workspace};
+
+/// What a function's binary is made of, relative to the workspace.
+const SOURCES: [&str; 6] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    ".cargo",
+    "template.yaml",
+    "shared",
+    "functions",
+];
+
+/// Builds of other sources are removed when they were not used for this long.
+const KEEP_BUILDS: Duration = Duration::from_secs(60 * 60);
+
+const STACK_NAME: &str = "onewrite";
+const ARTIFACT_BUCKET: &str = "onewrite-local-artifacts";
+
+/// Between two looks of the SAM CLI at a change; its own default would have it wait for seconds.
+const POLL_SECONDS: &str = "0.2";
+
+/// The template's `Architecture` for binaries that run on this machine.
+const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86_64"
+};
+
+/// The SAM CLI and how to run it.
+#[derive(Debug, Clone)]
+pub struct Sam {
+    workspace: Workspace,
+    environment: Environment,
+    interpreter: Interpreter,
+}
+
+/// Functions that are built and a template that names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Build {
+    directory: PathBuf,
+}
+
+/// What the template says of the stack it made, by output name.
+pub type Outputs = BTreeMap<String, String>;
+
+impl Sam {
+    /// The SAM CLI of `environment`, for `workspace`.
+    #[must_use]
+    pub fn new(workspace: Workspace, environment: Environment, interpreter: Interpreter) -> Self {
+        Self {
+            workspace,
+            environment,
+            interpreter,
+        }
+    }
+
+    /// The functions, built for this machine with the release profile.
+    ///
+    /// # Errors
+    /// [`LocalError::Step`] with the compiler's last words.
+    pub async fn build(&self, progress: Progress) -> Result<Build> {
+        let home = self.workspace.local().join("build");
+        let key = source_key(
+            self.workspace.root(),
+            &compiler(self.workspace.root()).await,
+        )?;
+        let build = Build {
+            directory: home.join(&key),
+        };
+        let marker = home.join(format!("{key}.complete"));
+        let _lock = FileLock::acquire(&home.join("lock")).await?;
+        if !marker.exists() {
+            let step = progress.step("Building the functions (sam build)");
+            self.sam_build(&build, &home.join("sam-build.log")).await?;
+            step.done();
+        }
+        // Written on every use: its age tells how long the build has not been used.
+        std::fs::write(&marker, "").map_err(|source| LocalError::file(&marker, source))?;
+        remove_unused(&home, &key);
+        Ok(build)
+    }
+
+    async fn sam_build(&self, build: &Build, log: &Path) -> Result<()> {
+        let _ = std::fs::remove_file(log);
+        let home = log.parent().unwrap_or(log);
+        self.program("build", home, log)?
+            .arg("--template-file")
+            .arg(self.workspace.root().join("template.yaml"))
+            .arg("--build-dir")
+            .arg(&build.directory)
+            .arg("--parameter-overrides")
+            .arg(format!("Architecture={ARCHITECTURE}"))
+            .run("sam build")
+            .await
+    }
+
+    /// Deploys `build` to `emulator` with these template parameters.
+    ///
+    /// # Errors
+    /// [`LocalError::Step`] with the SAM CLI's last words, [`LocalError::Deployed`] when an output is missing.
+    pub async fn deploy(
+        &self,
+        build: &Build,
+        emulator: &Emulator,
+        clients: &Clients,
+        parameters: &BTreeMap<String, String>,
+        directory: &Path,
+    ) -> Result<Outputs> {
+        let bucket = clients
+            .s3
+            .create_bucket()
+            .bucket(ARTIFACT_BUCKET)
+            .send()
+            .await;
+        bucket.map_err(|error| LocalError::aws("CreateBucket", &error))?;
+        let log = directory.join("sam-deploy.log");
+        let credentials = emulator.credentials();
+        self.program("deploy", directory, &log)?
+            .args([
+                "--stack-name",
+                STACK_NAME,
+                "--region",
+                REGION,
+                "--s3-bucket",
+                ARTIFACT_BUCKET,
+            ])
+            .args([
+                "--capabilities",
+                "CAPABILITY_IAM",
+                "--no-confirm-changeset",
+                "--output",
+                "json",
+            ])
+            .arg("--template-file")
+            .arg(build.directory.join("template.yaml"))
+            .arg("--parameter-overrides")
+            .arg(format!("Architecture={ARCHITECTURE}"))
+            .args(
+                parameters
+                    .iter()
+                    .map(|(name, value)| format!("{name}={value}")),
+            )
+            .env("AWS_ENDPOINT_URL", emulator.endpoint())
+            .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
+            .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
+            .env("SAM_CLI_POLL_DELAY", POLL_SECONDS)
+            .run("sam deploy")
+            .await?;
+        let said =
+            std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
+        outputs(&said).ok_or_else(|| LocalError::Deployed("the template has no outputs".into()))
+    }
+
+    fn program(&self, command: &str, directory: &Path, log: &Path) -> Result<Program> {
+        // The user's samconfig.toml is for deployments to AWS: none of it may apply here.
+        let config = directory.join("samconfig.toml");
+        std::fs::create_dir_all(directory).map_err(|source| LocalError::file(directory, source))?;
+        std::fs::write(&config, "version = 0.1\n")
+            .map_err(|source| LocalError::file(&config, source))?;
+        let program = Program::new(
+            self.interpreter.path(),
+            self.environment.program("sam"),
+            log,
+        );
+        Ok(isolated(program, directory)
+            .arg(command)
+            .arg("--config-file")
+            .arg(config)
+            .current_dir(self.workspace.root())
+            .env("PATH", self.path())
+            .env("SAM_CLI_TELEMETRY", "0"))
+    }
+
+    /// `PATH` with the environment's programs first: cargo-lambda and zig are among them.
+    pub(crate) fn path(&self) -> OsString {
+        let inherited = std::env::var_os("PATH").unwrap_or_default();
+        let directories =
+            std::iter::once(self.environment.bin()).chain(std::env::split_paths(&inherited));
+        std::env::join_paths(directories).unwrap_or(inherited)
+    }
+
+    /// cargo-lambda, with everything it needs on `PATH`.
+    pub(crate) fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
+        let program = Program::new(
+            self.interpreter.path(),
+            self.environment.program("cargo-lambda"),
+            log,
+        );
+        isolated(program, directory)
+            .arg("lambda")
+            .current_dir(self.workspace.root())
+            .env("PATH", self.path())
+    }
+}
+
+/// The stack's outputs as `sam deploy --output json` writes them, one JSON document a line among other lines.
+fn outputs(said: &str) -> Option<Outputs> {
+    #[derive(serde::Deserialize)]
+    struct Line {
+        stack_outputs: Vec<Output>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Output {
+        key: String,
+        value: String,
+    }
+    let line: Line = said
+        .lines()
+        .rev()
+        .find_map(|line| serde_json::from_str(line).ok())?;
+    Some(
+        line.stack_outputs
+            .into_iter()
+            .map(|output| (output.key, output.value))
+            .collect(),
+    )
+}
+
+async fn compiler(root: &Path) -> String {
+    let output = tokio::process::Command::new("rustc")
+        .arg("-vV")
+        .current_dir(root)
+        .output()
+        .await;
+    output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default()
+}
+
+/// A hash of every source file's path and content, the compiler, and the architecture.
+fn source_key(root: &Path, compiler: &str) -> Result<String> {
+    let mut files = Vec::new();
+    for source in SOURCES {
+        collect(&root.join(source), &mut files)?;
+    }
+    files.sort();
+    let mut hash = Sha256::new();
+    let mut add = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    add(compiler.as_bytes());
+    add(ARCHITECTURE.as_bytes());
+    for file in files {
+        add(file
+            .strip_prefix(root)
+            .unwrap_or(&file)
+            .to_string_lossy()
+            .as_bytes());
+        add(&std::fs::read(&file).map_err(|source| LocalError::file(&file, source))?);
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if path.is_file() {
+        files.push(path.to_path_buf());
+    } else if path.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(|source| LocalError::file(path, source))? {
+            collect(
+                &entry
+                    .map_err(|source| LocalError::file(path, source))?
+                    .path(),
+                files,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Best effort: a build that cannot be removed only takes room.
+fn remove_unused(home: &Path, key: &str) {
+    for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
+        let marker = entry.path();
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|written| {
+                SystemTime::now()
+                    .duration_since(written)
+                    .is_ok_and(|age| age > KEEP_BUILDS)
+            });
+        if old
+            && marker.extension().is_some_and(|e| e == "complete")
+            && marker.file_stem().is_some_and(|s| s != key)
+        {
+            let _ = std::fs::remove_file(&marker);
+            let _ = std::fs::remove_dir_all(marker.with_extension(""));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workspace_with(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn a_changed_source_or_compiler_makes_another_build() {
+        let files = [
+            ("Cargo.toml", "a"),
+            ("shared/src/lib.rs", "b"),
+            ("functions/ingest/src/main.rs", "c"),
+        ];
+        let root = workspace_with(&files);
+        let key = source_key(root.path(), "1.95").unwrap();
+        assert_eq!(
+            key,
+            source_key(workspace_with(&files).path(), "1.95").unwrap()
+        );
+        assert_ne!(key, source_key(root.path(), "1.96").unwrap());
+        std::fs::write(root.path().join("shared/src/lib.rs"), "B").unwrap();
+        assert_ne!(key, source_key(root.path(), "1.95").unwrap());
+    }
+
+    #[test]
+    fn what_no_function_is_made_of_does_not_make_another_build() {
+        let root = workspace_with(&[("Cargo.toml", "a"), ("infra/local/src/lib.rs", "b")]);
+        let key = source_key(root.path(), "").unwrap();
+        std::fs::write(root.path().join("infra/local/src/lib.rs"), "c").unwrap();
+        assert_eq!(key, source_key(root.path(), "").unwrap());
+    }
+
+    #[test]
+    fn outputs_are_read_from_among_other_lines() {
+        let said = concat!(
+            "Uploading\n",
+            "{\"type\": \"event\", \"status\": \"CREATE_COMPLETE\"}\n",
+            "{\"type\": \"outputs\", \"stack_outputs\": [{\"key\": \"A\", \"value\": \"1\", \"description\": \"\"}]}\n",
+            "{\"type\": \"result\", \"status\": \"success\"}\n",
+        );
+        assert_eq!(
+            outputs(said),
+            Some(BTreeMap::from([("A".into(), "1".into())]))
+        );
+        assert_eq!(outputs("nothing"), None);
+    }
+}
