@@ -142,6 +142,8 @@ pub struct Sent {
     pub message_id: String,
     /// FIFO: its place in the queue.
     pub sequence_number: Option<String>,
+    /// MD5 of the body in hex.
+    pub md5_of_body: String,
     /// FIFO: the same deduplication id was sent less than five minutes ago, so nothing was added (F10).
     pub repeated: bool,
 }
@@ -288,16 +290,18 @@ impl Queue {
             return Ok(Sent {
                 message_id: earlier.message_id.clone(),
                 sequence_number: Some(earlier.sequence_number.clone()),
+                md5_of_body: md5::of_body(&outgoing.body),
                 repeated: true,
             });
         }
         let visible_at = now + outgoing.delay.unwrap_or(self.settings.delay);
         let message_id = self.new_message_id();
+        let md5_of_body = md5::of_body(&outgoing.body);
         let mut stored = Stored {
             message: Message {
                 message_id: message_id.clone(),
                 receipt_handle: String::new(),
-                md5_of_body: md5::of_body(&outgoing.body),
+                md5_of_body: md5_of_body.clone(),
                 body: outgoing.body,
                 attributes: BTreeMap::new(),
                 md5_of_message_attributes: md5::of_attributes(&outgoing.message_attributes),
@@ -334,6 +338,7 @@ impl Queue {
         Ok(Sent {
             message_id,
             sequence_number,
+            md5_of_body,
             repeated: false,
         })
     }
