@@ -1,4 +1,5 @@
 //! `ingest` over a table in memory that fails as told: each promise of the handler, and what breaks it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},

@@ -198,7 +198,7 @@ impl Sam {
     }
 
     /// cargo-lambda, with everything it needs on `PATH`.
-    pub(crate) fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
+    pub fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
         let program = Program::new(
             self.interpreter.path(),
             self.environment.program("cargo-lambda"),
