@@ -371,6 +371,9 @@ fn x12_a_listing_reads_as_the_request_that_made_it() {
 
 #[test]
 fn x12_a_listed_queue_may_spell_out_what_queues_do_not_have() {
+    let defaults = json!({"ParallelizationFactor": 1, "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1,
+        "BisectBatchOnFunctionError": false, "TumblingWindowInSeconds": 0});
+    assert!(sqs(QUEUE, &defaults).is_ok());
     let listed = json!({"State": "Enabled", "StartingPosition": null, "DestinationConfig": {"OnFailure": {}}});
     assert!(sqs(QUEUE, &listed).unwrap().enabled);
     let given = sqs(QUEUE, &json!({"ParallelizationFactor": 2})).unwrap_err();
