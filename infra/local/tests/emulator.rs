@@ -1,4 +1,5 @@
 //! The emulator comes up on its own and never outlives the process that started it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
