@@ -52,11 +52,18 @@ impl Batch {
 /// One reader of the queue and the window it fills.
 #[derive(Default)]
 pub(super) struct Collector {
-    /// When its window opened; none until there is a message, unless an invocation's end opened it (X11).
+    /// When its window opened: at its first message, or before that with the end of an invocation (X11).
     pub(super) opened_at: Option<Millis>,
     pub(super) held: Vec<Held>,
-    /// The receive that is under way for it.
-    pub(super) call: Option<CallId>,
+    /// What is under way for it.
+    pub(super) receive: Option<Receive>,
+}
+
+/// A receive under way.
+pub(super) struct Receive {
+    pub(super) call: CallId,
+    /// The visibility timeout it was asked for; a change of the mapping comes too late for it.
+    pub(super) visibility_timeout: Millis,
 }
 
 impl Collector {
@@ -88,7 +95,7 @@ impl Collector {
         batch_size: usize,
         window: Millis,
     ) -> Vec<Vec<Held>> {
-        let over = self.call.is_none() && self.window_ends(window).is_some_and(|end| end <= now);
+        let over = self.receive.is_none() && self.window_ends(window).is_some_and(|end| end <= now);
         let mut due = Vec::new();
         while !self.held.is_empty() {
             let count = fitting(&self.held, batch_size);

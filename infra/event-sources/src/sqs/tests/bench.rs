@@ -1,0 +1,422 @@
+//! A poller, its queue and its function on one virtual clock: what the poller asks for is done at once, except that
+//! receives wait for messages and the function takes its time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::Millis;
+use crate::choices::{Choices, Mixer};
+use crate::mapping::SqsMapping;
+use crate::outcome::Outcome;
+use crate::queue::{Deletion, Outgoing, Queue, QueueSettings};
+use crate::sqs::{Action, CallId, Finding, Input, InvocationId, QueueFacts, SqsPoller};
+
+pub(super) const SECOND: Millis = 1_000;
+/// When every bench starts; any time will do.
+pub(super) const START: Millis = 1_700_000_000_000;
+
+/// One event, as the function sees it.
+pub(super) struct Event {
+    pub(super) records: Vec<Value>,
+}
+
+impl Event {
+    pub(super) fn read(payload: &str) -> Self {
+        let event: Value = serde_json::from_str(payload).unwrap();
+        assert_eq!(
+            event.as_object().unwrap().len(),
+            1,
+            "an event is its Records alone"
+        );
+        Self {
+            records: event["Records"].as_array().unwrap().clone(),
+        }
+    }
+
+    fn texts(&self, key: &str) -> Vec<String> {
+        self.records
+            .iter()
+            .map(|record| record[key].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.texts("body")
+    }
+
+    pub(super) fn message_ids(&self) -> Vec<String> {
+        self.texts("messageId")
+    }
+
+    pub(super) fn receive_counts(&self) -> Vec<String> {
+        let count = |record: &Value| {
+            record["attributes"]["ApproximateReceiveCount"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        };
+        self.records.iter().map(count).collect()
+    }
+}
+
+/// An invocation the bench has seen, in the order they began.
+pub(super) struct Seen {
+    pub(super) at: Millis,
+    pub(super) until: Millis,
+    pub(super) event: Event,
+}
+
+impl Seen {
+    pub(super) fn bodies(&self) -> Vec<String> {
+        self.event.bodies()
+    }
+}
+
+struct Waiting {
+    call: CallId,
+    max: u32,
+    visibility_timeout: Millis,
+    until: Millis,
+}
+
+type Function = Box<dyn FnMut(Millis, &Event) -> (Outcome, Millis)>;
+
+pub(super) struct Bench {
+    pub(super) now: Millis,
+    pub(super) poller: SqsPoller,
+    pub(super) queue: Queue,
+    pub(super) seen: Vec<Seen>,
+    pub(super) findings: Vec<(Millis, Finding)>,
+    /// Ids of all messages the poller asked to delete, and when.
+    pub(super) deleted: Vec<(Millis, String)>,
+    /// Every receive the poller asked for.
+    pub(super) receives: Vec<Action>,
+    /// When the visibility that came with each receipt handle ends.
+    pub(super) held_until: BTreeMap<String, Millis>,
+    /// The most invocations that ran at a time.
+    pub(super) peak: usize,
+    /// Where set, some receives and deletes fail, with or without effect.
+    pub(super) faults: Option<Mixer>,
+    waiting: Vec<Waiting>,
+    running: BTreeMap<InvocationId, (Millis, Outcome)>,
+    function: Function,
+}
+
+/// The settings of a mapping in short; the rest is AWS's defaults.
+pub(super) fn mapping(fifo: bool, settings: Value) -> SqsMapping {
+    let name = if fifo { "queue.fifo" } else { "queue" };
+    let mut json = settings;
+    json["EventSourceArn"] = format!("arn:aws:sqs:us-east-1:000000000000:{name}").into();
+    json["FunctionName"] = "function".into();
+    SqsMapping::from_json(&json.to_string()).unwrap()
+}
+
+pub(super) fn reporting() -> Value {
+    serde_json::json!({ "FunctionResponseTypes": ["ReportBatchItemFailures"] })
+}
+
+/// A partial batch response that lists these message ids.
+pub(super) fn failures<'a>(ids: impl IntoIterator<Item = &'a String>) -> Outcome {
+    let entries: Vec<Value> = ids
+        .into_iter()
+        .map(|id| serde_json::json!({ "itemIdentifier": id }))
+        .collect();
+    Outcome::Response(serde_json::json!({ "batchItemFailures": entries }).to_string())
+}
+
+pub(super) fn success() -> Outcome {
+    Outcome::Response("null".to_owned())
+}
+
+pub(super) fn error() -> Outcome {
+    Outcome::FunctionError("Unhandled".to_owned())
+}
+
+/// A standard queue with the default settings but this visibility timeout.
+pub(super) fn standard(visibility_timeout: Millis) -> QueueSettings {
+    QueueSettings {
+        visibility_timeout,
+        ..QueueSettings::standard()
+    }
+}
+
+/// A FIFO queue with the default settings but this visibility timeout.
+pub(super) fn fifo(visibility_timeout: Millis) -> QueueSettings {
+    QueueSettings {
+        visibility_timeout,
+        ..QueueSettings::fifo()
+    }
+}
+
+impl Bench {
+    /// A bench whose poller is not enabled yet.
+    pub(super) fn new(
+        queue: QueueSettings,
+        settings: Value,
+        choices: Choices,
+        function: impl FnMut(Millis, &Event) -> (Outcome, Millis) + 'static,
+    ) -> Self {
+        let facts = QueueFacts {
+            arn: queue.arn.clone(),
+            region: "us-east-1".to_owned(),
+            fifo: queue.fifo,
+            visibility_timeout_seconds: (queue.visibility_timeout / SECOND) as u32,
+            function_timeout_seconds: 3,
+        };
+        Self {
+            now: START,
+            poller: SqsPoller::new(mapping(queue.fifo, settings), facts, choices),
+            queue: Queue::new(queue),
+            seen: Vec::new(),
+            findings: Vec::new(),
+            deleted: Vec::new(),
+            receives: Vec::new(),
+            held_until: BTreeMap::new(),
+            peak: 0,
+            faults: None,
+            waiting: Vec::new(),
+            running: BTreeMap::new(),
+            function: Box::new(function),
+        }
+    }
+
+    /// A bench with the default choices and a function that ends at once.
+    pub(super) fn instant(
+        queue: QueueSettings,
+        settings: Value,
+        mut function: impl FnMut(&Event) -> Outcome + 'static,
+    ) -> Self {
+        Self::new(
+            queue,
+            settings,
+            Choices::default_outcomes(),
+            move |_, event| (function(event), 0),
+        )
+    }
+
+    /// Sends these bodies and returns their message ids.
+    pub(super) fn send(&mut self, bodies: &[&str]) -> Vec<String> {
+        bodies
+            .iter()
+            .map(|body| self.send_one(Outgoing::body(*body)))
+            .collect()
+    }
+
+    /// Sends these bodies to one message group and returns their message ids.
+    pub(super) fn send_group(&mut self, group: &str, bodies: &[&str]) -> Vec<String> {
+        bodies
+            .iter()
+            .map(|body| self.send_one(Outgoing::grouped(group, *body)))
+            .collect()
+    }
+
+    pub(super) fn send_one(&mut self, outgoing: Outgoing) -> String {
+        self.queue.send(self.now, outgoing).unwrap().message_id
+    }
+
+    pub(super) fn enable(&mut self) {
+        self.input(Input::Enable);
+    }
+
+    /// Enables and lets so many milliseconds pass.
+    pub(super) fn run(&mut self, time: Millis) {
+        self.enable();
+        self.pass(time);
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        let actions = self.poller.handle(self.now, input);
+        for action in actions {
+            self.act(action);
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Receive {
+                call,
+                max_messages,
+                wait_seconds,
+                visibility_timeout_seconds,
+            } => {
+                self.waiting.push(Waiting {
+                    call,
+                    max: max_messages,
+                    visibility_timeout: Millis::from(visibility_timeout_seconds) * SECOND,
+                    until: self.now + Millis::from(wait_seconds) * SECOND,
+                });
+                self.receives.push(action);
+            }
+            Action::Invoke {
+                invocation,
+                payload,
+                message_ids,
+            } => {
+                let event = Event::read(&payload);
+                assert_eq!(event.message_ids(), message_ids);
+                let (outcome, takes) = (self.function)(self.now, &event);
+                let until = self.now + takes;
+                self.running.insert(invocation, (until, outcome));
+                self.peak = self.peak.max(self.running.len());
+                self.seen.push(Seen {
+                    at: self.now,
+                    until,
+                    event,
+                });
+            }
+            Action::Delete { call, entries } => {
+                assert!(entries.len() <= 10, "a delete takes ten messages");
+                let mut failed = Vec::new();
+                for entry in entries {
+                    self.deleted.push((self.now, entry.message_id.clone()));
+                    let lost = self.fault() && self.fault();
+                    if lost
+                        || self.queue.delete(self.now, &entry.receipt_handle) == Deletion::Refused
+                        || self.fault()
+                    {
+                        failed.push(entry.message_id);
+                    }
+                }
+                if failed.is_empty() {
+                    self.input(Input::Deleted { call });
+                } else {
+                    self.input(Input::DeleteFailed {
+                        call,
+                        message_ids: failed,
+                    });
+                }
+            }
+            Action::Report(finding) => self.findings.push((self.now, finding)),
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, time: Millis) {
+        let end = self.now + time;
+        loop {
+            while self.step() {}
+            match self.next_event() {
+                Some(next) if next <= end => self.now = next,
+                _ => break,
+            }
+            self.input(Input::Wake);
+        }
+        self.now = end;
+        self.input(Input::Wake);
+        while self.step() {}
+    }
+
+    /// Does one thing that is due now.
+    fn step(&mut self) -> bool {
+        let ended = self
+            .running
+            .iter()
+            .find(|(_, (until, _))| *until <= self.now)
+            .map(|(id, _)| *id);
+        if let Some(invocation) = ended {
+            let (_, outcome) = self.running.remove(&invocation).unwrap();
+            self.input(Input::Invoked {
+                invocation,
+                outcome,
+            });
+            return true;
+        }
+        for index in 0..self.waiting.len() {
+            let Waiting {
+                call,
+                max,
+                visibility_timeout,
+                until,
+            } = self.waiting[index];
+            let messages = self.queue.receive_for(self.now, max, visibility_timeout);
+            if messages.is_empty() && self.now < until {
+                continue;
+            }
+            self.waiting.remove(index);
+            if self.fault() {
+                self.input(Input::ReceiveFailed { call });
+                return true;
+            }
+            for message in &messages {
+                self.held_until.insert(
+                    message.receipt_handle.clone(),
+                    self.now + visibility_timeout,
+                );
+            }
+            self.input(Input::Received { call, messages });
+            return true;
+        }
+        false
+    }
+
+    fn fault(&mut self) -> bool {
+        self.faults.as_mut().is_some_and(|mixer| mixer.one_in(8))
+    }
+
+    fn next_event(&self) -> Option<Millis> {
+        let visible = self
+            .queue
+            .next_visible(self.now)
+            .filter(|_| !self.waiting.is_empty());
+        let waiting = self.waiting.iter().map(|waiting| waiting.until);
+        let running = self.running.values().map(|(until, _)| *until);
+        waiting
+            .chain(running)
+            .chain(visible)
+            .chain(self.poller.next_wakeup())
+            .min()
+    }
+
+    /// How many invocations run now.
+    pub(super) fn concurrent(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Bodies of each event, in the order of the invocations.
+    pub(super) fn batches(&self) -> Vec<Vec<String>> {
+        self.seen.iter().map(Seen::bodies).collect()
+    }
+
+    pub(super) fn batch_sizes(&self) -> Vec<usize> {
+        self.seen
+            .iter()
+            .map(|seen| seen.event.records.len())
+            .collect()
+    }
+
+    /// Start times since the start of the bench.
+    pub(super) fn times(&self) -> Vec<Millis> {
+        self.seen.iter().map(|seen| seen.at - START).collect()
+    }
+
+    pub(super) fn deleted_ids(&self) -> BTreeSet<String> {
+        self.deleted.iter().map(|(_, id)| id.clone()).collect()
+    }
+
+    pub(super) fn dead_letters(&self) -> Vec<String> {
+        self.queue
+            .dead_letter_queue()
+            .unwrap()
+            .message_ids()
+            .map(str::to_owned)
+            .collect()
+    }
+
+    pub(super) fn found(&self, wanted: impl Fn(&Finding) -> bool) -> usize {
+        self.findings
+            .iter()
+            .filter(|(_, finding)| wanted(finding))
+            .count()
+    }
+}
+
+/// The ids as a set.
+pub(super) fn set(ids: &[String]) -> BTreeSet<String> {
+    ids.iter().cloned().collect()
+}
+
+/// A body of a million bytes, so that six of them fill an event.
+pub(super) fn megabyte(digit: u32) -> String {
+    digit.to_string() + &"x".repeat(999_999)
+}

@@ -1,0 +1,345 @@
+//! Whatever happens and in whatever order, no message is lost and none is deleted that nobody acknowledged.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::bench::*;
+use crate::Millis;
+use crate::choices::{Choices, Mixer};
+use crate::outcome::Outcome;
+use crate::queue::{Outgoing, QueueSettings, Redrive};
+use crate::sqs::Input;
+
+const PATTERN: &str = r#"{"body":{"drop":[false]}}"#;
+
+#[derive(Debug, Clone)]
+struct Plan {
+    seed: u64,
+    fifo: bool,
+    reporting: bool,
+    visibility_timeout: Millis,
+    max_receive_count: Option<u32>,
+    settings: Settings,
+    steps: Vec<Step>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    batch_size: u32,
+    window: u32,
+    maximum_concurrency: u32,
+    filtered: bool,
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send { group: u8, count: u8 },
+    Pass(Millis),
+    Redeliver(prop::sample::Index),
+    Disable,
+    Enable,
+    Reconfigure(Settings),
+}
+
+impl Settings {
+    fn json(self, fifo: bool, reports: bool) -> Value {
+        let mut settings = if reports { reporting() } else { json!({}) };
+        settings["BatchSize"] = if fifo || self.window == 0 {
+            self.batch_size.min(10)
+        } else {
+            self.batch_size
+        }
+        .into();
+        settings["MaximumBatchingWindowInSeconds"] = if fifo { 0 } else { self.window }.into();
+        settings["ScalingConfig"] = json!({ "MaximumConcurrency": self.maximum_concurrency });
+        if self.filtered {
+            settings["FilterCriteria"] = json!({ "Filters": [{ "Pattern": PATTERN }] });
+        }
+        settings
+    }
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    (1..=25u32, 0..=20u32, 2..=6u32, any::<bool>()).prop_map(
+        |(batch_size, window, maximum_concurrency, filtered)| Settings {
+            batch_size,
+            window,
+            maximum_concurrency,
+            filtered,
+        },
+    )
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..4u8, 1..12u8).prop_map(|(group, count)| Step::Send { group, count }),
+        4 => (0..40_000u64).prop_map(Step::Pass),
+        2 => any::<prop::sample::Index>().prop_map(Step::Redeliver),
+        1 => Just(Step::Disable),
+        2 => Just(Step::Enable),
+        1 => settings().prop_map(Step::Reconfigure),
+    ]
+}
+
+fn plan() -> impl Strategy<Value = Plan> {
+    let flags = (any::<u64>(), any::<bool>(), any::<bool>());
+    let steps = prop::collection::vec(step(), 1..40);
+    (
+        flags,
+        4..40u64,
+        prop::option::of(1..6u32),
+        settings(),
+        steps,
+    )
+        .prop_map(
+            |((seed, fifo, reporting), visibility, max_receive_count, settings, steps)| Plan {
+                seed,
+                fifo,
+                reporting,
+                visibility_timeout: visibility * SECOND,
+                max_receive_count,
+                settings,
+                steps,
+            },
+        )
+}
+
+/// What the function knows: the truth the poller is measured by.
+#[derive(Default)]
+struct Ledger {
+    /// When each message was first acknowledged.
+    acknowledged: BTreeMap<String, Millis>,
+    calm: bool,
+}
+
+/// Succeeds, fails, reports, answers nonsense, is throttled or overruns the visibility timeout; once calm, succeeds.
+fn function(
+    plan: &Plan,
+    ledger: Rc<RefCell<Ledger>>,
+) -> impl FnMut(Millis, &Event) -> (Outcome, Millis) + use<> {
+    let mut mixer = Mixer::new(plan.seed);
+    let Plan {
+        fifo,
+        reporting,
+        visibility_timeout,
+        ..
+    } = *plan;
+    move |now, event| {
+        let ids = event.message_ids();
+        let calm = ledger.borrow().calm;
+        let takes = if calm {
+            0
+        } else {
+            mixer.next() % (visibility_timeout * 5 / 4)
+        };
+        let (outcome, done) = match if calm { 0 } else { mixer.next() % 8 } {
+            0 | 1 => (success(), ids),
+            2 => (error(), Vec::new()),
+            3 => (Outcome::Throttled, Vec::new()),
+            4 => (
+                Outcome::InvocationError("ServiceException".to_owned()),
+                Vec::new(),
+            ),
+            5 if reporting => (failures([&"unknown".to_owned()]), Vec::new()),
+            _ if reporting => {
+                let failed = some_failed(&mut mixer, event, fifo);
+                let answer = failures(&failed);
+                (
+                    answer,
+                    ids.into_iter().filter(|id| !failed.contains(id)).collect(),
+                )
+            }
+            _ => (success(), ids),
+        };
+        for id in done {
+            let first = &mut ledger.borrow_mut().acknowledged;
+            let at = first.entry(id).or_insert(now + takes);
+            *at = (*at).min(now + takes);
+        }
+        (outcome, takes)
+    }
+}
+
+/// Each message fails once in three; on a FIFO queue so do all behind it in its group (F6).
+fn some_failed(mixer: &mut Mixer, event: &Event, fifo: bool) -> BTreeSet<String> {
+    let mut broken = BTreeSet::new();
+    let mut failed = BTreeSet::new();
+    for (record, id) in event.records.iter().zip(event.message_ids()) {
+        let group = record["attributes"]["MessageGroupId"].to_string();
+        if mixer.one_in(3) || fifo && broken.contains(&group) {
+            failed.insert(id);
+            broken.insert(group);
+        }
+    }
+    failed
+}
+
+struct Played {
+    bench: Bench,
+    ledger: Rc<RefCell<Ledger>>,
+    sent: Vec<(u8, String)>,
+    dropped: BTreeSet<String>,
+}
+
+fn play(plan: &Plan) -> Played {
+    let ledger = Rc::new(RefCell::new(Ledger::default()));
+    let choices = Choices::from_seed(plan.seed);
+    let queue = if plan.fifo {
+        QueueSettings::fifo()
+    } else {
+        QueueSettings::standard()
+    };
+    let redrive = plan.max_receive_count.map(|max_receive_count| Redrive {
+        max_receive_count,
+        retention: u64::MAX / 2,
+    });
+    let queue = QueueSettings {
+        visibility_timeout: plan.visibility_timeout,
+        retention: u64::MAX / 2,
+        redrive,
+        shuffle: choices.shuffle_standard,
+        seed: plan.seed,
+        ..queue
+    };
+    let settings = plan.settings.json(plan.fifo, plan.reporting);
+    let mut bench = Bench::new(queue, settings, choices, function(plan, ledger.clone()));
+    bench.faults = Some(Mixer::new(!plan.seed));
+    let mut played = Played {
+        bench,
+        ledger,
+        sent: Vec::new(),
+        dropped: BTreeSet::new(),
+    };
+    for step in &plan.steps {
+        played.step(plan, step);
+    }
+    played
+}
+
+impl Played {
+    fn step(&mut self, plan: &Plan, step: &Step) {
+        match step {
+            Step::Send { group, count } => {
+                for _ in 0..*count {
+                    let drop = self.sent.len().is_multiple_of(5);
+                    let body = json!({ "n": self.sent.len(), "drop": drop }).to_string();
+                    let outgoing = match plan.fifo {
+                        true => Outgoing::grouped(group.to_string(), body),
+                        false => Outgoing::body(body),
+                    };
+                    let id = self.bench.send_one(outgoing);
+                    if drop {
+                        self.dropped.insert(id.clone());
+                    }
+                    self.sent.push((*group, id));
+                }
+            }
+            Step::Pass(time) => self.bench.pass(*time),
+            Step::Redeliver(index) => {
+                if !self.sent.is_empty() {
+                    let (_, id) = index.get(&self.sent);
+                    self.bench.queue.redeliver(self.bench.now, id);
+                }
+            }
+            Step::Disable => self.bench.input(Input::Disable),
+            Step::Enable => self.bench.enable(),
+            Step::Reconfigure(settings) => {
+                let settings = mapping(plan.fifo, settings.json(plan.fifo, plan.reporting));
+                self.bench.input(Input::Reconfigure(settings));
+            }
+        }
+    }
+
+    /// Faults off: everything drains.
+    fn calm_down(&mut self) {
+        self.ledger.borrow_mut().calm = true;
+        self.bench.faults = None;
+        self.bench.enable();
+        for _ in 0..200 {
+            if self.bench.queue.is_empty()
+                && self.bench.poller.is_idle()
+                && self.bench.concurrent() == 0
+            {
+                return;
+            }
+            self.bench.pass(60 * SECOND);
+        }
+        panic!("{} messages are left", self.bench.queue.len());
+    }
+
+    fn may_be_dropped(&self, id: &str) -> bool {
+        self.dropped.contains(id)
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_schedule_loses_a_message(plan in plan()) {
+        let mut played = play(&plan);
+        for calm in [false, true] {
+            if calm {
+                played.calm_down();
+            }
+            let ledger = played.ledger.borrow();
+            for (_, id) in &played.sent {
+                let here = played.bench.queue.contains(id);
+                let dead = played.bench.queue.dead_letter_queue().is_some_and(|queue| queue.contains(id));
+                let acknowledged = ledger.acknowledged.contains_key(id);
+                prop_assert!(here || dead || acknowledged || played.may_be_dropped(id), "{id} is lost");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_deleted_but_what_was_acknowledged_or_filtered(plan in plan()) {
+        let mut played = play(&plan);
+        played.calm_down();
+        let ledger = played.ledger.borrow();
+        for (at, id) in &played.bench.deleted {
+            let acknowledged = ledger.acknowledged.get(id).is_some_and(|first| first <= at);
+            prop_assert!(acknowledged || played.may_be_dropped(id), "{id} was deleted unasked");
+        }
+    }
+
+    #[test]
+    fn no_message_is_invoked_after_its_visibility_has_run_out(plan in plan()) {
+        let played = play(&plan);
+        for seen in &played.bench.seen {
+            for record in &seen.event.records {
+                let until = played.bench.held_until[record["receiptHandle"].as_str().unwrap()];
+                prop_assert!(seen.at < until);
+            }
+        }
+    }
+
+    #[test]
+    fn no_more_is_in_flight_than_the_mapping_allows(plan in plan()) {
+        let mut plan = plan;
+        plan.steps.retain(|step| !matches!(step, Step::Reconfigure(_) | Step::Disable));
+        let played = play(&plan);
+        let Settings { batch_size, maximum_concurrency, .. } = plan.settings;
+        prop_assert!(played.bench.peak <= maximum_concurrency as usize);
+        prop_assert!(played.bench.batch_sizes().iter().all(|size| *size <= batch_size as usize));
+    }
+
+    /// With a function that stops at a group's first failure (F6), each group's messages are first acknowledged in the
+    /// order they were sent, unless one is moved to the dead-letter queue (F8).
+    #[test]
+    fn a_fifo_groups_messages_are_acknowledged_in_order(plan in plan()) {
+        let mut plan = plan;
+        plan.fifo = true;
+        plan.max_receive_count = None;
+        let mut played = play(&plan);
+        played.calm_down();
+        let ledger = played.ledger.borrow();
+        for group in 0..4 {
+            let of_group = played.sent.iter().filter(|(of, id)| *of == group && !played.may_be_dropped(id));
+            let times: Vec<&Millis> = of_group.filter_map(|(_, id)| ledger.acknowledged.get(id)).collect();
+            prop_assert!(times.is_sorted(), "group {group}: {times:?}");
+        }
+    }
+}
