@@ -13,7 +13,7 @@ pub enum Refusal {
     #[error("the settings of the mapping cannot be read: {0}")]
     Unreadable(String),
     /// The event source is neither a queue nor a stream.
-    #[error("Unrecognized event source, must be kinesis, dynamodb stream or sqs.")]
+    #[error("the event source is not an SQS queue, a DynamoDB stream or a Kinesis stream")]
     EventSource,
     /// A setting does not exist for this event source.
     #[error("{setting} is not supported for {source_kind} event sources")]
@@ -84,11 +84,14 @@ pub enum Refusal {
         function: u32,
     },
     /// A stream without a starting position (D4).
-    #[error("StartingPosition must be specified for stream event sources")]
+    #[error(
+        "1 validation error detected: Value null at 'startingPosition' failed to satisfy constraint: \
+         Member must not be null."
+    )]
     StartingPositionMissing,
     /// `AT_TIMESTAMP` for a DynamoDB stream (D4).
-    #[error("Unsupported starting position for arn type. Please use TRIM_HORIZON or LATEST.")]
-    StartingPosition,
+    #[error("Unsupported starting position for arn type: {0}")]
+    StartingPosition(String),
     /// `AT_TIMESTAMP` without a time, or a time without it (K2).
     #[error("StartingPositionTimestamp must be given with AT_TIMESTAMP, and only with it")]
     StartingPositionTimestamp,

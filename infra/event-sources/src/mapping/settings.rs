@@ -126,7 +126,9 @@ impl Settings {
         match (position, kind, at) {
             ("TRIM_HORIZON", _, None) => Ok(StartingPosition::TrimHorizon),
             ("LATEST", _, None) => Ok(StartingPosition::Latest),
-            ("AT_TIMESTAMP", StreamKind::DynamoDb, _) => Err(Refusal::StartingPosition),
+            ("AT_TIMESTAMP", StreamKind::DynamoDb, _) => {
+                Err(Refusal::StartingPosition(self.event_source_arn.clone()))
+            }
             ("AT_TIMESTAMP", StreamKind::Kinesis, Some(at)) if at >= 0.0 => Ok(
                 StartingPosition::AtTimestamp((at * 1_000.0).round() as Millis),
             ),

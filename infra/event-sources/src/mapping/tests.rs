@@ -169,7 +169,7 @@ fn d4_a_dynamodb_stream_starts_at_trim_horizon_or_latest() {
     );
     assert_eq!(
         start("AT_TIMESTAMP").unwrap_err(),
-        Refusal::StartingPosition
+        Refusal::StartingPosition(TABLE.to_owned())
     );
     assert!(matches!(
         start("OLDEST").unwrap_err(),
