@@ -127,7 +127,7 @@ async fn handle(
             *entry = failed_entry();
         }
     }
-    Ok(Response::new(answer(std::mem::take(entries))?))
+    Ok(Response::new(answer(entries)?))
 }
 
 /// For each record of the request, whether it is to fail; each failure is used up.
@@ -154,7 +154,7 @@ fn failed_entry() -> Value {
     json!({"ErrorCode": "InternalFailure", "ErrorMessage": "Internal Service Failure"})
 }
 
-fn answer(entries: Vec<Value>) -> anyhow::Result<Full<Bytes>> {
+fn answer(entries: &[Value]) -> anyhow::Result<Full<Bytes>> {
     let failed = entries
         .iter()
         .filter(|entry| entry.get("ErrorCode").is_some())
