@@ -168,6 +168,14 @@ fn x5_a_list_in_the_record_passes_if_one_of_its_values_does() {
         r#"{"tags": [{"exists": true}]}"#,
         r#"{"tags": []}"#
     ));
+    // An object in a list is no leaf either.
+    for test in [r#"{"exists": true}"#, r#"{"anything-but": "x"}"#] {
+        let pattern = format!(r#"{{"tags": [{test}]}}"#);
+        assert!(
+            !body_passes(&pattern, r#"{"tags": [{"not": "a leaf"}]}"#),
+            "{test}"
+        );
+    }
     // All keys of one element, not each key of some element.
     let element = r#"{"items": {"kind": ["x"], "size": [1]}}"#;
     assert!(body_passes(

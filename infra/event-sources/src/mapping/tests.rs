@@ -94,6 +94,7 @@ fn s4_a_window_that_eats_up_the_visibility_timeout_lengthens_it() {
     assert_eq!(windowed.effective_visibility_timeout(31, 11), 31);
     let without_window = sqs(QUEUE, &json!({})).unwrap();
     assert_eq!(without_window.effective_visibility_timeout(30, 30), 30);
+    assert_eq!(without_window.effective_visibility_timeout(10, 30), 10);
 }
 
 #[test]
@@ -367,6 +368,17 @@ fn x12_a_listing_reads_as_the_request_that_made_it() {
     );
     assert_eq!(mapping.maximum_record_age(), Some(3_600_000));
     assert_eq!(mapping.on_failure.unwrap().kind, DestinationKind::S3);
+}
+
+#[test]
+fn x12_a_listed_mapping_is_to_run_unless_it_is_stopped_or_stopping() {
+    let runs = |state: &str| sqs(QUEUE, &json!({"State": state})).unwrap().enabled;
+    for state in ["Creating", "Enabling", "Enabled", "Updating"] {
+        assert!(runs(state), "{state}");
+    }
+    for state in ["Disabling", "Disabled", "Deleting"] {
+        assert!(!runs(state), "{state}");
+    }
 }
 
 #[test]
