@@ -41,20 +41,34 @@ impl Clients {
     /// Clients for the emulator at `endpoint`.
     #[must_use]
     pub fn new(endpoint: &str, credentials: &Credentials) -> Self {
-        let shared = config(endpoint, credentials);
-        let once = aws_sdk_lambda::config::Builder::from(&shared)
+        Self::of(&config(endpoint, credentials))
+    }
+
+    /// Clients for an endpoint that may take `limit` to answer.
+    pub(crate) fn patient(endpoint: &str, credentials: &Credentials, limit: Duration) -> Self {
+        let timeouts = timeouts(limit, limit);
+        Self::of(
+            &config(endpoint, credentials)
+                .into_builder()
+                .timeout_config(timeouts)
+                .build(),
+        )
+    }
+
+    fn of(shared: &SdkConfig) -> Self {
+        let once = aws_sdk_lambda::config::Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .build();
-        let by_path = aws_sdk_s3::config::Builder::from(&shared)
+        let by_path = aws_sdk_s3::config::Builder::from(shared)
             .force_path_style(true)
             .build();
         Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(&shared),
-            streams: aws_sdk_dynamodbstreams::Client::new(&shared),
-            kinesis: aws_sdk_kinesis::Client::new(&shared),
+            dynamodb: aws_sdk_dynamodb::Client::new(shared),
+            streams: aws_sdk_dynamodbstreams::Client::new(shared),
+            kinesis: aws_sdk_kinesis::Client::new(shared),
             lambda: aws_sdk_lambda::Client::from_conf(once),
             s3: aws_sdk_s3::Client::from_conf(by_path),
-            sqs: aws_sdk_sqs::Client::new(&shared),
+            sqs: aws_sdk_sqs::Client::new(shared),
         }
     }
 }
@@ -69,12 +83,6 @@ pub fn config(endpoint: &str, credentials: &Credentials) -> SdkConfig {
         None,
         "onewrite-local",
     );
-    let timeouts = TimeoutConfig::builder()
-        .connect_timeout(CONNECT_LIMIT)
-        .read_timeout(READ_LIMIT)
-        .operation_attempt_timeout(READ_LIMIT)
-        .operation_timeout(OPERATION_LIMIT)
-        .build();
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
@@ -85,7 +93,16 @@ pub fn config(endpoint: &str, credentials: &Credentials) -> SdkConfig {
                 .tls_provider(Provider::Rustls(CryptoMode::Ring))
                 .build_https(),
         )
-        .timeout_config(timeouts)
+        .timeout_config(timeouts(READ_LIMIT, OPERATION_LIMIT))
         .retry_config(RetryConfig::standard())
+        .build()
+}
+
+fn timeouts(read: Duration, operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_LIMIT)
+        .read_timeout(read)
+        .operation_attempt_timeout(read)
+        .operation_timeout(operation)
         .build()
 }

@@ -81,11 +81,8 @@ pub enum LocalError {
         reason: String,
     },
     /// Another `up` owns the description of the running stack.
-    #[error("a stack is already running (process {pid})")]
-    AlreadyUp {
-        /// The process that owns it.
-        pid: u32,
-    },
+    #[error("`cargo local up` is already running in this workspace")]
+    AlreadyUp,
     /// A call to the emulator failed.
     #[error("{call} failed: {reason}")]
     Aws {
@@ -134,7 +131,7 @@ impl LocalError {
             Self::PortBusy { .. } => "leave --port out to take a free one, or end what listens there".into(),
             Self::MessageFile { .. } => "every line is one message; a message is 1 byte to 1 MiB of text".into(),
             Self::NoStack { .. } => "start one with `cargo local up`".into(),
-            Self::AlreadyUp { .. } => "use it, or end it first".into(),
+            Self::AlreadyUp => "use its stack (target/local/stack.json tells where it is), or end it first".into(),
             Self::File { .. } | Self::Aws { .. } | Self::Deployed(_) | Self::Interrupted => return None,
         })
     }

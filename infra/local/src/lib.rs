@@ -1,14 +1,30 @@
 //! The pipeline on this machine: an emulator, the very template deployed to it, and event sources that keep AWS's
 //! documented rules.
+//!
+//! - [`stack`]: a whole pipeline of one's own, for the commands and for the end-to-end tests
+//! - [`python`], [`emulator`], [`deploy`], [`watch`]: its parts, each a program of others; [`process`] sees to it that
+//!   none outlives this one
+//! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
+//! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
+//! - [`cli`], [`demo`], [`up`]: the commands
 #![deny(missing_docs)]
 
+pub mod cli;
 pub mod clients;
+pub mod demo;
 pub mod deploy;
 pub mod emulator;
 pub mod error;
+pub mod event_sources;
+pub mod messages;
 pub mod oracle;
 pub mod process;
 pub mod progress;
 pub mod python;
+pub mod quiet;
 pub mod sample;
+pub mod stack;
+pub mod survey;
+pub mod up;
+pub mod watch;
 pub mod workspace;

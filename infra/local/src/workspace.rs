@@ -48,10 +48,10 @@ impl Workspace {
         self.root.join("target").join("local")
     }
 
-    /// The directory of one stack: its logs and its temporary files.
+    /// A directory for each stack: its logs and its temporary files.
     #[must_use]
-    pub fn stack(&self, name: &str) -> PathBuf {
-        self.local().join("stacks").join(name)
+    pub fn stacks(&self) -> PathBuf {
+        self.local().join("stacks")
     }
 
     /// The description of the stack that `up` keeps running.

@@ -1,0 +1,172 @@
+//! The command line: what can be asked for, and what each command does with it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::sample::{self, Sample};
+use crate::stack::StackOptions;
+use crate::workspace::Workspace;
+use crate::{demo, messages, up};
+
+/// The whole pipeline on this machine.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local", bin_name = "cargo local", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run messages through a pipeline of their own and check every promise. Exit code 1 if one was broken.
+    Demo {
+        /// Messages to send, one a line; without it, a built-in sample of new, duplicate, conflicting and malformed ones.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["messages", "seed"])]
+        file: Option<PathBuf>,
+        /// How many messages the built-in sample has; a third of them are duplicates or bad.
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        messages: u32,
+        /// Draws the built-in sample; the same seed, the same messages.
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        stack: StackArguments,
+    },
+    /// Start the pipeline and keep it running until Ctrl-C; target/local/stack.json tells where it is.
+    Up {
+        #[command(flatten)]
+        stack: StackArguments,
+    },
+    /// Send messages to the running pipeline, one a line.
+    Send {
+        /// The file of messages, or `-` for standard input.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct StackArguments {
+    /// Serve the functions by `cargo lambda watch`, so that saved code is built and used at once.
+    #[arg(long)]
+    watch: bool,
+    /// The emulator's port on 127.0.0.1; a free one if left out.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// Shards of the Kinesis stream.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
+    shards: u32,
+    /// A FIFO queue; the message group is the notification id.
+    #[arg(long)]
+    fifo: bool,
+}
+
+impl StackArguments {
+    fn options(&self, name: &str) -> StackOptions {
+        let queue_type = if self.fifo { "fifo" } else { "standard" };
+        let options = StackOptions::named(name)
+            .parameter("QueueType", queue_type)
+            .parameter("ShardCount", &self.shards.to_string());
+        StackOptions {
+            port: self.port,
+            watch: self.watch,
+            progress: Progress::detect(),
+            ..options
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// Whatever kept it from being done; a broken obligation is the exit code 1 instead.
+    pub async fn run(self) -> Result<ExitCode> {
+        match self.command {
+            Command::Demo {
+                file,
+                messages,
+                seed,
+                stack,
+            } => {
+                let sample = sample(file, messages, seed)?;
+                let kept = demo::run(stack.options("demo"), &sample, interrupted()).await?;
+                Ok(if kept {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(1)
+                })
+            }
+            Command::Up { stack } => {
+                up::up(stack.options("up"), interrupted()).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Send { file } => {
+                let sent = up::send(&Workspace::here(), &file, Progress::detect()).await?;
+                eprintln!("{sent} messages sent");
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}
+
+fn sample(file: Option<PathBuf>, count: u32, seed: u64) -> Result<Vec<Sample>> {
+    match file {
+        Some(file) => Ok(messages::classify(messages::read(&file)?)),
+        None => Ok(sample::messages(
+            usize::try_from(count).unwrap_or(usize::MAX),
+            seed,
+        )),
+    }
+}
+
+/// Ends with Ctrl-C, SIGTERM, or a closed terminal.
+async fn interrupted() {
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
+    let waits = kinds
+        .into_iter()
+        .filter_map(|kind| signal(kind).ok())
+        .map(|mut signal| {
+            Box::pin(async move {
+                signal.recv().await;
+            })
+        });
+    futures::future::select_all(waits).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_wrong_setting_is_refused() {
+        for wrong in [
+            &["demo", "--messages", "0"][..],
+            &["demo", "--messages", "many"],
+            &["demo", "--file", "x", "--seed", "1"],
+            &["up", "--port", "0"],
+            &["up", "--shards", "0"],
+            &["send"],
+        ] {
+            assert!(
+                Cli::try_parse_from(["cargo local"].iter().chain(wrong)).is_err(),
+                "{wrong:?}"
+            );
+        }
+    }
+}

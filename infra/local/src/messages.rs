@@ -1,0 +1,310 @@
+//! Messages on their way in: a user's file of JSON lines, what each line means, and sending.
+
+use std::path::Path;
+
+use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use onewrite::item::{Enrichment, NotificationItem};
+use onewrite::limits::MAX_MESSAGE_BYTES;
+use onewrite::notification::MessagePointers;
+
+use crate::clients::Clients;
+use crate::error::{LocalError, Result};
+use crate::oracle::{Meaning, Sent};
+use crate::sample::Sample;
+
+/// Batches that are sent side by side.
+const SENDS_AT_ONCE: usize = 8;
+
+/// Messages of one `SendMessageBatch` (SQS quotas).
+const BATCH_MESSAGES: usize = 10;
+
+/// The lines of a file, or of standard input for `-`; empty lines are left out.
+///
+/// # Errors
+/// [`LocalError::File`], or [`LocalError::MessageFile`] for a line that SQS would not take.
+pub fn read(path: &Path) -> Result<Vec<String>> {
+    let bytes = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    let bytes = bytes.map_err(|source| LocalError::file(path, source))?;
+    let mut messages = Vec::new();
+    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+        let wrong = |reason: String| LocalError::MessageFile {
+            path: path.into(),
+            line: index + 1,
+            reason,
+        };
+        let text = std::str::from_utf8(line)
+            .map_err(|_| wrong("it is not UTF-8".into()))?
+            .trim_end_matches('\r');
+        if text.trim().is_empty() {
+            continue;
+        }
+        if text.len() > MAX_MESSAGE_BYTES {
+            return Err(wrong(format!(
+                "it has {} bytes, {MAX_MESSAGE_BYTES} are allowed",
+                text.len()
+            )));
+        }
+        if let Some(character) = text.chars().find(|character| !is_allowed(*character)) {
+            return Err(wrong(format!(
+                "SQS takes no U+{:04X}",
+                u32::from(character)
+            )));
+        }
+        messages.push(text.to_owned());
+    }
+    Ok(messages)
+}
+
+/// The characters of an SQS message (SQS API reference, SendMessage).
+fn is_allowed(character: char) -> bool {
+    matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
+}
+
+/// A user's messages with what must become of each, as the functions' own reader sees it.
+#[must_use]
+pub fn classify(bodies: Vec<String>) -> Vec<Sample> {
+    bodies
+        .into_iter()
+        .map(|body| Sample {
+            meaning: meaning(&body),
+            body,
+        })
+        .collect()
+}
+
+fn meaning(body: &str) -> Meaning {
+    let Ok(notification) = MessagePointers::default().parse(body.as_bytes()) else {
+        return Meaning::Malformed;
+    };
+    let valid = Meaning::Valid {
+        id: notification.id.as_str().to_owned(),
+        kind: notification.kind.as_str().to_owned(),
+        content: notification.fingerprint.to_string(),
+        payload: notification.payload.as_str().to_owned(),
+    };
+    // The message id takes room in the item too; SQS's are 36 characters long.
+    let message_id = "0".repeat(36);
+    let item = NotificationItem::new(
+        notification,
+        &Enrichment::default(),
+        message_id,
+        None,
+        jiff::Timestamp::UNIX_EPOCH,
+    );
+    if item.is_ok() {
+        valid
+    } else {
+        Meaning::Malformed
+    }
+}
+
+/// Sends messages, several batches at a time; tells `progress` how many the queue has accepted.
+///
+/// On a FIFO queue the message group is the notification id, and every message has a deduplication id of its own, so
+/// that copies are not dropped at the door.
+///
+/// # Errors
+/// [`LocalError::Aws`] when the queue does not accept a message.
+pub async fn send(
+    clients: &Clients,
+    queue_url: &str,
+    messages: &[Sample],
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Sent>> {
+    let at_once = if is_fifo(queue_url) { 1 } else { SENDS_AT_ONCE };
+    let mut batches = stream::iter(batches(messages))
+        .map(|batch| send_batch(clients, queue_url, batch))
+        .buffered(at_once);
+    let mut sent = Vec::with_capacity(messages.len());
+    while let Some(batch) = batches.try_next().await? {
+        sent.extend(batch);
+        progress(sent.len());
+    }
+    Ok(sent)
+}
+
+fn is_fifo(queue_url: &str) -> bool {
+    queue_url.ends_with(".fifo")
+}
+
+/// Runs of messages that fit one call: at most ten, and together no larger than one message may be.
+fn batches(messages: &[Sample]) -> Vec<&[Sample]> {
+    let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (index, message) in messages.iter().enumerate() {
+        if index - start == BATCH_MESSAGES || bytes + message.body.len() > MAX_MESSAGE_BYTES {
+            batches.push(&messages[start..index]);
+            (start, bytes) = (index, 0);
+        }
+        bytes += message.body.len();
+    }
+    batches.push(&messages[start..]);
+    batches.retain(|batch| !batch.is_empty());
+    batches
+}
+
+async fn send_batch(clients: &Clients, queue_url: &str, messages: &[Sample]) -> Result<Vec<Sent>> {
+    let entries = messages.iter().enumerate().map(|(index, message)| {
+        let entry = SendMessageBatchRequestEntry::builder()
+            .id(index.to_string())
+            .message_body(&message.body);
+        if !is_fifo(queue_url) {
+            return entry.build();
+        }
+        let deduplication = format!("{:032x}", rand::random::<u128>());
+        // A malformed message is a group of its own: it holds up nothing. A group id has at most 128 characters;
+        // notifications that share its beginning share its order.
+        let group: String = message
+            .meaning
+            .id()
+            .unwrap_or(&deduplication)
+            .chars()
+            .take(128)
+            .collect();
+        entry
+            .message_group_id(group)
+            .message_deduplication_id(deduplication)
+            .build()
+    });
+    let entries = entries.collect::<std::result::Result<Vec<_>, _>>();
+    let entries = entries.map_err(|error| LocalError::aws("SendMessageBatch", &error))?;
+    let request = clients
+        .sqs
+        .send_message_batch()
+        .queue_url(queue_url)
+        .set_entries(Some(entries));
+    let output = request
+        .send()
+        .await
+        .map_err(|error| LocalError::aws("SendMessageBatch", &error))?;
+    if let Some(failed) = output.failed.first() {
+        return Err(LocalError::Aws {
+            call: "SendMessageBatch",
+            reason: failed.code.clone(),
+        });
+    }
+    let mut sent = vec![None; messages.len()];
+    for accepted in output.successful {
+        if let Some((place, message)) =
+            index(&accepted.id, messages).map(|at| (&mut sent[at], &messages[at]))
+        {
+            *place = Some(Sent {
+                message_id: accepted.message_id,
+                meaning: message.meaning.clone(),
+            });
+        }
+    }
+    let incomplete = || LocalError::Aws {
+        call: "SendMessageBatch",
+        reason: "an entry was not answered".into(),
+    };
+    sent.into_iter()
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(incomplete)
+}
+
+fn index(id: &str, messages: &[Sample]) -> Option<usize> {
+    id.parse().ok().filter(|index| *index < messages.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &[u8]) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_file_s_lines_are_messages_byte_for_byte() {
+        let file = file(b"{\"a\": 1.0}\r\n\n  \n{\"b\":2}");
+        assert_eq!(read(file.path()).unwrap(), ["{\"a\": 1.0}", "{\"b\":2}"]);
+    }
+
+    #[test]
+    fn a_line_that_sqs_would_not_take_is_named_without_its_text() {
+        for (text, reason) in [
+            (&b"{}\ncanary\x01"[..], "SQS takes no U+0001"),
+            (&b"{}\ncanary\xff"[..], "it is not UTF-8"),
+            (
+                &[b"{}\n".to_vec(), vec![b'c'; MAX_MESSAGE_BYTES + 1]].concat()[..],
+                "it has 1048577 bytes",
+            ),
+        ] {
+            let error = read(file(text).path()).unwrap_err().to_string();
+            assert!(
+                error.contains("line 2") && error.contains(reason),
+                "{error}"
+            );
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_user_s_message_means_what_the_functions_read_in_it() {
+        let of = |body: &str| meaning(body);
+        let one = of(r#"{"notification_id":"a","payload":{"x":1,"y":2}}"#);
+        let Meaning::Valid {
+            content,
+            payload,
+            kind,
+            ..
+        } = &one
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (payload.as_str(), kind.as_str()),
+            (r#"{"x":1,"y":2}"#, "notification")
+        );
+        let Meaning::Valid { content: same, .. } =
+            of(r#"{"payload":{"y":2,"x":1},"notification_id":"a"}"#)
+        else {
+            panic!()
+        };
+        assert_eq!(*content, same);
+        assert_eq!(of("no json"), Meaning::Malformed);
+        let too_large = format!(
+            r#"{{"notification_id":"a","payload":"{}"}}"#,
+            "x".repeat(410_000)
+        );
+        assert_eq!(of(&too_large), Meaning::Malformed);
+    }
+
+    #[test]
+    fn batches_keep_sqs_s_limits_and_the_order() {
+        let message = |bytes: usize| Sample {
+            body: "x".repeat(bytes),
+            meaning: Meaning::Malformed,
+        };
+        let messages: Vec<Sample> = (0..25).map(|_| message(10)).collect();
+        assert_eq!(
+            batches(&messages)
+                .iter()
+                .map(|batch| batch.len())
+                .collect::<Vec<_>>(),
+            [10, 10, 5]
+        );
+        let messages = [
+            message(MAX_MESSAGE_BYTES),
+            message(1),
+            message(MAX_MESSAGE_BYTES - 1),
+            message(1),
+        ];
+        assert_eq!(
+            batches(&messages)
+                .iter()
+                .map(|batch| batch.len())
+                .collect::<Vec<_>>(),
+            [1, 2, 1]
+        );
+        assert!(batches(&[]).is_empty());
+    }
+}

@@ -1,0 +1,248 @@
+//! Looks at a stack from outside, as any user of AWS could: its table, its stream and its queues. No verdict here.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_kinesis::types::{Record, ShardIteratorType};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::clients::Clients;
+use crate::error::{LocalError, Result};
+use crate::oracle::{Event, Found, Item};
+use crate::stack::StackOutputs;
+
+/// How many messages a queue holds, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Messages that can be received.
+    pub visible: usize,
+    /// Messages that were received and are hidden, or are delayed.
+    pub hidden: usize,
+}
+
+impl Depth {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.visible + self.hidden
+    }
+}
+
+/// Everything the oracle wants to know. Empties the dead-letter queue.
+///
+/// # Errors
+/// [`LocalError::Aws`] when a call fails.
+pub async fn survey(clients: &Clients, outputs: &StackOutputs) -> Result<Found> {
+    let (events, unreadable) = events(clients, &outputs.stream).await?;
+    let dead_letters = drain(clients, &outputs.dead_letter_queue_url).await?;
+    Ok(Found {
+        items: items(clients, &outputs.table).await?,
+        events,
+        unreadable,
+        dead_letters: dead_letters
+            .into_iter()
+            .filter_map(|message| message.message_id)
+            .collect(),
+        waiting: depth(clients, &outputs.queue_url).await?.total(),
+    })
+}
+
+/// How many messages are in a queue.
+///
+/// # Errors
+/// [`LocalError::Aws`] when the call fails.
+pub async fn depth(clients: &Clients, queue_url: &str) -> Result<Depth> {
+    let attributes = clients
+        .sqs
+        .get_queue_attributes()
+        .queue_url(queue_url)
+        .attribute_names(QueueAttributeName::All);
+    let attributes = attributes
+        .send()
+        .await
+        .map_err(|error| LocalError::aws("GetQueueAttributes", &error))?;
+    let attributes = attributes.attributes.unwrap_or_default();
+    let count = |name| {
+        attributes
+            .get(&name)
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(0)
+    };
+    Ok(Depth {
+        visible: count(QueueAttributeName::ApproximateNumberOfMessages),
+        hidden: count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
+            + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
+    })
+}
+
+/// Takes every message out of a queue that nobody else receives from, with all its attributes.
+///
+/// # Errors
+/// [`LocalError::Aws`] when a call fails.
+pub async fn drain(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
+    let mut taken = Vec::new();
+    loop {
+        let receive = clients
+            .sqs
+            .receive_message()
+            .queue_url(queue_url)
+            .max_number_of_messages(10);
+        let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
+        let received = receive
+            .message_attribute_names("All")
+            .wait_time_seconds(0)
+            .send()
+            .await;
+        let messages = received
+            .map_err(|error| LocalError::aws("ReceiveMessage", &error))?
+            .messages
+            .unwrap_or_default();
+        if messages.is_empty() {
+            return Ok(taken);
+        }
+        let entries = messages.iter().enumerate().filter_map(|(index, message)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+            entry
+                .receipt_handle(message.receipt_handle.clone()?)
+                .build()
+                .ok()
+        });
+        let delete = clients
+            .sqs
+            .delete_message_batch()
+            .queue_url(queue_url)
+            .set_entries(Some(entries.collect()));
+        delete
+            .send()
+            .await
+            .map_err(|error| LocalError::aws("DeleteMessageBatch", &error))?;
+        taken.extend(messages);
+    }
+}
+
+/// Every item of the table.
+///
+/// # Errors
+/// [`LocalError::Aws`] when a call fails.
+pub async fn items(clients: &Clients, table: &str) -> Result<Vec<Item>> {
+    let scan = clients
+        .dynamodb
+        .scan()
+        .table_name(table)
+        .consistent_read(true);
+    let mut pages = scan.into_paginator().items().send();
+    let mut items = Vec::new();
+    while let Some(page) = pages.next().await {
+        items.push(item(
+            &page.map_err(|error| LocalError::aws("Scan", &error))?,
+        ));
+    }
+    Ok(items)
+}
+
+/// An attribute that is missing or of another type reads as empty, which the oracle will not take for a good one.
+fn item(attributes: &HashMap<String, AttributeValue>) -> Item {
+    let text = |name| {
+        attributes
+            .get(name)
+            .and_then(|value| value.as_s().ok())
+            .cloned()
+            .unwrap_or_default()
+    };
+    let version = attributes
+        .get("version")
+        .and_then(|value| value.as_n().ok())
+        .and_then(|text| text.parse().ok());
+    Item {
+        id: text("notification_id"),
+        status: text("status"),
+        version: version.unwrap_or(0),
+        kind: text("type"),
+        payload: text("payload"),
+    }
+}
+
+/// Every event of the stream, shard by shard in the shard's order, and where the records are that are no event.
+///
+/// # Errors
+/// [`LocalError::Aws`] when a call fails.
+pub async fn events(
+    clients: &Clients,
+    stream: &str,
+) -> Result<(Vec<Event>, Vec<(String, String)>)> {
+    let shards = clients
+        .kinesis
+        .list_shards()
+        .stream_name(stream)
+        .send()
+        .await;
+    let shards = shards.map_err(|error| LocalError::aws("ListShards", &error))?;
+    let (mut events, mut unreadable) = (Vec::new(), Vec::new());
+    for shard in shards.shards() {
+        for record in records(clients, stream, shard.shard_id()).await? {
+            match event(shard.shard_id(), &record) {
+                Some(event) => events.push(event),
+                None => unreadable.push((
+                    shard.shard_id().to_owned(),
+                    record.sequence_number().to_owned(),
+                )),
+            }
+        }
+    }
+    Ok((events, unreadable))
+}
+
+/// Every record of a shard.
+async fn records(clients: &Clients, stream: &str, shard: &str) -> Result<Vec<Record>> {
+    let request = clients
+        .kinesis
+        .get_shard_iterator()
+        .stream_name(stream)
+        .shard_id(shard);
+    let iterator = request
+        .shard_iterator_type(ShardIteratorType::TrimHorizon)
+        .send()
+        .await;
+    let mut next = iterator
+        .map_err(|error| LocalError::aws("GetShardIterator", &error))?
+        .shard_iterator;
+    let mut records = Vec::new();
+    while let Some(iterator) = next {
+        let page = clients
+            .kinesis
+            .get_records()
+            .shard_iterator(iterator)
+            .send()
+            .await;
+        let page = page.map_err(|error| LocalError::aws("GetRecords", &error))?;
+        let is_end = page.records.is_empty() && page.millis_behind_latest.unwrap_or(0) == 0;
+        records.extend(page.records);
+        next = page.next_shard_iterator.filter(|_| !is_end);
+    }
+    Ok(records)
+}
+
+/// The event that a record holds. Read apart from the functions' own code: this is a consumer's view.
+fn event(shard: &str, record: &Record) -> Option<Event> {
+    #[derive(Deserialize)]
+    struct Document<'a> {
+        id: String,
+        subject: String,
+        status: String,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let document: Document<'_> = serde_json::from_slice(record.data().as_ref()).ok()?;
+    Some(Event {
+        shard: shard.to_owned(),
+        partition_key: record.partition_key().unwrap_or_default().to_owned(),
+        event_id: document.id,
+        id: document.subject,
+        status: document.status,
+        payload: document.data.get().to_owned(),
+    })
+}
