@@ -109,9 +109,7 @@ async fn handle(
         Vec::new()
     };
     if !failing.is_empty() && failing.iter().all(|fails| *fails) {
-        return Ok(Response::new(answer(
-            failing.iter().map(|_| failed_entry()).collect(),
-        )?));
+        return Ok(Response::new(answer(&vec![failed_entry(); failing.len()])?));
     }
     let response = forward(Request::from_parts(parts, Full::new(body)), upstream).await?;
     if !response.status().is_success() || !failing.contains(&true) {
