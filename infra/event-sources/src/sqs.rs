@@ -34,10 +34,10 @@ pub const MAX_WAIT_SECONDS: u32 = 20;
 /// The most messages of one delete.
 pub const MAX_DELETE: usize = 10;
 /// Receives that wait side by side while nothing is in flight (S5).
-pub const IDLE_RECEIVES: usize = 2;
+const IDLE_RECEIVES: usize = 2;
 /// Receives that wait side by side beyond the batches that are in flight. AWS runs as many as it may invoke; on one
 /// machine a few find every message just as soon.
-pub const SPARE_RECEIVES: usize = 5;
+const SPARE_RECEIVES: usize = 5;
 
 /// Numbers calls and invocations.
 struct Ids(u64);
@@ -107,7 +107,7 @@ impl SqsPoller {
             Input::Enable => self.enable(),
             Input::Disable => self.disable(&mut actions),
             Input::Reconfigure(mapping) => self.reconfigure(mapping, &mut actions),
-            Input::Received { call, messages } => self.received(call, &messages, &mut actions),
+            Input::Received { call, messages } => self.received(call, messages, &mut actions),
             Input::ReceiveFailed { call } => self.receive_failed(call, &mut actions),
             Input::Invoked {
                 invocation,
@@ -277,16 +277,16 @@ impl SqsPoller {
         let_go(LetGo::MappingChanged, message_ids, actions);
     }
 
-    fn received(&mut self, call: CallId, messages: &[Message], actions: &mut Vec<Action>) {
+    fn received(&mut self, call: CallId, messages: Vec<Message>, actions: &mut Vec<Action>) {
         let Some((index, receive)) = self.take_receive(call) else {
-            let message_ids = messages.iter().map(|message| message.message_id.clone());
+            let message_ids = messages.into_iter().map(|message| message.message_id);
             return let_go(LetGo::MappingChanged, message_ids.collect(), actions);
         };
         self.receive_pause = self.choices.retry_base_millis;
         let window = self.mapping.batching_window();
         let until = self.now + receive.visibility_timeout;
         let (matching, dropped): (Vec<Held>, Vec<Held>) = messages
-            .iter()
+            .into_iter()
             .map(|message| self.hold(message, until))
             .partition(|held| self.mapping.filter_criteria.matches(&held.record));
         for held in matching {
@@ -309,17 +309,15 @@ impl SqsPoller {
         })
     }
 
-    fn hold(&self, message: &Message, until: Millis) -> Held {
+    fn hold(&self, mut message: Message, until: Millis) -> Held {
         let windowed = self.mapping.batching_window() > 0;
-        let group = message
-            .attributes
-            .get("MessageGroupId")
-            .filter(|_| self.queue.fifo);
+        let record = message::encode(&message, &self.queue, windowed);
+        let group = message.attributes.remove("MessageGroupId");
         Held {
-            message_id: message.message_id.clone(),
-            receipt_handle: message.receipt_handle.clone(),
-            group: group.cloned(),
-            record: message::encode(message, &self.queue, windowed),
+            message_id: message.message_id,
+            receipt_handle: message.receipt_handle,
+            group: group.filter(|_| self.queue.fifo),
+            record,
             until,
         }
     }
@@ -335,7 +333,8 @@ impl SqsPoller {
     }
 
     fn receive_failed(&mut self, call: CallId, actions: &mut Vec<Action>) {
-        if self.take_receive(call).is_none() {
+        // Receives that fail side by side are one failure.
+        if self.take_receive(call).is_none() || self.now < self.receive_after {
             return;
         }
         self.receive_after = self.now + self.receive_pause;

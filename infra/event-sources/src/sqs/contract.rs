@@ -32,7 +32,8 @@ pub struct CallId(pub u64);
 pub struct InvocationId(pub u64);
 
 /// What happened. Every action but [`Action::Report`] MUST be answered, once, with the input that its documentation
-/// names; answers to actions that the poller has given up meanwhile are welcome and have no effect.
+/// names; answers to actions that the poller has given up meanwhile are welcome and have no effect. Answers to another
+/// poller's actions MUST NOT be handed in: where a poller is replaced, what it had under way is dropped with it.
 #[derive(Clone)]
 pub enum Input {
     /// Start to poll, or resume.
