@@ -106,6 +106,14 @@ pub enum TableError {
         /// DynamoDB's error code.
         code: String,
     },
+    /// More writes than fit one transaction beside the DONE write. Nothing was sent.
+    #[error("{writes} writes to commit with DONE, {max} are allowed")]
+    TooManyWrites {
+        /// How many there are.
+        writes: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// The condition failed but the old item was not returned, so duplicate and conflict cannot be told apart.
     #[error("the condition failed and the item that was there was not returned")]
     NoOldItem,
@@ -119,6 +127,7 @@ impl TableError {
             Self::Throttled { .. } => "Throttled",
             Self::Unknown { .. } => "Unknown",
             Self::Refused { .. } => "Refused",
+            Self::TooManyWrites { .. } => "TooManyWrites",
             Self::NoOldItem => "NoOldItem",
         }
     }

@@ -181,8 +181,10 @@ impl Completions for InMemoryTable {
         completion: &Completion,
         writes: Vec<TransactWriteItem>,
     ) -> Result<Completed, TableError> {
-        if writes.len() >= MAX_TRANSACT_WRITES {
-            return Err(refused("ValidationException"));
+        let max = MAX_TRANSACT_WRITES - 1;
+        if writes.len() > max {
+            let writes = writes.len();
+            return Err(TableError::TooManyWrites { writes, max });
         }
         let writes = writes
             .into_iter()
