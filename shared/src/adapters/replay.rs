@@ -9,7 +9,6 @@ use std::{
 };
 
 use aws_config::{ConfigLoader, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
@@ -32,7 +31,7 @@ pub(super) fn loader() -> ConfigLoader {
     clients::loader()
         .empty_test_environment()
         .region(Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::for_tests())
+        .test_credentials()
 }
 
 /// What one attempt meets.
