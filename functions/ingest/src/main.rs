@@ -1,1 +1,26 @@
-fn main() {}
+//! Wires `ingest`: settings, the table, the handler, the Lambda runtime.
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use onewrite::{
+    adapters::{clients, dynamodb::DynamoDbTable},
+    budget::Budget,
+    config::Environment,
+    telemetry,
+};
+use onewrite_ingest::{aggregate::aggregate, config::Config, handler::Ingest};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let config =
+        Config::read(&Environment::of_process()).inspect_err(|error| tracing::error!("{error}"))?;
+    let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
+    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
+
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
+        let budget = Budget::of_invocation(&event.context, config.invocation_budget);
+        ingest.handle(event.payload, budget).await
+    }))
+    .await
+}
