@@ -20,7 +20,10 @@ async fn main() -> Result<(), Error> {
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-        ingest.handle(event.payload, budget).await
+        ingest
+            .handle(event.payload, budget)
+            .await
+            .map_err(Error::from)
     }))
     .await
 }
