@@ -74,9 +74,15 @@ impl StackOptions {
 }
 
 /// Template parameters for this machine: what is long on AWS is short here, so that six receives end soon.
-pub const LOCAL_PARAMETERS: [(&str, &str); 1] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
     // The emulator's own pollers do not keep AWS's rules; ours read the mappings all the same.
     ("EventSourcesEnabled", "false"),
+    // The emulator speaks plain HTTP, on the loopback interface.
+    ("RequireTls", "false"),
+    ("TableDeletionProtection", "false"),
+    // The visibility timeout follows: 6 seconds, so six receives take some forty.
+    ("IngestTimeoutSeconds", "1"),
+    ("StreamFunctionTimeoutSeconds", "5"),
 ];
 
 /// What a stack's template says of it.
