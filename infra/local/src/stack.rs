@@ -14,7 +14,7 @@ use crate::clients::Clients;
 use crate::deploy::{Outputs, Sam};
 use crate::emulator::{Credentials, Emulator};
 use crate::error::{LocalError, Result};
-use crate::event_sources::{Deployed, EventSources, Invoker};
+use crate::event_sources::{self, Deployed, EventSources, Invoker};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
 use crate::watch::Watch;
@@ -74,7 +74,7 @@ impl StackOptions {
 }
 
 /// Template parameters for this machine: what is long on AWS is short here, so that six receives end soon.
-pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 6] = [
     // The emulator's own pollers do not keep AWS's rules; ours read the mappings all the same.
     ("EventSourcesEnabled", "false"),
     // The emulator speaks plain HTTP, on the loopback interface.
@@ -82,6 +82,8 @@ pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
     ("TableDeletionProtection", "false"),
     // The visibility timeout follows: 6 seconds, so six receives take some forty.
     ("IngestTimeoutSeconds", "1"),
+    // Each invocation at the same time is a process of its own here.
+    ("IngestMaximumConcurrency", "5"),
     ("StreamFunctionTimeoutSeconds", "5"),
 ];
 
@@ -182,6 +184,7 @@ impl Stack {
             .deploy(&build, &emulator, &clients, &parameters, &directory)
             .await?;
         let outputs = StackOutputs::new(outputs)?;
+        event_sources::silence_emulator(&clients).await?;
         step.done();
 
         let mut stack = Self {

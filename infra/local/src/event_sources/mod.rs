@@ -20,7 +20,7 @@ pub use drive::Status;
 pub use invoker::{Deployed, Function, Invoker, Watched};
 
 use crate::clients::Clients;
-use crate::error::Result;
+use crate::error::{LocalError, Result};
 
 /// The event sources of one stack. Dropping them stops them at once; what they held comes again by AWS's own rules.
 #[derive(Debug)]
@@ -125,6 +125,24 @@ impl EventSources {
             .iter()
             .all(|running| running.status.borrow().is_idle())
     }
+}
+
+/// Stops the emulator's own pollers: it takes the text "false", which CloudFormation hands on, for true.
+///
+/// # Errors
+/// A failed call.
+pub async fn silence_emulator(clients: &Clients) -> Result<()> {
+    for uuid in settings::uuids(clients).await? {
+        let update = clients
+            .lambda
+            .update_event_source_mapping()
+            .uuid(uuid)
+            .enabled(false)
+            .send()
+            .await;
+        update.map_err(|error| LocalError::aws("UpdateEventSourceMapping", &error))?;
+    }
+    Ok(())
 }
 
 type Spawned<P> = (

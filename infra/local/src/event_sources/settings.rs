@@ -17,22 +17,35 @@ pub(super) struct Deployed {
     pub(super) function: Function,
 }
 
-/// Every mapping of the stack.
-pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
-    let mut pages = clients
+/// Every mapping of the stack, as the emulator lists it.
+async fn listed(clients: &Clients) -> Result<Vec<EventSourceMappingConfiguration>> {
+    let pages = clients
         .lambda
         .list_event_source_mappings()
         .into_paginator()
         .items()
         .send();
+    let listed = pages.collect::<std::result::Result<_, _>>().await;
+    listed.map_err(|error| LocalError::aws("ListEventSourceMappings", &error))
+}
+
+/// The id of every mapping of the stack.
+pub(super) async fn uuids(clients: &Clients) -> Result<Vec<String>> {
+    Ok(listed(clients)
+        .await?
+        .into_iter()
+        .filter_map(|mapping| mapping.uuid)
+        .collect())
+}
+
+/// Every mapping of the stack.
+pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
     let mut deployed = Vec::new();
-    while let Some(page) = pages.next().await {
-        let configuration =
-            page.map_err(|error| LocalError::aws("ListEventSourceMappings", &error))?;
-        let json = as_json(&configuration);
-        let mapping = Mapping::from_json(&json.to_string()).map_err(|refusal| {
-            LocalError::Deployed(format!("a mapping would be refused by AWS: {refusal}"))
-        })?;
+    for configuration in listed(clients).await? {
+        let mapping =
+            Mapping::from_json(&as_json(&configuration).to_string()).map_err(|refusal| {
+                LocalError::Deployed(format!("a mapping would be refused by AWS: {refusal}"))
+            })?;
         let arn = configuration.function_arn().unwrap_or_default();
         deployed.push(Deployed {
             mapping,
