@@ -10,6 +10,9 @@ pub const MAX_ID_CHARS: usize = 256;
 /// Longest notification type, in characters (ASCII, so also bytes). Our own: it is part of the CloudEvents `type`.
 pub const MAX_TYPE_CHARS: usize = 128;
 
+/// Longest CloudEvents `source`, in characters (ASCII, so also bytes). Our own.
+pub const MAX_SOURCE_CHARS: usize = 256;
+
 /// Deepest nesting of arrays and objects in a message. Our own: it bounds the time to read a body, which is read once
 /// for each level, and the stack.
 pub const MAX_JSON_DEPTH: usize = 64;
@@ -64,9 +67,14 @@ pub const RETRY_BASE: Duration = Duration::from_millis(50);
 /// Longest such pause.
 pub const RETRY_CAP: Duration = Duration::from_millis(2_000);
 
+/// The most an event has beyond its item, in bytes, and beyond the escapes in it: names of attributes, times, its
+/// source, and the id in its three places.
+const EVENT_OVERHEAD_BYTES: usize = 1_024 + 2 * (MAX_SOURCE_CHARS + 3 * MAX_ID_CHARS);
+
+// Escapes double a text at most, since the item's texts hold no control characters but white space of JSON.
 const _: () = assert!(
-    MAX_ITEM_BYTES + MAX_ID_CHARS < MAX_RECORD_BYTES,
-    "every item fits a record"
+    2 * MAX_ITEM_BYTES + EVENT_OVERHEAD_BYTES + MAX_ID_CHARS < MAX_RECORD_BYTES,
+    "every item's event fits a record"
 );
 const _: () = assert!(
     MAX_RECORD_BYTES <= MAX_PUT_RECORDS_BYTES,

@@ -12,13 +12,13 @@ use super::Rejection;
 use crate::limits::MAX_JSON_DEPTH;
 
 /// One value: its exact text and what stands in it.
-pub(super) struct Node<'a> {
-    pub(super) text: &'a str,
-    pub(super) value: Value<'a>,
+pub(crate) struct Node<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) value: Value<'a>,
 }
 
 /// What a value is. Keys are decoded, so `"a"` and `"\u0061"` are the same key.
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// A number, `true`, `false` or `null`: what it says is what it is spelled.
     Literal,
     String(Cow<'a, str>),
@@ -27,42 +27,42 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Reads one whole JSON text.
-    pub(super) fn parse(text: &'a str) -> Result<Self, Rejection> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| invalid(&error))?;
-        Self::read(raw, 0)
+    /// Reads one whole JSON text, nested no deeper than a message may be.
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Rejection> {
+        Self::parse_to_depth(text, MAX_JSON_DEPTH)
     }
 
-    fn read(raw: &'a RawValue, depth: usize) -> Result<Self, Rejection> {
+    /// Reads one whole JSON text of at most `depth` levels.
+    pub(crate) fn parse_to_depth(text: &'a str, depth: usize) -> Result<Self, Rejection> {
+        let raw: &RawValue = serde_json::from_str(text).map_err(|error| invalid(&error))?;
+        Self::read(raw, depth)
+    }
+
+    /// `levels`: how many more there may be.
+    fn read(raw: &'a RawValue, levels: usize) -> Result<Self, Rejection> {
         let text = raw.get();
-        let nested = || {
-            if depth < MAX_JSON_DEPTH {
-                Ok(depth + 1)
-            } else {
-                Err(Rejection::TooDeep)
-            }
-        };
+        let nested = || levels.checked_sub(1).ok_or(Rejection::TooDeep);
         let value = match text.as_bytes().first() {
             Some(b'{') => {
-                let depth = nested()?;
+                let levels = nested()?;
                 let entries: Entries<'a> =
                     serde_json::from_str(text).map_err(|error| invalid(&error))?;
                 let mut object = BTreeMap::new();
                 for (key, value) in entries.0 {
-                    if object.insert(key, Self::read(value, depth)?).is_some() {
+                    if object.insert(key, Self::read(value, levels)?).is_some() {
                         return Err(Rejection::DuplicateKey);
                     }
                 }
                 Value::Object(object)
             }
             Some(b'[') => {
-                let depth = nested()?;
+                let levels = nested()?;
                 let elements: Vec<&'a RawValue> =
                     serde_json::from_str(text).map_err(|error| invalid(&error))?;
                 Value::Array(
                     elements
                         .into_iter()
-                        .map(|raw| Self::read(raw, depth))
+                        .map(|raw| Self::read(raw, levels))
                         .collect::<Result<_, _>>()?,
                 )
             }

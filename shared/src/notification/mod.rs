@@ -3,7 +3,7 @@
 //! Nothing here does I/O. Types past the door are valid by construction and are not checked again.
 
 mod fingerprint;
-mod json;
+pub(crate) mod json;
 mod message;
 mod status;
 mod trace;
@@ -108,7 +108,7 @@ pub enum InvalidName {
     },
 }
 
-fn check_name(text: &str, max: usize) -> Result<(), InvalidName> {
+pub(crate) fn check_name(text: &str, max: usize) -> Result<(), InvalidName> {
     if text.is_empty() {
         return Err(InvalidName::Empty);
     }
@@ -142,6 +142,11 @@ impl Payload {
         let text = text.into();
         json::Node::parse(&text)?;
         Ok(Self(text))
+    }
+
+    /// Takes a value that was read by those rules as part of a larger text.
+    pub(crate) fn of_node(node: &json::Node<'_>) -> Self {
+        Self(node.text.to_owned())
     }
 
     /// The JSON text.
