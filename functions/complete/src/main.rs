@@ -1,1 +1,34 @@
-fn main() {}
+//! Wires `complete`: settings, the table, the downstream, the handler, the Lambda runtime.
+
+use aws_lambda_events::event::kinesis::KinesisEvent;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use onewrite::{
+    adapters::{clients, dynamodb::DynamoDbTable},
+    budget::Budget,
+    completion::Completer,
+    config::Environment,
+    telemetry,
+};
+use onewrite_complete::{config::Config, downstream::LogOnly, handler::Complete};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let Ok(config) =
+        Config::read(&Environment::of_process()).inspect_err(|error| tracing::error!("{error}"))
+    else {
+        std::process::exit(1);
+    };
+    let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
+    let completer = Completer::new(table, config.done_retention_days);
+    let complete = Complete::new(completer, LogOnly, config.max_in_flight);
+
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<KinesisEvent>| {
+        let budget = Budget::of_invocation(&event.context, config.invocation_budget);
+        complete
+            .handle(event.payload, budget)
+            .await
+            .map_err(Error::from)
+    }))
+    .await
+}

@@ -1,0 +1,604 @@
+//! `complete` over a table in memory that fails as told: each promise of the handler, and what breaks it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::Poll,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lambda_events::event::kinesis::KinesisEvent;
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use jiff::Timestamp;
+use onewrite::{
+    budget::Budget,
+    completion::{Completer, Downstream, DownstreamError, Effect},
+    event::NotificationEvent,
+    item::{NotificationItem, attribute},
+    limits::ANSWER_MARGIN,
+    notification::{NotificationId, Status},
+    stream::Record,
+    table::{Completions, NewNotifications},
+    testing::{Fault, FaultyTable, InMemoryTable, StoredRecord, contract, lambda_event},
+};
+use onewrite_complete::{handler::Complete, record::MissingSequenceNumber};
+use proptest::prelude::*;
+use serde_dynamo::AttributeValue as Value;
+use tokio::time::Instant;
+
+const BUDGET: Duration = Duration::from_secs(10);
+const LEDGER: &str = "ledger";
+
+/// A downstream that does with each notification what the first letters of its id say: `refuses-`, `panics-`, `hangs-`,
+/// `doubted-` (its write's condition is false), `calls-` (the call is the effect). Any other effect is a new entry of
+/// the ledger for each call, so that an effect that happens twice leaves two.
+#[derive(Default)]
+struct Accountant {
+    calls: Mutex<Vec<String>>,
+    in_flight: AtomicUsize,
+    most_in_flight: AtomicUsize,
+}
+
+#[async_trait]
+impl Downstream<TransactWriteItem> for &Accountant {
+    async fn accept(
+        &self,
+        event: &NotificationEvent,
+    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
+        let id = event.subject.as_str();
+        let call = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(id.to_owned());
+            calls.len()
+        };
+        let now = self.in_flight.fetch_add(1, SeqCst) + 1;
+        self.most_in_flight.fetch_max(now, SeqCst);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        self.in_flight.fetch_sub(1, SeqCst);
+        let kind = id.split_once('-').map_or("", |(kind, _)| kind);
+        match kind {
+            "refuses" => return Err(DownstreamError::new("the books are closed")),
+            "panics" => panic!("{}", event.data.as_str()),
+            "hangs" => pending().await,
+            "calls" => return Ok(Effect::Happened),
+            _ => {}
+        }
+        let text = |text: String| AttributeValue::S(text);
+        let entry = Put::builder()
+            .table_name(LEDGER)
+            .item("entry_id", text(format!("{id}#{call}")))
+            .item("of", text(id.to_owned()))
+            .set_condition_expression(
+                (kind == "doubted").then(|| "attribute_exists(of)".to_owned()),
+            )
+            .build()
+            .unwrap();
+        let write = TransactWriteItem::builder().put(entry).build();
+        Ok(Effect::CommitWith(vec![write]))
+    }
+}
+
+impl Accountant {
+    fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+fn table() -> InMemoryTable {
+    InMemoryTable::default().with_other_table(LEDGER, "entry_id")
+}
+
+/// Stores a notification; returns its INIT event.
+async fn store(table: &InMemoryTable, id: &str) -> Vec<u8> {
+    let item = contract::notification(id, &format!(r#"{{"canary":"of {id}"}}"#));
+    table.insert(&item).await.unwrap();
+    document(&item)
+}
+
+async fn store_all(table: &InMemoryTable, ids: &[&str]) -> Vec<Vec<u8>> {
+    let mut documents = Vec::new();
+    for id in ids {
+        documents.push(store(table, id).await);
+    }
+    documents
+}
+
+/// The INIT event of a notification that is in no table.
+fn unknown(id: &str) -> Vec<u8> {
+    document(&contract::notification(id, "null"))
+}
+
+fn done_event(id: &str) -> Vec<u8> {
+    let mut item = contract::notification(id, "null");
+    item.status = Status::Done;
+    item.version = Status::Done.version();
+    document(&item)
+}
+
+fn document(item: &NotificationItem) -> Vec<u8> {
+    NotificationEvent::of_item(item).to_json().into_bytes()
+}
+
+/// The sequence number of the record at a place: 8, 9, 10, 11 …, whose order is that of numbers and not of texts.
+fn sequence_number(place: usize) -> String {
+    (8 + place).to_string()
+}
+
+fn batch(documents: &[Vec<u8>]) -> KinesisEvent {
+    batch_from(0, documents)
+}
+
+fn batch_from(first: usize, documents: &[Vec<u8>]) -> KinesisEvent {
+    let records: Vec<_> = documents
+        .iter()
+        .enumerate()
+        .skip(first)
+        .map(|(place, data)| StoredRecord {
+            sequence_number: sequence_number(place),
+            shard_id: "shardId-000000000000".to_owned(),
+            record: Record {
+                id: NotificationId::parse("any").unwrap(),
+                data: data.clone(),
+            },
+            at: Timestamp::UNIX_EPOCH,
+        })
+        .collect();
+    lambda_event::kinesis(&records)
+}
+
+fn complete<T: Completions>(table: T, accountant: &Accountant) -> Complete<T, &Accountant>
+where
+    for<'a> &'a Accountant: Downstream<T::Write>,
+{
+    Complete::new(Completer::new(table, 0), accountant, 4)
+}
+
+/// The one sequence number that the answer reports, if any.
+async fn handle<T: Completions<Write = TransactWriteItem>>(
+    table: T,
+    accountant: &Accountant,
+    event: KinesisEvent,
+) -> Option<String> {
+    handle_within(table, accountant, event, BUDGET).await
+}
+
+async fn handle_within<T: Completions<Write = TransactWriteItem>>(
+    table: T,
+    accountant: &Accountant,
+    event: KinesisEvent,
+    budget: Duration,
+) -> Option<String> {
+    let response = complete(table, accountant)
+        .handle(event, Budget::of_remaining(None, budget))
+        .await
+        .unwrap();
+    assert!(response.batch_item_failures.len() <= 1, "the lowest alone");
+    response
+        .batch_item_failures
+        .into_iter()
+        .map(|failure| failure.item_identifier.unwrap())
+        .next()
+}
+
+fn is_done(table: &InMemoryTable, id: &str) -> bool {
+    let status = table.item(id).unwrap().get(attribute::STATUS).cloned();
+    status == Some(Value::S("DONE".to_owned()))
+}
+
+/// How often each notification's effect was committed.
+fn ledger(table: &InMemoryTable) -> BTreeMap<String, usize> {
+    let mut effects = BTreeMap::new();
+    for entry in table.other_items(LEDGER).into_values() {
+        let Some(Value::S(id)) = entry.get("of").cloned() else {
+            panic!("an entry of nothing");
+        };
+        *effects.entry(id).or_default() += 1;
+    }
+    effects
+}
+
+/// How often each item changed, its INSERT included.
+fn changes(table: &InMemoryTable) -> BTreeMap<String, usize> {
+    let mut changes = BTreeMap::new();
+    for change in table.changes() {
+        *changes.entry(change.id).or_default() += 1;
+    }
+    changes
+}
+
+fn assert_each_done_once<'a>(table: &InMemoryTable, ids: impl IntoIterator<Item = &'a str>) {
+    let ids: BTreeSet<_> = ids.into_iter().collect();
+    for id in &ids {
+        assert!(is_done(table, id), "{id} is DONE");
+    }
+    let each = |count| ids.iter().map(|id| ((*id).to_owned(), count)).collect();
+    assert_eq!(ledger(table), each(1), "one effect each");
+    assert_eq!(changes(table), each(2), "INSERT and one transition each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_accepted_notification_is_done_and_its_effect_committed() {
+    let (table, accountant) = (table(), Accountant::default());
+    let documents = store_all(&table, &["a", "b", "calls-c"]).await;
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        None
+    );
+    assert!(["a", "b", "calls-c"].iter().all(|id| is_done(&table, id)));
+    assert_eq!(ledger(&table).into_keys().collect::<Vec<_>>(), ["a", "b"]);
+    let item = NotificationItem::from_item(&table.item("a").unwrap()).unwrap();
+    assert_eq!((item.version, item.expires_at), (2, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn competing_consumers_have_exactly_one_winner() {
+    const CONSUMERS: usize = 8;
+    let (table, accountant) = (table(), Accountant::default());
+    let ids = ["a", "b", "c", "d", "e"];
+    let documents = store_all(&table, &ids).await;
+    let answers = futures::future::join_all((0..CONSUMERS).map(|consumer| {
+        // Each at its own pace before and after the write, so that they overtake each other.
+        let pace = move |millis: usize| Duration::from_millis((millis * (consumer % 3)) as u64);
+        let answering = FaultyTable::new(table.clone(), move |_| Fault::AnswerDelayed(pace(7)));
+        let table = FaultyTable::new(answering, move |call| Fault::Delayed(pace(call.number)));
+        handle(table, &accountant, batch(&documents))
+    }))
+    .await;
+    assert_eq!(answers, vec![None; CONSUMERS]);
+    assert_eq!(
+        accountant.calls().len(),
+        CONSUMERS * ids.len(),
+        "all competed"
+    );
+    assert_each_done_once(&table, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_already_done_is_acknowledged_and_not_written_again() {
+    let (table, accountant) = (table(), Accountant::default());
+    let documents = store_all(&table, &["a"]).await;
+    for _ in 0..3 {
+        assert_eq!(
+            handle(table.clone(), &accountant, batch(&documents)).await,
+            None
+        );
+    }
+    assert_each_done_once(&table, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_reported_at_the_head_in_the_middle_and_at_the_end() {
+    for bad in [
+        "refuses-x",
+        "panics-x",
+        "doubted-x",
+        "unknown-x",
+        "not an event",
+    ] {
+        for place in 0..5 {
+            let (table, accountant) = (table(), Accountant::default());
+            let good = ["a", "b", "c", "d"];
+            let mut documents = store_all(&table, &good).await;
+            let failing = match bad {
+                "unknown-x" => unknown(bad),
+                "not an event" => bad.as_bytes().to_vec(),
+                _ => store(&table, bad).await,
+            };
+            documents.insert(place, failing);
+            assert_eq!(
+                handle(table.clone(), &accountant, batch(&documents)).await,
+                Some(sequence_number(place)),
+                "{bad} at {place}"
+            );
+            assert!(
+                good.iter().all(|id| is_done(&table, id)),
+                "{bad} stops nobody"
+            );
+            if table.item(bad).is_some() {
+                assert!(!is_done(&table, bad), "{bad} stays in INIT");
+            }
+            assert!(!ledger(&table).contains_key(bad), "{bad} has no effect");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lowest_of_several_failures_is_reported() {
+    let (table, accountant) = (table(), Accountant::default());
+    let documents = store_all(
+        &table,
+        &["a", "refuses-1", "b", "panics-2", "c", "refuses-3", "d"],
+    )
+    .await;
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        Some(sequence_number(1))
+    );
+    assert!(["a", "b", "c", "d"].iter().all(|id| is_done(&table, id)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edited_item_is_a_version_mismatch_and_stays() {
+    let (table, accountant) = (table(), Accountant::default());
+    let documents = store_all(&table, &["a", "b"]).await;
+    table.edit("a", |item| {
+        item.insert(attribute::VERSION.to_owned(), Value::N("7".to_owned()));
+    });
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        Some(sequence_number(0))
+    );
+    assert!(!is_done(&table, "a") && is_done(&table, "b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_done_are_ignored() {
+    let (table, accountant) = (table(), Accountant::default());
+    store(&table, "a").await;
+    let documents = [done_event("a"), done_event("unknown")];
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        None
+    );
+    assert_eq!(accountant.calls(), [""; 0]);
+    assert!(
+        !is_done(&table, "a"),
+        "it tells of DONE and does not make it"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn copies_of_an_event_in_a_batch_are_taken_once() {
+    let (table, accountant) = (table(), Accountant::default());
+    let [a, b] = store_all(&table, &["a", "refuses-b"])
+        .await
+        .try_into()
+        .unwrap();
+    let documents = [a.clone(), b.clone(), a.clone(), done_event("a"), b, a];
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        Some(sequence_number(1)),
+        "the first of the copies that failed"
+    );
+    assert_eq!(accountant.calls(), ["a", "refuses-b"]);
+    assert!(is_done(&table, "a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_record_without_a_sequence_number_fails_the_batch() {
+    for missing in ["", "x1"] {
+        let (table, accountant) = (table(), Accountant::default());
+        let documents = store_all(&table, &["refuses-a", "refuses-b", "c"]).await;
+        let mut event = batch(&documents);
+        event.records[1].kinesis.sequence_number = missing.to_owned();
+        let answer = complete(table.clone(), &accountant)
+            .handle(event, Budget::of_remaining(None, BUDGET))
+            .await;
+        assert_eq!(answer.unwrap_err(), MissingSequenceNumber);
+        assert!(is_done(&table, "c"), "the others are tried all the same");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sequence_number_that_nobody_needs_may_be_missing() {
+    let (table, accountant) = (table(), Accountant::default());
+    let documents = store_all(&table, &["a", "refuses-b"]).await;
+    let mut event = batch(&documents);
+    event.records[0].kinesis.sequence_number = String::new();
+    assert_eq!(
+        handle(table, &accountant, event).await,
+        Some(sequence_number(1))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_is_returned_as_failed_before_the_deadline() {
+    let (table, accountant) = (table(), Accountant::default());
+    let ids = ["a", "hangs-1", "hangs-2", "hangs-3", "hangs-4", "b", "c"];
+    let documents = store_all(&table, &ids).await;
+    let begin = Instant::now();
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        Some(sequence_number(1))
+    );
+    assert_eq!(begin.elapsed(), BUDGET - ANSWER_MARGIN);
+    assert!(is_done(&table, "a"));
+    assert!(!is_done(&table, "b") && !is_done(&table, "c"));
+    assert_eq!(
+        accountant.calls().len(),
+        5,
+        "what has no time left is not begun"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_time_left_nothing_is_begun() {
+    let (table, accountant) = (table(), Accountant::default());
+    let documents = store_all(&table, &["a"]).await;
+    assert_eq!(
+        handle_within(table, &accountant, batch(&documents), ANSWER_MARGIN).await,
+        Some(sequence_number(0))
+    );
+    assert_eq!(accountant.calls(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn notifications_are_at_work_side_by_side_up_to_the_bound() {
+    let (table, accountant) = (table(), Accountant::default());
+    let ids: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let documents = store_all(&table, &ids).await;
+    assert_eq!(
+        handle(table.clone(), &accountant, batch(&documents)).await,
+        None
+    );
+    assert_eq!(accountant.most_in_flight.load(SeqCst), 4);
+    assert_each_done_once(&table, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_batch_succeeds() {
+    assert_eq!(
+        handle(table(), &Accountant::default(), batch(&[])).await,
+        None
+    );
+}
+
+/// What a call to the table can meet.
+const FAULTS: [Fault; 8] = [
+    Fault::None,
+    Fault::Throttled,
+    Fault::Refused,
+    Fault::RequestLost,
+    Fault::ResponseLost,
+    Fault::SilentBefore,
+    Fault::SilentAfter,
+    Fault::Panic,
+];
+
+#[tokio::test(start_paused = true)]
+async fn an_effect_commits_with_done_or_not_at_all_whatever_the_table_does() {
+    for fault in FAULTS {
+        let (table, accountant) = (table(), Accountant::default());
+        let documents = store_all(&table, &["a"]).await;
+        let faulty = FaultyTable::scripted(table.clone(), [fault]);
+        let first = handle(faulty.clone(), &accountant, batch(&documents)).await;
+        assert_eq!(first.is_some(), fault != Fault::None, "{fault:?}");
+        let takes_effect = matches!(
+            fault,
+            Fault::None | Fault::ResponseLost | Fault::SilentAfter
+        );
+        assert_eq!(is_done(&table, "a"), takes_effect, "{fault:?}");
+        assert_eq!(ledger(&table).contains_key("a"), takes_effect, "{fault:?}");
+
+        assert_eq!(handle(faulty, &accountant, batch(&documents)).await, None);
+        assert_each_done_once(&table, ["a"]);
+    }
+}
+
+/// Polls `work` so often and no more, then drops it, as a crash does.
+async fn crash_after<F: Future>(polls: usize, work: F) -> Option<F::Output> {
+    let (mut work, mut polled) = (pin!(work), 0);
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+        Poll::Pending if polled == polls => Poll::Ready(None),
+        Poll::Pending => {
+            polled += 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_await_point_loses_nothing_and_repeats_no_committed_effect() {
+    let ids = ["a", "b", "c", "d", "e", "f"];
+    let mut halfway = 0;
+    for polls in 0.. {
+        let (table, accountant) = (table(), Accountant::default());
+        let documents = store_all(&table, &ids).await;
+        let pause = Duration::from_millis(3);
+        let answering = FaultyTable::new(table.clone(), move |_| Fault::AnswerDelayed(pause));
+        let slow = FaultyTable::new(answering, move |call| {
+            Fault::Delayed(pause * call.number as u32)
+        });
+        let work = handle(slow, &accountant, batch(&documents));
+        let survived = crash_after(polls, work).await.is_some();
+        let done = ids.iter().filter(|id| is_done(&table, id)).count();
+        assert_eq!(ledger(&table).len(), done, "after {polls} polls");
+        halfway += usize::from((1..ids.len()).contains(&done));
+
+        assert_eq!(
+            handle(table.clone(), &accountant, batch(&documents)).await,
+            None
+        );
+        assert_each_done_once(&table, ids);
+        if survived {
+            assert!(halfway > 3, "crashes met work half done: {halfway}");
+            return;
+        }
+    }
+}
+
+/// What a record may be, for the property below.
+#[derive(Debug, Clone, Copy)]
+enum Sent {
+    Init(u8),
+    Done(u8),
+    Unknown,
+    Foreign,
+}
+
+fn sent() -> impl Strategy<Value = Sent> {
+    prop_oneof![
+        6 => (0..6_u8).prop_map(Sent::Init),
+        1 => (0..6_u8).prop_map(Sent::Done),
+        1 => Just(Sent::Unknown),
+        1 => Just(Sent::Foreign),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    /// Plays Lambda: delivers from the checkpoint on until all is acknowledged, while the table fails as it likes for a
+    /// while. A record that nothing heals is set
+    /// aside after so many attempts.
+    #[test]
+    fn the_checkpoint_is_honest_and_every_notification_ends_in_done_once(
+        records in prop::collection::vec(sent(), 1..16),
+        faults in prop::collection::vec(prop::sample::select(FAULTS.to_vec()), 0..24),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (table, accountant) = (table(), Accountant::default());
+            let mut documents = Vec::new();
+            let mut stored = BTreeSet::new();
+            for record in &records {
+                documents.push(match record {
+                    Sent::Init(n) => {
+                        let id = format!("n{n}");
+                        let document = store(&table, &id).await;
+                        stored.insert(id);
+                        document
+                    }
+                    Sent::Done(n) => done_event(&format!("n{n}")),
+                    Sent::Unknown => unknown("unknown"),
+                    Sent::Foreign => b"{}".to_vec(),
+                });
+            }
+            let is_poison = |place: usize| matches!(records[place], Sent::Unknown | Sent::Foreign);
+            let faulty = FaultyTable::scripted(table.clone(), faults.clone());
+            let (mut checkpoint, mut attempts) = (0, 0);
+            while checkpoint < records.len() {
+                attempts += 1;
+                let event = batch_from(checkpoint, &documents);
+                let Some(reported) = handle(faulty.clone(), &accountant, event).await else {
+                    break;
+                };
+                let lowest = reported.parse::<usize>().unwrap() - 8;
+                assert!((checkpoint..records.len()).contains(&lowest));
+                for place in checkpoint..lowest {
+                    assert!(!is_poison(place), "{place} was passed");
+                    if let Sent::Init(n) = records[place] {
+                        assert!(is_done(&table, &format!("n{n}")), "{place} was passed");
+                    }
+                }
+                if lowest > checkpoint {
+                    (checkpoint, attempts) = (lowest, 0);
+                } else if attempts > faults.len() {
+                    // Each attempt at a record that could succeed met a fault of the list, which is at its end.
+                    assert!(is_poison(lowest), "{lowest} fails without a reason");
+                    (checkpoint, attempts) = (lowest + 1, 0);
+                }
+            }
+            assert_each_done_once(&table, stored.iter().map(String::as_str));
+        });
+    }
+}
