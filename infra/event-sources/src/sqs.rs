@@ -429,7 +429,7 @@ impl SqsPoller {
         let_go(LetGo::GroupFailed, batch::ids(&stuck), actions);
         if !rest.is_empty() {
             let next = self.batch(rest);
-            self.ready.push_front(next);
+            self.ready.push_back(next);
         }
         for collector in self
             .collectors
@@ -486,11 +486,9 @@ impl SqsPoller {
         for collector in &mut self.collectors {
             waiting.extend(batch::take_expired(&mut collector.held, now));
         }
-        for batch in self.ready.iter_mut().chain(self.running.values_mut()) {
-            waiting.extend(batch::take_expired(&mut batch.rest, now));
-        }
         for batch in &mut self.ready {
             waiting.extend(batch::take_expired(&mut batch.held, now));
+            waiting.extend(batch::take_expired(&mut batch.rest, now));
         }
         self.ready.retain(|batch| !batch.held.is_empty());
         let_go(LetGo::VisibilityRanOut, waiting, actions);

@@ -176,6 +176,28 @@ fn f5_what_does_not_fit_an_event_is_let_go_when_its_group_fails() {
 }
 
 #[test]
+fn f5_what_does_not_fit_an_event_is_let_go_when_the_run_before_it_outlasts_its_visibility() {
+    let choices = Choices::default_outcomes();
+    let mut bench = Bench::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
+        let first = event.receive_counts().contains(&"1".to_owned());
+        (success(), if first { 12 * SECOND } else { SECOND })
+    });
+    let bodies: Vec<String> = (0..10).map(megabyte).collect();
+    bench.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    bench.run(30 * SECOND);
+    let let_go = bench
+        .findings
+        .iter()
+        .find_map(|(_, finding)| match finding {
+            Finding::LetGo { message_ids, .. } => Some(message_ids.len()),
+            _ => None,
+        });
+    assert_eq!(let_go, Some(4));
+    assert_eq!(bench.times(), [0, 10 * SECOND, 11 * SECOND]);
+    assert!(bench.queue.is_empty());
+}
+
+#[test]
 fn f4_concurrency_is_bounded_by_groups_and_by_maximum_concurrency() {
     let peak = |groups: usize, settings: serde_json::Value| {
         let choices = Choices::default_outcomes();
