@@ -1,53 +1,724 @@
-//! The poller of a stream's shards, DynamoDB Streams or Kinesis, as a pure state machine.
+//! The poller of a stream's shards, DynamoDB Streams or Kinesis, as a pure state machine (rules D1 to D27, K1 to K10,
+//! X1 to X3, X10 to X12).
+//!
+//! [`StreamPoller::handle`] is told what happened and says what to do next. It decides which shards are read, what is
+//! filtered, put into one batch, invoked, tried again, split and given up, and how far each shard is done with. The
+//! stream's own rules (sequence numbers, shards that split, retention) are not here but with the stream:
+//! [`crate::shards`] is a model of one.
+//!
+//! A record is done with for three reasons only: the function took it, the filters dropped it, or it was given up, with
+//! a notice. The checkpoint of a shard is before the first record that is not done with (D8, Q11).
 
+mod batch;
 mod contract;
 mod record;
+mod shard;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use contract::{
     Action, CallId, Finding, InFlight, Input, InvocationId, Position, ShardDescription, Span,
 };
 pub use record::{DynamoDbRecord, KinesisRecord, SourceFacts, StreamRecord};
+pub(crate) use shard::stable_hash;
 
 use crate::Millis;
-use crate::choices::Choices;
-use crate::mapping::{State, StreamMapping};
+use crate::choices::{Choices, Mixer};
+use crate::mapping::{Change, Lifecycle, StartingPosition, State, StreamKind, StreamMapping};
+use crate::notice::{Condition, LastAnswer, Notice};
+use crate::outcome::Outcome;
+use crate::report::{self, Report};
+use batch::{Batch, Held, longer};
+use shard::{Progress, Shard};
+
+/// How often a shard of DynamoDB Streams is read: 4 times a second (D1).
+pub const DYNAMODB_POLL_MILLIS: Millis = 250;
+/// How often a shard of Kinesis is read: once a second (K1).
+pub const KINESIS_POLL_MILLIS: Millis = 1_000;
+/// The most records of one read of DynamoDB Streams (D1).
+pub const DYNAMODB_READ_RECORDS: u32 = 1_000;
+/// The most records of one read of Kinesis (K3).
+pub const KINESIS_READ_RECORDS: u32 = 10_000;
+/// How often the shards are listed, unless one has ended. AWS names no figure.
+pub const LIST_MILLIS: Millis = 10_000;
+
+/// How far a mapping is done with its stream, shard by shard: what AWS keeps when a poller is lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checkpoints {
+    listed: bool,
+    shards: BTreeMap<String, (Vec<String>, Progress)>,
+}
+
+/// A batch in flight, by shard and lane.
+type Place = (String, usize);
+
+/// A notice in flight.
+struct Told {
+    shard: String,
+    lane: usize,
+    records: Span,
+    places: Vec<u64>,
+}
 
 /// The poller of one mapping.
-pub struct StreamPoller {}
+pub struct StreamPoller {
+    mapping: StreamMapping,
+    choices: Choices,
+    mixer: Mixer,
+    lifecycle: Lifecycle,
+    /// The latest time handed in.
+    now: Millis,
+    last_id: u64,
+    shards: BTreeMap<String, Shard>,
+    /// The shards were listed once: what is found later is read from its start (Q17).
+    listed: bool,
+    listing: Option<CallId>,
+    list_after: Millis,
+    list_pause: Millis,
+    running: BTreeMap<InvocationId, Place>,
+    notices: BTreeMap<CallId, Told>,
+    /// What is in flight ends first, then everything that was read is forgotten: after a disable or an update.
+    draining: bool,
+    /// The settings to go on with then.
+    next_mapping: Option<StreamMapping>,
+}
 
 impl StreamPoller {
     /// A poller that waits for [`Input::Enable`].
     #[must_use]
-    pub fn new(_mapping: StreamMapping, _choices: Choices) -> Self {
-        Self {}
+    pub fn new(mapping: StreamMapping, choices: Choices) -> Self {
+        Self::resume(mapping, choices, &Checkpoints::default())
+    }
+
+    /// The same, where an earlier poller of the mapping was lost.
+    #[must_use]
+    pub fn resume(mapping: StreamMapping, choices: Choices, checkpoints: &Checkpoints) -> Self {
+        let lanes = mapping.parallelization_factor;
+        let shards = checkpoints.shards.iter().map(|(id, (parents, progress))| {
+            let shard = Shard::new(parents.clone(), progress.clone(), lanes, &choices);
+            (id.clone(), shard)
+        });
+        Self {
+            lifecycle: Lifecycle::created(mapping.enabled),
+            mixer: Mixer::new(choices.seed),
+            now: 0,
+            last_id: 0,
+            shards: shards.collect(),
+            listed: checkpoints.listed,
+            listing: None,
+            list_after: 0,
+            list_pause: choices.retry_base_millis,
+            running: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            draining: false,
+            next_mapping: None,
+            mapping,
+            choices,
+        }
+    }
+
+    /// How far each shard is done with.
+    #[must_use]
+    pub fn checkpoints(&self) -> Checkpoints {
+        let shards = self.shards.iter();
+        Checkpoints {
+            listed: self.listed,
+            shards: shards
+                .map(|(id, shard)| (id.clone(), (shard.parents.clone(), shard.progress.clone())))
+                .collect(),
+        }
     }
 
     /// Takes in what happened at `now`, and returns what to do, in order. Times MUST not go backwards.
     #[must_use = "the actions are not done by themselves"]
-    pub fn handle(&mut self, _now: Millis, _input: Input) -> Vec<Action> {
-        Vec::new()
+    pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.now = self.now.max(now);
+        match input {
+            Input::Enable => self.enable(),
+            Input::Disable => self.disable(),
+            Input::Reconfigure(mapping) => self.reconfigure(mapping),
+            Input::Shards { call, shards } => self.shards_listed(call, shards),
+            Input::ListFailed { call } => self.list_failed(call, &mut actions),
+            Input::Records {
+                call,
+                records,
+                end_of_shard,
+            } => self.records(call, records, end_of_shard, &mut actions),
+            Input::ReadFailed { call } => self.read_failed(call, &mut actions),
+            Input::Trimmed { call } => self.trimmed(call, &mut actions),
+            Input::Invoked {
+                invocation,
+                request_id,
+                outcome,
+            } => self.invoked(invocation, request_id, outcome, &mut actions),
+            Input::NoticeDelivered { call } => self.told(call, true, &mut actions),
+            Input::NoticeRefused { call } => self.told(call, false, &mut actions),
+            Input::Wake => {}
+        }
+        self.end_drain();
+        if self.is_polling() {
+            self.invoke_due(&mut actions);
+            self.finish_shards(&mut actions);
+            self.list_if_due(&mut actions);
+            self.read_more(&mut actions);
+        }
+        actions
     }
 
     /// When to call [`handle`](Self::handle) with [`Input::Wake`], if nothing else happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Millis> {
-        None
+        if !self.is_polling() {
+            return None;
+        }
+        let (batch_size, window) = (self.mapping.batch_size, self.mapping.batching_window());
+        let lanes = self.shards.values().flat_map(|shard| &shard.lanes);
+        let batches = lanes.filter_map(|lane| lane.due_at(batch_size, window));
+        let reads = self
+            .shards
+            .iter()
+            .filter(|(id, _)| self.wants_read(id))
+            .map(|(_, shard)| shard.read_after);
+        let list = self.listing.is_none().then_some(self.list_after);
+        let times = batches.chain(reads).chain(list);
+        times.filter(|time| *time > self.now).min()
     }
 
-    /// The state of the mapping.
+    /// The state of the mapping. `Disabling` and `Updating` last until nothing is in flight.
     #[must_use]
     pub fn state(&self) -> State {
-        State::Disabled
+        self.lifecycle.state()
     }
 
     /// How much is under way.
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
+        let reads = self.shards.values().filter(|shard| shard.read.is_some());
         InFlight {
-            calls: 0,
-            records: 0,
-            invocations: 0,
-            notices: 0,
+            calls: reads.count() + usize::from(self.listing.is_some()),
+            records: self.shards.values().map(Shard::records).sum(),
+            invocations: self.running.len(),
+            notices: self.notices.len(),
+        }
+    }
+
+    /// Whether no record is held, invoked or being reported. The streams may hold more.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        let InFlight {
+            calls: _,
+            records,
+            invocations,
+            notices,
+        } = self.in_flight();
+        records + invocations + notices == 0
+    }
+
+    fn is_polling(&self) -> bool {
+        self.state() == State::Enabled && !self.draining
+    }
+
+    fn enable(&mut self) {
+        // A request in the middle of another change ends that change first.
+        self.change(Change::Settle);
+        self.change(Change::Update {
+            enabled: Some(true),
+        });
+        self.change(Change::Settle);
+    }
+
+    fn disable(&mut self) {
+        if matches!(self.state(), State::Disabling | State::Disabled) {
+            return;
+        }
+        self.change(Change::Settle);
+        self.change(Change::Update {
+            enabled: Some(false),
+        });
+        self.drain();
+    }
+
+    fn reconfigure(&mut self, mapping: StreamMapping) {
+        self.next_mapping = Some(mapping);
+        if self.state() != State::Disabling {
+            self.change(Change::Settle);
+            self.change(Change::Update { enabled: None });
+        }
+        self.drain();
+    }
+
+    fn change(&mut self, change: Change) {
+        if let Ok(Some(next)) = self.lifecycle.apply(change) {
+            self.lifecycle = next;
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        if self.choices.ignore_in_flight_on_change {
+            // Q13, the other outcome: answers to what is under way come to nothing.
+            self.running.clear();
+            self.notices.clear();
+        }
+    }
+
+    /// What was read and is not done with is forgotten, and comes again behind the checkpoint.
+    fn end_drain(&mut self) {
+        if !self.draining || !self.running.is_empty() || !self.notices.is_empty() {
+            return;
+        }
+        self.draining = false;
+        if let Some(mapping) = self.next_mapping.take() {
+            self.mapping = mapping;
+        }
+        let lanes = self.mapping.parallelization_factor;
+        for shard in self.shards.values_mut() {
+            shard.rewind(lanes);
+        }
+        if matches!(self.state(), State::Disabling | State::Updating) {
+            self.change(Change::Settle);
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    fn list_if_due(&mut self, actions: &mut Vec<Action>) {
+        if self.listing.is_none() && self.list_after <= self.now {
+            let call = CallId(self.next_id());
+            self.listing = Some(call);
+            actions.push(Action::ListShards { call });
+        }
+    }
+
+    fn shards_listed(&mut self, call: CallId, shards: Vec<ShardDescription>) {
+        if self.listing.take_if(|listing| *listing == call).is_none() {
+            return;
+        }
+        self.list_after = self.now + LIST_MILLIS;
+        self.list_pause = self.choices.retry_base_millis;
+        let listed: BTreeSet<String> = shards.iter().map(|shard| shard.id.clone()).collect();
+        self.shards.retain(|id, shard| {
+            // The stream forgets a shard with its last record: there is nothing more to read of it.
+            shard.ended |= !listed.contains(id);
+            listed.contains(id) || !shard.is_finished()
+        });
+        let start = match self.mapping.starting_position {
+            _ if self.listed => Position::TrimHorizon,
+            StartingPosition::TrimHorizon => Position::TrimHorizon,
+            StartingPosition::Latest => Position::Latest,
+            StartingPosition::AtTimestamp(at) => Position::AtTimestamp(at),
+        };
+        let lanes = self.mapping.parallelization_factor;
+        for ShardDescription { id, parents } in shards {
+            let choices = &self.choices;
+            let progress = Progress::From(start.clone());
+            self.shards
+                .entry(id)
+                .or_insert_with(|| Shard::new(parents, progress, lanes, choices));
+        }
+        self.listed = true;
+    }
+
+    fn list_failed(&mut self, call: CallId, actions: &mut Vec<Action>) {
+        if self.listing.take_if(|listing| *listing == call).is_none() {
+            return;
+        }
+        self.list_after = self.now + self.list_pause;
+        self.list_pause = longer(self.list_pause, &self.choices);
+        actions.push(Action::Report(Finding::ListFailed {
+            retry_at: self.list_after,
+        }));
+    }
+
+    /// A closed shard is done with when everything of it is; then its children may be read (D6, K4).
+    fn finish_shards(&mut self, actions: &mut Vec<Action>) {
+        for (id, shard) in &mut self.shards {
+            if shard.ended && shard.is_drained() && !shard.is_finished() {
+                shard.progress = Progress::Finished;
+                self.list_after = self.list_after.min(self.now);
+                actions.push(Action::Report(Finding::ShardFinished { shard: id.clone() }));
+            }
+        }
+    }
+
+    /// Whether a shard is to be read, now or as soon as its pause is over.
+    fn wants_read(&self, id: &str) -> bool {
+        let is_done_with = |parent: &String| self.shards.get(parent).is_none_or(Shard::is_finished);
+        self.shards.get(id).is_some_and(|shard| {
+            shard.read.is_none()
+                && !shard.ended
+                && shard.has_room(&self.mapping)
+                && shard.parents.iter().all(is_done_with)
+        })
+    }
+
+    fn read_more(&mut self, actions: &mut Vec<Action>) {
+        let (limit, interval) = match self.mapping.kind {
+            StreamKind::DynamoDb => (DYNAMODB_READ_RECORDS, DYNAMODB_POLL_MILLIS),
+            StreamKind::Kinesis => (KINESIS_READ_RECORDS, KINESIS_POLL_MILLIS),
+        };
+        let ids: Vec<String> = self.shards.keys().cloned().collect();
+        for id in ids
+            .into_iter()
+            .filter(|id| self.wants_read(id))
+            .collect::<Vec<_>>()
+        {
+            let call = CallId(self.next_id());
+            let Some(shard) = self.shards.get_mut(&id) else {
+                continue;
+            };
+            if shard.read_after <= self.now {
+                shard.read = Some(call);
+                shard.read_after = self.now + interval;
+                actions.push(Action::Read {
+                    call,
+                    position: shard.position.clone(),
+                    shard: id,
+                    limit,
+                });
+            }
+        }
+    }
+
+    fn records(
+        &mut self,
+        call: CallId,
+        records: Vec<StreamRecord>,
+        end_of_shard: bool,
+        actions: &mut Vec<Action>,
+    ) {
+        if self.draining {
+            return;
+        }
+        if let Some((id, shard)) = take_read(&mut self.shards, call) {
+            shard.read_pause = self.choices.retry_base_millis;
+            shard.ended |= end_of_shard;
+            let count = shard.take(self.now, records, &self.mapping, self.choices.seed);
+            if count > 0 {
+                actions.push(Action::Report(Finding::Filtered {
+                    shard: id.clone(),
+                    count,
+                }));
+            }
+        }
+    }
+
+    fn read_failed(&mut self, call: CallId, actions: &mut Vec<Action>) {
+        if let Some((id, shard)) = take_read(&mut self.shards, call) {
+            shard.read_after = self.now + shard.read_pause;
+            shard.read_pause = longer(shard.read_pause, &self.choices);
+            actions.push(Action::Report(Finding::ReadFailed {
+                shard: id.clone(),
+                retry_at: shard.read_after,
+            }));
+        }
+    }
+
+    fn trimmed(&mut self, call: CallId, actions: &mut Vec<Action>) {
+        if let Some((id, shard)) = take_read(&mut self.shards, call) {
+            shard.trimmed();
+            actions.push(Action::Report(Finding::Trimmed { shard: id.clone() }));
+        }
+    }
+
+    /// Invokes what is due, lane by lane; what is too old is given up instead (D18).
+    fn invoke_due(&mut self, actions: &mut Vec<Action>) {
+        let (batch_size, window) = (self.mapping.batch_size, self.mapping.batching_window());
+        let (now, choices) = (self.now, self.choices);
+        let ids: Vec<String> = self.shards.keys().cloned().collect();
+        for id in ids {
+            for lane in 0..self.mapping.parallelization_factor {
+                while let Some(batch) = self.shards.get_mut(&id).and_then(|shard| {
+                    let lane = shard.lanes.get_mut(lane)?;
+                    let due = lane.due_at(batch_size, window)?;
+                    (due <= now).then(|| lane.take_due(batch_size, &choices))?
+                }) {
+                    if let Some(batch) = self.give_up_aged(&id, lane, batch, actions) {
+                        self.invoke(&id, lane, batch, actions);
+                    }
+                }
+            }
+        }
+    }
+
+    fn invoke(&mut self, id: &str, lane: usize, batch: Batch, actions: &mut Vec<Action>) {
+        let invocation = InvocationId(self.next_id());
+        actions.push(Action::Invoke {
+            invocation,
+            payload: batch::event(&batch.held),
+            shard: id.to_owned(),
+            sequence_numbers: batch.sequence_numbers(),
+        });
+        self.running.insert(invocation, (id.to_owned(), lane));
+        if let Some(lane) = self.lane(id, lane) {
+            lane.running = Some((invocation, batch));
+        }
+    }
+
+    fn lane(&mut self, id: &str, lane: usize) -> Option<&mut batch::Lane> {
+        self.shards.get_mut(id)?.lanes.get_mut(lane)
+    }
+
+    /// Cuts off the records that are too old, before every attempt (D18, Q19). Returns the batch if it can be invoked
+    /// now; what is left waits where a notice is to be sent first.
+    fn give_up_aged(
+        &mut self,
+        id: &str,
+        lane: usize,
+        mut batch: Batch,
+        actions: &mut Vec<Action>,
+    ) -> Option<Batch> {
+        let Some(maximum_age) = self.mapping.maximum_record_age() else {
+            return Some(batch);
+        };
+        let now = self.now;
+        let is_young = |held: &Held| now < held.record.arrived.saturating_add(maximum_age);
+        let young = batch.held.iter().position(is_young);
+        let young = young.unwrap_or(batch.held.len());
+        if young == 0 {
+            return Some(batch);
+        }
+        let (runs, request_id) = (batch.runs, batch.request_id.clone());
+        let aged = batch.split_off_done(young, &self.choices);
+        let was_invoked = runs.max(1);
+        if !batch.held.is_empty()
+            && let Some(lane) = self.lane(id, lane)
+        {
+            lane.again.push_front(batch);
+        }
+        let condition = Condition::RecordAgeExceeded;
+        self.give_up(
+            (id, lane),
+            &aged,
+            condition,
+            was_invoked,
+            request_id,
+            actions,
+        );
+        None
+    }
+
+    /// Tells of records that are given up; then they are done with (D17, D21).
+    fn give_up(
+        &mut self,
+        (id, lane): (&str, usize),
+        held: &[Held],
+        condition: Condition,
+        runs: u64,
+        request_id: Option<String>,
+        actions: &mut Vec<Action>,
+    ) {
+        let records = batch::span(id, held);
+        let places: Vec<u64> = held.iter().map(|held| held.place).collect();
+        actions.push(Action::Report(Finding::Discarded {
+            condition,
+            records: records.clone(),
+        }));
+        let Some(destination) = self.mapping.on_failure.clone() else {
+            self.done(id, places);
+            return;
+        };
+        let call = CallId(self.next_id());
+        let arrival = |held: Option<&Held>| held.map_or(0, |held| held.record.arrived);
+        let notice = Notice {
+            kind: self.mapping.kind,
+            request_id: request_id.unwrap_or_else(|| self.request_id()),
+            function_arn: self.mapping.function_arn.clone(),
+            condition,
+            approximate_invoke_count: runs,
+            timestamp: self.now,
+            shard_id: id.to_owned(),
+            start_sequence_number: records.first.clone(),
+            end_sequence_number: records.last.clone(),
+            first_arrival: arrival(held.first()),
+            last_arrival: arrival(held.last()),
+            batch_size: held.len(),
+            stream_arn: self.mapping.event_source_arn.clone(),
+        };
+        actions.push(Action::Notify {
+            call,
+            destination,
+            notice: Box::new(notice),
+            event: batch::event(held),
+        });
+        if let Some(lane) = self.lane(id, lane) {
+            lane.notifying = true;
+        }
+        let told = Told {
+            shard: id.to_owned(),
+            lane,
+            records,
+            places,
+        };
+        self.notices.insert(call, told);
+    }
+
+    /// A request id for a batch that was never invoked, in the form of Lambda's.
+    fn request_id(&mut self) -> String {
+        let (high, low) = (self.mixer.next(), self.mixer.next());
+        format!(
+            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
+            high >> 32,
+            (high >> 16) & 0xffff,
+            high & 0xfff,
+            low >> 52,
+            low & 0xffff_ffff_ffff
+        )
+    }
+
+    fn done(&mut self, id: &str, places: impl IntoIterator<Item = u64>) {
+        if let Some(shard) = self.shards.get_mut(id) {
+            shard.done(places);
+        }
+    }
+
+    fn told(&mut self, call: CallId, delivered: bool, actions: &mut Vec<Action>) {
+        let Some(told) = self.notices.remove(&call) else {
+            return;
+        };
+        if let Some(lane) = self.lane(&told.shard, told.lane) {
+            lane.notifying = false;
+        }
+        self.done(&told.shard, told.places);
+        if !delivered {
+            actions.push(Action::Report(Finding::NoticeRefused {
+                records: told.records,
+            }));
+        }
+    }
+
+    fn invoked(
+        &mut self,
+        invocation: InvocationId,
+        request_id: Option<String>,
+        outcome: Outcome,
+        actions: &mut Vec<Action>,
+    ) {
+        let Some((id, lane)) = self.running.remove(&invocation) else {
+            return;
+        };
+        let (now, choices) = (self.now, self.choices);
+        let batch = self
+            .lane(&id, lane)
+            .and_then(|lane| {
+                lane.open_window(now);
+                lane.running.take()
+            })
+            .map(|(_, batch)| batch);
+        let Some(mut batch) = batch else {
+            return;
+        };
+        batch.request_id = request_id.or(batch.request_id);
+        let span = batch::span(&id, &batch.held);
+        let response = match outcome {
+            Outcome::Response(response) => response,
+            Outcome::FunctionError(_) => {
+                actions.push(Action::Report(Finding::FunctionError {
+                    invocation,
+                    batch: span,
+                }));
+                if self.mapping.bisect_batch_on_function_error && batch.held.len() > 1 {
+                    batch.wait(now, &choices);
+                    let (first, second) = batch.bisect(&choices);
+                    return self.come_again(&id, lane, [Some(first), second]);
+                }
+                return self.failed(&id, lane, batch, LastAnswer::FunctionError, actions);
+            }
+            // The code did not run, so this is no attempt (D9).
+            not_run @ (Outcome::Throttled | Outcome::InvocationError(_)) => {
+                batch.wait(now, &choices);
+                actions.push(Action::Report(Finding::NotInvoked {
+                    invocation,
+                    throttled: not_run == Outcome::Throttled,
+                    retry_at: batch.not_before,
+                }));
+                return self.come_again(&id, lane, [Some(batch), None]);
+            }
+        };
+        let sequence_numbers = batch.sequence_numbers();
+        let reports_failures = self.mapping.report_batch_item_failures;
+        match report::read(&response, reports_failures, &sequence_numbers) {
+            Report::AllSucceeded => self.done(&id, batch.held.iter().map(|held| held.place)),
+            Report::WholeBatchFailed(reason) => {
+                actions.push(Action::Report(Finding::MalformedResponse {
+                    invocation,
+                    reason,
+                    batch: span,
+                }));
+                self.failed(&id, lane, batch, LastAnswer::FailureReport, actions);
+            }
+            Report::Partial(failures) => {
+                let lowest = failures.lowest_sequence_number();
+                let index = sequence_numbers.iter().position(|number| number == lowest);
+                let done = batch.split_off_done(index.unwrap_or(0), &choices);
+                actions.push(Action::Report(Finding::BatchItemFailures {
+                    invocation,
+                    again: batch::span(&id, &batch.held),
+                }));
+                if failures.duplicates() > 0 {
+                    actions.push(Action::Report(Finding::RepeatedIdentifiers {
+                        invocation,
+                        count: failures.duplicates(),
+                    }));
+                }
+                if done.is_empty() {
+                    self.failed(&id, lane, batch, LastAnswer::FailureReport, actions);
+                } else {
+                    // Moving the checkpoint restarts the count of attempts (D14).
+                    self.done(&id, done.iter().map(|held| held.place));
+                    batch.wait(now, &choices);
+                    self.come_again(&id, lane, [Some(batch), None]);
+                }
+            }
+        }
+    }
+
+    /// An attempt without progress: the batch comes again, or its attempts are used up (D10, D17).
+    fn failed(
+        &mut self,
+        id: &str,
+        lane: usize,
+        mut batch: Batch,
+        last_answer: LastAnswer,
+        actions: &mut Vec<Action>,
+    ) {
+        batch.runs += 1;
+        let retries = self.mapping.maximum_retry_attempts.map(u64::from);
+        if retries.is_some_and(|retries| batch.runs > retries) {
+            let condition = Condition::RetryAttemptsExhausted(last_answer);
+            let Batch {
+                held,
+                runs,
+                request_id,
+                ..
+            } = batch;
+            return self.give_up((id, lane), &held, condition, runs, request_id, actions);
+        }
+        batch.wait(self.now, &self.choices);
+        self.come_again(id, lane, [Some(batch), None]);
+    }
+
+    /// These batches are next in their lane, in this order.
+    fn come_again(&mut self, id: &str, lane: usize, batches: [Option<Batch>; 2]) {
+        if let Some(lane) = self.lane(id, lane) {
+            for batch in batches.into_iter().rev().flatten() {
+                lane.again.push_front(batch);
+            }
         }
     }
 }
+
+/// Ends a read, and tells which shard it was of; none if the poller has given it up.
+fn take_read(shards: &mut BTreeMap<String, Shard>, call: CallId) -> Option<(&String, &mut Shard)> {
+    shards.iter_mut().find_map(|(id, shard)| {
+        shard.read.take_if(|read| *read == call)?;
+        Some((id, shard))
+    })
+}
+
+#[cfg(test)]
+mod tests;

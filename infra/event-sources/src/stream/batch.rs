@@ -1,0 +1,223 @@
+//! What a lane holds: records that wait, and batches with their attempts.
+
+use std::collections::VecDeque;
+
+use super::{InvocationId, Span, StreamRecord};
+use crate::Millis;
+use crate::choices::Choices;
+use crate::sqs::MAX_EVENT_BYTES;
+
+const EVENT_START: &str = r#"{"Records":["#;
+const EVENT_END: &str = "]}";
+
+/// A record that was read and is not done with.
+pub(super) struct Held {
+    pub(super) record: StreamRecord,
+    /// Its place in the order of its shard.
+    pub(super) place: u64,
+}
+
+/// Records that are invoked together.
+pub(super) struct Batch {
+    pub(super) held: Vec<Held>,
+    /// Invocations that ran the function with this batch and did not succeed: its attempts (D9, D14).
+    pub(super) runs: u64,
+    /// The id of its last invocation.
+    pub(super) request_id: Option<String>,
+    /// Not to be invoked before.
+    pub(super) not_before: Millis,
+    pause: Millis,
+    /// What is left of a batch of which the first records succeeded.
+    pub(super) is_remainder: bool,
+}
+
+impl Batch {
+    pub(super) fn new(held: Vec<Held>, choices: &Choices) -> Self {
+        Self {
+            held,
+            runs: 0,
+            request_id: None,
+            not_before: 0,
+            pause: choices.retry_base_millis,
+            is_remainder: false,
+        }
+    }
+
+    /// Waits before the next invocation, each time longer (Q6).
+    pub(super) fn wait(&mut self, now: Millis, choices: &Choices) {
+        self.not_before = now + self.pause;
+        self.pause = longer(self.pause, choices);
+    }
+
+    /// Takes away the records before `index`, which are done with: the batch starts anew (D14).
+    pub(super) fn split_off_done(&mut self, index: usize, choices: &Choices) -> Vec<Held> {
+        let rest = self.held.split_off(index);
+        let done = std::mem::replace(&mut self.held, rest);
+        if !done.is_empty() {
+            self.runs = 0;
+            self.pause = choices.retry_base_millis;
+            self.is_remainder = true;
+        }
+        done
+    }
+
+    /// Both halves (D15, Q7, Q8); of one record, that alone.
+    pub(super) fn bisect(mut self, choices: &Choices) -> (Self, Option<Self>) {
+        let count = self.held.len();
+        let cut = if choices.bisect_round_up {
+            count.div_ceil(2)
+        } else {
+            count / 2
+        };
+        let rest = self.held.split_off(cut.max(1));
+        let runs = if choices.bisect_carries_attempts {
+            self.runs
+        } else {
+            0
+        };
+        let second = Self {
+            held: rest,
+            runs,
+            request_id: self.request_id.clone(),
+            ..Self::new(Vec::new(), choices)
+        };
+        self.runs = runs;
+        (self, Some(second).filter(|second| !second.held.is_empty()))
+    }
+
+    pub(super) fn sequence_numbers(&self) -> Vec<String> {
+        self.held
+            .iter()
+            .map(|held| held.record.sequence_number.clone())
+            .collect()
+    }
+}
+
+/// The next of a row of growing pauses.
+pub(super) fn longer(pause: Millis, choices: &Choices) -> Millis {
+    pause
+        .saturating_mul(2)
+        .clamp(1, choices.retry_cap_millis.max(1))
+}
+
+/// The event of these records.
+pub(super) fn event(held: &[Held]) -> String {
+    let records: Vec<&str> = held.iter().map(|held| held.record.event.as_str()).collect();
+    [EVENT_START, &records.join(","), EVENT_END].concat()
+}
+
+/// These records, of which there is at least one, by their sequence numbers.
+pub(super) fn span(shard: &str, held: &[Held]) -> Span {
+    let number = |held: Option<&Held>| {
+        held.map(|held| held.record.sequence_number.clone())
+            .unwrap_or_default()
+    };
+    Span {
+        shard: shard.to_owned(),
+        first: number(held.first()),
+        last: number(held.last()),
+        count: held.len(),
+    }
+}
+
+/// Records of a shard that go one after the other: all of it, or all keys of one hash (D7, K7). One batch of a lane is
+/// in flight at a time.
+#[derive(Default)]
+pub(super) struct Lane {
+    /// Read, and in no batch yet.
+    waiting: VecDeque<Held>,
+    /// Bytes of the waiting records in an event.
+    waiting_bytes: usize,
+    /// Batches before anything that waits: what failed and comes again, in order.
+    pub(super) again: VecDeque<Batch>,
+    /// The batch whose invocation runs.
+    pub(super) running: Option<(InvocationId, Batch)>,
+    /// A notice about records of this lane is on its way.
+    pub(super) notifying: bool,
+    /// When the batching window was opened.
+    window_opened: Option<Millis>,
+}
+
+impl Lane {
+    /// Whether a batch or a notice of it is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        self.notifying || self.running.is_some()
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    pub(super) fn push(&mut self, now: Millis, window: Millis, held: Held) {
+        let is_open = self
+            .window_opened
+            .is_some_and(|opened| !self.waiting.is_empty() || now < opened + window);
+        if !is_open {
+            self.window_opened = Some(now);
+        }
+        self.waiting_bytes += bytes(&held);
+        self.waiting.push_back(held);
+    }
+
+    /// An invocation has ended: a new window opens (X11).
+    pub(super) fn open_window(&mut self, now: Millis) {
+        self.window_opened = Some(now);
+    }
+
+    /// When there is something to invoke, if there is and nothing is under way.
+    pub(super) fn due_at(&self, batch_size: usize, window: Millis) -> Option<Millis> {
+        if self.is_busy() {
+            return None;
+        }
+        if let Some(batch) = self.again.front() {
+            return Some(batch.not_before);
+        }
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let is_full =
+            self.waiting.len() >= batch_size || self.waiting_bytes + envelope() > MAX_EVENT_BYTES;
+        let window = if is_full { 0 } else { window };
+        Some(self.window_opened.unwrap_or(0) + window)
+    }
+
+    /// Takes the batch that is due.
+    pub(super) fn take_due(&mut self, batch_size: usize, choices: &Choices) -> Option<Batch> {
+        if let Some(mut batch) = self.again.pop_front() {
+            // Q9, the other outcome.
+            if choices.top_up_retries && batch.is_remainder && self.again.is_empty() {
+                self.fill(&mut batch, batch_size);
+            }
+            return Some(batch);
+        }
+        let mut batch = Batch::new(Vec::new(), choices);
+        self.fill(&mut batch, batch_size);
+        (!batch.held.is_empty()).then_some(batch)
+    }
+
+    /// Adds what waits to a batch while there is room in it (D3). A record that is too large for any event goes alone.
+    fn fill(&mut self, batch: &mut Batch, batch_size: usize) {
+        let mut total = envelope() + batch.held.iter().map(bytes).sum::<usize>();
+        while batch.held.len() < batch_size
+            && let Some(held) = self.waiting.pop_front()
+        {
+            let bytes = bytes(&held);
+            if !batch.held.is_empty() && total + bytes > MAX_EVENT_BYTES {
+                self.waiting.push_front(held);
+                break;
+            }
+            total += bytes;
+            self.waiting_bytes -= bytes;
+            batch.held.push(held);
+        }
+    }
+}
+
+/// A record and the comma behind it.
+fn bytes(held: &Held) -> usize {
+    held.record.event.len() + 1
+}
+
+fn envelope() -> usize {
+    EVENT_START.len() + EVENT_END.len()
+}
