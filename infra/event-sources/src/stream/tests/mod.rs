@@ -1,1 +1,7 @@
-
+mod bench;
+mod checkpoints;
+mod failures;
+mod lifecycle;
+mod notices;
+mod reading;
+mod schedules;

@@ -1,0 +1,353 @@
+//! A world around a poller: the model of the stream, a function, a destination, and virtual time.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::Millis;
+use crate::choices::Choices;
+use crate::mapping::{StreamKind, StreamMapping};
+use crate::notice::Notice;
+use crate::outcome::Outcome;
+use crate::shards::{Iterator, ReadError, Stream, StreamSettings};
+use crate::stream::{Action, Finding, Input, Position, StreamPoller};
+
+/// Where virtual time begins; not 0, so that ages do not underflow.
+pub(super) const START: Millis = 1_700_000_000_000;
+
+/// One invocation, by the labels of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Invocation {
+    pub(super) at: Millis,
+    pub(super) shard: String,
+    pub(super) labels: Vec<String>,
+    pub(super) numbers: Vec<String>,
+    pub(super) bytes: usize,
+}
+
+impl Invocation {
+    pub(super) fn has(&self, label: &str) -> bool {
+        self.labels.iter().any(|l| l == label)
+    }
+
+    /// The answer that these records failed.
+    pub(super) fn failing(&self, labels: &[&str]) -> Outcome {
+        let failed = self.labels.iter().zip(&self.numbers);
+        let entries: Vec<Value> = failed
+            .filter(|(label, _)| labels.contains(&label.as_str()))
+            .map(|(_, number)| json!({"itemIdentifier": number}))
+            .collect();
+        Outcome::Response(json!({"batchItemFailures": entries}).to_string())
+    }
+}
+
+pub(super) fn ok() -> Outcome {
+    Outcome::Response("{}".to_owned())
+}
+
+pub(super) fn error() -> Outcome {
+    Outcome::FunctionError("Unhandled".to_owned())
+}
+
+type Function = Rc<RefCell<dyn FnMut(&Invocation) -> Outcome>>;
+
+pub(super) struct Bench {
+    pub(super) now: Millis,
+    pub(super) stream: Stream,
+    pub(super) poller: StreamPoller,
+    pub(super) invocations: Vec<Invocation>,
+    pub(super) notices: Vec<(Notice, String)>,
+    pub(super) findings: Vec<Finding>,
+    /// Reads that were asked for: when, of which shard, from where, and the limit.
+    pub(super) reads: Vec<(Millis, String, Position, u32)>,
+    pub(super) lists: Vec<Millis>,
+    /// How long an invocation takes.
+    pub(super) run: Millis,
+    pub(super) destination_refuses: bool,
+    pub(super) destination_is_silent: bool,
+    /// So many of the next listings, and reads, fail.
+    pub(super) failing_lists: usize,
+    pub(super) failing_reads: usize,
+    function: Function,
+    iterators: BTreeMap<String, (Position, Iterator)>,
+    under_way: Vec<(Millis, Input)>,
+    pub(super) most_at_once: usize,
+}
+
+/// A mapping of a stream in a test: everything that is read at once is one batch, unless the settings say otherwise.
+pub(super) fn mapping(kind: StreamKind, settings: Value) -> StreamMapping {
+    let arn = match kind {
+        StreamKind::DynamoDb => "arn:aws:dynamodb:eu-west-1:111111111111:table/t/stream/2026",
+        StreamKind::Kinesis => "arn:aws:kinesis:eu-west-1:111111111111:stream/s",
+    };
+    let mut json = json!({
+        "UUID": "u-1",
+        "FunctionArn": "arn:aws:lambda:eu-west-1:111111111111:function:f",
+        "EventSourceArn": arn,
+        "StartingPosition": "TRIM_HORIZON",
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    });
+    for (name, value) in settings.as_object().unwrap() {
+        json[name] = value.clone();
+    }
+    StreamMapping::from_json(&json.to_string()).unwrap()
+}
+
+pub(super) fn to_queue(mut settings: Value) -> Value {
+    settings["DestinationConfig"] =
+        json!({"OnFailure": {"Destination": "arn:aws:sqs:eu-west-1:111111111111:dlq"}});
+    settings
+}
+
+impl Bench {
+    /// A stream of one shard, whose function always succeeds.
+    pub(super) fn new(kind: StreamKind, settings: Value) -> Self {
+        Self::with(kind, settings, Choices::default_outcomes())
+    }
+
+    pub(super) fn with(kind: StreamKind, settings: Value, choices: Choices) -> Self {
+        let mapping = mapping(kind, settings);
+        let stream = Stream::new(StreamSettings::documented(kind), 1, choices.seed);
+        Self::over(stream, StreamPoller::new(mapping, choices))
+    }
+
+    pub(super) fn over(stream: Stream, poller: StreamPoller) -> Self {
+        Self {
+            now: START,
+            stream,
+            poller,
+            invocations: Vec::new(),
+            notices: Vec::new(),
+            findings: Vec::new(),
+            reads: Vec::new(),
+            lists: Vec::new(),
+            run: 10,
+            destination_refuses: false,
+            destination_is_silent: false,
+            failing_lists: 0,
+            failing_reads: 0,
+            function: Rc::new(RefCell::new(|_: &Invocation| ok())),
+            iterators: BTreeMap::new(),
+            under_way: Vec::new(),
+            most_at_once: 0,
+        }
+    }
+
+    pub(super) fn function(mut self, f: impl FnMut(&Invocation) -> Outcome + 'static) -> Self {
+        self.function = Rc::new(RefCell::new(f));
+        self
+    }
+
+    /// Puts a record of this label, which is also its key.
+    pub(super) fn put(&mut self, label: &str) -> (String, String) {
+        self.put_keyed(label, label)
+    }
+
+    pub(super) fn put_keyed(&mut self, key: &str, label: &str) -> (String, String) {
+        self.put_padded(key, label, 0)
+    }
+
+    pub(super) fn put_padded(&mut self, key: &str, label: &str, pad: usize) -> (String, String) {
+        let event = |_: &str, number: &str| {
+            json!({"label": label, "number": number, "eventName": "INSERT", "pad": "x".repeat(pad)})
+                .to_string()
+        };
+        self.stream.put(self.now, key, event)
+    }
+
+    pub(super) fn put_all(&mut self, labels: &[&str]) {
+        for label in labels {
+            self.put(label);
+        }
+    }
+
+    pub(super) fn tell(&mut self, input: Input) {
+        let actions = self.poller.handle(self.now, input);
+        for action in actions {
+            self.perform(action);
+        }
+        self.most_at_once = self.most_at_once.max(self.poller.in_flight().invocations);
+    }
+
+    pub(super) fn enable(&mut self) {
+        self.tell(Input::Enable);
+    }
+
+    /// Lets so much time pass.
+    pub(super) fn pass(&mut self, millis: Millis) {
+        let until = self.now + millis;
+        for _ in 0..1_000_000 {
+            let answer = self.under_way.iter().map(|(at, _)| *at).min();
+            let Some(next) = answer.into_iter().chain(self.poller.next_wakeup()).min() else {
+                break;
+            };
+            if next > until {
+                break;
+            }
+            self.now = self.now.max(next);
+            self.stream.trim(self.now);
+            match self.under_way.iter().position(|(at, _)| *at <= self.now) {
+                Some(index) => {
+                    let (_, input) = self.under_way.remove(index);
+                    self.tell(input);
+                }
+                None => self.tell(Input::Wake),
+            }
+        }
+        self.now = until;
+    }
+
+    /// Forgets what is under way: its poller is lost.
+    pub(super) fn lose_poller(&mut self, mapping: StreamMapping, choices: Choices) {
+        self.under_way.clear();
+        self.iterators.clear();
+        self.poller = StreamPoller::resume(mapping, choices, &self.poller.checkpoints());
+    }
+
+    /// The labels of each invocation, in order.
+    pub(super) fn batches(&self) -> Vec<String> {
+        let join = |invocation: &Invocation| invocation.labels.join("");
+        self.invocations.iter().map(join).collect()
+    }
+
+    pub(super) fn times(&self) -> Vec<Millis> {
+        self.invocations
+            .iter()
+            .map(|invocation| invocation.at - START)
+            .collect()
+    }
+
+    /// What was told of each notice: condition, count of invocations, labels.
+    pub(super) fn told(&self) -> Vec<(String, u64, String)> {
+        let read = |(notice, event): &(Notice, String)| {
+            let condition = notice.body()["requestContext"]["condition"].clone();
+            let condition = condition.as_str().unwrap().to_owned();
+            let labels = labels(event).into_iter().map(|(label, _)| label);
+            (condition, notice.approximate_invoke_count, labels.collect())
+        };
+        self.notices.iter().map(read).collect()
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::ListShards { call } => {
+                self.lists.push(self.now);
+                let failed = self.failing_lists > 0;
+                self.failing_lists = self.failing_lists.saturating_sub(1);
+                let answer = if failed {
+                    Input::ListFailed { call }
+                } else {
+                    let shards = self.stream.list(self.now);
+                    Input::Shards { call, shards }
+                };
+                self.under_way.push((self.now, answer));
+            }
+            Action::Read {
+                call,
+                shard,
+                position,
+                limit,
+            } => {
+                let read = (self.now, shard.clone(), position.clone(), limit);
+                self.reads.push(read);
+                let failed = self.failing_reads > 0;
+                self.failing_reads = self.failing_reads.saturating_sub(1);
+                let answer = match self.read(&shard, position, limit) {
+                    _ if failed => Input::ReadFailed { call },
+                    Ok((records, end_of_shard)) => Input::Records {
+                        call,
+                        records,
+                        end_of_shard,
+                    },
+                    Err(ReadError::Trimmed) => Input::Trimmed { call },
+                    Err(_) => Input::ReadFailed { call },
+                };
+                self.under_way.push((self.now, answer));
+            }
+            Action::Invoke {
+                invocation,
+                payload,
+                shard,
+                sequence_numbers,
+            } => {
+                let labels = labels(&payload);
+                let numbers: Vec<String> = labels.iter().map(|(_, n)| n.clone()).collect();
+                assert_eq!(numbers, sequence_numbers, "the event is of these records");
+                let seen = Invocation {
+                    at: self.now,
+                    shard,
+                    labels: labels.into_iter().map(|(label, _)| label).collect(),
+                    numbers,
+                    bytes: payload.len(),
+                };
+                let outcome = (self.function.borrow_mut())(&seen);
+                self.invocations.push(seen);
+                let request_id = Some(format!("request-{}", self.invocations.len()));
+                let answer = Input::Invoked {
+                    invocation,
+                    request_id,
+                    outcome,
+                };
+                self.under_way.push((self.now + self.run, answer));
+            }
+            Action::Notify {
+                call,
+                notice,
+                event,
+                destination: _,
+            } => {
+                self.notices.push((*notice, event));
+                let answer = if self.destination_refuses {
+                    Input::NoticeRefused { call }
+                } else {
+                    Input::NoticeDelivered { call }
+                };
+                if !self.destination_is_silent {
+                    self.under_way.push((self.now, answer));
+                }
+            }
+            Action::Report(finding) => self.findings.push(finding),
+        }
+    }
+
+    /// As a driver must: it goes on with the iterator that it has, unless that has expired.
+    fn read(
+        &mut self,
+        shard: &str,
+        position: Position,
+        limit: u32,
+    ) -> Result<(Vec<crate::stream::StreamRecord>, bool), ReadError> {
+        let kept = self.iterators.remove(shard);
+        let kept = kept.filter(|(at, _)| *at == position).map(|(_, kept)| kept);
+        let limit = limit as usize;
+        let read = match kept.map(|kept| self.stream.read(self.now, &kept, limit)) {
+            Some(Ok(read)) => read,
+            Some(Err(ReadError::Trimmed)) => return Err(ReadError::Trimmed),
+            Some(Err(_)) | None => {
+                let iterator = self.stream.iterator(self.now, shard, &position)?;
+                self.stream.read(self.now, &iterator, limit)?
+            }
+        };
+        let last = read.records.last();
+        let end = last.map_or(position, |last| {
+            Position::After(last.sequence_number.clone())
+        });
+        let end_of_shard = read.next.is_none();
+        if let Some(next) = read.next {
+            self.iterators.insert(shard.to_owned(), (end, next));
+        }
+        Ok((read.records, end_of_shard))
+    }
+}
+
+fn labels(event: &str) -> Vec<(String, String)> {
+    let event: Value = serde_json::from_str(event).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let records = event["Records"].as_array().unwrap();
+    records
+        .iter()
+        .map(|record| (text(&record["label"]), text(&record["number"])))
+        .collect()
+}
