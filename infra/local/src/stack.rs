@@ -195,20 +195,35 @@ impl Stack {
             outputs,
             directory,
         };
-        let mut invoker: Arc<dyn Invoker> = Arc::new(Deployed::new(stack.clients.lambda.clone()));
         if options.watch {
-            let watch = Watch::start(&sam, &stack, *progress).await?;
-            invoker = Arc::new(watch.invoker(&stack));
-            stack.watch = Some(watch);
-        }
-        if let Some(decorate) = options.decorator {
-            invoker = decorate(invoker);
+            stack.watch = Some(Watch::start(&sam, &stack, *progress).await?);
         }
         if options.event_sources {
-            stack.event_sources =
-                Some(EventSources::start(&stack.clients, invoker, options.choices).await?);
+            stack
+                .start_event_sources(options.decorator, options.choices)
+                .await?;
         }
         Ok(stack)
+    }
+
+    /// Starts the event sources, where [`StackOptions::event_sources`] did not: a poller for each mapping there is now.
+    ///
+    /// # Errors
+    /// [`LocalError::Deployed`] for a mapping that AWS would refuse, or a failed call.
+    pub async fn start_event_sources(
+        &mut self,
+        decorator: Option<Decorator>,
+        choices: Choices,
+    ) -> Result<()> {
+        let mut invoker: Arc<dyn Invoker> = match &self.watch {
+            Some(watch) => Arc::new(watch.invoker(self)),
+            None => Arc::new(Deployed::new(self.clients.lambda.clone())),
+        };
+        if let Some(decorate) = decorator {
+            invoker = decorate(invoker);
+        }
+        self.event_sources = Some(EventSources::start(&self.clients, invoker, choices).await?);
+        Ok(())
     }
 
     /// Clients of the account's own credentials.

@@ -1,0 +1,535 @@
+//! The whole pipeline, end to end: the very template on the emulator with IAM enforced, the release binaries, our event
+//! sources. Each test has a stack of its own.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, SystemTime},
+};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_lambda::types::{Environment, EventSourcePosition, FunctionResponseType};
+use jiff::Timestamp;
+use onewrite::{
+    item::{Enrichment, NotificationItem, to_millis},
+    limits::{MAX_ITEM_BYTES, MAX_RECEIVES},
+    notification::MessagePointers,
+};
+use onewrite_event_sources::choices::Choices;
+use onewrite_local::{
+    clients::Clients,
+    demo,
+    emulator::Credentials,
+    oracle::{Meaning, Report},
+    progress::Progress,
+    quiet::until_quiet,
+    sample::Sample,
+    stack::{Stack, StackOptions},
+    survey,
+};
+use onewrite_tests::{kinesis_proxy::KinesisProxy, recorder::Recorder};
+use serde_json::json;
+
+/// How long a condition is waited for before the test is given up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+async fn wait_until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+    let waited = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(PATIENCE, waited).await;
+    assert!(in_time.is_ok(), "waited in vain until {what}");
+}
+
+fn options(name: &str) -> StackOptions {
+    StackOptions {
+        event_sources: false,
+        ..StackOptions::named(name)
+    }
+}
+
+async fn start(options: StackOptions) -> (Stack, Recorder) {
+    let mut stack = Stack::start(options).await.unwrap();
+    let recorder = start_event_sources(&mut stack).await;
+    (stack, recorder)
+}
+
+async fn start_event_sources(stack: &mut Stack) -> Recorder {
+    let recorder = Recorder::default();
+    stack
+        .start_event_sources(Some(recorder.decorator()), Choices::default_outcomes())
+        .await
+        .unwrap();
+    recorder
+}
+
+fn valid(id: &str, payload: &str) -> Sample {
+    let body = format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#);
+    Sample {
+        body,
+        meaning: Meaning::Valid {
+            id: id.to_owned(),
+            kind: "refund".to_owned(),
+            content: payload.to_owned(),
+            payload: payload.to_owned(),
+        },
+    }
+}
+
+fn malformed(body: impl Into<String>) -> Sample {
+    Sample {
+        body: body.into(),
+        meaning: Meaning::Malformed,
+    }
+}
+
+fn assert_kept(report: &Report) {
+    assert!(report.violations.is_empty(), "{:#?}", report.violations);
+}
+
+/// The receive counts with which each message was given to `ingest`, by message id.
+fn receives(stack: &Stack, recorder: &Recorder) -> BTreeMap<String, Vec<u32>> {
+    let mut receives: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for invocation in recorder.of(&stack.outputs().ingest) {
+        let ids = invocation.texts("/messageId");
+        let counts = invocation.texts("/attributes/ApproximateReceiveCount");
+        for (id, count) in ids.into_iter().zip(counts) {
+            receives.entry(id).or_default().push(count.parse().unwrap());
+        }
+    }
+    receives
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_ends_where_it_must() {
+    let (mut stack, recorder) = start(options("standard")).await;
+
+    // Whoever has no credentials of the account is refused: what follows runs with IAM enforced.
+    let stranger = Credentials {
+        access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+        secret_access_key: "wrong".to_owned(),
+    };
+    let stranger = Clients::new(&stack.endpoint(), &stranger);
+    assert!(
+        survey::items(&stranger, &stack.outputs().table)
+            .await
+            .is_err()
+    );
+
+    // Ten copies wait in the queue, so that a receive finds several: duplicates in one batch.
+    stack.event_sources().unwrap().disable();
+    wait_until("the pollers stand still", async || {
+        stack.event_sources().unwrap().is_idle()
+    })
+    .await;
+    let mut messages: Vec<Sample> = (0..10).map(|_| valid("copied", r#"{"n": 1.0}"#)).collect();
+    messages
+        .extend((0..10).map(|n| valid(&format!("new-{n}"), &format!("[{n}, 9007199254740993]"))));
+    messages.push(valid("disputed", "1"));
+    let bodies = [
+        "",
+        "{",
+        "[]",
+        r#"{"type":"refund","payload":1}"#,
+        r#"{"notification_id":7,"payload":1}"#,
+        r#"{"notification_id":"a b","payload":1}"#,
+        r#"{"notification_id":"x","notification_id":"x","payload":1}"#,
+        r#"{"notification_id":"x","type":"refund"}"#,
+        r#"{"notification_id":"x","type":5,"payload":1}"#,
+    ];
+    // An empty body cannot be sent at all.
+    let poison: Vec<Sample> = bodies.into_iter().skip(1).map(malformed).collect();
+    messages.extend(poison);
+    let oversize = "x".repeat(MAX_ITEM_BYTES);
+    let body = format!(r#"{{"notification_id":"big","payload":"{oversize}"}}"#);
+    messages.push(malformed(body));
+    let clients = stack.clients().clone();
+    let outputs = stack.outputs().clone();
+    let sent = onewrite_local::messages::send(&clients, &outputs.queue_url, &messages, |_| {})
+        .await
+        .unwrap();
+    stack.event_sources().unwrap().enable();
+    assert!(
+        until_quiet(&mut stack, sent.len(), Progress::Silent)
+            .await
+            .unwrap()
+    );
+
+    let copies: Vec<usize> = recorder
+        .of(&outputs.ingest)
+        .iter()
+        .map(|invocation| {
+            let bodies = invocation.texts("/body");
+            bodies.iter().filter(|body| body.contains("copied")).count()
+        })
+        .collect();
+    assert!(
+        copies.iter().any(|copies| *copies > 1),
+        "no batch had a duplicate: {copies:?}"
+    );
+
+    // Across batches, and long after: the copies change nothing; the other content is a conflict.
+    let before = survey::items(&clients, &outputs.table).await.unwrap();
+    let late = [
+        valid("copied", r#"{"n":1.0}"#),
+        valid("disputed", "2"),
+        valid("new-3", "[3,9007199254740993]"),
+    ];
+    // The payload differs in white space, which is the same notification with another text.
+    let late_sent = onewrite_local::messages::send(&clients, &outputs.queue_url, &late, |_| {})
+        .await
+        .unwrap();
+    assert!(
+        until_quiet(&mut stack, late.len(), Progress::Silent)
+            .await
+            .unwrap()
+    );
+    let after = survey::items(&clients, &outputs.table).await.unwrap();
+    let states = |items: Vec<onewrite_local::oracle::Item>| -> BTreeSet<_> {
+        items
+            .into_iter()
+            .map(|item| (item.id, item.payload, item.version))
+            .collect()
+    };
+    assert_eq!(states(before), states(after));
+
+    let found = survey::survey(&clients, &outputs).await.unwrap();
+    let malformed_ids: BTreeSet<&String> = sent
+        .iter()
+        .filter(|sent| sent.meaning == Meaning::Malformed)
+        .map(|sent| &sent.message_id)
+        .collect();
+    let conflict = &late_sent[1].message_id;
+    let expected: BTreeSet<&String> = malformed_ids.into_iter().chain([conflict]).collect();
+    assert_eq!(found.dead_letters.iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(found.waiting, 0);
+
+    // Exactly six receives, each of which was tried; a message that was taken came once.
+    let receives = receives(&stack, &recorder);
+    let six: Vec<u32> = (1..=MAX_RECEIVES).collect();
+    for message in sent.iter().chain(&late_sent) {
+        let counts = &receives[&message.message_id];
+        if expected.contains(&message.message_id) {
+            assert_eq!(*counts, six, "{}", message.message_id);
+        } else {
+            assert_eq!(*counts, [1], "{}", message.message_id);
+        }
+    }
+
+    // One INIT and one DONE of each item, each in a record of the item's own key, in one shard.
+    let mut events: BTreeMap<&str, Vec<(&str, &str)>> = BTreeMap::new();
+    for event in &found.events {
+        assert_eq!(event.partition_key, event.id);
+        let of_id = events.entry(&event.id).or_default();
+        of_id.push((&event.status, &event.shard));
+    }
+    assert_eq!(events.len(), found.items.len());
+    for (id, events) in events {
+        let statuses: Vec<&str> = events.iter().map(|(status, _)| *status).collect();
+        assert_eq!(statuses, ["INIT", "DONE"], "{id}");
+        assert_eq!(events[0].1, events[1].1, "{id}");
+    }
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poison_message_of_a_fifo_group_holds_its_group_alone_and_then_leaves() {
+    let (mut stack, recorder) = start(options("fifo").parameter("QueueType", "fifo")).await;
+    let clients = stack.clients().clone();
+    let outputs = stack.outputs().clone();
+    let send = async |group: &str, body: &str| {
+        let sent = clients
+            .sqs
+            .send_message()
+            .queue_url(&outputs.queue_url)
+            .message_group_id(group)
+            .message_deduplication_id(
+                format!("{group}-{body}-{}", body.len())
+                    .replace(|c: char| !c.is_ascii_alphanumeric(), "-"),
+            )
+            .message_body(body)
+            .send()
+            .await
+            .unwrap();
+        sent.message_id.unwrap()
+    };
+    let body = |id: &str| valid(id, "1").body;
+    let first = send("a", &body("a-1")).await;
+    let poison = send("a", "{").await;
+    let behind = send("a", &body("a-3")).await;
+    for n in 0..5 {
+        send("b", &body(&format!("b-{n}"))).await;
+    }
+    assert!(until_quiet(&mut stack, 8, Progress::Silent).await.unwrap());
+
+    let found = survey::survey(&clients, &outputs).await.unwrap();
+    let ids: BTreeSet<&str> = found.items.iter().map(|item| item.id.as_str()).collect();
+    let expected = ["a-1", "a-3", "b-0", "b-1", "b-2", "b-3", "b-4"];
+    assert_eq!(ids, expected.into_iter().collect());
+    assert!(found.items.iter().all(|item| item.status == "DONE"));
+    assert_eq!(found.dead_letters, [poison.clone()]);
+
+    let receives = receives(&stack, &recorder);
+    assert_eq!(receives[&first], [1]);
+    assert_eq!(receives[&poison], (1..=MAX_RECEIVES).collect::<Vec<_>>());
+    // Behind the poison message nothing of its group is taken: it was answered as failed each time they met.
+    let invocations = recorder.of(&outputs.ingest);
+    let last_try = invocations
+        .iter()
+        .filter(|invocation| invocation.texts("/messageId").contains(&poison))
+        .map(|invocation| invocation.at)
+        .max()
+        .unwrap();
+    let taken: Vec<SystemTime> = invocations
+        .iter()
+        .filter(|invocation| {
+            invocation.texts("/messageId").contains(&behind)
+                && !invocation.failed().contains(&behind)
+        })
+        .map(|invocation| invocation.at)
+        .collect();
+    assert!(taken.len() == 1 && taken[0] > last_try);
+    // Other groups did not wait.
+    let others = invocations.iter().filter(|invocation| {
+        invocation
+            .texts("/body")
+            .iter()
+            .any(|body| body.contains("b-4"))
+    });
+    assert!(others.map(|invocation| invocation.at).max().unwrap() < last_try);
+    stack.stop().await;
+}
+
+/// Writes items as `ingest` would, in one go, so that they meet in one batch of the table's stream.
+async fn store(clients: &Clients, table: &str, ids: &[String]) {
+    for id in ids {
+        let body = valid(id, "{\"n\": 1.0}").body;
+        let notification = MessagePointers::default().parse(body.as_bytes()).unwrap();
+        let now = to_millis(Timestamp::now());
+        let enrichment = Enrichment::default();
+        let item =
+            NotificationItem::new(notification, &enrichment, "m".to_owned(), None, now).unwrap();
+        let attributes: std::collections::HashMap<String, AttributeValue> = item.to_item().into();
+        clients
+            .dynamodb
+            .put_item()
+            .table_name(table)
+            .set_item(Some(attributes))
+            .send()
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() {
+    const RECORDS: usize = 9;
+    let mut stack = Stack::start(options("partial")).await.unwrap();
+    let clients = stack.clients().clone();
+    let outputs = stack.outputs().clone();
+    let emulator = stack
+        .endpoint()
+        .trim_start_matches("http://")
+        .parse()
+        .unwrap();
+    let proxy = KinesisProxy::start(emulator).await.unwrap();
+    redirect_kinesis(&clients, &outputs.forward, &proxy.endpoint()).await;
+    let recorder = start_event_sources(&mut stack).await;
+
+    for (phase, place) in [("head", 0), ("middle", RECORDS / 2), ("end", RECORDS - 1)] {
+        let sources = stack.event_sources().unwrap();
+        sources.disable();
+        wait_until("the pollers stand still", async || sources.is_idle()).await;
+        let ids: Vec<String> = (0..RECORDS).map(|n| format!("{phase}-{n}")).collect();
+        store(&clients, &outputs.table, &ids).await;
+        let failing = ids[place].clone();
+        proxy.fail(&failing, u32::MAX);
+        let seen = recorder.of(&outputs.forward).len();
+        sources.enable();
+
+        // Until the function has given up on it once.
+        let failed = || {
+            recorder
+                .of(&outputs.forward)
+                .into_iter()
+                .skip(seen)
+                .find(|i| !i.failed().is_empty())
+        };
+        wait_until("forward reports the record", async || failed().is_some()).await;
+        assert!(proxy.left() < u32::MAX, "the fault has happened");
+        proxy.fail(&failing, 0);
+        assert!(
+            until_quiet(&mut stack, RECORDS, Progress::Silent)
+                .await
+                .unwrap()
+        );
+
+        let key = "/dynamodb/Keys/notification_id/S";
+        let invocations: Vec<_> = recorder
+            .of(&outputs.forward)
+            .into_iter()
+            .skip(seen)
+            .collect();
+        let first = failed().unwrap();
+        assert_eq!(first.texts(key), ids, "all met in one batch");
+        let number = &first.texts("/dynamodb/SequenceNumber")[place];
+        assert_eq!(first.failed(), [number.clone()], "{phase}");
+        let again = invocations
+            .iter()
+            .skip_while(|i| i.failed().is_empty())
+            .nth(1)
+            .unwrap();
+        assert_eq!(
+            again.texts(key),
+            ids[place..],
+            "{phase}: it and all behind it, none before it"
+        );
+    }
+
+    let found = survey::survey(&clients, &outputs).await.unwrap();
+    assert_eq!(found.items.len(), 3 * RECORDS);
+    assert!(found.items.iter().all(|item| item.status == "DONE"));
+    let of = |id: &str, status: &str| {
+        let events = found.events.iter();
+        events
+            .filter(|event| event.id == id && event.status == status)
+            .count()
+    };
+    for item in &found.items {
+        assert!(
+            of(&item.id, "INIT") >= 1 && of(&item.id, "DONE") == 1,
+            "{}",
+            item.id
+        );
+    }
+    stack.stop().await;
+}
+
+/// Has the deployed function reach Kinesis at another endpoint.
+async fn redirect_kinesis(clients: &Clients, function: &str, endpoint: &str) {
+    let configuration = clients
+        .lambda
+        .get_function_configuration()
+        .function_name(function)
+        .send()
+        .await
+        .unwrap();
+    let mut variables = configuration.environment.unwrap().variables.unwrap();
+    variables.insert("AWS_ENDPOINT_URL_KINESIS".to_owned(), endpoint.to_owned());
+    let environment = Environment::builder()
+        .set_variables(Some(variables))
+        .build();
+    clients
+        .lambda
+        .update_function_configuration()
+        .function_name(function)
+        .environment(environment)
+        .send()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_consumers_bring_each_notification_to_done_once() {
+    let mut stack = Stack::start(options("consumers")).await.unwrap();
+    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    // A second mapping of the same function and stream: it sees every event, as another consumer would.
+    let summary = clients
+        .kinesis
+        .describe_stream_summary()
+        .stream_name(&outputs.stream)
+        .send()
+        .await
+        .unwrap();
+    let stream_arn = summary.stream_description_summary.unwrap().stream_arn;
+    clients
+        .lambda
+        .create_event_source_mapping()
+        .function_name(&outputs.complete)
+        .event_source_arn(stream_arn)
+        .enabled(false)
+        .starting_position(EventSourcePosition::TrimHorizon)
+        .function_response_types(FunctionResponseType::ReportBatchItemFailures)
+        .send()
+        .await
+        .unwrap();
+    let recorder = start_event_sources(&mut stack).await;
+    let messages: Vec<Sample> = (0..40).map(|n| valid(&format!("n-{n}"), "{}")).collect();
+    let report = demo::observe(&mut stack, &messages, Progress::Silent)
+        .await
+        .unwrap();
+    assert_kept(&report);
+    assert_eq!((report.counts.created, report.counts.done), (40, 40));
+
+    // Both consumers get every event; the second one may be a poll behind.
+    let told = || {
+        let mut told: BTreeMap<String, usize> = BTreeMap::new();
+        for invocation in recorder.of(&outputs.complete) {
+            for key in invocation.texts("/kinesis/partitionKey") {
+                *told.entry(key).or_default() += 1;
+            }
+        }
+        told
+    };
+    wait_until("both consumers have seen every notification", async || {
+        let told = told();
+        told.len() == 40 && told.values().all(|count| *count >= 2)
+    })
+    .await;
+    assert!(
+        recorder
+            .of(&outputs.complete)
+            .iter()
+            .all(|invocation| invocation.failed().is_empty())
+    );
+    let events = survey::events(&clients, &outputs.stream).await.unwrap().0;
+    for n in 0..40 {
+        let id = format!("n-{n}");
+        let done = events
+            .iter()
+            .filter(|event| event.id == id && event.status == "DONE")
+            .count();
+        assert_eq!(done, 1, "{id}: one change to DONE, so one event of it");
+    }
+    let items = survey::items(&clients, &outputs.table).await.unwrap();
+    assert!(
+        items
+            .iter()
+            .all(|item| item.status == "DONE" && item.version == 2)
+    );
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enriched_envelope_needs_no_code() {
+    let options = options("pointers")
+        .parameter("NotificationIdPointer", "/detail/refund/id")
+        .parameter("NotificationTypePointer", "/detail-type")
+        .parameter("PayloadPointer", "");
+    let (mut stack, _recorder) = start(options).await;
+    let body = json!({"detail-type": "refund", "detail": {"refund": {"id": "rf_1"}}}).to_string();
+    let clients = stack.clients().clone();
+    let outputs = stack.outputs().clone();
+    let sample = Sample {
+        meaning: Meaning::Valid {
+            id: "rf_1".to_owned(),
+            kind: "refund".to_owned(),
+            content: body.clone(),
+            payload: body.clone(),
+        },
+        body,
+    };
+    let report = demo::observe(&mut stack, &[sample], Progress::Silent)
+        .await
+        .unwrap();
+    assert_kept(&report);
+    assert_eq!(report.counts.done, 1);
+    let items = survey::items(&clients, &outputs.table).await.unwrap();
+    assert_eq!(
+        (items[0].id.as_str(), items[0].kind.as_str()),
+        ("rf_1", "refund")
+    );
+    stack.stop().await;
+}
