@@ -1,0 +1,56 @@
+//! The sample events of `infra/events`, as a person hands them to `cargo lambda invoke`.
+
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use jiff::Timestamp;
+use onewrite::{
+    budget::Budget, item::Enrichment, notification::MessagePointers, testing::InMemoryTable,
+};
+use onewrite_ingest::handler::Ingest;
+use serde_json::{Value, json};
+
+const NEW: &str = include_str!("../../../infra/events/ingest.json");
+const DUPLICATE: &str = include_str!("../../../infra/events/ingest-duplicate.json");
+const CONFLICT: &str = include_str!("../../../infra/events/ingest-conflict.json");
+const CHANGE: &str = include_str!("../../../infra/events/forward.json");
+
+async fn handle(table: &InMemoryTable, event: &str) -> SqsBatchResponse {
+    let event: SqsEvent = serde_json::from_str(event).unwrap();
+    let pointers = MessagePointers::default();
+    let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default())
+        .with_clock(|| "2026-11-23T10:00:00.123Z".parse::<Timestamp>().unwrap());
+    let budget = Budget::of_remaining(None, Duration::from_secs(10));
+    ingest.handle(event, budget).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_new_message_becomes_the_change_that_forward_s_sample_shows() {
+    let table = InMemoryTable::default();
+    let response = handle(&table, NEW).await;
+    assert_eq!(response, SqsBatchResponse::default());
+    let change: Value = serde_json::from_str(CHANGE).unwrap();
+    let item = json!(table.item("rf_8841").unwrap());
+    assert_eq!(item, change["Records"][0]["dynamodb"]["NewImage"]);
+}
+
+#[tokio::test]
+async fn the_duplicate_changes_nothing_and_is_acknowledged() {
+    let table = InMemoryTable::default();
+    let response = handle(&table, DUPLICATE).await;
+    assert_eq!(response, SqsBatchResponse::default());
+    assert_eq!(table.items().len(), 1);
+}
+
+#[tokio::test]
+async fn the_conflict_is_returned_to_its_queue() {
+    let table = InMemoryTable::default();
+    handle(&table, NEW).await;
+    let before = table.items();
+    let response = handle(&table, CONFLICT).await;
+    assert_eq!(
+        response.batch_item_failures[0].item_identifier,
+        "059f36b4-87a3-44ab-83d2-661975830a7d"
+    );
+    assert_eq!(table.items(), before);
+}
