@@ -1,4 +1,5 @@
 //! The sample event of `infra/events`, as a person hands it to `cargo lambda invoke` after those of `ingest`.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 

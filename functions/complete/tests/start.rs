@@ -1,4 +1,5 @@
 //! The binary's start: a wrong setting ends it with one clear line.
+#![allow(clippy::unwrap_used)]
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
 //! The sample events of `infra/events`, as a person hands them to `cargo lambda invoke`.
+#![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
 
