@@ -1,1 +1,32 @@
-fn main() {}
+//! Wires `forward`: settings, the stream, the handler, the Lambda runtime.
+
+use aws_lambda_events::event::dynamodb::Event;
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use onewrite::{
+    adapters::{clients, kinesis::KinesisStream},
+    budget::Budget,
+    config::Environment,
+    telemetry,
+};
+use onewrite_forward::{config::Config, handler::Forward};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let Ok(config) =
+        Config::read(&Environment::of_process()).inspect_err(|error| tracing::error!("{error}"))
+    else {
+        std::process::exit(1);
+    };
+    let stream = KinesisStream::new(&clients::sdk_config().await, &config.stream_name);
+    let forward = Forward::new(stream, config.event_source);
+
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+        let budget = Budget::of_invocation(&event.context, config.invocation_budget);
+        forward
+            .handle(event.payload, budget)
+            .await
+            .map_err(Error::from)
+    }))
+    .await
+}

@@ -1,0 +1,101 @@
+//! The settings of `forward`, read once.
+
+use std::time::Duration;
+
+use onewrite::{
+    config::{ConfigError, Environment},
+    event::EventSource,
+};
+
+/// Every setting of `forward`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `STREAM_NAME`: the Kinesis stream that the events go to.
+    pub stream_name: String,
+    /// `EVENT_SOURCE`: CloudEvents' `source`.
+    pub event_source: EventSource,
+    /// `INVOCATION_BUDGET_MS`: how long an invocation may take where its deadline is not known; the function's
+    /// timeout.
+    pub invocation_budget: Duration,
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first variable that is missing or wrong.
+    pub fn read<F: Fn(&str) -> Option<String>>(
+        environment: &Environment<F>,
+    ) -> Result<Self, ConfigError> {
+        Ok(Self {
+            stream_name: environment.required("STREAM_NAME")?,
+            event_source: environment.parsed("EVENT_SOURCE", EventSource::default())?,
+            invocation_budget: Duration::from_millis(environment.bounded(
+                "INVOCATION_BUDGET_MS",
+                30_000,
+                1_000..=900_000,
+            )?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let lookup = |name: &str| {
+            settings
+                .iter()
+                .find(|(n, _)| *n == name)
+                .map(|(_, text)| (*text).to_owned())
+        };
+        Config::read(&Environment::new(lookup))
+    }
+
+    #[test]
+    fn only_the_stream_has_no_default() {
+        let config = read(&[("STREAM_NAME", "s")]).unwrap();
+        assert_eq!(
+            config,
+            Config {
+                stream_name: "s".to_owned(),
+                event_source: EventSource::default(),
+                invocation_budget: Duration::from_secs(30),
+            }
+        );
+        assert_eq!(
+            read(&[]).unwrap_err().to_string(),
+            "environment variable STREAM_NAME is not set"
+        );
+    }
+
+    #[test]
+    fn every_setting_is_read() {
+        let config = read(&[
+            ("STREAM_NAME", "s"),
+            ("EVENT_SOURCE", "//refunds.example"),
+            ("INVOCATION_BUDGET_MS", "1500"),
+        ])
+        .unwrap();
+        assert_eq!(config.event_source.as_str(), "//refunds.example");
+        assert_eq!(config.invocation_budget, Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn a_wrong_setting_is_named() {
+        for (name, value) in [
+            ("EVENT_SOURCE", ""),
+            ("EVENT_SOURCE", "a b"),
+            ("INVOCATION_BUDGET_MS", "999"),
+        ] {
+            let error = read(&[("STREAM_NAME", "s"), (name, value)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.starts_with(&format!("environment variable {name} is wrong: ")),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,530 @@
+//! `forward` over a stream in memory that fails as told: each promise of the handler, and what breaks it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use aws_lambda_events::event::dynamodb::Event;
+use jiff::Timestamp;
+use onewrite::{
+    budget::Budget,
+    event::{EventSource, NotificationEvent},
+    item::{NotificationItem, attribute},
+    limits::{ANSWER_MARGIN, MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES},
+    notification::Status,
+    stream::{EventStream, Put, Record, StreamError},
+    testing::{
+        Change, EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault,
+        contract, lambda_event,
+    },
+};
+use onewrite_forward::handler::{Forward, MissingSequenceNumber};
+use proptest::prelude::*;
+use serde_json::json;
+use tokio::time::Instant;
+
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// A change to INIT, or where it is to be DONE, from INIT to DONE. Its sequence number is its place.
+fn change(place: usize, id: &str, done: bool) -> Change {
+    change_of(
+        place,
+        &contract::notification(id, &format!(r#"{{"of": "{id}"}}"#)),
+        done,
+    )
+}
+
+fn change_of(place: usize, item: &NotificationItem, done: bool) -> Change {
+    let mut new = item.clone();
+    if done {
+        new.status = Status::Done;
+        new.version = Status::Done.version();
+    }
+    Change {
+        sequence_number: number(place),
+        id: item.notification.id.to_string(),
+        old: done.then(|| item.to_item()),
+        new: Some(new.to_item()),
+        at: Timestamp::UNIX_EPOCH,
+        by_ttl: false,
+    }
+}
+
+fn number(place: usize) -> String {
+    format!("{:021}", place + 1)
+}
+
+fn batch(ids: &[&str]) -> Event {
+    let changes = ids.iter().enumerate();
+    let changes: Vec<Change> = changes
+        .map(|(place, id)| change(place, id, false))
+        .collect();
+    lambda_event::dynamodb(&changes)
+}
+
+/// The place of the record that the answer reports, if any.
+async fn handle<S: EventStream>(stream: &S, event: Event) -> Option<usize>
+where
+    S: Clone,
+{
+    handle_within(stream, event, BUDGET).await
+}
+
+async fn handle_within<S: EventStream + Clone>(
+    stream: &S,
+    event: Event,
+    budget: Duration,
+) -> Option<usize> {
+    let forward = Forward::new(stream.clone(), EventSource::default());
+    let response = forward
+        .handle(event, Budget::of_remaining(None, budget))
+        .await
+        .unwrap();
+    assert!(response.batch_item_failures.len() <= 1, "the lowest alone");
+    let failure = response.batch_item_failures.first()?;
+    let number: usize = failure.item_identifier.as_ref().unwrap().parse().unwrap();
+    Some(number - 1)
+}
+
+fn event_id(record: &Record) -> String {
+    NotificationEvent::parse(&record.data).unwrap().id()
+}
+
+fn stored(stream: &InMemoryStream) -> Vec<String> {
+    let records = stream.records();
+    records
+        .iter()
+        .map(|stored| event_id(&stored.record))
+        .collect()
+}
+
+/// Keeps what each call was given.
+#[derive(Clone)]
+struct Watched<S> {
+    inner: S,
+    calls: Arc<Mutex<Vec<Vec<Record>>>>,
+}
+
+impl<S> Watched<S> {
+    fn new(inner: S) -> Self {
+        Self {
+            inner,
+            calls: Arc::default(),
+        }
+    }
+
+    fn calls(&self) -> Vec<Vec<Record>> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+#[async_trait]
+impl<S: EventStream> EventStream for Watched<S> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<Put>, StreamError> {
+        self.calls.lock().unwrap().push(records.to_vec());
+        self.inner.put(records).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_change_becomes_one_record_of_its_own_id() {
+    let table = InMemoryTable::default();
+    let stream = InMemoryStream::new(4);
+    assert_eq!(
+        handle(&stream, table.stream_event()).await,
+        None,
+        "an empty batch"
+    );
+    assert_eq!(handle(&stream, batch(&["a", "b", "c"])).await, None);
+    assert_eq!(stored(&stream), ["a/INIT", "b/INIT", "c/INIT"]);
+    for stored in stream.records() {
+        let event = NotificationEvent::parse(&stored.record.data).unwrap();
+        assert_eq!(event.subject, stored.record.id);
+        // Byte for byte: the space too.
+        assert_eq!(
+            event.data.as_str(),
+            format!(r#"{{"of": "{}"}}"#, event.subject)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn removals_and_edits_are_passed_and_redrives_are_told_again() {
+    let table = InMemoryTable::default();
+    for id in ["kept", "removed", "expired"] {
+        use onewrite::table::NewNotifications as _;
+        table
+            .insert(&contract::notification(id, "1"))
+            .await
+            .unwrap();
+    }
+    let text = |text: &str| serde_dynamo::AttributeValue::S(text.to_owned());
+    table.edit("kept", |item| {
+        drop(item.insert("note".to_owned(), text("x")))
+    });
+    let twice = serde_dynamo::AttributeValue::N("1".to_owned());
+    table.edit("kept", |item| {
+        drop(item.insert(attribute::REDRIVES.to_owned(), twice))
+    });
+    table.remove("removed");
+    table.expire("expired");
+    let stream = InMemoryStream::new(1);
+    assert_eq!(handle(&stream, table.stream_event()).await, None);
+    assert_eq!(
+        stored(&stream),
+        ["kept/INIT", "removed/INIT", "expired/INIT", "kept/INIT"]
+    );
+    let records = stream.records();
+    assert_eq!(
+        records[0].record, records[3].record,
+        "the same event, in the same bytes"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unreadable_change_does_not_hold_its_shard() {
+    let mut changes: Vec<Change> = ["a", "b", "c"]
+        .into_iter()
+        .enumerate()
+        .map(|(place, id)| change(place, id, false))
+        .collect();
+    changes[1].new = Some(serde_dynamo::Item::from(std::collections::HashMap::from([
+        (
+            attribute::NOTIFICATION_ID.to_owned(),
+            serde_dynamo::AttributeValue::S("b".to_owned()),
+        ),
+    ])));
+    let stream = InMemoryStream::new(1);
+    assert_eq!(
+        handle(&stream, lambda_event::dynamodb(&changes)).await,
+        None
+    );
+    assert_eq!(stored(&stream), ["a/INIT", "c/INIT"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_that_fail_are_sent_again_until_the_stream_takes_them() {
+    for fault in [
+        EntryFault::Throttled,
+        EntryFault::Lost,
+        EntryFault::StoredButFailed,
+    ] {
+        for mask in 0..16 {
+            let inner = InMemoryStream::new(1);
+            let stream = FaultyStream::scripted(inner.clone(), [StreamFault::mask(mask, fault)]);
+            assert_eq!(handle(&stream, batch(&["a", "b", "c", "d"])).await, None);
+            let stored: BTreeSet<String> = stored(&inner).into_iter().collect();
+            assert_eq!(stored.len(), 4, "{fault:?} {mask:b}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_is_sent_again() {
+    for fault in [Fault::Throttled, Fault::RequestLost, Fault::ResponseLost] {
+        let inner = InMemoryStream::new(1);
+        let stream = FaultyStream::scripted(inner.clone(), [fault.into(), fault.into()]);
+        assert_eq!(handle(&stream, batch(&["a", "b"])).await, None, "{fault:?}");
+        assert!(stored(&inner).ends_with(&["a/INIT".to_owned(), "b/INIT".to_owned()]));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_lowest_of_what_the_stream_does_not_take_is_reported_and_the_rest_goes_on() {
+    let ids = ["a", "b", "c", "d", "e"];
+    for mask in 1..32_usize {
+        let inner = InMemoryStream::new(1);
+        let fails = move |id: &str| mask >> ids.iter().position(|i| *i == id).unwrap() & 1 == 1;
+        let stream = FaultyStream::new(inner.clone(), move |_, records| {
+            let fault = |record: &Record| match fails(record.id.as_str()) {
+                true => EntryFault::Throttled,
+                false => EntryFault::None,
+            };
+            StreamFault::Entries(records.iter().map(fault).collect())
+        });
+        let lowest = mask.trailing_zeros() as usize;
+        assert_eq!(handle(&stream, batch(&ids)).await, Some(lowest), "{mask:b}");
+        let healthy: Vec<String> = (0..5)
+            .filter(|place| mask >> place & 1 == 0)
+            .map(|place| format!("{}/INIT", ids[place]))
+            .collect();
+        assert_eq!(stored(&inner), healthy);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_never_answers_is_left_in_time_and_everything_is_reported() {
+    for fault in [
+        Fault::SilentBefore,
+        Fault::SilentAfter,
+        Fault::Throttled,
+        Fault::RequestLost,
+    ] {
+        let stream = FaultyStream::new(InMemoryStream::new(1), move |_, _| fault.into());
+        let started = Instant::now();
+        assert_eq!(
+            handle(&stream, batch(&["a", "b"])).await,
+            Some(0),
+            "{fault:?}"
+        );
+        assert!(started.elapsed() <= BUDGET - ANSWER_MARGIN);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_time_nothing_is_sent_and_everything_is_reported() {
+    let stream = Watched::new(InMemoryStream::new(1));
+    assert_eq!(
+        handle_within(&stream, batch(&["a"]), ANSWER_MARGIN).await,
+        Some(0)
+    );
+    assert!(stream.calls().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_call_is_not_repeated() {
+    for fault in [StreamFault::Call(Fault::Refused), StreamFault::Miscounted] {
+        let faulty = FaultyStream::new(InMemoryStream::new(1), move |_, _| fault.clone());
+        let stream = Watched::new(faulty);
+        assert_eq!(handle(&stream, batch(&["a", "b"])).await, Some(0));
+        assert_eq!(stream.calls().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_has_one_record_of_an_id_and_the_next_waits_for_its_confirmation() {
+    let changes = [
+        change(0, "a", false),
+        change(1, "b", false),
+        change(2, "a", true),
+        change(3, "b", true),
+    ];
+    // The first record of "a" fails twice; that of "b" does not wait for it.
+    let inner = InMemoryStream::new(1);
+    let script = [
+        StreamFault::mask(1, EntryFault::Lost),
+        StreamFault::mask(0, EntryFault::None),
+    ];
+    let faulty = FaultyStream::scripted(inner.clone(), script);
+    let stream = Watched::new(faulty);
+    assert_eq!(
+        handle(&stream, lambda_event::dynamodb(&changes)).await,
+        None
+    );
+    assert_eq!(stored(&inner), ["b/INIT", "b/DONE", "a/INIT", "a/DONE"]);
+    for call in stream.calls() {
+        let ids: HashSet<_> = call.iter().map(|record| &record.id).collect();
+        assert_eq!(ids.len(), call.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_keep_the_limits_and_their_number_grows_with_the_batch_alone() {
+    // 10,000 records of as many ids: full calls.
+    let ids: Vec<String> = (0..10_000).map(|n| format!("n{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let stream = Watched::new(InMemoryStream::new(4));
+    assert_eq!(handle(&stream, batch(&ids)).await, None);
+    assert_eq!(stream.calls().len(), ids.len() / MAX_PUT_RECORDS);
+    // 10,000 of one id: one at a time.
+    let stream = Watched::new(InMemoryStream::new(4));
+    assert_eq!(handle(&stream, batch(&["same"; 10_000])).await, None);
+    assert_eq!(stream.calls().len(), 10_000);
+    // Large ones: as many as fit.
+    let payload = format!("\"{}\"", "x".repeat(390 * 1024));
+    let changes: Vec<Change> = (0..40)
+        .map(|n| {
+            change_of(
+                n,
+                &contract::notification(&format!("n{n}"), &payload),
+                false,
+            )
+        })
+        .collect();
+    let stream = Watched::new(InMemoryStream::new(4));
+    assert_eq!(
+        handle(&stream, lambda_event::dynamodb(&changes)).await,
+        None
+    );
+    let calls = stream.calls();
+    let bytes = |call: &Vec<Record>| call.iter().map(Record::bytes).sum::<usize>();
+    assert!(
+        calls
+            .iter()
+            .all(|call| bytes(call) <= MAX_PUT_RECORDS_BYTES)
+    );
+    assert_eq!(
+        calls.len(),
+        40_usize.div_ceil(MAX_PUT_RECORDS_BYTES / bytes(&calls[0][..1].to_vec()))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_record_without_sequence_number_fails_the_batch() {
+    let changes = [change(0, "a", false), change(1, "b", false)];
+    for missing in [json!(null), json!("")] {
+        let mut event = lambda_event::dynamodb_json(&changes);
+        event["Records"][1]["dynamodb"]["SequenceNumber"] = missing;
+        let event: Event = serde_json::from_value(event).unwrap();
+        let stream = FaultyStream::new(InMemoryStream::new(1), |_, records| {
+            let fault = |record: &Record| match record.id.as_str() {
+                "b" => EntryFault::Throttled,
+                _ => EntryFault::None,
+            };
+            StreamFault::Entries(records.iter().map(fault).collect())
+        });
+        let forward = Forward::new(stream, EventSource::default());
+        let budget = Budget::of_remaining(None, BUDGET);
+        assert_eq!(
+            forward.handle(event.clone(), budget).await,
+            Err(MissingSequenceNumber)
+        );
+        // Where nothing fails, none is needed.
+        let forward = Forward::new(InMemoryStream::new(1), EventSource::default());
+        assert!(forward.handle(event, budget).await.is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_configured_source_is_told() {
+    let stream = InMemoryStream::new(1);
+    let forward = Forward::new(stream.clone(), "//refunds.example".parse().unwrap());
+    let budget = Budget::of_remaining(None, BUDGET);
+    forward.handle(batch(&["a"]), budget).await.unwrap();
+    let event = NotificationEvent::parse(&stream.records()[0].record.data).unwrap();
+    assert_eq!(event.source.as_str(), "//refunds.example");
+}
+
+/// What the stream does to the records of one call, drawn by proptest.
+#[derive(Debug, Clone)]
+enum Weather {
+    Call(u8),
+    Entries(Vec<u8>),
+}
+
+fn weather() -> impl Strategy<Value = Weather> {
+    prop_oneof![
+        (0..6_u8).prop_map(Weather::Call),
+        prop::collection::vec(0..6_u8, 1..12).prop_map(Weather::Entries),
+    ]
+}
+
+fn fault(weather: &Weather) -> StreamFault {
+    match weather {
+        Weather::Call(draw) => StreamFault::Call(match draw {
+            0 => Fault::Throttled,
+            1 => Fault::RequestLost,
+            2 => Fault::ResponseLost,
+            3 => Fault::SilentAfter,
+            4 => Fault::Refused,
+            _ => Fault::None,
+        }),
+        Weather::Entries(draws) => {
+            let entry = |draw: &u8| match draw {
+                0 => EntryFault::Throttled,
+                1 => EntryFault::Lost,
+                2 => EntryFault::StoredButFailed,
+                _ => EntryFault::None,
+            };
+            StreamFault::Entries(draws.iter().map(entry).collect())
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Delivered again from where the answer says, as Lambda does, until all is passed: nothing is lost, each id's
+    /// events first appear in the order of its changes, and no change is passed before it is published.
+    #[test]
+    fn no_change_is_lost_or_overtaken(
+        ids in prop::collection::vec(0..5_usize, 1..40),
+        weathers in prop::collection::vec(weather(), 0..30),
+        seed in any::<u64>(),
+        budget_ms in 600..4_000_u64,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let verdict = runtime.block_on(run(&ids, weathers, seed, Duration::from_millis(budget_ms)));
+        prop_assert_eq!(verdict, Ok(()));
+    }
+}
+
+async fn run(
+    ids: &[usize],
+    weathers: Vec<Weather>,
+    seed: u64,
+    budget: Duration,
+) -> Result<(), String> {
+    // Each change of an id is another redrive, so that each has a document of its own to be told by.
+    let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
+    let changes: Vec<Change> = ids
+        .iter()
+        .enumerate()
+        .map(|(place, id)| {
+            let version = versions.entry(*id).or_insert(0);
+            *version += 1;
+            let mut item = contract::notification(&format!("id-{id}"), "null");
+            item.version = *version;
+            change_of(place, &item, false)
+        })
+        .collect();
+    let inner = InMemoryStream::new(3).shuffling(seed);
+    let calm = weathers.len();
+    let stream = Watched::new(FaultyStream::new(inner.clone(), move |number, _| {
+        weathers.get(number).map(fault).unwrap_or_default()
+    }));
+    let mut from = 0;
+    for _ in 0..calm + 2 {
+        let event = lambda_event::dynamodb(&changes[from..]);
+        let reported = handle_within(&stream, event, budget).await;
+        let passed = reported.unwrap_or(changes.len());
+        if passed < from {
+            return Err(format!(
+                "reported {passed}, which was not in the batch from {from}"
+            ));
+        }
+        let told: HashSet<(String, u64)> = inner
+            .records()
+            .iter()
+            .map(|stored| NotificationEvent::parse(&stored.record.data).unwrap())
+            .map(|event| (event.subject.to_string(), event.sequence))
+            .collect();
+        for change in &changes[from..passed] {
+            let item = NotificationItem::from_item(change.new.as_ref().unwrap()).unwrap();
+            if !told.contains(&(change.id.clone(), item.version)) {
+                return Err(format!("{} was passed unpublished", change.sequence_number));
+            }
+        }
+        from = passed;
+        if reported.is_none() {
+            break;
+        }
+    }
+    if from < changes.len() {
+        return Err("it never ends".to_owned());
+    }
+    for call in stream.calls() {
+        let ids: HashSet<_> = call.iter().map(|record| record.id.clone()).collect();
+        if ids.len() < call.len() {
+            return Err("two records of an id in one call".to_owned());
+        }
+    }
+    let mut first_seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for stored in inner.records() {
+        let event = NotificationEvent::parse(&stored.record.data).unwrap();
+        let seen = first_seen.entry(event.subject.to_string()).or_default();
+        if !seen.contains(&event.sequence) {
+            seen.push(event.sequence);
+        }
+    }
+    for (id, seen) in first_seen {
+        if !seen.is_sorted() {
+            return Err(format!("{id} first appeared in the order {seen:?}"));
+        }
+    }
+    Ok(())
+}
