@@ -269,7 +269,7 @@ async fn a_poison_message_of_a_fifo_group_holds_its_group_alone_and_then_leaves(
     let expected = ["a-1", "a-3", "b-0", "b-1", "b-2", "b-3", "b-4"];
     assert_eq!(ids, expected.into_iter().collect());
     assert!(found.items.iter().all(|item| item.status == "DONE"));
-    assert_eq!(found.dead_letters, [poison.clone()]);
+    assert_eq!(found.dead_letters, std::slice::from_ref(&poison));
 
     let receives = receives(&stack, &recorder);
     assert_eq!(receives[&first], [1]);
@@ -375,7 +375,7 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
         let first = failed().unwrap();
         assert_eq!(first.texts(key), ids, "all met in one batch");
         let number = &first.texts("/dynamodb/SequenceNumber")[place];
-        assert_eq!(first.failed(), [number.clone()], "{phase}");
+        assert_eq!(first.failed(), std::slice::from_ref(number), "{phase}");
         let again = invocations
             .iter()
             .skip_while(|i| i.failed().is_empty())

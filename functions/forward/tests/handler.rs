@@ -67,10 +67,7 @@ fn batch(ids: &[&str]) -> Event {
 }
 
 /// The place of the record that the answer reports, if any.
-async fn handle<S: EventStream>(stream: &S, event: Event) -> Option<usize>
-where
-    S: Clone,
-{
+async fn handle<S: EventStream + Clone>(stream: &S, event: Event) -> Option<usize> {
     handle_within(stream, event, BUDGET).await
 }
 
