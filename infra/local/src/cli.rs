@@ -11,7 +11,7 @@ use crate::progress::Progress;
 use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
 use crate::workspace::Workspace;
-use crate::{demo, messages, up};
+use crate::{check, demo, messages, up};
 
 /// The whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -47,6 +47,8 @@ enum Command {
         /// The file of messages, or `-` for standard input.
         file: PathBuf,
     },
+    /// Check template.yaml with `sam validate --lint` and `cfn-lint`. Exit code 1 if there is a finding.
+    Check,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +111,13 @@ impl Cli {
                 let sent = up::send(&Workspace::here(), &file, Progress::detect()).await?;
                 eprintln!("{sent} messages sent");
                 Ok(ExitCode::SUCCESS)
+            }
+            Command::Check => {
+                let workspace = Workspace::here();
+                let template = workspace.root().join("template.yaml");
+                let findings = check::check(&workspace, &template, Progress::detect()).await?;
+                findings.iter().for_each(|finding| eprintln!("{finding}"));
+                Ok(ExitCode::from(u8::from(!findings.is_empty())))
             }
         }
     }

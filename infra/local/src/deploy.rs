@@ -169,28 +169,29 @@ impl Sam {
         outputs(&said).ok_or_else(|| LocalError::Deployed("the template has no outputs".into()))
     }
 
-    fn program(&self, command: &str, directory: &Path, log: &Path) -> Result<Program> {
+    pub(crate) fn program(&self, command: &str, directory: &Path, log: &Path) -> Result<Program> {
         // The user's samconfig.toml is for deployments to AWS: none of it may apply here.
         let config = directory.join("samconfig.toml");
         std::fs::create_dir_all(directory).map_err(|source| LocalError::file(directory, source))?;
         std::fs::write(&config, "version = 0.1\n")
             .map_err(|source| LocalError::file(&config, source))?;
-        let program = Program::new(
-            self.interpreter.path(),
-            self.environment.program("sam"),
-            log,
-        );
-        Ok(isolated(program, directory)
-            .arg(command)
+        let program = self.tool("sam", directory, log).arg(command);
+        Ok(program
             .arg("--config-file")
             .arg(config)
-            .current_dir(self.workspace.root())
-            .env("PATH", self.path())
             .env("SAM_CLI_TELEMETRY", "0"))
     }
 
+    /// A program of the environment, run at the workspace's root with nothing of the user's AWS settings.
+    pub(crate) fn tool(&self, name: &str, directory: &Path, log: &Path) -> Program {
+        let program = Program::new(self.interpreter.path(), self.environment.program(name), log);
+        isolated(program, directory)
+            .current_dir(self.workspace.root())
+            .env("PATH", self.path())
+    }
+
     /// `PATH` with the environment's programs first: cargo-lambda and zig are among them.
-    pub(crate) fn path(&self) -> OsString {
+    fn path(&self) -> OsString {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let directories =
             std::iter::once(self.environment.bin()).chain(std::env::split_paths(&inherited));
@@ -199,15 +200,7 @@ impl Sam {
 
     /// cargo-lambda, with everything it needs on `PATH`.
     pub fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
-        let program = Program::new(
-            self.interpreter.path(),
-            self.environment.program("cargo-lambda"),
-            log,
-        );
-        isolated(program, directory)
-            .arg("lambda")
-            .current_dir(self.workspace.root())
-            .env("PATH", self.path())
+        self.tool("cargo-lambda", directory, log).arg("lambda")
     }
 }
 

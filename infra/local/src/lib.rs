@@ -6,9 +6,10 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`cli`], [`demo`], [`up`]: the commands
+//! - [`cli`], [`demo`], [`up`], [`check`]: the commands
 #![deny(missing_docs)]
 
+pub mod check;
 pub mod cli;
 pub mod clients;
 pub mod demo;

@@ -1,7 +1,7 @@
 //! The two virtual environments that the emulator and the SAM CLI need, made under `target/local/python`.
 //!
-//! Each is keyed by its requirements file and the interpreter: a change of either makes a new one. The environment's
-//! marker is written last, so that a half-made one is never used.
+//! Each is keyed by its requirements file, the interpreter and its place (its programs begin with its absolute path, so a
+//! workspace that was moved needs another): a change of any makes a new one. The environment's marker is written last, so that a half-made one is never used.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -145,7 +145,7 @@ pub async fn environment(
     let root = home.join(format!(
         "{}-{}",
         requirements.name,
-        key(requirements.text, interpreter)
+        key(requirements.text, interpreter, &home)
     ));
     let environment = Environment { root: root.clone() };
     let marker = root.join("complete");
@@ -163,12 +163,13 @@ pub async fn environment(
     Ok(environment)
 }
 
-fn key(requirements: &str, interpreter: &Interpreter) -> String {
+fn key(requirements: &str, interpreter: &Interpreter, home: &Path) -> String {
     let mut hash = Sha256::new();
     for part in [
         requirements,
         &interpreter.version,
         &interpreter.path.to_string_lossy(),
+        &home.to_string_lossy(),
     ] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
@@ -249,11 +250,13 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_requirements_file_or_interpreter_makes_another_environment() {
-        let one = key("a==1", &interpreter("3.11.2"));
-        assert_eq!(one, key("a==1", &interpreter("3.11.2")));
-        assert_ne!(one, key("a==2", &interpreter("3.11.2")));
-        assert_ne!(one, key("a==1", &interpreter("3.12.0")));
+    fn a_changed_requirements_file_interpreter_or_place_makes_another_environment() {
+        let key = |text, version, home| super::key(text, &interpreter(version), Path::new(home));
+        let one = key("a==1", "3.11.2", "/here");
+        assert_eq!(one, key("a==1", "3.11.2", "/here"));
+        assert_ne!(one, key("a==2", "3.11.2", "/here"));
+        assert_ne!(one, key("a==1", "3.12.0", "/here"));
+        assert_ne!(one, key("a==1", "3.11.2", "/there"));
     }
 
     #[tokio::test]

@@ -1,0 +1,56 @@
+//! `cargo local check` finds what is wrong, and nothing where nothing is.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+
+use onewrite_local::check::{Finding, check};
+use onewrite_local::error::LocalError;
+use onewrite_local::progress::Progress;
+use onewrite_local::workspace::Workspace;
+
+async fn check_with(wrong: &[(&str, &str)]) -> Vec<Finding> {
+    let workspace = Workspace::here();
+    let mut text = std::fs::read_to_string(workspace.root().join("template.yaml")).unwrap();
+    for (right, wrong) in wrong {
+        assert!(text.contains(right), "{right}");
+        text = text.replacen(right, wrong, 1);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let template = directory.path().join("template.yaml");
+    std::fs::write(&template, text).unwrap();
+    check(&workspace, &template, Progress::Silent)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn the_template_is_clean_and_a_wrong_one_is_not() {
+    assert_eq!(check_with(&[]).await, []);
+
+    let findings = check_with(&[
+        (": NEW_AND_OLD_IMAGES", ": NEW"),
+        ("MaximumRetryAttempts: -1", "MaximumRetryAttempts: -2"),
+    ])
+    .await;
+    let rules: Vec<&str> = findings
+        .iter()
+        .map(|finding| finding.rule.as_str())
+        .collect();
+    assert_eq!(rules, ["E3030", "E3034"], "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_read_is_a_finding() {
+    let findings = check_with(&[("Resources:", "Resources: [")]).await;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+}
+
+#[tokio::test]
+async fn a_template_that_is_not_there_is_an_error() {
+    let nowhere = Path::new("/nowhere/template.yaml");
+    let checked = check(&Workspace::here(), nowhere, Progress::Silent).await;
+    assert!(
+        matches!(checked, Err(LocalError::Step { .. })),
+        "{checked:?}"
+    );
+}
