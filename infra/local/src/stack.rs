@@ -184,7 +184,7 @@ impl Stack {
             .deploy(&build, &emulator, &clients, &parameters, &directory)
             .await?;
         let outputs = StackOutputs::new(outputs)?;
-        event_sources::silence_emulator(&clients).await?;
+        event_sources::correct_emulator(&clients).await?;
         step.done();
 
         let mut stack = Self {

@@ -3,16 +3,19 @@
 //!
 //! I/O alone: what is received, batched, invoked, deleted, retried and given up is decided there.
 
+mod correct;
 mod drive;
 mod invoker;
 mod settings;
 mod sqs;
+mod streams;
 
 use std::sync::Arc;
 
 use onewrite_event_sources::choices::Choices;
-use onewrite_event_sources::mapping::Mapping;
+use onewrite_event_sources::mapping::{Mapping, StreamKind};
 use onewrite_event_sources::sqs::SqsPoller;
+use onewrite_event_sources::stream::{SourceFacts, StreamPoller};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -20,7 +23,8 @@ pub use drive::Status;
 pub use invoker::{Deployed, Function, Invoker, Watched};
 
 use crate::clients::Clients;
-use crate::error::{LocalError, Result};
+use crate::emulator::REGION;
+use crate::error::Result;
 
 /// The event sources of one stack. Dropping them stops them at once; what they held comes again by AWS's own rules.
 #[derive(Debug)]
@@ -45,6 +49,7 @@ impl Drop for Running {
 #[derive(Debug)]
 enum Commands {
     Sqs(mpsc::UnboundedSender<onewrite_event_sources::sqs::Input>),
+    Stream(mpsc::UnboundedSender<onewrite_event_sources::stream::Input>),
 }
 
 impl EventSources {
@@ -59,31 +64,52 @@ impl EventSources {
     ) -> Result<Self> {
         let mut mappings = Vec::new();
         for deployed in settings::mappings(clients).await? {
+            let invoker = Arc::clone(&invoker);
             let name = deployed.function.name.clone();
-            let running = match deployed.mapping {
+            let (task, commands, status) = match deployed.mapping {
                 Mapping::Sqs(mapping) => {
                     let (url, facts) =
                         settings::queue(clients, &mapping.event_source_arn, &deployed.function)
                             .await?;
-                    let function = deployed.function;
                     let queue = sqs::Queue {
                         client: clients.sqs.clone(),
                         url,
-                        function,
-                        invoker: Arc::clone(&invoker),
+                        function: deployed.function,
+                        invoker,
                     };
                     let (task, commands, status) =
                         spawn(SqsPoller::new(mapping, facts, choices), queue);
-                    Running {
-                        name,
-                        status,
-                        commands: Commands::Sqs(commands),
-                        task,
-                    }
+                    (task, Commands::Sqs(commands), status)
                 }
-                Mapping::Stream(_) => continue,
+                Mapping::Stream(mapping) => {
+                    let facts = SourceFacts {
+                        arn: mapping.event_source_arn.clone(),
+                        region: REGION.to_owned(),
+                        invoke_identity_arn: deployed.role_arn,
+                    };
+                    let source: Arc<dyn streams::Source> = match mapping.kind {
+                        StreamKind::DynamoDb => Arc::new(streams::TableStream {
+                            client: clients.streams.clone(),
+                            facts,
+                        }),
+                        StreamKind::Kinesis => Arc::new(streams::DataStream {
+                            client: clients.kinesis.clone(),
+                            facts,
+                        }),
+                    };
+                    let notices = streams::Notices::new(clients.clone(), mapping.uuid.clone());
+                    let stream = streams::Stream::new(source, deployed.function, invoker, notices);
+                    let (task, commands, status) =
+                        spawn(StreamPoller::new(mapping, choices), stream);
+                    (task, Commands::Stream(commands), status)
+                }
             };
-            mappings.push(running);
+            mappings.push(Running {
+                name,
+                status,
+                commands,
+                task,
+            });
         }
         let sources = Self { mappings };
         sources.enable();
@@ -92,19 +118,26 @@ impl EventSources {
 
     /// Starts to poll, or resumes after [`EventSources::disable`] where it was left.
     pub fn enable(&self) {
-        self.tell(&onewrite_event_sources::sqs::Input::Enable);
+        use onewrite_event_sources::{sqs, stream};
+        self.tell(&sqs::Input::Enable, &stream::Input::Enable);
     }
 
     /// Stops to poll. What is in flight is finished.
     pub fn disable(&self) {
-        self.tell(&onewrite_event_sources::sqs::Input::Disable);
+        use onewrite_event_sources::{sqs, stream};
+        self.tell(&sqs::Input::Disable, &stream::Input::Disable);
     }
 
     /// A send fails only when the poller has ended, which it does together with this value.
-    fn tell(&self, sqs: &onewrite_event_sources::sqs::Input) {
+    fn tell(
+        &self,
+        sqs: &onewrite_event_sources::sqs::Input,
+        stream: &onewrite_event_sources::stream::Input,
+    ) {
         for running in &self.mappings {
             match &running.commands {
                 Commands::Sqs(commands) => drop(commands.send(sqs.clone())),
+                Commands::Stream(commands) => drop(commands.send(stream.clone())),
             }
         }
     }
@@ -127,22 +160,12 @@ impl EventSources {
     }
 }
 
-/// Stops the emulator's own pollers: it takes the text "false", which CloudFormation hands on, for true.
+/// Has the emulator keep the mappings as AWS would, and its own pollers off.
 ///
 /// # Errors
 /// A failed call.
-pub async fn silence_emulator(clients: &Clients) -> Result<()> {
-    for uuid in settings::uuids(clients).await? {
-        let update = clients
-            .lambda
-            .update_event_source_mapping()
-            .uuid(uuid)
-            .enabled(false)
-            .send()
-            .await;
-        update.map_err(|error| LocalError::aws("UpdateEventSourceMapping", &error))?;
-    }
-    Ok(())
+pub async fn correct_emulator(clients: &Clients) -> Result<()> {
+    correct::correct(clients).await
 }
 
 type Spawned<P> = (

@@ -15,47 +15,39 @@ use crate::error::{LocalError, Result};
 pub(super) struct Deployed {
     pub(super) mapping: Mapping,
     pub(super) function: Function,
+    /// The function's role.
+    pub(super) role_arn: String,
 }
 
-/// Every mapping of the stack, as the emulator lists it.
-async fn listed(clients: &Clients) -> Result<Vec<EventSourceMappingConfiguration>> {
+/// Every mapping of the stack.
+pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
     let pages = clients
         .lambda
         .list_event_source_mappings()
         .into_paginator()
         .items()
         .send();
-    let listed = pages.collect::<std::result::Result<_, _>>().await;
-    listed.map_err(|error| LocalError::aws("ListEventSourceMappings", &error))
-}
-
-/// The id of every mapping of the stack.
-pub(super) async fn uuids(clients: &Clients) -> Result<Vec<String>> {
-    Ok(listed(clients)
-        .await?
-        .into_iter()
-        .filter_map(|mapping| mapping.uuid)
-        .collect())
-}
-
-/// Every mapping of the stack.
-pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
+    let listed: std::result::Result<Vec<_>, _> = pages.collect().await;
+    let listed = listed.map_err(|error| LocalError::aws("ListEventSourceMappings", &error))?;
     let mut deployed = Vec::new();
-    for configuration in listed(clients).await? {
+    for configuration in listed {
         let mapping =
             Mapping::from_json(&as_json(&configuration).to_string()).map_err(|refusal| {
                 LocalError::Deployed(format!("a mapping would be refused by AWS: {refusal}"))
             })?;
         let arn = configuration.function_arn().unwrap_or_default();
+        let (function, role_arn) = function(clients, arn).await?;
         deployed.push(Deployed {
             mapping,
-            function: function(clients, arn).await?,
+            function,
+            role_arn,
         });
     }
     Ok(deployed)
 }
 
-async fn function(clients: &Clients, arn: &str) -> Result<Function> {
+/// The function and its role.
+async fn function(clients: &Clients, arn: &str) -> Result<(Function, String)> {
     let configuration = clients
         .lambda
         .get_function_configuration()
@@ -68,10 +60,12 @@ async fn function(clients: &Clients, arn: &str) -> Result<Function> {
         .timeout()
         .and_then(|seconds| u32::try_from(seconds).ok())
         .unwrap_or(3);
-    Ok(Function {
+    let role_arn = configuration.role().unwrap_or_default().to_owned();
+    let function = Function {
         name: configuration.function_name().unwrap_or(arn).to_owned(),
         timeout_seconds,
-    })
+    };
+    Ok((function, role_arn))
 }
 
 /// The queue's address, and the facts about it that its poller needs.
