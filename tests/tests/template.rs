@@ -1,0 +1,728 @@
+//! What `template.yaml` says, held to the code and to what the guarantees need: each test is a promise of the template.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use onewrite::config::{ConfigError, Environment};
+use onewrite::item::attribute;
+use onewrite::limits::MAX_RECEIVES;
+use onewrite_event_sources::filter::{FilterCriteria, Source};
+use onewrite_local::stack::LOCAL_PARAMETERS;
+use onewrite_tests::template::{Template, repository, scalar};
+use serde_json::{Value, json};
+
+const FUNCTIONS: [&str; 3] = ["Ingest", "Forward", "Complete"];
+
+/// DynamoDB keeps a change, and Kinesis at least keeps a record, this long (developer guides of both).
+const STREAM_RETENTION_SECONDS: u64 = 24 * 60 * 60;
+
+fn template() -> Template {
+    Template::read().unwrap()
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "Ref": name })
+}
+
+fn attribute_of(name: &str) -> Value {
+    json!({ "Fn::GetAtt": name })
+}
+
+// ---- the queue
+
+#[test]
+fn a_message_is_received_six_times_and_then_in_the_dead_letter_queue() {
+    let expected = json!({"deadLetterTargetArn": attribute_of("DeadLetterQueue.Arn"), "maxReceiveCount": MAX_RECEIVES});
+    assert_eq!(
+        *template().property("NotificationQueue", "RedrivePolicy"),
+        expected
+    );
+}
+
+#[test]
+fn the_visibility_timeout_is_six_times_the_functions_and_the_batching_window() {
+    let template = template();
+    let expected = json!({"Fn::FindInMap": [
+        "Visibility", reference("IngestTimeoutSeconds"), reference("IngestBatchingWindowSeconds"),
+    ]});
+    assert_eq!(
+        *template.property("NotificationQueue", "VisibilityTimeout"),
+        expected
+    );
+    assert_eq!(
+        *template.property("IngestFunction", "Timeout"),
+        reference("IngestTimeoutSeconds")
+    );
+    let choices = |parameter: &str| -> Vec<u64> {
+        let values = template.at(&format!("/Parameters/{parameter}/AllowedValues"));
+        values
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|value| value.as_u64().unwrap())
+            .collect()
+    };
+    let windows = choices("IngestBatchingWindowSeconds");
+    for timeout in choices("IngestTimeoutSeconds") {
+        for window in &windows {
+            let seconds = template.at(&format!("/Mappings/Visibility/{timeout}/{window}"));
+            assert_eq!(
+                *seconds,
+                json!(6 * timeout + window),
+                "timeout {timeout}, window {window}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_dead_letter_is_kept_as_long_as_sqs_can() {
+    // On a standard queue its age counts from the first send, so anything less could lose it on arrival.
+    for queue in ["NotificationQueue", "DeadLetterQueue"] {
+        assert_eq!(
+            *template().property(queue, "MessageRetentionPeriod"),
+            json!(14 * 24 * 60 * 60),
+            "{queue}"
+        );
+    }
+}
+
+#[test]
+fn both_queues_are_of_one_kind() {
+    let fifo = json!({"Fn::If": ["IsFifo", true, reference("AWS::NoValue")]});
+    for queue in ["NotificationQueue", "DeadLetterQueue"] {
+        assert_eq!(*template().property(queue, "FifoQueue"), fifo, "{queue}");
+    }
+}
+
+// ---- who may do what
+
+type Grants = BTreeSet<(String, String)>;
+
+fn grants(statements: &[(&[&str], Value)]) -> Grants {
+    let each = statements.iter().flat_map(|(actions, resource)| {
+        actions
+            .iter()
+            .map(|action| ((*action).to_owned(), resource.to_string()))
+    });
+    each.collect()
+}
+
+/// What a role of the template allows: an entry for each action on each resource.
+fn granted(role: &Value) -> Grants {
+    let properties = role["Properties"].as_object().unwrap();
+    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["AssumeRolePolicyDocument", "Policies"],
+        "a grant could stand elsewhere"
+    );
+    let list = |value: &Value| {
+        value
+            .as_array()
+            .cloned()
+            .unwrap_or_else(|| vec![value.clone()])
+    };
+    let mut granted = Grants::new();
+    for policy in list(&properties["Policies"]) {
+        for statement in list(&policy["PolicyDocument"]["Statement"]) {
+            assert_eq!(statement["Effect"], "Allow");
+            assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none());
+            for action in list(&statement["Action"]) {
+                for resource in list(&statement["Resource"]) {
+                    granted.insert((action.as_str().unwrap().to_owned(), resource.to_string()));
+                }
+            }
+        }
+    }
+    granted
+}
+
+#[test]
+fn each_function_may_do_what_it_does_and_nothing_else() {
+    const LOG: &[&str] = &["logs:CreateLogStream", "logs:PutLogEvents"];
+    let bucket = attribute_of("FailureBucket.Arn");
+    let objects = json!({"Fn::Sub": "${FailureBucket.Arn}/*"});
+    let expected = BTreeMap::from([
+        (
+            "IngestRole",
+            grants(&[
+                (&["dynamodb:PutItem"], attribute_of("NotificationTable.Arn")),
+                (
+                    &[
+                        "sqs:ReceiveMessage",
+                        "sqs:DeleteMessage",
+                        "sqs:GetQueueAttributes",
+                    ],
+                    attribute_of("NotificationQueue.Arn"),
+                ),
+                (LOG, attribute_of("IngestLogs.Arn")),
+            ]),
+        ),
+        (
+            "ForwardRole",
+            grants(&[
+                (
+                    &["kinesis:PutRecords"],
+                    attribute_of("NotificationStream.Arn"),
+                ),
+                (
+                    &[
+                        "dynamodb:DescribeStream",
+                        "dynamodb:GetRecords",
+                        "dynamodb:GetShardIterator",
+                        "dynamodb:ListStreams",
+                    ],
+                    attribute_of("NotificationTable.StreamArn"),
+                ),
+                (&["s3:PutObject"], objects.clone()),
+                (&["s3:ListBucket"], bucket.clone()),
+                (LOG, attribute_of("ForwardLogs.Arn")),
+            ]),
+        ),
+        (
+            "CompleteRole",
+            grants(&[
+                (
+                    &["dynamodb:UpdateItem"],
+                    attribute_of("NotificationTable.Arn"),
+                ),
+                (
+                    &[
+                        "kinesis:DescribeStream",
+                        "kinesis:DescribeStreamSummary",
+                        "kinesis:GetRecords",
+                        "kinesis:GetShardIterator",
+                        "kinesis:ListShards",
+                    ],
+                    attribute_of("NotificationStream.Arn"),
+                ),
+                (&["s3:PutObject"], objects),
+                (&["s3:ListBucket"], bucket),
+                (LOG, attribute_of("CompleteLogs.Arn")),
+            ]),
+        ),
+    ]);
+    let template = template();
+    let roles: BTreeMap<&str, Grants> = template
+        .resources("AWS::IAM::Role")
+        .map(|(name, role)| (name, granted(role)))
+        .collect();
+    assert_eq!(roles, expected);
+}
+
+#[test]
+fn each_function_has_a_role_and_a_log_of_its_own() {
+    let template = template();
+    let functions: BTreeSet<&str> = template
+        .resources("AWS::Serverless::Function")
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        functions,
+        ["CompleteFunction", "ForwardFunction", "IngestFunction"].into()
+    );
+    for name in FUNCTIONS {
+        let function = format!("{name}Function");
+        assert_eq!(
+            *template.property(&function, "Role"),
+            attribute_of(&format!("{name}Role.Arn"))
+        );
+        assert_eq!(
+            *template.property(&function, "LoggingConfig/LogGroup"),
+            reference(&format!("{name}Logs"))
+        );
+        assert_eq!(
+            *template.property(&format!("{name}Logs"), "RetentionInDays"),
+            reference("LogRetentionDays")
+        );
+        // With either of these SAM would make grants that stand nowhere in the template.
+        assert!(template.property(&function, "Policies").is_null());
+        assert!(template.property(&function, "Events").is_null());
+    }
+    for (name, role) in template.resources("AWS::IAM::Role") {
+        let statement = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
+        let lambda = json!([{
+            "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole",
+        }]);
+        assert_eq!(*statement, lambda, "{name}");
+    }
+}
+
+// ---- the event source mappings
+
+#[test]
+fn every_mapping_reports_failures_one_by_one_and_can_be_switched_off() {
+    let template = template();
+    let mappings: BTreeMap<&str, (&Value, &Value)> = template
+        .resources("AWS::Lambda::EventSourceMapping")
+        .map(|(name, mapping)| {
+            let properties = &mapping["Properties"];
+            assert_eq!(
+                properties["FunctionResponseTypes"],
+                json!(["ReportBatchItemFailures"]),
+                "{name}"
+            );
+            assert_eq!(
+                properties["Enabled"],
+                reference("EventSourcesEnabled"),
+                "{name}"
+            );
+            (
+                name,
+                (&properties["EventSourceArn"], &properties["FunctionName"]),
+            )
+        })
+        .collect();
+    let (queue, table, stream) = (
+        attribute_of("NotificationQueue.Arn"),
+        attribute_of("NotificationTable.StreamArn"),
+        attribute_of("NotificationStream.Arn"),
+    );
+    let [ingest, forward, complete] = FUNCTIONS.map(|name| reference(&format!("{name}Function")));
+    let expected = BTreeMap::from([
+        ("IngestEventSource", (&queue, &ingest)),
+        ("ForwardEventSource", (&table, &forward)),
+        ("CompleteEventSource", (&stream, &complete)),
+    ]);
+    assert_eq!(mappings, expected);
+}
+
+#[test]
+fn nothing_of_a_stream_is_lost_before_it_is_in_the_failure_bucket() {
+    let template = template();
+    for mapping in ["ForwardEventSource", "CompleteEventSource"] {
+        let property = |name: &str| template.property(mapping, name);
+        assert_eq!(*property("StartingPosition"), "TRIM_HORIZON", "{mapping}");
+        assert_eq!(*property("BisectBatchOnFunctionError"), true, "{mapping}");
+        let age = property("MaximumRecordAgeInSeconds").as_u64().unwrap();
+        assert!(
+            (60..STREAM_RETENTION_SECONDS).contains(&age),
+            "{mapping}: {age}"
+        );
+        let destination = json!({"OnFailure": {"Destination": attribute_of("FailureBucket.Arn")}});
+        assert_eq!(*property("DestinationConfig"), destination, "{mapping}");
+    }
+    // What Kinesis refuses is retried for as long as the stream keeps it; only what cannot be completed is bounded.
+    assert_eq!(
+        *template.property("ForwardEventSource", "MaximumRetryAttempts"),
+        -1
+    );
+    assert_eq!(
+        *template.property("CompleteEventSource", "MaximumRetryAttempts"),
+        reference("CompleteMaximumRetryAttempts")
+    );
+    let shortest = template
+        .at("/Parameters/StreamRetentionHours/MinValue")
+        .as_u64()
+        .unwrap();
+    assert!(shortest * 60 * 60 >= STREAM_RETENTION_SECONDS);
+}
+
+#[test]
+fn parallelism_is_per_item_and_bounded() {
+    let template = template();
+    for name in ["Forward", "Complete"] {
+        let parameter = format!("{name}ParallelizationFactor");
+        let mapping = format!("{name}EventSource");
+        assert_eq!(
+            *template.property(&mapping, "ParallelizationFactor"),
+            reference(&parameter)
+        );
+        assert_eq!(
+            *template.at(&format!("/Parameters/{parameter}/MaxValue")),
+            10
+        );
+    }
+    let bound = json!({"MaximumConcurrency": reference("IngestMaximumConcurrency")});
+    assert_eq!(
+        *template.property("IngestEventSource", "ScalingConfig"),
+        bound
+    );
+    // Reserved concurrency would throttle, and each throttled receive counts towards the dead-letter queue.
+    assert!(
+        template
+            .property("IngestFunction", "ReservedConcurrentExecutions")
+            .is_null()
+    );
+}
+
+fn filter(template: &Template, mapping: &str, source: Source) -> FilterCriteria {
+    let filters = template
+        .property(mapping, "FilterCriteria/Filters")
+        .as_array()
+        .unwrap();
+    let patterns: Vec<&str> = filters
+        .iter()
+        .map(|filter| filter["Pattern"].as_str().unwrap())
+        .collect();
+    FilterCriteria::compile(source, &patterns).unwrap()
+}
+
+fn sample(name: &str) -> Value {
+    let text = std::fs::read(repository("infra/events").join(name)).unwrap();
+    let event: Value = serde_json::from_slice(&text).unwrap();
+    event["Records"][0].clone()
+}
+
+#[test]
+fn forward_is_given_what_may_become_an_event_and_no_removal() {
+    let filter = filter(&template(), "ForwardEventSource", Source::DynamoDb);
+    assert!(filter.matches(&sample("forward.json").to_string()));
+    assert!(filter.matches(&sample("forward-modify.json").to_string()));
+    let mut removal = sample("forward-modify.json");
+    removal["eventName"] = "REMOVE".into();
+    assert!(!filter.matches(&removal.to_string()));
+}
+
+#[test]
+fn complete_is_given_init_events_alone() {
+    let filter = filter(&template(), "CompleteEventSource", Source::Kinesis);
+    let init = sample("complete.json");
+    assert!(filter.matches(&init.to_string()));
+    let mut done = init;
+    // {"type":"refund.done"}
+    done["kinesis"]["data"] = "eyJ0eXBlIjoicmVmdW5kLmRvbmUifQ==".into();
+    assert!(!filter.matches(&done.to_string()));
+}
+
+// ---- what is kept
+
+#[test]
+fn what_holds_notifications_outlives_its_stack() {
+    let template = template();
+    let kinds = [
+        "AWS::SQS::Queue",
+        "AWS::DynamoDB::Table",
+        "AWS::Kinesis::Stream",
+        "AWS::S3::Bucket",
+    ];
+    let kept = kinds.map(|kind| {
+        template
+            .resources(kind)
+            .inspect(|(name, resource)| {
+                assert_eq!(resource["DeletionPolicy"], "Retain", "{name}");
+                assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
+            })
+            .count()
+    });
+    assert_eq!(kept, [2, 1, 1, 1]);
+}
+
+#[test]
+fn the_table_is_the_one_that_the_code_writes_to() {
+    let template = template();
+    let property = |name: &str| template.property("NotificationTable", name);
+    assert_eq!(
+        *property("KeySchema"),
+        json!([{"AttributeName": attribute::NOTIFICATION_ID, "KeyType": "HASH"}])
+    );
+    assert_eq!(
+        *property("AttributeDefinitions"),
+        json!([{"AttributeName": attribute::NOTIFICATION_ID, "AttributeType": "S"}])
+    );
+    assert_eq!(
+        *property("TimeToLiveSpecification"),
+        json!({"AttributeName": attribute::EXPIRES_AT, "Enabled": true})
+    );
+    assert_eq!(
+        *property("StreamSpecification"),
+        json!({"StreamViewType": "NEW_AND_OLD_IMAGES"})
+    );
+    assert_eq!(*property("BillingMode"), "PAY_PER_REQUEST");
+    assert_eq!(
+        *property("PointInTimeRecoverySpecification"),
+        json!({"PointInTimeRecoveryEnabled": true})
+    );
+    assert_eq!(
+        *property("DeletionProtectionEnabled"),
+        reference("TableDeletionProtection")
+    );
+    assert_eq!(template.default("TableDeletionProtection").unwrap(), "true");
+}
+
+#[test]
+fn everything_that_holds_a_payload_is_encrypted() {
+    let template = template();
+    assert_eq!(
+        *template.property("NotificationTable", "SSESpecification/SSEEnabled"),
+        true
+    );
+    assert_eq!(
+        *template.property("NotificationQueue", "SqsManagedSseEnabled"),
+        true
+    );
+    assert_eq!(
+        *template.property("DeadLetterQueue", "SqsManagedSseEnabled"),
+        true
+    );
+    assert_eq!(
+        *template.property("NotificationStream", "StreamEncryption/EncryptionType"),
+        "KMS"
+    );
+    let bucket = template.property(
+        "FailureBucket",
+        "BucketEncryption/ServerSideEncryptionConfiguration/0",
+    );
+    assert_eq!(
+        bucket["ServerSideEncryptionByDefault"]["SSEAlgorithm"],
+        "AES256"
+    );
+    for setting in [
+        "BlockPublicAcls",
+        "BlockPublicPolicy",
+        "IgnorePublicAcls",
+        "RestrictPublicBuckets",
+    ] {
+        let path = format!("PublicAccessBlockConfiguration/{setting}");
+        assert_eq!(
+            *template.property("FailureBucket", &path),
+            true,
+            "{setting}"
+        );
+    }
+    assert_eq!(template.default("RequireTls").unwrap(), "true");
+}
+
+// ---- settings
+
+/// What a function's environment is by the template's defaults, and for any other choice of parameters.
+fn environment(
+    template: &Template,
+    function: &str,
+    chosen: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let parameter = |name: &str| chosen.get(name).cloned().or_else(|| template.default(name));
+    let variables = template
+        .property(function, "Environment/Variables")
+        .as_object()
+        .unwrap();
+    let resolve = |value: &Value| match value {
+        Value::Object(call) => {
+            let (kind, argument) = call.iter().next().unwrap();
+            let argument = argument.as_str().unwrap();
+            if kind == "Fn::Sub" {
+                let (name, rest) = argument
+                    .strip_prefix("${")
+                    .unwrap()
+                    .split_once('}')
+                    .unwrap();
+                format!("{}{rest}", parameter(name).unwrap())
+            } else {
+                assert_eq!(kind, "Ref");
+                parameter(argument).unwrap_or_else(|| format!("name-of-{argument}"))
+            }
+        }
+        value => scalar(value).unwrap(),
+    };
+    variables
+        .iter()
+        .map(|(name, value)| (name.clone(), resolve(value)))
+        .collect()
+}
+
+/// A function's reading of its settings: the names it asked for, and what it made of them.
+fn read<C>(
+    settings: &BTreeMap<String, String>,
+    config: impl FnOnce(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+) -> (BTreeSet<String>, Result<C, ConfigError>) {
+    let asked = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        asked.borrow_mut().insert(name.to_owned());
+        settings.get(name).cloned()
+    };
+    let lookup: &dyn Fn(&str) -> Option<String> = &lookup;
+    let config = config(&Environment::new(lookup));
+    (asked.into_inner(), config)
+}
+
+/// What is the same for every function: the names agree, the template's defaults are the code's, and the code accepts
+/// each bound and each choice that the template allows.
+fn settings_agree<C: PartialEq + std::fmt::Debug>(
+    function: &str,
+    required: &str,
+    config: impl Fn(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+) {
+    let template = template();
+    let by_default = environment(&template, function, &BTreeMap::new());
+    let (mut asked, deployed) = read(&by_default, &config);
+    // Read where logging begins, before everything else.
+    asked.insert("LOG_LEVEL".to_owned());
+    let given: BTreeSet<String> = by_default.keys().cloned().collect();
+    assert_eq!(asked, given, "{function}");
+
+    // The budget is the function's timeout, which is the template's to say.
+    let alone = [required, "INVOCATION_BUDGET_MS"];
+    let bare = alone
+        .map(|name| (name.to_owned(), by_default[name].clone()))
+        .into();
+    assert_eq!(deployed, read(&bare, &config).1, "{function}");
+
+    for (name, parameter) in template.parameters() {
+        let bounds = [&parameter["MinValue"], &parameter["MaxValue"]];
+        let choices = parameter["AllowedValues"].as_array().into_iter().flatten();
+        for value in bounds.into_iter().chain(choices).filter_map(scalar) {
+            let chosen = [(name.to_owned(), value.clone())].into();
+            let (_, read) = read(&environment(&template, function, &chosen), &config);
+            assert!(read.is_ok(), "{function} refuses {name}={value}: {read:?}");
+        }
+    }
+}
+
+#[test]
+fn the_settings_of_ingest_are_those_it_reads() {
+    settings_agree("IngestFunction", "TABLE_NAME", |environment| {
+        onewrite_ingest::config::Config::read(environment)
+    });
+}
+
+#[test]
+fn the_settings_of_forward_are_those_it_reads() {
+    settings_agree("ForwardFunction", "STREAM_NAME", |environment| {
+        onewrite_forward::config::Config::read(environment)
+    });
+}
+
+#[test]
+fn the_settings_of_complete_are_those_it_reads() {
+    settings_agree("CompleteFunction", "TABLE_NAME", |environment| {
+        onewrite_complete::config::Config::read(environment)
+    });
+}
+
+#[test]
+fn each_function_is_told_its_own_timeout() {
+    let template = template();
+    for name in FUNCTIONS {
+        let function = format!("{name}Function");
+        let timeout = template.property(&function, "Timeout")["Ref"]
+            .as_str()
+            .unwrap();
+        let seconds = template.default(timeout).unwrap().parse().unwrap();
+        let budget = &environment(&template, &function, &BTreeMap::new())["INVOCATION_BUDGET_MS"];
+        assert_eq!(
+            Duration::from_millis(budget.parse().unwrap()),
+            Duration::from_secs(seconds),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_parameters_of_this_machine_are_the_template_s() {
+    let template = template();
+    for (name, value) in LOCAL_PARAMETERS {
+        let allowed = template.at(&format!("/Parameters/{name}"));
+        assert!(allowed.is_object(), "{name}");
+        if let Some(choices) = allowed["AllowedValues"].as_array() {
+            assert!(
+                choices
+                    .iter()
+                    .filter_map(scalar)
+                    .any(|choice| choice == value),
+                "{name}={value}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_parameter_has_a_default_a_description_and_a_group() {
+    let template = template();
+    let groups = template.at("/Metadata/AWS::CloudFormation::Interface/ParameterGroups");
+    let grouped: BTreeSet<&str> = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["Parameters"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    for (name, parameter) in template.parameters() {
+        assert!(
+            template.default(name).is_some() && parameter["Description"].is_string(),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        grouped,
+        template.parameters().map(|(name, _)| name).collect()
+    );
+}
+
+// ---- building and finding it
+
+#[test]
+fn each_function_is_built_from_the_binary_of_its_crate() {
+    let template = template();
+    for name in FUNCTIONS {
+        let binary = name.to_lowercase();
+        let metadata =
+            json!({"BuildMethod": "rust-cargolambda", "BuildProperties": {"Binary": binary}});
+        assert_eq!(
+            *template.at(&format!("/Resources/{name}Function/Metadata")),
+            metadata
+        );
+        let home = template
+            .property(&format!("{name}Function"), "CodeUri")
+            .as_str()
+            .unwrap();
+        assert_eq!(home, format!("functions/{binary}"));
+        let manifest = std::fs::read_to_string(repository(home).join("Cargo.toml")).unwrap();
+        assert!(
+            manifest.contains(&format!("[[bin]]\nname = \"{binary}\"")),
+            "{home}"
+        );
+    }
+    assert_eq!(*template.at("/Globals/Function/Runtime"), "provided.al2023");
+    assert_eq!(
+        *template.at("/Globals/Function/Architectures"),
+        json!([reference("Architecture")])
+    );
+    assert_eq!(template.default("Architecture").unwrap(), "arm64");
+}
+
+#[test]
+fn a_panic_fails_its_message_alone_in_the_release_build_too() {
+    let manifest = std::fs::read_to_string(repository("Cargo.toml")).unwrap();
+    let (_, profile) = manifest.split_once("[profile.release]").unwrap();
+    let profile = profile.split("\n[").next().unwrap();
+    // cargo-lambda sets whatever of these is missing, and panic to "abort".
+    for line in [
+        "panic = \"unwind\"",
+        "lto = ",
+        "codegen-units = ",
+        "strip = ",
+    ] {
+        assert!(profile.lines().any(|l| l.starts_with(line)), "{line}");
+    }
+}
+
+#[test]
+fn the_outputs_tell_where_everything_is() {
+    let template = template();
+    let outputs = template.at("/Outputs").as_object().unwrap();
+    let values: BTreeMap<&str, &Value> = outputs
+        .iter()
+        .map(|(name, output)| (name.as_str(), &output["Value"]))
+        .collect();
+    let arn = attribute_of("NotificationQueue.Arn");
+    let named = [
+        ("NotificationQueueUrl", "NotificationQueue"),
+        ("DeadLetterQueueUrl", "DeadLetterQueue"),
+        ("NotificationTableName", "NotificationTable"),
+        ("NotificationStreamName", "NotificationStream"),
+        ("FailureBucketName", "FailureBucket"),
+        ("IngestFunctionName", "IngestFunction"),
+        ("ForwardFunctionName", "ForwardFunction"),
+        ("CompleteFunctionName", "CompleteFunction"),
+    ]
+    .map(|(output, resource)| (output, reference(resource)));
+    let mut expected: BTreeMap<&str, &Value> = named
+        .iter()
+        .map(|(output, value)| (*output, value))
+        .collect();
+    expected.insert("NotificationQueueArn", &arn);
+    assert_eq!(values, expected);
+}
