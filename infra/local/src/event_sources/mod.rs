@@ -87,12 +87,12 @@ impl EventSources {
                         region: REGION.to_owned(),
                         invoke_identity_arn: deployed.role_arn,
                     };
-                    let source: Arc<dyn streams::Source> = match mapping.kind {
-                        StreamKind::DynamoDb => Arc::new(streams::TableStream {
+                    let source: Box<dyn streams::Source> = match mapping.kind {
+                        StreamKind::DynamoDb => Box::new(streams::TableStream {
                             client: clients.streams.clone(),
                             facts,
                         }),
-                        StreamKind::Kinesis => Arc::new(streams::DataStream {
+                        StreamKind::Kinesis => Box::new(streams::DataStream {
                             client: clients.kinesis.clone(),
                             facts,
                         }),

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
+use aws_sdk_dynamodbstreams::primitives::Blob;
 use aws_sdk_dynamodbstreams::types::{AttributeValue, Record, ShardIteratorType};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use onewrite_event_sources::stream::{DynamoDbRecord, Position, ShardDescription, SourceFacts};
 use serde_json::{Map, Value, json};
 
-use super::{Page, ReadFailure, Source};
+use super::{Page, ReadFailure, Source, Start};
 use crate::error::causes;
 
 pub(in super::super) struct TableStream {
@@ -34,13 +35,12 @@ impl Source for TableStream {
             let description = page
                 .stream_description
                 .ok_or("no description in the answer")?;
-            let described = description.shards.unwrap_or_default().into_iter();
-            shards.extend(described.filter_map(|shard| {
-                Some(ShardDescription {
-                    id: shard.shard_id?,
+            for shard in description.shards.unwrap_or_default() {
+                shards.push(ShardDescription {
+                    id: shard.shard_id.ok_or("a shard without id in the answer")?,
                     parents: shard.parent_shard_id.into_iter().collect(),
-                })
-            }));
+                });
+            }
             last = description.last_evaluated_shard_id;
             if last.is_none() {
                 return Ok(shards);
@@ -48,20 +48,25 @@ impl Source for TableStream {
         }
     }
 
-    async fn iterator(&self, shard: &str, position: &Position) -> Result<String, ReadFailure> {
+    async fn iterator(&self, shard: &str, start: &Start) -> Result<String, ReadFailure> {
         let request = self
             .client
             .get_shard_iterator()
             .stream_arn(&self.facts.arn)
             .shard_id(shard);
-        let request = match position {
+        let request = match start {
             // A mapping of a table's stream has no timestamp to start at (D4).
-            Position::TrimHorizon | Position::AtTimestamp(_) => {
+            Start::Position(Position::TrimHorizon | Position::AtTimestamp(_)) => {
                 request.shard_iterator_type(ShardIteratorType::TrimHorizon)
             }
-            Position::Latest => request.shard_iterator_type(ShardIteratorType::Latest),
-            Position::After(number) => request
+            Start::Position(Position::Latest) => {
+                request.shard_iterator_type(ShardIteratorType::Latest)
+            }
+            Start::Position(Position::After(number)) => request
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .sequence_number(number),
+            Start::At(number) => request
+                .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                 .sequence_number(number),
         };
         let answer = request
@@ -87,85 +92,73 @@ impl Source for TableStream {
             _ => ReadFailure::Failed(causes(&error)),
         })?;
         let records = page.records.unwrap_or_default().into_iter();
+        let records = records.map(|record| Some(change(record)?.encode(&self.facts)));
+        let records = records.collect::<Option<_>>();
         Ok(Page {
-            records: records
-                .map(|record| change(record).encode(&self.facts))
-                .collect(),
+            records: records.ok_or_else(|| ReadFailure::incomplete("a record"))?,
             next: page.next_shard_iterator,
         })
     }
 }
 
-fn change(record: Record) -> DynamoDbRecord {
-    let kind = record.event_name.as_ref();
-    let name = kind.map_or_else(String::new, |kind| kind.as_str().to_owned());
-    let identity = record.user_identity.map(|identity| {
-        let kind = identity.r#type.unwrap_or_default();
-        (kind, identity.principal_id.unwrap_or_default())
-    });
-    let mut change = DynamoDbRecord {
-        event_id: record.event_id.unwrap_or_default(),
-        event_name: name,
-        event_version: record.event_version.unwrap_or_default(),
-        created_seconds: 0,
-        keys: Value::Null,
-        new_image: None,
-        old_image: None,
-        sequence_number: String::new(),
-        size_bytes: 0,
-        stream_view_type: String::new(),
-        user_identity: identity,
+/// None where the record lacks what every record has, or holds a type that this SDK does not know.
+fn change(record: Record) -> Option<DynamoDbRecord> {
+    let of_item = record.dynamodb?;
+    let image = |image: Option<HashMap<String, AttributeValue>>| match image {
+        Some(attributes) => item(attributes).map(Some),
+        None => Some(None),
     };
-    if let Some(of_item) = record.dynamodb {
-        let created = of_item.approximate_creation_date_time;
-        change.created_seconds = created
-            .and_then(|at| u64::try_from(at.secs()).ok())
-            .unwrap_or(0);
-        change.keys = item(of_item.keys.unwrap_or_default());
-        change.new_image = of_item.new_image.map(item);
-        change.old_image = of_item.old_image.map(item);
-        change.sequence_number = of_item.sequence_number.unwrap_or_default();
-        change.size_bytes = of_item.size_bytes.unwrap_or(0);
-        let view = of_item.stream_view_type;
-        change.stream_view_type = view.map_or_else(String::new, |view| view.as_str().to_owned());
-    }
-    change
+    Some(DynamoDbRecord {
+        event_id: record.event_id?,
+        event_name: record.event_name?.as_str().to_owned(),
+        event_version: record.event_version?,
+        created_seconds: u64::try_from(of_item.approximate_creation_date_time?.secs()).ok()?,
+        keys: item(of_item.keys?)?,
+        new_image: image(of_item.new_image)?,
+        old_image: image(of_item.old_image)?,
+        sequence_number: of_item.sequence_number?,
+        // The emulator says 0 of every record.
+        size_bytes: of_item.size_bytes?,
+        stream_view_type: of_item.stream_view_type?.as_str().to_owned(),
+        user_identity: record
+            .user_identity
+            .and_then(|identity| Some((identity.r#type?, identity.principal_id?))),
+    })
 }
 
-/// Attributes in DynamoDB's JSON.
-fn item(attributes: HashMap<String, AttributeValue>) -> Value {
-    let members = attributes
+fn item(attributes: HashMap<String, AttributeValue>) -> Option<Value> {
+    let attributes = attributes
         .into_iter()
-        .map(|(name, value)| (name, attribute(value)));
-    Value::Object(members.collect::<Map<_, _>>())
+        .map(|(name, value)| Some((name, attribute(value)?)));
+    Some(Value::Object(attributes.collect::<Option<Map<_, _>>>()?))
 }
 
-fn attribute(value: AttributeValue) -> Value {
-    let binary = |bytes: &[u8]| BASE64_STANDARD.encode(bytes);
-    match value {
-        AttributeValue::B(bytes) => json!({"B": binary(bytes.as_ref())}),
-        AttributeValue::Bool(truth) => json!({"BOOL": truth}),
-        AttributeValue::Bs(set) => {
-            let set: Vec<String> = set.iter().map(|bytes| binary(bytes.as_ref())).collect();
-            json!({"BS": set})
+/// DynamoDB's JSON: the type's descriptor, numbers as text, binary as base64 (D25, D27).
+fn attribute(value: AttributeValue) -> Option<Value> {
+    let base64 = |bytes: &Blob| BASE64_STANDARD.encode(bytes);
+    Some(match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) => json!({ "B": base64(&bytes) }),
+        AttributeValue::Bool(truth) => json!({ "BOOL": truth }),
+        AttributeValue::Null(truth) => json!({ "NULL": truth }),
+        AttributeValue::M(attributes) => json!({ "M": item(attributes)? }),
+        AttributeValue::L(values) => {
+            let values = values.into_iter().map(attribute);
+            json!({ "L": values.collect::<Option<Vec<_>>>()? })
         }
-        AttributeValue::L(list) => {
-            json!({"L": list.into_iter().map(attribute).collect::<Vec<_>>()})
+        AttributeValue::Ss(texts) => json!({ "SS": texts }),
+        AttributeValue::Ns(numbers) => json!({ "NS": numbers }),
+        AttributeValue::Bs(blobs) => {
+            json!({ "BS": blobs.iter().map(base64).collect::<Vec<_>>() })
         }
-        AttributeValue::M(map) => json!({"M": item(map)}),
-        AttributeValue::N(number) => json!({"N": number}),
-        AttributeValue::Ns(set) => json!({"NS": set}),
-        AttributeValue::Null(truth) => json!({"NULL": truth}),
-        AttributeValue::S(text) => json!({"S": text}),
-        AttributeValue::Ss(set) => json!({"SS": set}),
-        // A type that this SDK does not know: nobody can read it.
-        _ => json!({}),
-    }
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodbstreams::primitives::{Blob, DateTime};
+    use aws_sdk_dynamodbstreams::primitives::DateTime;
     use aws_sdk_dynamodbstreams::types::{Identity, OperationType, StreamRecord, StreamViewType};
 
     use super::*;
@@ -188,33 +181,36 @@ mod tests {
                 json!({"M": {"k": {"L": [{"N": "1.0"}, {"NULL": true}]}}}),
             ),
         ] {
-            assert_eq!(attribute(value), expected);
+            assert_eq!(attribute(value), Some(expected));
         }
     }
 
-    #[test]
-    fn a_change_keeps_everything_that_the_stream_tells() {
-        let text = |text: &str| AttributeValue::S(text.to_owned());
-        let of_item = StreamRecord::builder()
+    fn of_item() -> aws_sdk_dynamodbstreams::types::builders::StreamRecordBuilder {
+        StreamRecord::builder()
             .approximate_creation_date_time(DateTime::from_secs(1_700_000_000))
-            .keys("id", text("a"))
-            .old_image("id", text("a"))
+            .keys("id", AttributeValue::S("a".to_owned()))
+            .old_image("id", AttributeValue::S("a".to_owned()))
             .sequence_number("7")
             .size_bytes(12)
             .stream_view_type(StreamViewType::NewAndOldImages)
-            .build();
-        let identity = Identity::builder()
-            .r#type("Service")
-            .principal_id("dynamodb.amazonaws.com")
-            .build();
-        let record = Record::builder()
+    }
+
+    fn record(of_item: StreamRecord) -> aws_sdk_dynamodbstreams::types::builders::RecordBuilder {
+        Record::builder()
             .event_id("e")
             .event_name(OperationType::Remove)
             .event_version("1.1")
             .dynamodb(of_item)
-            .user_identity(identity)
+    }
+
+    #[test]
+    fn a_change_keeps_everything_that_the_stream_tells() {
+        let identity = Identity::builder()
+            .r#type("Service")
+            .principal_id("dynamodb.amazonaws.com")
             .build();
-        let change = change(record);
+        let record = record(of_item().build()).user_identity(identity).build();
+        let change = change(record).unwrap();
         assert_eq!(change.event_name, "REMOVE");
         assert_eq!(change.created_seconds, 1_700_000_000);
         assert_eq!(change.keys, json!({"id": {"S": "a"}}));
@@ -227,5 +223,17 @@ mod tests {
         assert_eq!(change.stream_view_type, "NEW_AND_OLD_IMAGES");
         let principal = ("Service".to_owned(), "dynamodb.amazonaws.com".to_owned());
         assert_eq!(change.user_identity, Some(principal));
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_told_whole_is_not_told_at_all() {
+        for of_item in [
+            of_item().set_sequence_number(None).build(),
+            of_item().set_approximate_creation_date_time(None).build(),
+            of_item().set_keys(None).build(),
+            of_item().set_size_bytes(None).build(),
+        ] {
+            assert!(change(record(of_item).build()).is_none());
+        }
     }
 }
