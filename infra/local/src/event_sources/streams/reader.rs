@@ -117,6 +117,8 @@ mod tests {
         expired: bool,
         trimmed: bool,
         failing: bool,
+        /// A record arrives right after each new iterator.
+        busy: bool,
     }
 
     #[derive(Clone, Default)]
@@ -139,6 +141,7 @@ mod tests {
         }
 
         async fn iterator(&self, _shard: &str, start: &Start) -> Result<String, ReadFailure> {
+            tokio::task::yield_now().await;
             let mut shard = self.0.lock().unwrap();
             if shard.trimmed {
                 return Err(ReadFailure::Trimmed);
@@ -151,6 +154,7 @@ mod tests {
                 Start::Position(_) => 0,
                 Start::At(number) => number.parse::<u64>().unwrap() - 1,
             };
+            shard.written += u64::from(shard.busy);
             Ok(before.to_string())
         }
 
@@ -160,6 +164,7 @@ mod tests {
             iterator: &str,
             limit: u32,
         ) -> Result<Page, ReadFailure> {
+            tokio::task::yield_now().await;
             let shard = self.0.lock().unwrap();
             if shard.failing {
                 return Err(ReadFailure::Failed("no answer".to_owned()));
@@ -231,6 +236,18 @@ mod tests {
         assert_eq!(numbers(&reader, &after(3)).await, ["4", "5"]);
         assert_eq!(numbers(&reader, &Position::Latest).await, ["1", "2", "3"]);
         assert_eq!(numbers(&reader, &Position::Latest).await, ["1", "2", "3"]);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_overtakes_one_that_was_given_up_misses_nothing() {
+        let shard = Fake::default();
+        shard.change(|shard| shard.busy = true);
+        let reader = Reader::new(Box::new(shard));
+        let latest = Position::Latest;
+        let (given_up, again) =
+            futures::join!(numbers(&reader, &latest), numbers(&reader, &latest));
+        assert_eq!(given_up, ["1"]);
+        assert_eq!(again, ["1", "2"]);
     }
 
     #[tokio::test]

@@ -1,0 +1,514 @@
+//! The event sources of both kinds of stream, against the emulator: every record comes, in order and whole, and what is
+//! given up is told to the failure destination.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType,
+    ScalarAttributeType, StreamSpecification, StreamViewType,
+};
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::PutRecordsRequestEntry;
+use aws_sdk_lambda::types::{
+    DestinationConfig, EventSourcePosition, FunctionCode, OnFailure, Runtime,
+};
+use aws_sdk_sqs::types::QueueAttributeName;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use onewrite_event_sources::choices::Choices;
+use onewrite_event_sources::outcome::Outcome;
+use onewrite_local::clients::Clients;
+use onewrite_local::emulator::{Emulator, REGION};
+use onewrite_local::event_sources::{EventSources, Function, Invoker};
+use onewrite_local::progress::Progress;
+use onewrite_local::python::{self, Environment, Interpreter};
+use onewrite_local::workspace::Workspace;
+use serde_json::{Value, json};
+
+const LIMIT: Duration = Duration::from_secs(120);
+const ROLE: &str = "arn:aws:iam::000000000000:role/reader";
+const FUNCTION: &str = "reader";
+
+/// An archive without files: the function is never run.
+const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
+struct World {
+    clients: Clients,
+    emulator: Emulator,
+    _directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let interpreter = Interpreter::find().await.unwrap();
+        let requirements = python::EMULATOR;
+        let workspace = Workspace::here();
+        let environment =
+            python::environment(&workspace, &interpreter, requirements, Progress::Silent)
+                .await
+                .unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let emulator = Emulator::start(&environment, &interpreter, directory.path(), None)
+            .await
+            .unwrap();
+        let clients = Clients::new(&emulator.endpoint(), emulator.credentials());
+        create_role(&environment, &emulator);
+        let zip = aws_sdk_lambda::primitives::Blob::new(EMPTY_ZIP);
+        clients
+            .lambda
+            .create_function()
+            .function_name(FUNCTION)
+            .role(ROLE)
+            .runtime(Runtime::Providedal2023)
+            .handler("bootstrap")
+            .code(FunctionCode::builder().zip_file(zip).build())
+            .send()
+            .await
+            .unwrap();
+        Self {
+            clients,
+            emulator,
+            _directory: directory,
+        }
+    }
+
+    /// A table; the ARN of its stream.
+    async fn table(&self, name: &str) -> String {
+        let key = AttributeDefinition::builder()
+            .attribute_name("id")
+            .attribute_type(ScalarAttributeType::S)
+            .build()
+            .unwrap();
+        let schema = KeySchemaElement::builder()
+            .attribute_name("id")
+            .key_type(KeyType::Hash)
+            .build()
+            .unwrap();
+        let stream = StreamSpecification::builder()
+            .stream_enabled(true)
+            .stream_view_type(StreamViewType::NewAndOldImages)
+            .build()
+            .unwrap();
+        let created = self
+            .clients
+            .dynamodb
+            .create_table()
+            .table_name(name)
+            .attribute_definitions(key)
+            .key_schema(schema)
+            .billing_mode(BillingMode::PayPerRequest)
+            .stream_specification(stream)
+            .send()
+            .await
+            .unwrap();
+        let table = created.table_description.unwrap();
+        table.latest_stream_arn.unwrap()
+    }
+
+    /// A stream of Kinesis; its ARN.
+    async fn stream(&self, name: &str, shards: i32) -> String {
+        let kinesis = &self.clients.kinesis;
+        let create = kinesis.create_stream().stream_name(name);
+        create.shard_count(shards).send().await.unwrap();
+        let described = kinesis.describe_stream_summary().stream_name(name).send();
+        let summary = described.await.unwrap().stream_description_summary.unwrap();
+        summary.stream_arn
+    }
+
+    async fn put(&self, stream: &str, records: impl Iterator<Item = (String, Vec<u8>)>) {
+        let entries = records.map(|(key, data)| {
+            let entry = PutRecordsRequestEntry::builder().partition_key(key);
+            entry.data(Blob::new(data)).build().unwrap()
+        });
+        let put = self.clients.kinesis.put_records().stream_name(stream);
+        let put = put.set_records(Some(entries.collect()));
+        let answer = put.send().await.unwrap();
+        assert_eq!(answer.failed_record_count, Some(0));
+    }
+
+    /// Disabled, so that the emulator's own poller stays off.
+    async fn map(&self, source: &str, start: EventSourcePosition, destination: Option<&str>) {
+        let on_failure = destination.map(|arn| {
+            let on_failure = OnFailure::builder().destination(arn).build();
+            DestinationConfig::builder().on_failure(on_failure).build()
+        });
+        self.clients
+            .lambda
+            .create_event_source_mapping()
+            .function_name(FUNCTION)
+            .event_source_arn(source)
+            .starting_position(start)
+            .batch_size(7)
+            .set_maximum_retry_attempts(destination.map(|_| 0))
+            .set_destination_config(on_failure)
+            .enabled(false)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    async fn run(&self, invoker: &Arc<Recording>) -> EventSources {
+        let invoker = Arc::clone(invoker) as Arc<dyn Invoker>;
+        EventSources::start(&self.clients, invoker, Choices::default_outcomes())
+            .await
+            .unwrap()
+    }
+}
+
+/// By the emulator's own boto3: an IAM client for this one call would be one more SDK to build.
+fn create_role(environment: &Environment, emulator: &Emulator) {
+    const SCRIPT: &str = "import boto3; boto3.client('iam').create_role(RoleName='reader', AssumeRolePolicyDocument=\
+        '{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\
+        \"Principal\":{\"Service\":\"lambda.amazonaws.com\"}}]}')";
+    let credentials = emulator.credentials();
+    let created = Command::new(environment.program("python"))
+        .args(["-c", SCRIPT])
+        .env("AWS_ENDPOINT_URL", emulator.endpoint())
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
+        .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
+        .env_remove("AWS_SESSION_TOKEN")
+        .env_remove("AWS_PROFILE")
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1")
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&created.stderr);
+    assert!(created.status.success(), "{words}");
+}
+
+/// Records what would be invoked, and answers success unless it is told to fail.
+#[derive(Default)]
+struct Recording {
+    events: Mutex<Vec<Value>>,
+    failing: AtomicBool,
+}
+
+impl Recording {
+    fn failing() -> Self {
+        Self {
+            failing: true.into(),
+            ..Self::default()
+        }
+    }
+
+    fn records(&self) -> Vec<Value> {
+        let events = self.events.lock().unwrap();
+        let records = events
+            .iter()
+            .flat_map(|event| event["Records"].as_array().unwrap());
+        records.cloned().collect()
+    }
+}
+
+#[async_trait]
+impl Invoker for Recording {
+    async fn invoke(&self, function: &Function, payload: String) -> Outcome {
+        assert_eq!(function.name, FUNCTION);
+        let event = serde_json::from_str(&payload).unwrap();
+        self.events.lock().unwrap().push(event);
+        if self.failing.load(Ordering::SeqCst) {
+            Outcome::FunctionError("Unhandled".to_owned())
+        } else {
+            Outcome::Response("{}".to_owned())
+        }
+    }
+}
+
+async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn sequence_numbers(records: &[Value], of: &str) -> Vec<String> {
+    let numbers = records.iter().map(|record| match of {
+        "dynamodb" => record["dynamodb"]["SequenceNumber"].as_str(),
+        _ => record["kinesis"]["sequenceNumber"].as_str(),
+    });
+    numbers.map(|number| number.unwrap().to_owned()).collect()
+}
+
+fn item(number: usize) -> BTreeMap<&'static str, AttributeValue> {
+    use AttributeValue as A;
+    let blob = || aws_sdk_dynamodb::primitives::Blob::new([0, 255]);
+    BTreeMap::from([
+        ("id", A::S(format!("item-{number:03}"))),
+        ("n", A::N("9007199254740993".to_owned())),
+        ("b", A::B(blob())),
+        ("bool", A::Bool(true)),
+        ("null", A::Null(true)),
+        (
+            "m",
+            A::M(
+                [("k".to_owned(), A::S("v".to_owned()))]
+                    .into_iter()
+                    .collect(),
+            ),
+        ),
+        (
+            "l",
+            A::L(vec![A::N("1".to_owned()), A::S("é\"\u{1}".to_owned())]),
+        ),
+        ("ss", A::Ss(vec!["a".to_owned()])),
+        ("ns", A::Ns(vec!["2".to_owned()])),
+        ("bs", A::Bs(vec![blob()])),
+    ])
+}
+
+fn image(number: usize) -> Value {
+    json!({
+        "id": {"S": format!("item-{number:03}")}, "n": {"N": "9007199254740993"}, "b": {"B": "AP8="},
+        "bool": {"BOOL": true}, "null": {"NULL": true}, "m": {"M": {"k": {"S": "v"}}},
+        "l": {"L": [{"N": "1"}, {"S": "é\"\u{1}"}]}, "ss": {"SS": ["a"]}, "ns": {"NS": ["2"]}, "bs": {"BS": ["AP8="]},
+    })
+}
+
+#[tokio::test]
+async fn d5_d27_every_change_of_a_table_comes_once_in_order_and_whole() {
+    const ITEMS: usize = 60;
+    let world = World::start().await;
+    let arn = world.table("items").await;
+    world
+        .map(&arn, EventSourcePosition::TrimHorizon, None)
+        .await;
+    let put = async |number: usize| {
+        let mut put = world.clients.dynamodb.put_item().table_name("items");
+        for (name, value) in item(number) {
+            put = put.item(name, value);
+        }
+        put.send().await.unwrap();
+    };
+    // Half is written before anybody reads, half meanwhile.
+    for number in 0..ITEMS / 2 {
+        put(number).await;
+    }
+    let invoker = Arc::new(Recording::default());
+    let sources = world.run(&invoker).await;
+    for number in ITEMS / 2..ITEMS {
+        put(number).await;
+    }
+    let delete = world.clients.dynamodb.delete_item().table_name("items");
+    let key = AttributeValue::S("item-000".to_owned());
+    delete.key("id", key).send().await.unwrap();
+
+    wait_until("every change has come", async || {
+        invoker.records().len() > ITEMS && sources.is_idle()
+    })
+    .await;
+    let records = invoker.records();
+    assert_eq!(records.len(), ITEMS + 1);
+    let numbers = sequence_numbers(&records, "dynamodb");
+    assert!(numbers.is_sorted_by(|earlier, later| earlier < later));
+    for (number, record) in records[..ITEMS].iter().enumerate() {
+        assert_eq!(record["eventName"], "INSERT");
+        assert_eq!(record["dynamodb"]["NewImage"], image(number));
+        assert_eq!(record["dynamodb"].get("OldImage"), None);
+    }
+    let removal = &records[ITEMS];
+    assert_eq!(removal["eventName"], "REMOVE");
+    assert_eq!(removal["eventSource"], "aws:dynamodb");
+    assert_eq!(removal["eventVersion"], "1.1");
+    assert_eq!(removal["awsRegion"], REGION);
+    assert_eq!(removal["eventSourceARN"], json!(arn));
+    assert_eq!(removal.get("userIdentity"), None);
+    assert!(!removal["eventID"].as_str().unwrap().is_empty());
+    let change = &removal["dynamodb"];
+    assert_eq!(change["Keys"], json!({"id": {"S": "item-000"}}));
+    assert_eq!(change["OldImage"], image(0));
+    assert_eq!(change.get("NewImage"), None);
+    assert_eq!(change["StreamViewType"], "NEW_AND_OLD_IMAGES");
+    assert!(change["ApproximateCreationDateTime"].as_u64().unwrap() > 1_700_000_000);
+    drop(sources);
+    world.emulator.end().await;
+}
+
+#[tokio::test]
+async fn k5_every_record_of_kinesis_comes_once_in_the_order_of_its_shard() {
+    const RECORDS: usize = 60;
+    let world = World::start().await;
+    let arn = world.stream("events", 3).await;
+    world
+        .map(&arn, EventSourcePosition::TrimHorizon, None)
+        .await;
+    let data = |number: usize| (format!("key-{}", number % 9), vec![number as u8, 255, 0]);
+    world.put("events", (0..RECORDS / 2).map(data)).await;
+    let invoker = Arc::new(Recording::default());
+    let sources = world.run(&invoker).await;
+    world.put("events", (RECORDS / 2..RECORDS).map(data)).await;
+
+    wait_until("every record has come", async || {
+        invoker.records().len() >= RECORDS && sources.is_idle()
+    })
+    .await;
+    let records = invoker.records();
+    assert_eq!(records.len(), RECORDS);
+    let mut shards: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let mut seen = Vec::new();
+    for record in records {
+        let kinesis = &record["kinesis"];
+        let bytes = BASE64_STANDARD
+            .decode(kinesis["data"].as_str().unwrap())
+            .unwrap();
+        let number = usize::from(bytes[0]);
+        let (key, expected) = data(number);
+        assert_eq!(
+            (bytes, &kinesis["partitionKey"]),
+            (expected, &Value::from(key))
+        );
+        assert_eq!(kinesis["kinesisSchemaVersion"], "1.0");
+        assert!(kinesis["approximateArrivalTimestamp"].as_f64().unwrap() > 1.7e9);
+        assert_eq!(record["eventSource"], "aws:kinesis");
+        assert_eq!(record["eventName"], "aws:kinesis:record");
+        assert_eq!(record["invokeIdentityArn"], ROLE);
+        assert_eq!(record["awsRegion"], REGION);
+        assert_eq!(record["eventSourceARN"], json!(arn));
+        let event_id = record["eventID"].as_str().unwrap();
+        let (shard, sequence_number) = event_id.split_once(':').unwrap();
+        assert_eq!(kinesis["sequenceNumber"], sequence_number);
+        seen.push(number);
+        shards
+            .entry(shard.to_owned())
+            .or_default()
+            .push(record.clone());
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..RECORDS).collect::<Vec<_>>());
+    assert_eq!(shards.len(), 3);
+    for records in shards.values() {
+        let numbers = sequence_numbers(records, "kinesis");
+        assert!(numbers.is_sorted_by(|earlier, later| earlier < later));
+    }
+    drop(sources);
+    world.emulator.end().await;
+}
+
+#[tokio::test]
+async fn x12_a_mapping_at_latest_that_finished_nothing_resumes_with_the_first_record_that_it_read()
+{
+    let world = World::start().await;
+    let arn = world.stream("events", 1).await;
+    world
+        .put("events", [("key".to_owned(), b"old".to_vec())].into_iter())
+        .await;
+    world.map(&arn, EventSourcePosition::Latest, None).await;
+    let invoker = Arc::new(Recording::failing());
+    let sources = world.run(&invoker).await;
+    // Only what is written once the poller is there comes, and nobody tells when it is: so one after the other.
+    let mut written = 0_usize;
+    wait_until("a record has come", async || {
+        let data = written.to_string().into_bytes();
+        world
+            .put("events", [("key".to_owned(), data)].into_iter())
+            .await;
+        written += 1;
+        !invoker.records().is_empty()
+    })
+    .await;
+    sources.disable();
+    wait_until("the mapping is idle", async || sources.is_idle()).await;
+    let first = invoker.records()[0].clone();
+    invoker.events.lock().unwrap().clear();
+    invoker.failing.store(false, Ordering::SeqCst);
+    sources.enable();
+
+    let numbers = || -> Vec<usize> {
+        let number = |record: &Value| {
+            let data = record["kinesis"]["data"].as_str().unwrap().to_owned();
+            let text = String::from_utf8(BASE64_STANDARD.decode(data).unwrap()).unwrap();
+            text.parse().expect("nothing that was written before")
+        };
+        invoker.records().iter().map(number).collect()
+    };
+    wait_until("the newest record has come", async || {
+        numbers().last() == Some(&(written - 1)) && sources.is_idle()
+    })
+    .await;
+    assert_eq!(invoker.records()[0], first);
+    let numbers = numbers();
+    assert_eq!(numbers, (numbers[0]..written).collect::<Vec<_>>());
+    drop(sources);
+    world.emulator.end().await;
+}
+
+#[tokio::test]
+async fn d21_d23_a_batch_that_is_given_up_is_told_to_a_bucket_with_its_event_and_to_a_queue_without()
+ {
+    let world = World::start().await;
+    let clients = &world.clients;
+    let bucket = clients.s3.create_bucket().bucket("failures");
+    bucket.send().await.unwrap();
+    let queue = clients.sqs.create_queue().queue_name("failures").send();
+    let url = queue.await.unwrap().queue_url.unwrap();
+    let attributes = clients.sqs.get_queue_attributes().queue_url(&url);
+    let attributes = attributes.attribute_names(QueueAttributeName::QueueArn);
+    let queue_arn = attributes.send().await.unwrap().attributes.unwrap();
+    let queue_arn = &queue_arn[&QueueAttributeName::QueueArn];
+    let to_bucket = world.stream("to-bucket", 1).await;
+    let to_queue = world.stream("to-queue", 1).await;
+    let horizon = EventSourcePosition::TrimHorizon;
+    world
+        .map(&to_bucket, horizon.clone(), Some("arn:aws:s3:::failures"))
+        .await;
+    world.map(&to_queue, horizon, Some(queue_arn)).await;
+    for stream in ["to-bucket", "to-queue"] {
+        world
+            .put(stream, [("key".to_owned(), b"data".to_vec())].into_iter())
+            .await;
+    }
+    let invoker = Arc::new(Recording::failing());
+    let sources = world.run(&invoker).await;
+
+    let mut objects = Vec::new();
+    wait_until("the bucket has an object", async || {
+        let listed = clients.s3.list_objects_v2().bucket("failures").send().await;
+        objects = listed.unwrap().contents.unwrap_or_default();
+        !objects.is_empty()
+    })
+    .await;
+    let key = objects[0].key.clone().unwrap();
+    assert!(
+        key.starts_with("aws/lambda/") && key.contains("/shardId-"),
+        "{key}"
+    );
+    let object = clients
+        .s3
+        .get_object()
+        .bucket("failures")
+        .key(key)
+        .send()
+        .await
+        .unwrap();
+    let object = object.body.collect().await.unwrap().into_bytes();
+    let object: Value = serde_json::from_slice(&object).unwrap();
+    assert_eq!(
+        object["requestContext"]["condition"],
+        "RetryAttemptsExhausted"
+    );
+    assert_eq!(object["KinesisBatchInfo"]["streamArn"], json!(to_bucket));
+    let event: Value = serde_json::from_str(object["payload"].as_str().unwrap()).unwrap();
+    assert!(invoker.events.lock().unwrap().contains(&event));
+
+    let mut messages = Vec::new();
+    wait_until("the queue has a message", async || {
+        let received = clients.sqs.receive_message().queue_url(&url).send().await;
+        messages = received.unwrap().messages.unwrap_or_default();
+        !messages.is_empty()
+    })
+    .await;
+    let notice: Value = serde_json::from_str(messages[0].body().unwrap()).unwrap();
+    assert_eq!(notice["KinesisBatchInfo"]["streamArn"], json!(to_queue));
+    assert_eq!(notice["KinesisBatchInfo"]["batchSize"], 1);
+    assert_eq!(notice.get("payload"), None);
+    wait_until("the mappings are idle", async || sources.is_idle()).await;
+    drop(sources);
+    world.emulator.end().await;
+}
