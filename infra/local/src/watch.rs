@@ -1,6 +1,6 @@
 //! The functions served by `cargo lambda watch`: saved code is built and used under the running pipeline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -36,8 +36,7 @@ impl Watch {
     /// Starts it with the settings that the deployed functions have.
     ///
     /// # Errors
-    /// [`LocalError::NotReady`], [`LocalError::Step`] with its last words, or [`LocalError::Deployed`] when the
-    /// functions' settings do not fit into one environment.
+    /// [`LocalError::NotReady`], [`LocalError::Step`] with its last words, or a failed call.
     pub(crate) async fn start(sam: &Sam, stack: &Stack, progress: Progress) -> Result<Self> {
         let step = progress.step("Starting cargo lambda watch");
         let log = stack.directory().join("watch.log");
@@ -103,9 +102,9 @@ impl Watch {
     }
 }
 
-/// The environment of all functions together: one process environment serves them all.
+/// The environment of all functions together.
 async fn settings(stack: &Stack) -> Result<BTreeMap<String, String>> {
-    let mut settings = BTreeMap::new();
+    let mut variables = Vec::new();
     for function in stack.outputs().binaries().keys() {
         let configuration = stack
             .clients()
@@ -116,17 +115,46 @@ async fn settings(stack: &Stack) -> Result<BTreeMap<String, String>> {
             .await;
         let configuration =
             configuration.map_err(|error| LocalError::aws("GetFunctionConfiguration", &error))?;
-        let variables = configuration
-            .environment()
-            .and_then(|environment| environment.variables());
-        for (name, value) in variables.into_iter().flatten() {
-            let before = settings.insert(name.clone(), value.clone());
-            if before.is_some_and(|before| before != *value) {
-                return Err(LocalError::Deployed(format!(
-                    "the functions have different values of {name}"
-                )));
-            }
-        }
+        let environment = configuration
+            .environment
+            .and_then(|environment| environment.variables);
+        variables.extend(environment.into_iter().flatten());
     }
-    Ok(settings)
+    Ok(shared(variables))
+}
+
+/// One process environment serves all functions. Where they differ in a value (a time budget, a bound), none is given
+/// and each takes its own default; what has no default, the names of table and stream, is the same for all.
+fn shared(variables: Vec<(String, String)>) -> BTreeMap<String, String> {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (name, value) in variables {
+        values.entry(name).or_default().insert(value);
+    }
+    let one = |(name, values): (String, BTreeSet<String>)| {
+        let mut values = values.into_iter();
+        values
+            .next()
+            .filter(|_| values.next().is_none())
+            .map(|value| (name, value))
+    };
+    values.into_iter().filter_map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_in_which_the_functions_differ_is_left_to_their_defaults() {
+        let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let variables = [
+            ("TABLE_NAME", "t"),
+            ("MAX_IN_FLIGHT", "32"),
+            ("TABLE_NAME", "t"),
+            ("MAX_IN_FLIGHT", "16"),
+            ("STREAM_NAME", "s"),
+        ];
+        let expected = [("TABLE_NAME", "t"), ("STREAM_NAME", "s")].map(variable);
+        assert_eq!(shared(variables.map(variable).into()), expected.into());
+    }
 }
