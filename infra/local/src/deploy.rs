@@ -156,7 +156,8 @@ impl Sam {
             .args(
                 parameters
                     .iter()
-                    .map(|(name, value)| format!("{name}={value}")),
+                    // In quotes, for an empty value has none otherwise.
+                    .map(|(name, value)| format!("{name}=\"{}\"", value.replace('"', "\\\""))),
             )
             .env("AWS_ENDPOINT_URL", emulator.endpoint())
             .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
