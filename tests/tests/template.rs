@@ -97,6 +97,12 @@ fn both_queues_are_of_one_kind() {
     }
 }
 
+#[test]
+fn a_poison_message_wears_out_no_receives_of_its_group() {
+    let one = json!({"Fn::If": ["IsFifo", 1, reference("IngestBatchSize")]});
+    assert_eq!(*template().property("IngestEventSource", "BatchSize"), one);
+}
+
 // ---- who may do what
 
 type Grants = BTreeSet<(String, String)>;
