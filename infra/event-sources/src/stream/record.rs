@@ -124,7 +124,8 @@ impl DynamoDbRecord {
             "eventSource": "aws:dynamodb",
             "awsRegion": source.region,
             "dynamodb": {
-                "ApproximateCreationDateTime": self.created_seconds,
+                // With a decimal point, as recorded.
+                "ApproximateCreationDateTime": self.created_seconds as f64,
                 "Keys": self.keys,
                 "SequenceNumber": self.sequence_number,
                 "SizeBytes": self.size_bytes,
@@ -242,7 +243,7 @@ mod tests {
         assert_eq!(
             json_of(&record)["dynamodb"],
             json!({
-                "ApproximateCreationDateTime": 1_700_000_000,
+                "ApproximateCreationDateTime": 1_700_000_000.0,
                 "Keys": {"id": {"S": "a"}},
                 "NewImage": {"id": {"S": "a"}, "blob": {"B": "AAE="}},
                 "SequenceNumber": "000000000000000000001", "SizeBytes": 12, "StreamViewType": "NEW_AND_OLD_IMAGES",

@@ -77,6 +77,7 @@ pub(super) struct Bench {
 }
 
 /// A mapping of a stream in a test: everything that is read at once is one batch, unless the settings say otherwise.
+#[allow(clippy::needless_pass_by_value)]
 pub(super) fn mapping(kind: StreamKind, settings: Value) -> StreamMapping {
     let arn = match kind {
         StreamKind::DynamoDb => "arn:aws:dynamodb:eu-west-1:111111111111:table/t/stream/2026",

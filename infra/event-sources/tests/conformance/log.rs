@@ -1,0 +1,186 @@
+//! What happened in a replayed case, whatever its source.
+
+use std::collections::BTreeMap;
+
+use onewrite_event_sources::Millis;
+use onewrite_event_sources::mapping::{Lifecycle, ProcessingResult};
+use onewrite_event_sources::outcome::Outcome;
+use serde_json::{Value, json};
+
+use crate::case::Function;
+
+/// The start of virtual time: 2026-01-01.
+pub(crate) const EPOCH: Millis = 1_767_225_600_000;
+/// How long a function runs that does not sleep.
+pub(crate) const RUN: Millis = 10;
+/// How long a case is watched after it came to rest, for what should not happen any more.
+pub(crate) const AFTERMATH: Millis = 300_000;
+/// Virtual time after which a case that has not come to rest never will.
+pub(crate) const PATIENCE: Millis = 3_600_000;
+
+#[derive(Default)]
+pub(crate) struct Log {
+    pub(crate) invocations: Vec<Invocation>,
+    /// Recorded replies to requests, beside the model's.
+    pub(crate) replies: Vec<(Value, Value)>,
+    pub(crate) dead_letters: Vec<DeadLetter>,
+    /// Whether dead letters were there when an invocation began.
+    pub(crate) dead_letters_before_the_last_invocation: bool,
+    pub(crate) left_in_queue: Vec<Value>,
+    pub(crate) notices: Vec<SentNotice>,
+    pub(crate) states: Vec<Value>,
+    pub(crate) most_concurrent: usize,
+    pub(crate) last_result: Option<ProcessingResult>,
+}
+
+pub(crate) struct Invocation {
+    pub(crate) at: Millis,
+    /// Each with the input that it comes from.
+    pub(crate) records: Vec<(String, Value)>,
+    pub(crate) outcome: &'static str,
+    pub(crate) response: Option<Value>,
+    pub(crate) function_version: Option<String>,
+    pub(crate) function_setting: Option<Value>,
+}
+
+pub(crate) struct DeadLetter {
+    pub(crate) input: String,
+    pub(crate) message: Value,
+}
+
+pub(crate) struct SentNotice {
+    pub(crate) destination: &'static str,
+    pub(crate) body: Value,
+    pub(crate) object_key: Option<String>,
+}
+
+impl Log {
+    pub(crate) fn records(&self) -> impl Iterator<Item = &(String, Value)> {
+        self.invocations
+            .iter()
+            .flat_map(|invocation| &invocation.records)
+    }
+
+    pub(crate) fn delivery_counts(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for (input, _) in self.records() {
+            *counts.entry(input.clone()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// Notes the state of the mapping as the API would tell it after a step.
+    pub(crate) fn note_state(&mut self, step: &str, lifecycle: Lifecycle, reason: &str) {
+        let result = self
+            .last_result
+            .unwrap_or(ProcessingResult::NoRecordsProcessed);
+        self.states.push(json!({
+            "after": step,
+            "State": lifecycle.state().as_str(),
+            "StateTransitionReason": reason,
+            "LastProcessingResult": result.as_str(),
+        }));
+    }
+}
+
+/// One run of a case's function.
+pub(crate) struct Run {
+    pub(crate) outcome: Outcome,
+    pub(crate) name: &'static str,
+    pub(crate) response: Option<Value>,
+}
+
+impl Function {
+    /// Of a case that never invokes it.
+    pub(crate) const NONE: Self = Self {
+        always: None,
+        respond: None,
+        error_while_receive_count_at_most: None,
+        report_while_receive_count_at_most: None,
+        report_inputs: None,
+        timeout_s: None,
+        sleep_s: 0,
+        _reserved_concurrency: None,
+    };
+
+    /// Answers an event as the case says.
+    pub(crate) fn run(&self, event: &Value, records: &[(String, Value)]) -> Result<Run, String> {
+        let at_most = |limits: &BTreeMap<String, u64>, input: &str, record: &Value| {
+            let count = record["attributes"]["ApproximateReceiveCount"]
+                .as_str()
+                .and_then(|c| c.parse::<u64>().ok());
+            let limit = limits.get(input).copied().unwrap_or(0);
+            count.is_some_and(|count| count <= limit)
+        };
+        let report = |failed: Vec<&Value>| {
+            let entries: Vec<Value> = failed
+                .into_iter()
+                .map(|id| json!({"itemIdentifier": id}))
+                .collect();
+            Some(json!({"batchItemFailures": entries}))
+        };
+        let response = match self {
+            Self {
+                respond: Some(response),
+                ..
+            } => Some(response.clone()),
+            Self {
+                always: Some(always),
+                ..
+            } => match always.as_str() {
+                "success" => Some(Value::Null),
+                "echo" => Some(event.clone()),
+                "error" => None,
+                other => return Err(format!("the function always does {other:?}")),
+            },
+            Self {
+                error_while_receive_count_at_most: Some(limits),
+                ..
+            } => {
+                let fails = records
+                    .iter()
+                    .any(|(input, record)| at_most(limits, input, record));
+                (!fails).then_some(Value::Null)
+            }
+            Self {
+                report_while_receive_count_at_most: Some(limits),
+                ..
+            } => {
+                let failed = records
+                    .iter()
+                    .filter(|(input, record)| at_most(limits, input, record));
+                report(failed.map(|(_, record)| &record["messageId"]).collect())
+            }
+            Self {
+                report_inputs: Some(inputs),
+                ..
+            } => {
+                let failed = records.iter().filter(|(input, _)| inputs.contains(input));
+                report(
+                    failed
+                        .map(|(_, record)| &record["dynamodb"]["SequenceNumber"])
+                        .collect(),
+                )
+            }
+            _ => return Err("the function does not say what it does".to_owned()),
+        };
+        Ok(match response {
+            Some(response) => {
+                let text = response.to_string();
+                Run {
+                    outcome: Outcome::Response(text),
+                    name: "success",
+                    response: Some(response),
+                }
+            }
+            None => {
+                let text = json!({"errorMessage": "failed", "errorType": "Exception"}).to_string();
+                Run {
+                    outcome: Outcome::FunctionError(text),
+                    name: "error",
+                    response: None,
+                }
+            }
+        })
+    }
+}
