@@ -1,6 +1,6 @@
 //! How a function reads its settings: once, at start, from environment variables that an error names.
 
-use std::{fmt::Display, str::FromStr};
+use std::{fmt::Display, str::FromStr, time::Duration};
 
 /// A setting that is missing or wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +19,17 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+}
+
+/// The settings that `read` finds in the process's environment. Where one is missing or wrong, the process ends with one
+/// line that names it.
+pub fn read_or_exit<C>(
+    read: impl FnOnce(&Environment<fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+) -> C {
+    read(&Environment::of_process()).unwrap_or_else(|error| {
+        tracing::error!("{error}");
+        std::process::exit(1)
+    })
 }
 
 /// The environment variables, or a test's stand-in for them.
@@ -87,6 +98,16 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
             range.end()
         );
         Err(ConfigError::Invalid { name, reason })
+    }
+
+    /// `INVOCATION_BUDGET_MS`, which every function has: how long an invocation may take where its deadline is not
+    /// known. The function's timeout, 1 s to 15 min; 30 s where it is not set.
+    ///
+    /// # Errors
+    /// As [`Environment::bounded`].
+    pub fn invocation_budget(&self) -> Result<Duration, ConfigError> {
+        let millis = self.bounded("INVOCATION_BUDGET_MS", 30_000, 1_000..=900_000)?;
+        Ok(Duration::from_millis(millis))
     }
 }
 

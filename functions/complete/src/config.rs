@@ -30,11 +30,7 @@ impl Config {
             table_name: environment.required("TABLE_NAME")?,
             done_retention_days: environment.bounded("DONE_RETENTION_DAYS", 0, 0..=36_500)? as u32,
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 16, 1..=1_000)? as usize,
-            invocation_budget: Duration::from_millis(environment.bounded(
-                "INVOCATION_BUDGET_MS",
-                30_000,
-                1_000..=900_000,
-            )?),
+            invocation_budget: environment.invocation_budget()?,
         })
     }
 }

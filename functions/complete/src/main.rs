@@ -6,19 +6,14 @@ use onewrite::{
     adapters::{clients, dynamodb::DynamoDbTable},
     budget::Budget,
     completion::Completer,
-    config::Environment,
-    telemetry,
+    config, telemetry,
 };
 use onewrite_complete::{config::Config, downstream::LogOnly, handler::Complete};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let Ok(config) =
-        Config::read(&Environment::of_process()).inspect_err(|error| tracing::error!("{error}"))
-    else {
-        std::process::exit(1);
-    };
+    let config = config::read_or_exit(Config::read);
     let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
     let completer = Completer::new(table, config.done_retention_days);
     let complete = Complete::new(completer, LogOnly, config.max_in_flight);

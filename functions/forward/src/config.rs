@@ -30,11 +30,7 @@ impl Config {
         Ok(Self {
             stream_name: environment.required("STREAM_NAME")?,
             event_source: environment.parsed("EVENT_SOURCE", EventSource::default())?,
-            invocation_budget: Duration::from_millis(environment.bounded(
-                "INVOCATION_BUDGET_MS",
-                30_000,
-                1_000..=900_000,
-            )?),
+            invocation_budget: environment.invocation_budget()?,
         })
     }
 }

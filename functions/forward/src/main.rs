@@ -5,19 +5,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use onewrite::{
     adapters::{clients, kinesis::KinesisStream},
     budget::Budget,
-    config::Environment,
-    telemetry,
+    config, telemetry,
 };
 use onewrite_forward::{config::Config, handler::Forward};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let Ok(config) =
-        Config::read(&Environment::of_process()).inspect_err(|error| tracing::error!("{error}"))
-    else {
-        std::process::exit(1);
-    };
+    let config = config::read_or_exit(Config::read);
     let stream = KinesisStream::new(&clients::sdk_config().await, &config.stream_name);
     let forward = Forward::new(stream, config.event_source);
 

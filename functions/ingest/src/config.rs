@@ -38,11 +38,7 @@ impl Config {
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
             },
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
-            invocation_budget: Duration::from_millis(environment.bounded(
-                "INVOCATION_BUDGET_MS",
-                30_000,
-                1_000..=900_000,
-            )?),
+            invocation_budget: environment.invocation_budget()?,
         })
     }
 }

@@ -5,16 +5,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use onewrite::{
     adapters::{clients, dynamodb::DynamoDbTable},
     budget::Budget,
-    config::Environment,
-    telemetry,
+    config, telemetry,
 };
 use onewrite_ingest::{aggregate::aggregate, config::Config, handler::Ingest};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
-    let config =
-        Config::read(&Environment::of_process()).inspect_err(|error| tracing::error!("{error}"))?;
+    let config = config::read_or_exit(Config::read);
     let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
     let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
 

@@ -50,7 +50,7 @@ pub async fn check(
     let packages = python::environment(workspace, &interpreter, python::SAM, progress).await?;
     let sam = Sam::new(workspace.clone(), packages, interpreter);
     let directory = workspace.local().join("check");
-    let _lock = FileLock::acquire(&directory.join("lock")).await?;
+    let _lock = FileLock::acquire(&directory.join("lock"), progress).await?;
     let mut findings = lint(&sam, template, &directory, progress).await?;
     let invalid = validate(&sam, template, &directory, progress).await?;
     // sam applies the rules of cfn-lint to what its transform makes of the template, and repeats their findings in one

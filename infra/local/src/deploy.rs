@@ -86,7 +86,7 @@ impl Sam {
             directory: home.join(&key),
         };
         let marker = home.join(format!("{key}.complete"));
-        let _lock = FileLock::acquire(&home.join("lock")).await?;
+        let _lock = FileLock::acquire(&home.join("lock"), progress).await?;
         if !marker.exists() {
             let step = progress.step("Building the functions (sam build)");
             self.sam_build(&build, &home.join("sam-build.log")).await?;

@@ -152,7 +152,8 @@ pub async fn environment(
     if marker.exists() {
         return Ok(environment);
     }
-    let _lock = FileLock::acquire(&home.join(format!("{}.lock", requirements.name))).await?;
+    let lock = home.join(format!("{}.lock", requirements.name));
+    let _lock = FileLock::acquire(&lock, progress).await?;
     if marker.exists() {
         return Ok(environment);
     }

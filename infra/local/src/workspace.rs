@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{LocalError, Result};
+use crate::progress::Progress;
 
 /// Between two looks at a lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -68,16 +69,21 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Waits for the lock.
+    /// Waits for the lock, and tells `progress` where it has to.
     ///
     /// # Errors
     /// [`LocalError::File`] when the lock file cannot be made.
-    pub async fn acquire(path: &Path) -> Result<Self> {
+    pub async fn acquire(path: &Path, progress: Progress) -> Result<Self> {
+        if let Some(lock) = Self::try_acquire(path)? {
+            return Ok(lock);
+        }
+        let step = progress.step("Waiting for another process at the same");
         loop {
+            tokio::time::sleep(LOCK_POLL).await;
             if let Some(lock) = Self::try_acquire(path)? {
+                step.done();
                 return Ok(lock);
             }
-            tokio::time::sleep(LOCK_POLL).await;
         }
     }
 

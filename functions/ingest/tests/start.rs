@@ -1,0 +1,37 @@
+//! The binary's start: a wrong setting ends it with one clear line.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+fn start(settings: &[(&str, &str)]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_ingest"))
+        .env_clear()
+        .envs(settings.iter().copied())
+        .output()
+        .unwrap();
+    let lines = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(lines).unwrap())
+}
+
+#[test]
+fn a_wrong_setting_ends_with_one_line_that_names_it() {
+    for (settings, name) in [
+        (vec![], "TABLE_NAME"),
+        (
+            vec![("TABLE_NAME", "t"), ("MAX_IN_FLIGHT", "none")],
+            "MAX_IN_FLIGHT",
+        ),
+        (
+            vec![("TABLE_NAME", "t"), ("PAYLOAD_POINTER", "payload")],
+            "PAYLOAD_POINTER",
+        ),
+    ] {
+        let (succeeded, lines) = start(&settings);
+        assert!(!succeeded, "{lines}");
+        assert_eq!(lines.trim_end().lines().count(), 1, "{lines}");
+        assert!(
+            lines.contains(&format!("environment variable {name} is ")),
+            "{lines}"
+        );
+    }
+}
