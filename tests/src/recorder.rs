@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use onewrite_event_sources::outcome::Outcome;
 use onewrite_local::{
-    event_sources::{Function, Invoker},
+    event_sources::{Function, Invoked, Invoker},
     stack::Decorator,
 };
 use serde_json::Value;
@@ -85,16 +85,16 @@ struct Recording {
 
 #[async_trait]
 impl Invoker for Recording {
-    async fn invoke(&self, function: &Function, payload: String) -> Outcome {
+    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
         let at = SystemTime::now();
         let event: Value = serde_json::from_str(&payload).unwrap_or_default();
-        let outcome = self.inner.invoke(function, payload).await;
+        let invoked = self.inner.invoke(function, payload).await;
         self.recorder.lock().push(Invocation {
             function: function.name.clone(),
             at,
             records: event["Records"].as_array().cloned().unwrap_or_default(),
-            outcome: outcome.clone(),
+            outcome: invoked.outcome.clone(),
         });
-        outcome
+        invoked
     }
 }

@@ -25,7 +25,7 @@ use onewrite_event_sources::choices::Choices;
 use onewrite_event_sources::outcome::Outcome;
 use onewrite_local::clients::Clients;
 use onewrite_local::emulator::{Emulator, REGION};
-use onewrite_local::event_sources::{EventSources, Function, Invoker};
+use onewrite_local::event_sources::{EventSources, Function, Invoked, Invoker};
 use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Environment, Interpreter};
 use onewrite_local::workspace::Workspace;
@@ -34,6 +34,7 @@ use serde_json::{Value, json};
 const LIMIT: Duration = Duration::from_secs(120);
 const ROLE: &str = "arn:aws:iam::000000000000:role/reader";
 const FUNCTION: &str = "reader";
+const REQUEST_ID: &str = "c9b8fa9f-5a7f-4c0e-af9c-0c604cde93a5";
 
 /// An archive without files: the function is never run.
 const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -209,14 +210,18 @@ impl Recording {
 
 #[async_trait]
 impl Invoker for Recording {
-    async fn invoke(&self, function: &Function, payload: String) -> Outcome {
+    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
         assert_eq!(function.name, FUNCTION);
         let event = serde_json::from_str(&payload).unwrap();
         self.events.lock().unwrap().push(event);
-        if self.failing.load(Ordering::SeqCst) {
+        let outcome = if self.failing.load(Ordering::SeqCst) {
             Outcome::FunctionError("Unhandled".to_owned())
         } else {
             Outcome::Response("{}".to_owned())
+        };
+        Invoked {
+            outcome,
+            request_id: Some(REQUEST_ID.to_owned()),
         }
     }
 }
@@ -489,6 +494,10 @@ async fn d21_d23_a_batch_that_is_given_up_is_told_to_a_bucket_with_its_event_and
         .unwrap();
     let object = object.body.collect().await.unwrap().into_bytes();
     let object: Value = serde_json::from_slice(&object).unwrap();
+    assert_eq!(
+        object["requestContext"]["requestId"], REQUEST_ID,
+        "the id under which the function's log has it"
+    );
     assert_eq!(
         object["requestContext"]["condition"],
         "RetryAttemptsExhausted"

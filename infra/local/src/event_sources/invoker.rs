@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::operation::RequestId as _;
 use aws_sdk_lambda::operation::invoke::{InvokeError, InvokeOutput};
 use aws_sdk_lambda::primitives::Blob;
 use onewrite_event_sources::outcome::Outcome;
@@ -16,7 +17,16 @@ pub trait Invoker: Send + Sync {
     ///
     /// An implementation MUST answer in bounded time and MUST NOT repeat the invocation by itself. Where it cannot
     /// know whether the code ran, it MUST answer [`Outcome::FunctionError`], for then it may have run.
-    async fn invoke(&self, function: &Function, payload: String) -> Outcome;
+    async fn invoke(&self, function: &Function, payload: String) -> Invoked;
+}
+
+/// The end of one invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invoked {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The id that the function's log has it under, where the service told it.
+    pub request_id: Option<String>,
 }
 
 /// A deployed function, as its mappings see it.
@@ -47,7 +57,7 @@ impl Deployed {
 
 #[async_trait]
 impl Invoker for Deployed {
-    async fn invoke(&self, function: &Function, payload: String) -> Outcome {
+    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
         let limit = Duration::from_secs(function.timeout_seconds.into()) + GRACE;
         let call = self
             .client
@@ -57,8 +67,8 @@ impl Invoker for Deployed {
             .send();
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(output)) => answered(output),
-            Ok(Err(error)) => refused(&error),
-            Err(_) => timed_out(limit),
+            Ok(Err(error)) => unnamed(refused(&error)),
+            Err(_) => unnamed(timed_out(limit)),
         }
     }
 }
@@ -92,9 +102,10 @@ impl Watched {
 
 #[async_trait]
 impl Invoker for Watched {
-    async fn invoke(&self, function: &Function, payload: String) -> Outcome {
+    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
         let Some(binary) = self.binaries.get(&function.name) else {
-            return Outcome::InvocationError(format!("no binary is known for {}", function.name));
+            let reason = format!("no binary is known for {}", function.name);
+            return unnamed(Outcome::InvocationError(reason));
         };
         let limit = Duration::from_secs(function.timeout_seconds.into()) + self.build_limit;
         let call = self
@@ -106,22 +117,32 @@ impl Invoker for Watched {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(output)) => answered(output),
             Ok(Err(error)) if status(&error) == Some(500) => {
-                Outcome::FunctionError("Unhandled".into())
+                unnamed(Outcome::FunctionError("Unhandled".into()))
             }
-            Ok(Err(error)) => refused(&error),
-            Err(_) => timed_out(limit),
+            Ok(Err(error)) => unnamed(refused(&error)),
+            Err(_) => unnamed(timed_out(limit)),
         }
     }
 }
 
-fn answered(output: InvokeOutput) -> Outcome {
-    if let Some(kind) = output.function_error {
-        return Outcome::FunctionError(kind);
-    }
+fn answered(output: InvokeOutput) -> Invoked {
+    let request_id = output.request_id().map(ToOwned::to_owned);
     let payload = output.payload.map(Blob::into_inner).unwrap_or_default();
-    match String::from_utf8(payload) {
-        Ok(text) => Outcome::Response(text),
-        Err(_) => Outcome::FunctionError("the response is not UTF-8".into()),
+    let outcome = match (output.function_error, String::from_utf8(payload)) {
+        (Some(kind), _) => Outcome::FunctionError(kind),
+        (None, Ok(text)) => Outcome::Response(text),
+        (None, Err(_)) => Outcome::FunctionError("the response is not UTF-8".into()),
+    };
+    Invoked {
+        outcome,
+        request_id,
+    }
+}
+
+fn unnamed(outcome: Outcome) -> Invoked {
+    Invoked {
+        outcome,
+        request_id: None,
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use drive::Status;
-pub use invoker::{Deployed, Function, Invoker, Watched};
+pub use invoker::{Deployed, Function, Invoked, Invoker, Watched};
 
 use crate::clients::Clients;
 use crate::emulator::REGION;

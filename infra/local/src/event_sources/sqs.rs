@@ -89,7 +89,7 @@ impl Performer<SqsPoller> for Queue {
             } => {
                 let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
                 let invoked = async move {
-                    let outcome = invoker.invoke(&function, payload).await;
+                    let outcome = invoker.invoke(&function, payload).await.outcome;
                     Input::Invoked {
                         invocation,
                         outcome,

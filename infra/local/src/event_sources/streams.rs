@@ -165,12 +165,11 @@ impl Performer<StreamPoller> for Stream {
             } => {
                 let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
                 let invoked = async move {
-                    let outcome = invoker.invoke(&function, payload).await;
+                    let invoked = invoker.invoke(&function, payload).await;
                     Input::Invoked {
                         invocation,
-                        // The emulator gives invocations no id that its logs would repeat.
-                        request_id: None,
-                        outcome,
+                        request_id: invoked.request_id,
+                        outcome: invoked.outcome,
                     }
                 };
                 Some(invoked.boxed())
