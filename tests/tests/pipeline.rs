@@ -33,6 +33,9 @@ use onewrite_tests::{
 };
 use serde_json::json;
 
+/// Somebody's data: it may be stored, queued and streamed, and nothing else.
+const CANARY: &str = "canary-5d1f9a";
+
 /// How long a condition is waited for before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -107,7 +110,8 @@ fn receives(stack: &Stack, recorder: &Recorder) -> BTreeMap<String, Vec<u32>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_ends_where_it_must() {
-    let (mut stack, recorder) = start(options("standard")).await;
+    let options = options("standard").parameter("LogLevel", "debug");
+    let (mut stack, recorder) = start(options).await;
 
     // Whoever has no credentials of the account is refused: what follows runs with IAM enforced.
     let stranger = Credentials {
@@ -128,8 +132,12 @@ async fn every_message_ends_where_it_must() {
     })
     .await;
     let mut messages: Vec<Sample> = (0..10).map(|_| valid("copied", r#"{"n": 1.0}"#)).collect();
-    messages
-        .extend((0..10).map(|n| valid(&format!("new-{n}"), &format!("[{n}, 9007199254740993]"))));
+    messages.extend((0..10).map(|n| {
+        valid(
+            &format!("new-{n}"),
+            &format!("[{n}, 9007199254740993, \"{CANARY}\"]"),
+        )
+    }));
     messages.push(valid("disputed", "1"));
     let bodies = [
         "",
@@ -139,7 +147,7 @@ async fn every_message_ends_where_it_must() {
         r#"{"notification_id":7,"payload":1}"#,
         r#"{"notification_id":"a b","payload":1}"#,
         r#"{"notification_id":"x","notification_id":"x","payload":1}"#,
-        r#"{"notification_id":"x","type":"refund"}"#,
+        r#"{"notification_id":"x","payload":"canary-5d1f9a"#,
         r#"{"notification_id":"x","type":5,"payload":1}"#,
     ];
     // An empty body cannot be sent at all.
@@ -178,7 +186,7 @@ async fn every_message_ends_where_it_must() {
     let late = [
         valid("copied", r#"{"n":1.0}"#),
         valid("disputed", "2"),
-        valid("new-3", "[3,9007199254740993]"),
+        valid("new-3", &format!("[3,9007199254740993,\"{CANARY}\"]")),
     ];
     // The payload differs in white space, which is the same notification with another text.
     let late_sent = onewrite_local::messages::send(&clients, &outputs.queue_url, &late, |_| {})
@@ -208,6 +216,11 @@ async fn every_message_ends_where_it_must() {
     let expected: BTreeSet<&String> = malformed_ids.into_iter().chain([conflict]).collect();
     assert_eq!(found.dead_letters.iter().collect::<BTreeSet<_>>(), expected);
     assert_eq!(found.waiting, 0);
+
+    // The functions have told of all that in their logs, at every level, without what the messages say.
+    let log = std::fs::read_to_string(stack.directory().join("emulator.log")).unwrap();
+    assert!(log.contains("\"rejected\"") && log.contains("\"created\""));
+    assert!(!log.contains(CANARY));
 
     // Exactly six receives, each of which was tried; a message that was taken came once.
     let receives = receives(&stack, &recorder);
