@@ -59,7 +59,14 @@ pub async fn until_quiet(stack: &mut Stack, sent: usize, progress: Progress) -> 
         } = look;
         bar.at(
             away,
-            format!("queue {waiting}, stored {items}, done {done}, dead-lettered {dead}"),
+            format!(
+                "stored {items}, done {done}, dead-lettered {dead}, {waiting} in the queue{}",
+                if waiting > 0 && done == items {
+                    " until their sixth receive"
+                } else {
+                    ""
+                }
+            ),
         );
         tokio::time::sleep(POLL).await;
     }

@@ -73,7 +73,12 @@ fn say(line: &str) {
 
 /// The folder of the recordings.
 fn recordings() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/recorded-aws");
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3);
+    let beside = || {
+        workspace
+            .unwrap_or(Path::new(".."))
+            .join("shared/recorded-aws")
+    };
     std::env::var_os("ONEWRITE_RECORDED_AWS").map_or_else(beside, PathBuf::from)
 }
 
