@@ -26,6 +26,7 @@ pub struct MissingSequenceNumber;
 pub struct Forward<S> {
     stream: S,
     source: EventSource,
+    jitter: fn() -> f64,
 }
 
 /// A batch, sorted by what is to be done.
@@ -42,7 +43,17 @@ struct Batch {
 impl<S: EventStream> Forward<S> {
     /// Publishes to `stream`, as `source`.
     pub fn new(stream: S, source: EventSource) -> Self {
-        Self { stream, source }
+        Self {
+            stream,
+            source,
+            jitter: rand::random,
+        }
+    }
+
+    /// The same function with another source of jitter, from 0 to 1.
+    #[must_use]
+    pub fn with_jitter(self, jitter: fn() -> f64) -> Self {
+        Self { jitter, ..self }
     }
 
     /// Takes one batch and answers from which change on it must come again: from the first that is not confirmed,
@@ -57,7 +68,7 @@ impl<S: EventStream> Forward<S> {
         budget: Budget,
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
         let batch = self.read(&event.records);
-        let published = publish(&self.stream, &batch.records, budget).await;
+        let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
         metrics(event.records.len(), &batch, &published).emit();
         let mut response = DynamoDbEventResponse::default();
         if let Some(first) = published.first_unconfirmed() {
@@ -108,6 +119,8 @@ fn sequence_number(record: &EventRecord) -> Option<&str> {
     number.filter(|number| !number.is_empty())
 }
 
+/// `Received` = `Forwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes; the rest tells how hard it was:
+/// `FailedCalls` as a whole, `FailedEntries` of calls that succeeded, `RetriedEntries` that were put more than once.
 fn metrics(received: usize, batch: &Batch, published: &Published) -> Metrics {
     let confirmed = published
         .confirmed
@@ -125,4 +138,66 @@ fn metrics(received: usize, batch: &Batch, published: &Published) -> Metrics {
     metrics.add("FailedEntries", published.failed_entries);
     metrics.add("RetriedEntries", published.retried_entries);
     metrics
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use onewrite::testing::{
+        EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault, contract,
+    };
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn every_change_is_counted_once_and_every_failure_by_its_kind() {
+        use onewrite::{item::attribute, table::NewNotifications as _};
+        let table = InMemoryTable::default();
+        for id in ["a", "b", "never", "removed"] {
+            table
+                .insert(&contract::notification(id, "1"))
+                .await
+                .unwrap();
+        }
+        table.remove("removed");
+        // A status that is none: the one change here that concerns the downstream and cannot be told.
+        let broken = serde_dynamo::AttributeValue::S("x".to_owned());
+        table.edit("a", |item| {
+            drop(item.insert(attribute::STATUS.to_owned(), broken));
+        });
+        let event = table.stream_event();
+        let forward = Forward::new(
+            FaultyStream::new(InMemoryStream::new(1), |number, records| {
+                let fault = |record: &Record| match (number, record.id.as_str()) {
+                    (1, "a") | (_, "never") => EntryFault::Throttled,
+                    _ => EntryFault::None,
+                };
+                match number {
+                    0 => Fault::RequestLost.into(),
+                    1 | 2 => StreamFault::Entries(records.iter().map(fault).collect()),
+                    _ => Fault::Refused.into(),
+                }
+            }),
+            EventSource::default(),
+        );
+        let batch = forward.read(&event.records);
+        let budget = Budget::of_remaining(None, Duration::from_secs(10));
+        let published = publish(&forward.stream, &batch.records, budget, forward.jitter).await;
+        let metrics = metrics(event.records.len(), &batch, &published);
+        for (name, count) in [
+            ("Received", 6),
+            ("Forwarded", 3),
+            ("Skipped", 1),
+            ("Unreadable", 1),
+            ("Unpublished", 1),
+            // All four are lost; "a" and "never" fail; "never" fails alone with "a"; "never" is refused.
+            ("PutRecordsCalls", 4),
+            ("FailedCalls", 2),
+            ("FailedEntries", 3),
+            ("RetriedEntries", 4 + 2 + 1),
+        ] {
+            assert_eq!(metrics.get(name), count, "{name}");
+        }
+    }
 }

@@ -44,8 +44,13 @@ impl Published {
 /// the budget lasts.
 ///
 /// It does not stop at a record that keeps failing: those of other ids go on. Where the stream refuses a call, a retry
-/// would not heal it, so nothing more is tried.
-pub async fn publish<S: EventStream>(stream: &S, records: &[Record], budget: Budget) -> Published {
+/// would not heal it, so nothing more is tried. `jitter` draws from 0 to 1.
+pub async fn publish<S: EventStream>(
+    stream: &S,
+    records: &[Record],
+    budget: Budget,
+    jitter: fn() -> f64,
+) -> Published {
     let mut publisher = Publisher::new(records);
     let mut failures_in_a_row = 0;
     while !budget.left().is_zero() {
@@ -54,7 +59,7 @@ pub async fn publish<S: EventStream>(stream: &S, records: &[Record], budget: Bud
             if publisher.failed.is_empty() {
                 break;
             }
-            if !pause(failures_in_a_row, budget).await {
+            if !pause(jittered(failures_in_a_row, jitter()), budget).await {
                 break;
             }
             failures_in_a_row += 1;
@@ -71,12 +76,9 @@ pub async fn publish<S: EventStream>(stream: &S, records: &[Record], budget: Bud
                 break;
             }
             Ok(Err(error)) => {
-                let is_final = matches!(
-                    error,
-                    StreamError::Refused { .. } | StreamError::Malformed { .. }
-                );
+                let is_final = !is_transient(&error);
                 publisher.call_failed(call, Some(&error));
-                if is_final || !pause(failures_in_a_row, budget).await {
+                if is_final || !pause(jittered(failures_in_a_row, jitter()), budget).await {
                     break;
                 }
                 failures_in_a_row += 1;
@@ -95,9 +97,16 @@ pub async fn publish<S: EventStream>(stream: &S, records: &[Record], budget: Bud
     publisher.published
 }
 
+/// Whether repetition alone may heal it; else an operator must act.
+fn is_transient(error: &StreamError) -> bool {
+    match error {
+        StreamError::Throttled { .. } | StreamError::Unknown { .. } => true,
+        StreamError::Refused { .. } | StreamError::Malformed { .. } => false,
+    }
+}
+
 /// Waits before what failed is tried again; false where the time is up before that.
-async fn pause(failures_in_a_row: u32, budget: Budget) -> bool {
-    let pause = jittered(failures_in_a_row, rand::random());
+async fn pause(pause: Duration, budget: Budget) -> bool {
     if pause >= budget.left() {
         return false;
     }
@@ -200,11 +209,20 @@ impl<'a> Publisher<'a> {
 
     /// Nothing is known of any record of the call.
     fn call_failed(&mut self, call: Vec<usize>, error: Option<&StreamError>) {
+        let records = call.len();
         let reason = error.map_or_else(
             || "the invocation's time was up".to_owned(),
             ToString::to_string,
         );
-        tracing::warn!(records = call.len(), reason, "a PutRecords call failed");
+        if error.is_none_or(is_transient) {
+            tracing::warn!(records, reason, "a PutRecords call failed");
+        } else {
+            tracing::error!(
+                records,
+                reason,
+                "a PutRecords call failed, and a retry alone will not heal it"
+            );
+        }
         self.published.failed_calls += 1;
         self.failed.extend(call);
     }
@@ -217,6 +235,16 @@ impl<'a> Publisher<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_retry_heals_is_told_from_what_asks_for_an_operator() {
+        let text = String::new;
+        assert!(is_transient(&StreamError::Throttled { code: text() }));
+        assert!(is_transient(&StreamError::Unknown { reason: text() }));
+        assert!(!is_transient(&StreamError::Refused { code: text() }));
+        let (sent, answered) = (2, 1);
+        assert!(!is_transient(&StreamError::Malformed { sent, answered }));
+    }
 
     #[test]
     fn pauses_double_up_to_a_cap_and_jitter_takes_any_part_of_them() {

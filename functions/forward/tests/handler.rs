@@ -14,7 +14,7 @@ use onewrite::{
     budget::Budget,
     event::{EventSource, NotificationEvent},
     item::{NotificationItem, attribute},
-    limits::{ANSWER_MARGIN, MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES},
+    limits::{ANSWER_MARGIN, MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES, RETRY_BASE},
     notification::Status,
     stream::{EventStream, Put, Record, StreamError},
     testing::{
@@ -28,6 +28,9 @@ use serde_json::json;
 use tokio::time::Instant;
 
 const BUDGET: Duration = Duration::from_secs(10);
+
+/// As many as every mask of failures is tried of.
+const IDS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
 /// A change to INIT, or where it is to be DONE, from INIT to DONE. Its sequence number is its place.
 fn change(place: usize, id: &str, done: bool) -> Change {
@@ -76,10 +79,12 @@ async fn handle_within<S: EventStream + Clone>(
     event: Event,
     budget: Duration,
 ) -> Option<usize> {
-    let forward = Forward::new(stream.clone(), EventSource::default());
-    let response = forward
-        .handle(event, Budget::of_remaining(None, budget))
+    let forward = Forward::new(Watched::new(stream.clone()), EventSource::default());
+    let answer = forward.handle(event, Budget::of_remaining(None, budget));
+    // A handler that overstays fails its test rather than hold it.
+    let response = tokio::time::timeout(10 * budget, answer)
         .await
+        .expect("an answer in time")
         .unwrap();
     assert!(response.batch_item_failures.len() <= 1, "the lowest alone");
     let failure = response.batch_item_failures.first()?;
@@ -99,7 +104,10 @@ fn stored(stream: &InMemoryStream) -> Vec<String> {
         .collect()
 }
 
-/// Keeps what each call was given.
+/// More calls than any batch here may take.
+const TOO_MANY_CALLS: usize = 20_000;
+
+/// Keeps what each call was given, and fails the test of a handler that never ends.
 #[derive(Clone)]
 struct Watched<S> {
     inner: S,
@@ -122,7 +130,12 @@ impl<S> Watched<S> {
 #[async_trait]
 impl<S: EventStream> EventStream for Watched<S> {
     async fn put(&self, records: &[Record]) -> Result<Vec<Put>, StreamError> {
-        self.calls.lock().unwrap().push(records.to_vec());
+        let number = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push(records.to_vec());
+            calls.len()
+        };
+        assert!(number < TOO_MANY_CALLS, "the stream is hammered");
         self.inner.put(records).await
     }
 }
@@ -182,25 +195,86 @@ async fn removals_and_edits_are_passed_and_redrives_are_told_again() {
     );
 }
 
+/// Every type that an attribute can have, as Lambda sends it.
+fn values_of_every_type() -> [serde_json::Value; 10] {
+    [
+        json!({"S": "x"}),
+        json!({"N": "1"}),
+        json!({"B": "AAE="}),
+        json!({"BOOL": false}),
+        json!({"NULL": true}),
+        json!({"M": {"a": {"S": "x"}}}),
+        json!({"L": [{"N": "1"}, {"NULL": true}]}),
+        json!({"SS": ["x"]}),
+        json!({"NS": ["1"]}),
+        json!({"BS": ["AAE="]}),
+    ]
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_change_does_not_hold_its_shard() {
-    let mut changes: Vec<Change> = ["a", "b", "c"]
-        .into_iter()
-        .enumerate()
-        .map(|(place, id)| change(place, id, false))
+    let changes: Vec<Change> = (0..3)
+        .map(|place| change(place, ["a", "b", "c"][place], false))
         .collect();
-    changes[1].new = Some(serde_dynamo::Item::from(std::collections::HashMap::from([
-        (
-            attribute::NOTIFICATION_ID.to_owned(),
-            serde_dynamo::AttributeValue::S("b".to_owned()),
-        ),
-    ])));
-    let stream = InMemoryStream::new(1);
-    assert_eq!(
-        handle(&stream, lambda_event::dynamodb(&changes)).await,
-        None
-    );
-    assert_eq!(stored(&stream), ["a/INIT", "c/INIT"]);
+    for value in values_of_every_type() {
+        for place in 0..3 {
+            let mut event = lambda_event::dynamodb_json(&changes);
+            event["Records"][place]["dynamodb"]["NewImage"]["payload"] = value.clone();
+            let stream = InMemoryStream::new(1);
+            let event = serde_json::from_value(event).unwrap();
+            assert_eq!(handle(&stream, event).await, None);
+            let mut healthy = vec!["a/INIT", "b/INIT", "c/INIT"];
+            healthy.remove(place);
+            assert_eq!(stored(&stream), healthy, "{value}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attribute_of_somebody_else_s_hinders_no_event() {
+    for value in values_of_every_type() {
+        let mut event = lambda_event::dynamodb_json(&[change(0, "a", false)]);
+        event["Records"][0]["dynamodb"]["NewImage"]["note"] = value.clone();
+        let stream = InMemoryStream::new(1);
+        let event = serde_json::from_value(event).unwrap();
+        assert_eq!(handle(&stream, event).await, None);
+        assert_eq!(stored(&stream), ["a/INIT"], "{value}");
+    }
+}
+
+/// A change that is passed without an event: of an attribute that concerns nobody, or unreadable.
+fn passed(place: usize, id: &str, readable: bool) -> Change {
+    let mut change = change(place, id, false);
+    if readable {
+        change.old = change.new.clone();
+    } else {
+        let image = change.new.as_mut().unwrap().as_mut();
+        image.remove(attribute::PAYLOAD);
+    }
+    change
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reported_change_is_the_one_that_failed_whatever_is_passed_before_it() {
+    let changes = [
+        passed(0, "a", true),
+        passed(1, "a", false),
+        change(2, "a", false),
+        passed(3, "b", true),
+        change(4, "b", false),
+        passed(5, "c", false),
+    ];
+    for (failing, reported) in [("a", Some(2)), ("b", Some(4)), ("c", None)] {
+        let stream = FaultyStream::new(InMemoryStream::new(1), move |_, records| {
+            let fault = |record: &Record| match record.id.as_str() == failing {
+                true => EntryFault::Throttled,
+                false => EntryFault::None,
+            };
+            StreamFault::Entries(records.iter().map(fault).collect())
+        });
+        let event = lambda_event::dynamodb(&changes);
+        assert_eq!(handle(&stream, event).await, reported, "{failing}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,12 +284,12 @@ async fn entries_that_fail_are_sent_again_until_the_stream_takes_them() {
         EntryFault::Lost,
         EntryFault::StoredButFailed,
     ] {
-        for mask in 0..16 {
+        for mask in 0..1 << IDS.len() {
             let inner = InMemoryStream::new(1);
             let stream = FaultyStream::scripted(inner.clone(), [StreamFault::mask(mask, fault)]);
-            assert_eq!(handle(&stream, batch(&["a", "b", "c", "d"])).await, None);
+            assert_eq!(handle(&stream, batch(&IDS)).await, None);
             let stored: BTreeSet<String> = stored(&inner).into_iter().collect();
-            assert_eq!(stored.len(), 4, "{fault:?} {mask:b}");
+            assert_eq!(stored.len(), IDS.len(), "{fault:?} {mask:b}");
         }
     }
 }
@@ -232,10 +306,9 @@ async fn a_call_that_fails_is_sent_again() {
 
 #[tokio::test(start_paused = true)]
 async fn the_lowest_of_what_the_stream_does_not_take_is_reported_and_the_rest_goes_on() {
-    let ids = ["a", "b", "c", "d", "e"];
-    for mask in 1..32_usize {
+    for mask in 1..1_usize << IDS.len() {
         let inner = InMemoryStream::new(1);
-        let fails = move |id: &str| mask >> ids.iter().position(|i| *i == id).unwrap() & 1 == 1;
+        let fails = move |id: &str| mask >> IDS.iter().position(|i| *i == id).unwrap() & 1 == 1;
         let stream = FaultyStream::new(inner.clone(), move |_, records| {
             let fault = |record: &Record| match fails(record.id.as_str()) {
                 true => EntryFault::Throttled,
@@ -244,10 +317,10 @@ async fn the_lowest_of_what_the_stream_does_not_take_is_reported_and_the_rest_go
             StreamFault::Entries(records.iter().map(fault).collect())
         });
         let lowest = mask.trailing_zeros() as usize;
-        assert_eq!(handle(&stream, batch(&ids)).await, Some(lowest), "{mask:b}");
-        let healthy: Vec<String> = (0..5)
+        assert_eq!(handle(&stream, batch(&IDS)).await, Some(lowest), "{mask:b}");
+        let healthy: Vec<String> = (0..IDS.len())
             .filter(|place| mask >> place & 1 == 0)
-            .map(|place| format!("{}/INIT", ids[place]))
+            .map(|place| format!("{}/INIT", IDS[place]))
             .collect();
         assert_eq!(stored(&inner), healthy);
     }
@@ -290,6 +363,55 @@ async fn a_refused_call_is_not_repeated() {
         assert_eq!(handle(&stream, batch(&["a", "b"])).await, Some(0));
         assert_eq!(stream.calls().len(), 1);
     }
+}
+
+/// A stream that breaks its contract: it passes the first record of a call over, in its answer too.
+#[derive(Clone)]
+struct OneShort(InMemoryStream);
+
+#[async_trait]
+impl EventStream for OneShort {
+    async fn put(&self, records: &[Record]) -> Result<Vec<Put>, StreamError> {
+        self.0.put(&records[1..]).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_an_answer_that_is_too_short_nothing_is_believed() {
+    let stream = Watched::new(OneShort(InMemoryStream::new(1)));
+    assert_eq!(handle(&stream, batch(&["a", "b", "c"])).await, Some(0));
+    assert_eq!(stream.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_nothing_is_asked_less_and_less_often() {
+    let entries = StreamFault::mask(u64::MAX, EntryFault::Throttled);
+    for fault in [StreamFault::Call(Fault::Throttled), entries] {
+        let inner = InMemoryStream::new(1);
+        let stream = Watched::new(FaultyStream::new(inner, move |_, _| fault.clone()));
+        assert_eq!(handle(&stream, batch(&["a", "b"])).await, Some(0));
+        // The pauses at their longest: 6 that double, then as many of RETRY_CAP as fit. At their mean, twice as many
+        // calls; ten times as many do not happen.
+        let calls = stream.calls().len();
+        assert!((10..100).contains(&calls), "{calls}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_something_is_asked_again_soon() {
+    let inner = InMemoryStream::new(1);
+    // Each call takes its first record alone.
+    let stream = FaultyStream::new(inner.clone(), |_, _| {
+        StreamFault::mask(!1, EntryFault::Throttled)
+    });
+    let ids: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let started = Instant::now();
+    assert_eq!(handle(&stream, batch(&ids)).await, None);
+    assert_eq!(stored(&inner).len(), ids.len());
+    // A millisecond each for the timer's grain.
+    let longest = (RETRY_BASE + Duration::from_millis(1)) * 40;
+    assert!(started.elapsed() <= longest, "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -374,7 +496,7 @@ async fn a_failed_record_without_sequence_number_fails_the_batch() {
             };
             StreamFault::Entries(records.iter().map(fault).collect())
         });
-        let forward = Forward::new(stream, EventSource::default());
+        let forward = Forward::new(Watched::new(stream), EventSource::default());
         let budget = Budget::of_remaining(None, BUDGET);
         assert_eq!(
             forward.handle(event.clone(), budget).await,
@@ -432,6 +554,18 @@ fn fault(weather: &Weather) -> StreamFault {
     }
 }
 
+/// What a change is to `forward`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Event,
+    Skipped,
+    Unreadable,
+}
+
+fn told() -> impl Strategy<Value = Told> {
+    prop_oneof![6 => Just(Told::Event), 1 => Just(Told::Skipped), 1 => Just(Told::Unreadable)]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -439,29 +573,32 @@ proptest! {
     /// events first appear in the order of its changes, and no change is passed before it is published.
     #[test]
     fn no_change_is_lost_or_overtaken(
-        ids in prop::collection::vec(0..5_usize, 1..40),
+        told in prop::collection::vec((0..5_usize, told()), 1..40),
         weathers in prop::collection::vec(weather(), 0..30),
         seed in any::<u64>(),
         budget_ms in 600..4_000_u64,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let verdict = runtime.block_on(run(&ids, weathers, seed, Duration::from_millis(budget_ms)));
+        let verdict = runtime.block_on(run(&told, weathers, seed, Duration::from_millis(budget_ms)));
         prop_assert_eq!(verdict, Ok(()));
     }
 }
 
 async fn run(
-    ids: &[usize],
+    told: &[(usize, Told)],
     weathers: Vec<Weather>,
     seed: u64,
     budget: Duration,
 ) -> Result<(), String> {
     // Each change of an id is another redrive, so that each has a document of its own to be told by.
     let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
-    let changes: Vec<Change> = ids
+    let changes: Vec<Change> = told
         .iter()
         .enumerate()
-        .map(|(place, id)| {
+        .map(|(place, (id, told))| {
+            if *told != Told::Event {
+                return passed(place, &format!("id-{id}"), *told == Told::Skipped);
+            }
             let version = versions.entry(*id).or_insert(0);
             *version += 1;
             let mut item = contract::notification(&format!("id-{id}"), "null");
@@ -484,15 +621,24 @@ async fn run(
                 "reported {passed}, which was not in the batch from {from}"
             ));
         }
-        let told: HashSet<(String, u64)> = inner
+        let published: HashSet<(String, u64)> = inner
             .records()
             .iter()
             .map(|stored| NotificationEvent::parse(&stored.record.data).unwrap())
             .map(|event| (event.subject.to_string(), event.sequence))
             .collect();
-        for change in &changes[from..passed] {
+        if told
+            .get(passed)
+            .is_some_and(|(_, told)| *told != Told::Event)
+        {
+            return Err(format!("reported {passed}, which is not to be published"));
+        }
+        for change in (from..passed)
+            .filter(|place| told[*place].1 == Told::Event)
+            .map(|place| &changes[place])
+        {
             let item = NotificationItem::from_item(change.new.as_ref().unwrap()).unwrap();
-            if !told.contains(&(change.id.clone(), item.version)) {
+            if !published.contains(&(change.id.clone(), item.version)) {
                 return Err(format!("{} was passed unpublished", change.sequence_number));
             }
         }
