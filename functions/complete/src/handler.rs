@@ -82,6 +82,7 @@ pub struct Complete<T, D> {
     completer: Completer<T>,
     downstream: D,
     max_in_flight: usize,
+    emit: fn(&Metrics),
 }
 
 impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
@@ -91,7 +92,14 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             completer,
             downstream,
             max_in_flight,
+            emit: Metrics::emit,
         }
+    }
+
+    /// The same function with another way out for its metrics than standard output.
+    #[must_use]
+    pub fn with_metrics(self, emit: fn(&Metrics)) -> Self {
+        Self { emit, ..self }
     }
 
     /// Takes one batch and answers from which record on it must come again. Every event is tried, whatever becomes of
@@ -110,7 +118,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             .buffer_unordered(self.max_in_flight)
             .collect()
             .await;
-        metrics(received, &outcomes).emit();
+        (self.emit)(&metrics(received, &outcomes));
         let failed = outcomes
             .iter()
             .filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))

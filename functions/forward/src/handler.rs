@@ -27,6 +27,7 @@ pub struct Forward<S> {
     stream: S,
     source: EventSource,
     jitter: fn() -> f64,
+    emit: fn(&Metrics),
 }
 
 /// A batch, sorted by what is to be done.
@@ -47,6 +48,7 @@ impl<S: EventStream> Forward<S> {
             stream,
             source,
             jitter: rand::random,
+            emit: Metrics::emit,
         }
     }
 
@@ -54,6 +56,12 @@ impl<S: EventStream> Forward<S> {
     #[must_use]
     pub fn with_jitter(self, jitter: fn() -> f64) -> Self {
         Self { jitter, ..self }
+    }
+
+    /// The same function with another way out for its metrics than standard output.
+    #[must_use]
+    pub fn with_metrics(self, emit: fn(&Metrics)) -> Self {
+        Self { emit, ..self }
     }
 
     /// Takes one batch and answers from which change on it must come again: from the first that is not confirmed,
@@ -69,7 +77,7 @@ impl<S: EventStream> Forward<S> {
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
         let batch = self.read(&event.records);
         let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
-        metrics(event.records.len(), &batch, &published).emit();
+        (self.emit)(&metrics(event.records.len(), &batch, &published));
         let mut response = DynamoDbEventResponse::default();
         if let Some(first) = published.first_unconfirmed() {
             let record = &event.records[batch.places[first]];

@@ -80,6 +80,7 @@ pub struct Ingest<T> {
     max_in_flight: usize,
     aggregate: fn(&Notification) -> Enrichment,
     clock: fn() -> Timestamp,
+    emit: fn(&Metrics),
 }
 
 impl<T: NewNotifications> Ingest<T> {
@@ -96,6 +97,7 @@ impl<T: NewNotifications> Ingest<T> {
             max_in_flight,
             aggregate,
             clock: Timestamp::now,
+            emit: Metrics::emit,
         }
     }
 
@@ -103,6 +105,12 @@ impl<T: NewNotifications> Ingest<T> {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same function with another way out for its metrics than standard output.
+    #[must_use]
+    pub fn with_metrics(self, emit: fn(&Metrics)) -> Self {
+        Self { emit, ..self }
     }
 
     /// Takes one batch and answers which of its messages must come again.
@@ -122,7 +130,7 @@ impl<T: NewNotifications> Ingest<T> {
             .flatten()
             .collect()
             .await;
-        metrics(&outcomes).emit();
+        (self.emit)(&metrics(&outcomes));
         let mut response = SqsBatchResponse::default();
         for (id, _) in outcomes
             .into_iter()

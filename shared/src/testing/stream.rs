@@ -132,10 +132,39 @@ impl InMemoryStream {
     /// All records, in the order in which they were stored.
     #[must_use]
     pub fn records(&self) -> Vec<StoredRecord> {
-        let shards = self.shards();
-        let mut records: Vec<_> = shards.into_iter().flat_map(|shard| shard.records).collect();
+        self.records_since(0)
+    }
+
+    /// The records beyond the first so many, in the order in which they were stored.
+    #[must_use]
+    pub fn records_since(&self, count: u64) -> Vec<StoredRecord> {
+        let state = lock(&self.state);
+        let last = sequence_number(count);
+        let behind = |shard: &Shard| {
+            let records = &shard.records;
+            let from = records.partition_point(|record| record.sequence_number <= last);
+            records[from..].to_vec()
+        };
+        let mut records: Vec<_> = state.shards.iter().flat_map(behind).collect();
         records.sort_by(|one, other| one.sequence_number.cmp(&other.sequence_number));
         records
+    }
+
+    /// At most `limit` records of a shard, from its record number `from` on, and whether the shard ends with them.
+    #[must_use]
+    pub fn read(&self, shard: &str, from: usize, limit: usize) -> Option<(Vec<StoredRecord>, bool)> {
+        let state = lock(&self.state);
+        let shard = state.shards.iter().find(|other| other.id == shard)?;
+        let rest = shard.records.get(from..).unwrap_or_default();
+        let records = &rest[..limit.min(rest.len())];
+        let is_end = !shard.is_open && records.len() == rest.len();
+        Some((records.to_vec(), is_end))
+    }
+
+    /// How many shards there are, closed ones too.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        lock(&self.state).shards.len()
     }
 }
 
@@ -177,7 +206,7 @@ impl State {
         };
         self.stored += 1;
         let stored = StoredRecord {
-            sequence_number: format!("49{:054}", self.stored),
+            sequence_number: sequence_number(self.stored),
             shard_id: shard.id.clone(),
             record: record.clone(),
             at,
@@ -201,6 +230,10 @@ impl Shard {
             records: Vec::new(),
         }
     }
+}
+
+fn sequence_number(count: u64) -> String {
+    format!("49{count:054}")
 }
 
 /// MD5 of the partition key as a 128-bit number (Kinesis API reference, `PutRecordsRequestEntry`).

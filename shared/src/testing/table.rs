@@ -125,6 +125,16 @@ impl InMemoryTable {
         lock(&self.state).changes.clone()
     }
 
+    /// The changes beyond the first so many.
+    #[must_use]
+    pub fn changes_since(&self, count: usize) -> Vec<Change> {
+        lock(&self.state)
+            .changes
+            .get(count..)
+            .unwrap_or_default()
+            .to_vec()
+    }
+
     /// All changes so far, as one event of the change stream.
     #[must_use]
     pub fn stream_event(&self) -> Event {
