@@ -150,21 +150,34 @@ impl InMemoryStream {
         records
     }
 
-    /// At most `limit` records of a shard, from its record number `from` on, and whether the shard ends with them.
+    /// At most `limit` records of a shard, behind the record of a sequence number or from its start, and whether the
+    /// shard ends with them; none where there is no such shard.
     #[must_use]
-    pub fn read(&self, shard: &str, from: usize, limit: usize) -> Option<(Vec<StoredRecord>, bool)> {
+    pub fn read(
+        &self,
+        shard: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Option<(Vec<StoredRecord>, bool)> {
         let state = lock(&self.state);
         let shard = state.shards.iter().find(|other| other.id == shard)?;
-        let rest = shard.records.get(from..).unwrap_or_default();
+        let is_before = |record: &StoredRecord| {
+            after.is_some_and(|number| record.sequence_number.as_str() <= number)
+        };
+        let rest = &shard.records[shard.records.partition_point(is_before)..];
         let records = &rest[..limit.min(rest.len())];
         let is_end = !shard.is_open && records.len() == rest.len();
         Some((records.to_vec(), is_end))
     }
 
-    /// How many shards there are, closed ones too.
+    /// The id and the parent of each shard, closed ones too.
     #[must_use]
-    pub fn shard_count(&self) -> usize {
-        lock(&self.state).shards.len()
+    pub fn describe(&self) -> Vec<(String, Option<String>)> {
+        let state = lock(&self.state);
+        let shards = state.shards.iter();
+        shards
+            .map(|shard| (shard.id.clone(), shard.parent.clone()))
+            .collect()
     }
 }
 

@@ -153,6 +153,13 @@ impl InMemoryTable {
         state.set(id, Some(attributes), (self.clock)(), false);
     }
 
+    /// Writes an item into a consumer's own table by a call of its own, in no transaction and on no condition.
+    pub fn put_other(&self, table: &str, key: &str, item: HashMap<String, AttributeValue>) {
+        if let Some(other) = lock(&self.state).others.get_mut(table) {
+            other.items.insert(key.to_owned(), item);
+        }
+    }
+
     /// Removes an item by hand.
     pub fn remove(&self, id: &str) {
         lock(&self.state).set(id, None, (self.clock)(), false);

@@ -1,0 +1,58 @@
+//! Virtual time: what the world's time is, and what the functions' clocks show.
+//!
+//! While functions run, tokio's paused clock moves from one timer to the next; while none does, the world skips ahead
+//! by itself.
+
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use onewrite_event_sources::Millis;
+use onewrite_event_sources::choices::Mixer;
+use tokio::time::Instant;
+
+/// When virtual time begins.
+pub(crate) const START: Millis = 1_767_225_600_000;
+
+thread_local! {
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static SKIPPED: Cell<Millis> = const { Cell::new(0) };
+    static ERROR: Cell<i64> = const { Cell::new(0) };
+    static JITTER: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins a world on this thread, inside its runtime.
+pub(crate) fn begin(seed: u64) {
+    BEGAN.set(Some(Instant::now()));
+    SKIPPED.set(START);
+    ERROR.set(0);
+    JITTER.set(seed);
+}
+
+/// The world's time.
+pub(crate) fn now() -> Millis {
+    let elapsed = BEGAN.get().map(|began| began.elapsed().as_millis());
+    SKIPPED.get() + elapsed.map_or(0, |millis| Millis::try_from(millis).unwrap())
+}
+
+/// Lets time pass in which nothing happens.
+pub(crate) fn skip(millis: Millis) {
+    SKIPPED.set(SKIPPED.get() + millis);
+}
+
+/// Sets how far the functions' clocks are off, in milliseconds.
+pub(crate) fn set_error(millis: i64) {
+    ERROR.set(millis);
+}
+
+/// What the functions' clocks show.
+pub(crate) fn shown() -> Timestamp {
+    let now = i64::try_from(now()).unwrap();
+    Timestamp::from_millisecond(now + ERROR.get()).unwrap()
+}
+
+/// The functions' jitter.
+pub(crate) fn jitter() -> f64 {
+    let next = Mixer::new(JITTER.get()).next();
+    JITTER.set(next);
+    (next >> 11) as f64 / (1_u64 << 53) as f64
+}

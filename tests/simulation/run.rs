@@ -1,0 +1,185 @@
+//! Many worlds side by side, and what they met.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::bugs::Bug;
+use crate::effects::PANIC;
+use crate::plan::Plan;
+use crate::weather::Kind;
+use crate::world::{Run, World};
+
+/// What worlds met in all.
+#[derive(Default)]
+pub(crate) struct Summary {
+    pub(crate) worlds: u64,
+    pub(crate) messages: u64,
+    pub(crate) repeated_events: u64,
+    pub(crate) dead_letters: u64,
+    /// How often each fault happened, and in how many worlds.
+    faults: Vec<(u64, u64)>,
+    /// Kinds that met in one world, the lower first.
+    pairs: BTreeSet<(Kind, Kind)>,
+    /// For each thousand of seeds, by its number, the kinds that happened.
+    thousands: BTreeMap<u64, (u64, BTreeSet<Kind>)>,
+    /// The run of the lowest seed that broke a guarantee.
+    pub(crate) broken: Option<Run>,
+}
+
+impl Summary {
+    fn add(&mut self, run: Run) {
+        self.worlds += 1;
+        self.messages += run.messages;
+        self.repeated_events += run.repeated_events;
+        self.dead_letters += run.dead_letters;
+        self.faults.resize(Kind::ALL.len(), (0, 0));
+        let thousand = self.thousands.entry(run.plan.seed / 1_000).or_default();
+        thousand.0 += 1;
+        let met: Vec<Kind> = run
+            .met
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(kind, _)| *kind)
+            .collect();
+        for (kind, count) in &run.met {
+            let (times, worlds) = &mut self.faults[*kind as usize];
+            *times += count;
+            *worlds += u64::from(*count > 0);
+        }
+        for (place, kind) in met.iter().enumerate() {
+            thousand.1.insert(*kind);
+            self.pairs
+                .extend(met[place + 1..].iter().map(|other| (*kind, *other)));
+        }
+        if run.broken.is_some()
+            && self
+                .broken
+                .as_ref()
+                .is_none_or(|other| run.plan.seed < other.plan.seed)
+        {
+            self.broken = Some(run);
+        }
+    }
+
+    /// What was met, fault by fault, and in all.
+    pub(crate) fn print(&self) {
+        println!("{:>10} {:>7}  fault", "times", "worlds");
+        for (kind, (times, worlds)) in Kind::ALL.iter().zip(&self.faults) {
+            println!("{times:>10} {worlds:>7}  {}", kind.name());
+        }
+        let kinds = Kind::ALL.len();
+        println!(
+            "\n{} worlds, {} messages, {} events told again, {} dead letters, {} of {} pairs of faults",
+            self.worlds,
+            self.messages,
+            self.repeated_events,
+            self.dead_letters,
+            self.pairs.len(),
+            kinds * (kinds - 1) / 2,
+        );
+    }
+
+    /// What these worlds should have met and did not: a fault that never happened shows nothing. Every kind in every
+    /// thousand of seeds; every pair of kinds in ten thousand.
+    pub(crate) fn gaps(&self) -> Vec<String> {
+        let mut gaps = Vec::new();
+        for (thousand, (worlds, met)) in &self.thousands {
+            let missing = Kind::ALL
+                .iter()
+                .filter(|kind| *worlds == 1_000 && !met.contains(kind));
+            gaps.extend(missing.map(|kind| {
+                format!(
+                    "no world of seeds {thousand}000 to {thousand}999 met \"{}\"",
+                    kind.name()
+                )
+            }));
+        }
+        if self.worlds >= 10_000 {
+            for (place, kind) in Kind::ALL.iter().enumerate() {
+                let others = Kind::ALL[place + 1..].iter();
+                let missing = others.filter(|other| !self.pairs.contains(&(*kind, **other)));
+                gaps.extend(missing.map(|other| {
+                    format!(
+                        "no world met both \"{}\" and \"{}\"",
+                        kind.name(),
+                        other.name()
+                    )
+                }));
+            }
+        }
+        if self.worlds >= 100 && self.repeated_events == 0 {
+            gaps.push("no event was ever repeated".to_owned());
+        }
+        gaps
+    }
+}
+
+/// Runs the worlds of these plans on all cores; `progress` hears of each that is over.
+pub(crate) fn all(plans: &[Plan], bug: Option<Bug>, progress: impl Fn() + Sync) -> Summary {
+    quiet_planned_panics();
+    let next = AtomicU64::new(0);
+    let summary = Mutex::new(Summary::default());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(plan) = plans.get(next.fetch_add(1, Ordering::Relaxed) as usize) {
+                    let run = World::run(plan, bug, false);
+                    summary
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .add(run);
+                    progress();
+                }
+            });
+        }
+    });
+    summary.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first of these seeds in which a planted bug breaks a guarantee.
+pub(crate) fn first_broken(seeds: std::ops::Range<u64>, bug: Bug) -> Option<Run> {
+    quiet_planned_panics();
+    let runs = seeds.map(|seed| World::run(&Plan::of_seed(seed), Some(bug), false));
+    runs.into_iter().find(|run| run.broken.is_some())
+}
+
+/// A panic that the weather makes is no news.
+fn quiet_planned_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if panic.payload_as_str() != Some(PANIC) {
+                before(panic);
+            }
+        }));
+    });
+}
+
+/// What was broken, and all that happened to the notification concerned.
+pub(crate) fn report(plan: &Plan, bug: Option<Bug>) -> String {
+    let run = World::run(plan, bug, true);
+    let Some(broken) = &run.broken else {
+        return format!("seed {}: every guarantee held", plan.seed);
+    };
+    let concerns = |id: &Option<String>| id.is_none() || broken.id.is_none() || *id == broken.id;
+    let entries = run.history.iter().filter(|entry| concerns(&entry.id));
+    let lines: Vec<String> = entries
+        .map(|entry| {
+            let seconds = entry.at as f64 / 1_000.0;
+            let id = entry.id.as_deref().unwrap_or("*");
+            format!("+{seconds:9.3}s  {id:<8} {}", entry.what)
+        })
+        .collect();
+    format!(
+        "seed {}: {}: {} ({})\n{}\nagain: {}",
+        plan.seed,
+        broken.guarantee,
+        broken.what,
+        broken.id.as_deref().unwrap_or("?"),
+        lines.join("\n"),
+        plan.command(bug),
+    )
+}

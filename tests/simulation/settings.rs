@@ -1,0 +1,120 @@
+//! The settings of queue, streams and mappings: the template's, with what may vary drawn by seed.
+
+use onewrite_event_sources::Millis;
+use onewrite_event_sources::choices::{Choices, Mixer};
+use onewrite_event_sources::mapping::{SqsMapping, StreamKind, StreamMapping};
+use onewrite_event_sources::queue::{QueueSettings, Redrive};
+use onewrite_event_sources::shards::StreamSettings;
+use onewrite_event_sources::sqs::QueueFacts;
+use onewrite_event_sources::stream::SourceFacts;
+use serde_json::json;
+
+use crate::bugs::Bug;
+use crate::weather::{Kind, Weather};
+
+/// The timeout of every function, in milliseconds.
+pub(crate) const FUNCTION_TIMEOUT: Millis = 3_000;
+/// The queue's visibility timeout, in milliseconds.
+pub(crate) const VISIBILITY: Millis = 2 * FUNCTION_TIMEOUT;
+
+const FUNCTION: &str = "arn:aws:lambda:eu-west-1:111111111111:function:f";
+const KINESIS: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/s";
+const TABLE_STREAM: &str = "arn:aws:dynamodb:eu-west-1:111111111111:table/t/stream/2026";
+
+pub(crate) fn queue(fifo: bool, seed: u64, choices: &Choices) -> QueueSettings {
+    let settings = if fifo {
+        QueueSettings::fifo()
+    } else {
+        QueueSettings::standard()
+    };
+    QueueSettings {
+        visibility_timeout: VISIBILITY,
+        redrive: Some(Redrive {
+            max_receive_count: onewrite::limits::MAX_RECEIVES,
+            retention: settings.retention,
+        }),
+        shuffle: choices.shuffle_standard,
+        seed,
+        ..settings
+    }
+}
+
+pub(crate) fn queue_facts(fifo: bool) -> QueueFacts {
+    QueueFacts {
+        arn: queue_arn(fifo),
+        region: "eu-west-1".to_owned(),
+        fifo,
+        visibility_timeout_seconds: u32::try_from(VISIBILITY / 1_000).unwrap(),
+        function_timeout_seconds: u32::try_from(FUNCTION_TIMEOUT / 1_000).unwrap(),
+    }
+}
+
+fn queue_arn(fifo: bool) -> String {
+    let name = if fifo { "q.fifo" } else { "q" };
+    format!("arn:aws:sqs:eu-west-1:111111111111:{name}")
+}
+
+pub(crate) fn queue_mapping(fifo: bool, mixer: &mut Mixer) -> SqsMapping {
+    let mut settings = json!({
+        "UUID": "u",
+        "FunctionArn": FUNCTION,
+        "EventSourceArn": queue_arn(fifo),
+        "BatchSize": 1 + mixer.next() % 10,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ScalingConfig": {"MaximumConcurrency": 2 + mixer.next() % 4},
+    });
+    if !fifo && mixer.one_in(3) {
+        settings["MaximumBatchingWindowInSeconds"] = json!(2);
+    }
+    SqsMapping::from_json(&settings.to_string()).unwrap()
+}
+
+/// A mapping of the table's stream or of Kinesis. In some worlds it gives up what fails a few times.
+pub(crate) fn stream_mapping(
+    kind: StreamKind,
+    mixer: &mut Mixer,
+    weather: &Weather,
+    bug: Option<Bug>,
+) -> StreamMapping {
+    let (arn, start) = match kind {
+        StreamKind::DynamoDb if bug == Some(Bug::Latest) => (TABLE_STREAM, "LATEST"),
+        StreamKind::DynamoDb => (TABLE_STREAM, "TRIM_HORIZON"),
+        StreamKind::Kinesis => (KINESIS, "TRIM_HORIZON"),
+    };
+    let mut settings = json!({
+        "UUID": "u",
+        "FunctionArn": FUNCTION,
+        "EventSourceArn": arn,
+        "StartingPosition": start,
+        "BatchSize": 1 + mixer.next() % 20,
+        "ParallelizationFactor": 1 + mixer.next() % 4,
+        "BisectBatchOnFunctionError": mixer.one_in(2),
+        "MaximumRetryAttempts": -1,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    });
+    if kind == StreamKind::Kinesis && mixer.one_in(2) {
+        let pattern = r#"{"data":{"type":[{"suffix":".init"}]}}"#;
+        settings["FilterCriteria"] = json!({"Filters": [{"Pattern": pattern}]});
+    }
+    if weather.strikes(Kind::RetriesUsedUp) {
+        settings["MaximumRetryAttempts"] = json!(weather.draw(Kind::RetriesUsedUp, 4));
+        let queue = "arn:aws:sqs:eu-west-1:111111111111:failures";
+        settings["DestinationConfig"] = json!({"OnFailure": {"Destination": queue}});
+    }
+    StreamMapping::from_json(&settings.to_string()).unwrap()
+}
+
+pub(crate) fn table_stream() -> StreamSettings {
+    StreamSettings {
+        empty_one_in: 4,
+        ..StreamSettings::documented(StreamKind::DynamoDb)
+    }
+}
+
+pub(crate) fn kinesis_facts() -> SourceFacts {
+    SourceFacts {
+        arn: KINESIS.to_owned(),
+        region: "eu-west-1".to_owned(),
+        invoke_identity_arn: "arn:aws:iam::111111111111:role/complete".to_owned(),
+    }
+}
