@@ -164,21 +164,21 @@ pub(crate) fn report(plan: &Plan, bug: Option<Bug>) -> String {
     let Some(broken) = &run.broken else {
         return format!("seed {}: every guarantee held", plan.seed);
     };
-    let concerns = |id: &Option<String>| id.is_none() || broken.id.is_none() || *id == broken.id;
-    let entries = run.history.iter().filter(|entry| concerns(&entry.id));
-    let lines: Vec<String> = entries
-        .map(|entry| {
-            let seconds = entry.at as f64 / 1_000.0;
-            let id = entry.id.as_deref().unwrap_or("*");
-            format!("+{seconds:9.3}s  {id:<8} {}", entry.what)
+    let lines: Vec<String> = run
+        .history
+        .iter()
+        .filter(|entry| {
+            let concerns = |id: &String| entry.ids.is_empty() || entry.ids.contains(id);
+            broken.id.as_ref().is_none_or(concerns)
         })
+        .map(|entry| format!("+{:9.3}s  {}", entry.at as f64 / 1_000.0, entry.what))
         .collect();
     format!(
         "seed {}: {}: {} ({})\n{}\nagain: {}",
         plan.seed,
         broken.guarantee,
         broken.what,
-        broken.id.as_deref().unwrap_or("?"),
+        broken.id.as_deref().unwrap_or("all"),
         lines.join("\n"),
         plan.command(bug),
     )

@@ -22,7 +22,7 @@ use crate::functions::{Answer, Call};
 use crate::process::{self, Ended};
 use crate::settings::{self, FUNCTION_TIMEOUT, VISIBILITY};
 use crate::weather::Kind;
-use crate::witness::{Consumer, Verdict, broken};
+use crate::witness::{Broken, Consumer, Verdict};
 use crate::world::{World, short};
 
 /// The place of `forward`'s mapping in `World::sources`; behind it are two consumers of Kinesis.
@@ -69,6 +69,7 @@ pub(crate) struct Job {
 enum JobOf {
     Queue {
         invocation: sqs::InvocationId,
+        message_ids: Vec<String>,
     },
     Source {
         which: usize,
@@ -97,7 +98,7 @@ struct Invocation {
 
 impl World {
     /// Answers one receive that has waited long enough or finds something; false where there is none.
-    pub(crate) fn receive(&mut self, now: Millis) -> Result<bool, crate::witness::Broken> {
+    pub(crate) fn receive(&mut self, now: Millis) -> Result<bool, Broken> {
         let receivable = self.queue.has_receivable(now);
         let mut receives = self.receives.iter();
         let Some(index) = receives.position(|receive| receivable || receive.until <= now) else {
@@ -138,12 +139,11 @@ impl World {
                     payload,
                     message_ids,
                 } => {
-                    self.note(None, || {
-                        let ids: Vec<&str> = message_ids.iter().map(|id| short(id)).collect();
-                        format!("ingest gets {}", ids.join(" "))
-                    });
                     self.invoke(Invocation {
-                        of: JobOf::Queue { invocation },
+                        of: JobOf::Queue {
+                            invocation,
+                            message_ids,
+                        },
                         event: payload,
                         identifier: "/messageId",
                     });
@@ -201,14 +201,9 @@ impl World {
                 stream::Action::Invoke {
                     invocation,
                     payload,
-                    shard,
                     sequence_numbers,
+                    ..
                 } => {
-                    self.note(None, || {
-                        let (first, last) = (sequence_numbers.first(), sequence_numbers.last());
-                        let name = name(which);
-                        format!("{name} gets {shard}, {} to {}", tail(first), tail(last))
-                    });
                     let identifier = if which == FORWARD {
                         "/dynamodb/SequenceNumber"
                     } else {
@@ -324,6 +319,7 @@ impl World {
             mut event,
             identifier,
         } = invocation;
+        self.note_batch(&of, "gets");
         let weather = &self.weather;
         let not_run = if weather.strikes(Kind::FunctionThrottled) {
             Some(Outcome::Throttled)
@@ -375,31 +371,47 @@ impl World {
         self.running.push(run.boxed_local());
     }
 
+    /// Notes what happens to a batch at every notification in it.
+    fn note_batch(&mut self, of: &JobOf, what: &str) {
+        if !self.keeps_history {
+            return;
+        }
+        let function = name(of.mapping());
+        let (ids, batch) = match of {
+            JobOf::Queue { message_ids, .. } => {
+                let ids = self.witness.ids_of_messages(message_ids);
+                let short: Vec<&str> = message_ids.iter().map(|id| short(id)).collect();
+                (ids, short.join(" "))
+            }
+            JobOf::Source { which, numbers, .. } => {
+                let ids = self.witness.ids_of_records(consumer(*which), numbers);
+                let (first, last) = (tail(numbers.first()), tail(numbers.last()));
+                (ids, format!("{first} to {last}"))
+            }
+        };
+        self.note_of(ids, format!("{function}, {batch}: {what}"));
+    }
+
     /// An invocation has ended.
     pub(crate) fn ended(&mut self, job: Job, ended: Ended<Answer>) -> Verdict {
         let Job { of, poller } = job;
         let function = name(of.mapping());
         let is_awaited = self.pollers[of.mapping()] == poller;
-        self.note(None, || format!("{function}: {ended:?}"));
+        self.note_batch(&of, &describe(&ended));
         let failed = || Outcome::FunctionError("Unhandled".to_owned());
         let now = clock::now();
         let (outcome, at) = match ended {
             Ended::Panicked => {
-                return broken(
-                    "Isolation",
-                    function,
-                    "a panic took the whole batch with it",
-                );
+                let what = format!("{function}: a panic took the whole batch with it");
+                return Err(Broken::of_all("Isolation", what));
             }
             Ended::TimedOut => {
-                return broken("Totality", function, "no answer before the deadline");
+                let what = format!("{function}: no answer before the deadline");
+                return Err(Broken::of_all("Totality", what));
             }
             Ended::Answered(Err(error)) => {
-                return broken(
-                    "Totality",
-                    function,
-                    format!("it failed by itself: {error}"),
-                );
+                let what = format!("{function} failed by itself: {error}");
+                return Err(Broken::of_all("Totality", what));
             }
             Ended::Crashed => (failed(), now),
             Ended::Answered(Ok(_)) if self.weather.strikes(Kind::FunctionAnswerLost) => {
@@ -425,7 +437,7 @@ impl World {
 
 fn answered(of: &JobOf, outcome: Outcome) -> Due {
     match of {
-        JobOf::Queue { invocation } => Due::Queue(sqs::Input::Invoked {
+        JobOf::Queue { invocation, .. } => Due::Queue(sqs::Input::Invoked {
             invocation: *invocation,
             outcome,
         }),
@@ -482,10 +494,38 @@ fn name(which: usize) -> &'static str {
     ["forward", "complete", "another complete", "ingest"][which]
 }
 
+/// How an invocation ended, for the history.
+fn describe(ended: &Ended<Answer>) -> String {
+    match ended {
+        Ended::Answered(Ok(answer)) => {
+            let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+            let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+            let failed: Vec<String> = failures
+                .filter_map(|failure| failure["itemIdentifier"].as_str())
+                .map(|id| {
+                    let end = if id.contains('-') { short(id) } else { end(id) };
+                    end.to_owned()
+                })
+                .collect();
+            if failed.is_empty() {
+                "succeeds".to_owned()
+            } else {
+                format!("fails {}", failed.join(" "))
+            }
+        }
+        Ended::Answered(Err(error)) => format!("an error: {error}"),
+        Ended::Crashed => "crashes".to_owned(),
+        Ended::TimedOut => "times out".to_owned(),
+        Ended::Panicked => "panics".to_owned(),
+    }
+}
+
 /// The end of a sequence number, enough to tell it from others.
 pub(crate) fn tail(number: Option<&String>) -> &str {
-    let number = number.map_or("", String::as_str);
-    number
-        .get(number.len().saturating_sub(4)..)
-        .unwrap_or(number)
+    end(number.map_or("", String::as_str))
+}
+
+fn end(number: &str) -> &str {
+    let end = number.get(number.len().saturating_sub(4)..);
+    end.unwrap_or(number)
 }

@@ -21,6 +21,17 @@ pub(crate) struct Broken {
     pub(crate) id: Option<String>,
 }
 
+impl Broken {
+    /// One that no notification alone is concerned by.
+    pub(crate) fn of_all(guarantee: &'static str, what: impl Into<String>) -> Self {
+        Self {
+            guarantee,
+            what: what.into(),
+            id: None,
+        }
+    }
+}
+
 pub(crate) type Verdict = Result<(), Broken>;
 
 pub(crate) fn broken(guarantee: &'static str, id: &str, what: impl Into<String>) -> Verdict {
@@ -110,6 +121,25 @@ impl Witness {
         let sent = &mut self.sent[self.places[message_id]];
         sent.is_redriven = true;
         sent.letter.clone()
+    }
+
+    /// The notifications that messages are of.
+    pub(crate) fn ids_of_messages(&self, message_ids: &[String]) -> Vec<String> {
+        let sent = |message_id: &String| &self.sent[self.places[message_id]].letter.meaning;
+        let id = |meaning: &Meaning| match meaning {
+            Meaning::Valid { id, .. } => id.clone(),
+            Meaning::Malformed => "?".to_owned(),
+        };
+        message_ids.iter().map(sent).map(id).collect()
+    }
+
+    /// The notifications that records of a stream are of.
+    pub(crate) fn ids_of_records(&self, consumer: Consumer, numbers: &[String]) -> Vec<String> {
+        let id = |number: &String| match consumer {
+            Consumer::Forward => self.changes[number].id.clone(),
+            Consumer::Complete => self.told[number].0.clone(),
+        };
+        numbers.iter().map(id).collect()
     }
 
     /// Somebody is about to make an item unreadable.

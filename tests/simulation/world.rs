@@ -44,8 +44,8 @@ pub(crate) struct Run {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) at: Millis,
-    /// The notification concerned; none where it concerns all.
-    pub(crate) id: Option<String>,
+    /// The notifications concerned; none where it concerns all.
+    pub(crate) ids: Vec<String>,
     pub(crate) what: String,
 }
 
@@ -75,7 +75,7 @@ pub(crate) struct World {
     order: u64,
     pub(crate) witness: Witness,
     /// Whether a history is kept: it is dear, so only where somebody will read it.
-    keeps_history: bool,
+    pub(crate) keeps_history: bool,
     history: Vec<Entry>,
 }
 
@@ -306,12 +306,16 @@ impl World {
 
     pub(crate) fn note(&mut self, id: Option<&str>, what: impl FnOnce() -> String) {
         if self.keeps_history {
-            self.history.push(Entry {
-                at: clock::now() - clock::START,
-                id: id.map(ToOwned::to_owned),
-                what: what(),
-            });
+            self.note_of(id.map(ToOwned::to_owned).into_iter().collect(), what());
         }
+    }
+
+    pub(crate) fn note_of(&mut self, ids: Vec<String>, what: String) {
+        self.history.push(Entry {
+            at: clock::now() - clock::START,
+            ids,
+            what,
+        });
     }
 
     pub(crate) fn send(&mut self, letter: Letter) {
