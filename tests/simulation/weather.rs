@@ -32,7 +32,7 @@ kinds! {
     MessageCopied, 2, "message: sent again by upstream";
     MessageConflicts, 10, "message: another content under its id";
     MessageMalformed, 8, "message: malformed";
-    MessageTooLarge, 60, "message: too large for an item";
+    MessageTooLarge, 400, "message: too large for an item";
     QueueRedelivers, 8, "queue: delivers again what it gave out or deleted";
     QueueReceiveFails, 25, "queue: receive fails";
     QueueDeleteFails, 10, "queue: delete fails";
