@@ -37,7 +37,7 @@ use weather::Kind;
 /// Exits with 1 where a guarantee breaks, and prints what happened and how to see it again; also where the worlds did
 /// not meet the faults they should have met.
 #[derive(Parser)]
-#[command(name = "cargo local simulate")]
+#[command(name = "cargo local simulate", bin_name = "cargo local simulate")]
 struct Options {
     /// How many worlds.
     #[arg(long, default_value_t = 10_000)]

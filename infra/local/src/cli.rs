@@ -1,5 +1,6 @@
 //! The command line: what can be asked for, and what each command does with it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::Result;
 use crate::progress::Progress;
+use crate::proof::{self, Proof};
 use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
 use crate::workspace::Workspace;
@@ -49,6 +51,29 @@ enum Command {
     },
     /// Check template.yaml with `sam validate --lint` and `cfn-lint`. Exit code 1 if there is a finding.
     Check,
+    /// Run handlers and event sources in simulated worlds with everything failing that can; see `--help` for more.
+    #[command(disable_help_flag = true)]
+    Simulate(ProofOptions),
+    /// Plant one bug after the other and say which guarantee catches it, and after how many simulated worlds.
+    #[command(disable_help_flag = true)]
+    Bugs(ProofOptions),
+}
+
+/// Handed on as they are.
+#[derive(Debug, Args)]
+struct ProofOptions {
+    #[arg(
+        value_name = "OPTIONS",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    options: Vec<OsString>,
+}
+
+impl ProofOptions {
+    fn run(&self, proof: Proof) -> Result<ExitCode> {
+        match proof.run(&Workspace::here(), &self.options)? {}
+    }
 }
 
 #[derive(Debug, Args)]
@@ -119,6 +144,8 @@ impl Cli {
                 findings.iter().for_each(|finding| eprintln!("{finding}"));
                 Ok(ExitCode::from(u8::from(!findings.is_empty())))
             }
+            Command::Simulate(options) => options.run(proof::SIMULATE),
+            Command::Bugs(options) => options.run(proof::BUGS),
         }
     }
 }

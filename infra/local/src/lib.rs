@@ -6,7 +6,7 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`cli`], [`demo`], [`up`], [`check`]: the commands
+//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`]: the commands
 #![deny(missing_docs)]
 
 pub mod check;
@@ -21,6 +21,7 @@ pub mod messages;
 pub mod oracle;
 pub mod process;
 pub mod progress;
+pub mod proof;
 pub mod python;
 pub mod quiet;
 pub mod sample;

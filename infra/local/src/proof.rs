@@ -1,0 +1,52 @@
+//! The commands that show that the promises hold. Each is an example of the tests' crate, which knows how; here they only
+//! get their names, so that all commands are found in one place.
+
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use crate::error::{LocalError, Result};
+use crate::workspace::Workspace;
+
+/// A proof, by the example that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Proof {
+    /// The example of the tests' crate.
+    pub example: &'static str,
+    /// What it is always told.
+    pub options: &'static [&'static str],
+}
+
+/// Handlers and event sources in simulated worlds.
+pub const SIMULATE: Proof = Proof {
+    example: "simulate",
+    options: &[],
+};
+
+/// The same with a bug in it, one after the other.
+pub const BUGS: Proof = Proof {
+    example: "simulate",
+    options: &["--bugs"],
+};
+
+impl Proof {
+    /// Becomes the example: its output, its exit code and the signals it gets are its own.
+    ///
+    /// # Errors
+    /// [`LocalError::Spawn`]; otherwise it does not return.
+    pub fn run(self, workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let source = Command::new(cargo)
+            .args(["run", "--quiet", "--package", "onewrite-tests", "--example"])
+            .args([self.example, "--"])
+            .args(self.options)
+            .args(options)
+            .current_dir(workspace.root())
+            .exec();
+        Err(LocalError::Spawn {
+            program: "cargo".to_owned(),
+            source,
+        })
+    }
+}
