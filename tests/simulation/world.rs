@@ -26,6 +26,8 @@ use crate::witness::{Broken, Verdict, Witness, broken};
 
 /// How long the world may take to drain after the storm.
 const CALM: Millis = 3_600_000;
+/// More than any world takes, an hour of calm included.
+const MAX_STEPS: u64 = 2_000_000;
 /// More than a stream keeps its records.
 const LONGER_THAN_RETENTION: Millis = 25 * 3_600_000;
 
@@ -73,6 +75,7 @@ pub(crate) struct World {
     pub(crate) running: FuturesUnordered<LocalBoxFuture<'static, (Job, Ended<Answer>)>>,
     due: Vec<(Millis, u64, Due)>,
     order: u64,
+    steps: u64,
     pub(crate) witness: Witness,
     /// Whether a history is kept: it is dear, so only where somebody will read it.
     pub(crate) keeps_history: bool,
@@ -80,8 +83,21 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// Lives through a whole world.
+    /// Lives through a whole world. One that panics breaks a guarantee too.
     pub(crate) fn run(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Run {
+        let run = std::panic::catch_unwind(|| Self::run_unguarded(plan, bug, keeps_history));
+        run.unwrap_or_else(|_| Run {
+            plan: plan.clone(),
+            messages: 0,
+            repeated_events: 0,
+            dead_letters: 0,
+            met: Vec::new(),
+            history: Vec::new(),
+            broken: Some(Broken::of_all("Totality", "the event sources panicked")),
+        })
+    }
+
+    fn run_unguarded(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Run {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)
@@ -146,6 +162,7 @@ impl World {
             running: FuturesUnordered::new(),
             due: Vec::new(),
             order: 0,
+            steps: 0,
             witness: Witness::default(),
             keeps_history,
             history: Vec::new(),
@@ -406,6 +423,13 @@ impl World {
 
     /// One thing that is due now.
     fn step(&mut self, now: Millis) -> Verdict {
+        self.steps += 1;
+        if self.steps > MAX_STEPS {
+            return Err(Broken::of_all(
+                "Totality",
+                "the event sources run in circles",
+            ));
+        }
         let due = self
             .due
             .iter()

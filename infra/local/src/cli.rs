@@ -3,11 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::Result;
+use crate::fuzz::{self, Fuzzed};
 use crate::progress::Progress;
 use crate::proof::{self, Proof};
 use crate::sample::{self, Sample};
@@ -57,6 +60,15 @@ enum Command {
     /// Plant one bug after the other and say which guarantee catches it, and after how many simulated worlds.
     #[command(disable_help_flag = true)]
     Bugs(ProofOptions),
+    /// Give the entries of the functions any bytes (cargo-fuzz; needs nightly Rust). Exit code 1 if an input breaks one.
+    Fuzz {
+        /// How long each target runs, in seconds.
+        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+        seconds: u32,
+        /// One target alone.
+        #[arg(long, value_parser = PossibleValuesParser::new(fuzz::TARGETS))]
+        target: Option<String>,
+    },
 }
 
 /// Handed on as they are.
@@ -146,8 +158,34 @@ impl Cli {
             }
             Command::Simulate(options) => options.run(proof::SIMULATE),
             Command::Bugs(options) => options.run(proof::BUGS),
+            Command::Fuzz { seconds, target } => {
+                let is_chosen = |name: &&str| target.as_ref().is_none_or(|target| target == name);
+                let targets: Vec<_> = fuzz::TARGETS.into_iter().filter(is_chosen).collect();
+                let time = Duration::from_secs(seconds.into());
+                let fuzzed =
+                    fuzz::fuzz(&Workspace::here(), &targets, time, Progress::detect()).await?;
+                Ok(tell(&fuzzed))
+            }
         }
     }
+}
+
+/// A line for each target, and where the inputs are that broke one.
+fn tell(fuzzed: &[Fuzzed]) -> ExitCode {
+    let mut crashed = false;
+    for fuzzed in fuzzed {
+        println!("{:>12} inputs  {}", fuzzed.executions, fuzzed.target);
+        if let Some(input) = &fuzzed.crash {
+            crashed = true;
+            let log = fuzzed.log.display();
+            println!(
+                "{} was broken by {}; {log} tells how",
+                fuzzed.target,
+                input.display()
+            );
+        }
+    }
+    ExitCode::from(u8::from(crashed))
 }
 
 fn sample(file: Option<PathBuf>, count: u32, seed: u64) -> Result<Vec<Sample>> {

@@ -16,6 +16,9 @@ pub enum LocalError {
     /// The interpreter cannot make virtual environments.
     #[error("python3 has no working venv module")]
     VenvMissing,
+    /// The toolchain that fuzz targets are built by is not there.
+    #[error("the nightly toolchain of Rust is not installed")]
+    NightlyMissing,
     /// The pinned packages could not be downloaded.
     #[error("the Python packages could not be downloaded: {reason}")]
     PackagesUnreachable {
@@ -122,6 +125,7 @@ impl LocalError {
         Some(match self {
             Self::PythonMissing { .. } => "install Python 3.10 or newer and make sure that `python3` is on PATH".into(),
             Self::VenvMissing => "install it (on Debian and Ubuntu: apt install python3-venv)".into(),
+            Self::NightlyMissing => "install it: rustup toolchain install nightly".into(),
             Self::PackagesUnreachable { .. } => {
                 "connect to the network, or name a package index in PIP_INDEX_URL; it is needed only the first time"
                     .into()

@@ -6,7 +6,7 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`]: the commands
+//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`], [`fuzz`]: the commands
 #![deny(missing_docs)]
 
 pub mod check;
@@ -17,6 +17,7 @@ pub mod deploy;
 pub mod emulator;
 pub mod error;
 pub mod event_sources;
+pub mod fuzz;
 pub mod messages;
 pub mod oracle;
 pub mod process;

@@ -1,0 +1,204 @@
+//! `fuzz`: any bytes at any entry. Installs cargo-fuzz once and runs the targets of `tests/fuzz` side by side.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::error::{LocalError, Result};
+use crate::process::Program;
+use crate::progress::Progress;
+use crate::python::Interpreter;
+use crate::workspace::{FileLock, Workspace};
+
+/// The fuzz targets.
+pub const TARGETS: [&str; 5] = ["event", "fingerprint", "forward", "ingest", "pointer"];
+/// The version of cargo-fuzz.
+const CARGO_FUZZ: &str = "0.13.2";
+/// Coverage is an unstable feature of the compiler.
+const TOOLCHAIN: &str = "nightly";
+/// libFuzzer's line that tells how many inputs were run.
+const EXECUTIONS: &str = "stat::number_of_executed_units:";
+
+/// What came of one target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fuzzed {
+    /// The target.
+    pub target: &'static str,
+    /// Inputs that were run.
+    pub executions: u64,
+    /// The input that broke it, if one did.
+    pub crash: Option<PathBuf>,
+    /// All that was said.
+    pub log: PathBuf,
+}
+
+/// Runs each target for so long, as many side by side as there are cores.
+///
+/// New inputs are kept below `target/local/fuzz`, which the next run begins with; those that are committed stay as they
+/// are.
+///
+/// # Errors
+/// Whatever keeps the targets from being built or run; never a crash, which is told.
+pub async fn fuzz(
+    workspace: &Workspace,
+    targets: &[&'static str],
+    time: Duration,
+    progress: Progress,
+) -> Result<Vec<Fuzzed>> {
+    let fuzzer = Fuzzer::new(workspace).await?;
+    let _lock = FileLock::acquire(&fuzzer.directory.join("lock"), progress).await?;
+    fuzzer.install(progress).await?;
+    let step = progress.step("Building the fuzz targets (cargo fuzz build)");
+    let build = fuzzer.cargo_fuzz("build", "build.log");
+    build.run("cargo fuzz build").await?;
+    step.done();
+    let step = progress.step(format!("Fuzzing for {} s each", time.as_secs()));
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    let fuzzed = stream::iter(targets.iter().map(|target| fuzzer.run(target, time)))
+        .buffered(at_once)
+        .try_collect()
+        .await?;
+    step.done();
+    Ok(fuzzed)
+}
+
+struct Fuzzer {
+    workspace: Workspace,
+    interpreter: Interpreter,
+    directory: PathBuf,
+}
+
+impl Fuzzer {
+    async fn new(workspace: &Workspace) -> Result<Self> {
+        Ok(Self {
+            workspace: workspace.clone(),
+            interpreter: Interpreter::find().await?,
+            directory: workspace.local().join("fuzz"),
+        })
+    }
+
+    /// Where this version of cargo-fuzz is installed.
+    fn tools(&self) -> PathBuf {
+        let name = format!("cargo-fuzz-{CARGO_FUZZ}");
+        self.workspace.local().join("tools").join(name)
+    }
+
+    fn program(&self, program: impl AsRef<Path>, log: &str) -> Program {
+        let log = self.directory.join(log);
+        // What an earlier run said is nothing of this one.
+        let _ = std::fs::remove_file(&log);
+        Program::new(self.interpreter.path(), program.as_ref(), log)
+            .current_dir(self.workspace.root())
+            .env("RUSTUP_TOOLCHAIN", TOOLCHAIN)
+    }
+
+    async fn install(&self, progress: Progress) -> Result<()> {
+        let version = self.program("rustc", "nightly.log").arg("--version");
+        version
+            .run("rustc of the nightly toolchain")
+            .await
+            .map_err(|_| LocalError::NightlyMissing)?;
+        if self.tools().join("bin").join("cargo-fuzz").exists() {
+            return Ok(());
+        }
+        let step = progress.step("Installing cargo-fuzz");
+        self.program("cargo", "install.log")
+            .env_remove("RUSTUP_TOOLCHAIN")
+            .args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ])
+            .arg("--root")
+            .arg(self.tools())
+            .run("cargo install cargo-fuzz")
+            .await?;
+        step.done();
+        Ok(())
+    }
+
+    /// Without a sanitizer: no code here is unsafe, and the inputs run several times as fast.
+    fn cargo_fuzz(&self, command: &str, log: &str) -> Program {
+        self.program(self.tools().join("bin").join("cargo-fuzz"), log)
+            .args([command, "--sanitizer", "none", "--fuzz-dir", "tests/fuzz"])
+            .args(["--target-dir", "target/fuzz"])
+    }
+
+    async fn run(&self, target: &'static str, time: Duration) -> Result<Fuzzed> {
+        let found = self.directory.join("corpus").join(target);
+        let crashes = self.directory.join("crashes").join(target);
+        for directory in [&found, &crashes] {
+            std::fs::create_dir_all(directory)
+                .map_err(|source| LocalError::file(directory, source))?;
+        }
+        let name = format!("{target}.log");
+        let log = self.directory.join(&name);
+        let mut running = self
+            .cargo_fuzz("run", &name)
+            .arg(target)
+            .arg(&found)
+            .arg(format!("tests/fuzz/corpus/{target}"))
+            .arg("--")
+            .arg(format!("-max_total_time={}", time.as_secs()))
+            .arg(format!("-artifact_prefix={}/", crashes.display()))
+            .args(["-print_final_stats=1", "-max_len=8192", "-timeout=10"])
+            .spawn()?;
+        let status = running.exited().await?;
+        let said =
+            std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
+        let crash = crash(&said);
+        if !status.success() && crash.is_none() {
+            return Err(running.failure(&format!("cargo fuzz run {target}")));
+        }
+        Ok(Fuzzed {
+            target,
+            executions: executions(&said),
+            crash,
+            log,
+        })
+    }
+}
+
+/// How many inputs libFuzzer says it has run.
+fn executions(said: &str) -> u64 {
+    let count = said.lines().find_map(|line| line.strip_prefix(EXECUTIONS));
+    count
+        .and_then(|count| count.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+/// Where libFuzzer says it has written the input that broke the target.
+fn crash(said: &str) -> Option<PathBuf> {
+    let mut lines = said.lines();
+    lines.find_map(|line| Some(line.split_once("Test unit written to ")?.1.trim().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_libfuzzer_says_is_read() {
+        let said = "Done 12 runs in 1 second(s)\nstat::number_of_executed_units: 12\nstat::peak_rss_mb: 3\n";
+        assert_eq!((executions(said), crash(said)), (12, None));
+        let said = "artifact_prefix='/t/'; Test unit written to /t/crash-0\nBase64: AA==\n";
+        assert_eq!(crash(said), Some("/t/crash-0".into()));
+    }
+
+    #[test]
+    fn every_target_is_run_and_has_a_corpus() {
+        let directory = Workspace::here().root().join("tests/fuzz");
+        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap();
+        let paths = manifest.lines().filter_map(|line| {
+            let path = line.strip_prefix("path = \"targets/")?;
+            path.strip_suffix(".rs\"")
+        });
+        assert_eq!(paths.collect::<BTreeSet<_>>(), BTreeSet::from(TARGETS));
+        for target in TARGETS {
+            let corpus = directory.join("corpus").join(target);
+            assert!(
+                std::fs::read_dir(corpus).unwrap().next().is_some(),
+                "{target}"
+            );
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Two payloads have one fingerprint if and only if they are the same value, however each is spelled.
+#![no_main]
+
+use arbitrary::Unstructured;
+use libfuzzer_sys::fuzz_target;
+use onewrite::notification::{Fingerprint, MessagePointers, Payload};
+use onewrite_fuzz::Json;
+
+fn fingerprint(payload: &str) -> Fingerprint {
+    let body = format!(r#"{{"notification_id":"n","payload":{payload}}}"#);
+    let notification = MessagePointers::default().parse(body.as_bytes());
+    notification.expect("a message").fingerprint
+}
+
+fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
+    let one: Json = u.arbitrary()?;
+    let other = if u.arbitrary()? { one.clone() } else { u.arbitrary()? };
+    let (mut text, mut other_text) = (String::new(), String::new());
+    one.spell(u, &mut text)?;
+    other.spell(u, &mut other_text)?;
+    let same = fingerprint(&text) == fingerprint(&other_text);
+    assert_eq!(same, one == other, "{text} and {other_text}");
+    // What is kept is what was sent, byte for byte.
+    assert_eq!(Payload::parse(text.as_str()).expect("JSON").as_str(), text);
+    Ok(())
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    // Bytes that run out are no case.
+    let _ = run(&mut Unstructured::new(bytes));
+});

@@ -1,0 +1,56 @@
+//! Any event of a queue: what is acknowledged is in the table with the same content; nothing else is answered for.
+#![no_main]
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use libfuzzer_sys::fuzz_target;
+use onewrite::budget::Budget;
+use onewrite::item::{Enrichment, attribute};
+use onewrite::notification::MessagePointers;
+use onewrite::testing::InMemoryTable;
+use onewrite_fuzz::block_on;
+use onewrite_ingest::handler::Ingest;
+use serde_dynamo::AttributeValue;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(event) = serde_json::from_slice::<SqsEvent>(bytes) else {
+        return;
+    };
+    let messages: Vec<(Option<String>, Option<String>)> = event
+        .records
+        .iter()
+        .map(|record| (record.message_id.clone(), record.body.clone()))
+        .collect();
+    let table = InMemoryTable::default();
+    let pointers = MessagePointers::default();
+    let ingest = Ingest::new(table.clone(), pointers.clone(), 4, |_| Enrichment::default());
+    let ingest = ingest.with_metrics(|_| {});
+    let answer = block_on(async {
+        let budget = Budget::of_remaining(None, Duration::from_secs(3));
+        ingest.handle(event, budget).await
+    });
+    let lacks_id = |(id, _): &(Option<String>, _)| id.as_ref().is_none_or(String::is_empty);
+    let Ok(answer) = answer else {
+        assert!(messages.iter().any(lacks_id));
+        assert!(table.items().is_empty());
+        return;
+    };
+    assert!(!messages.iter().any(lacks_id));
+    let failed = answer.batch_item_failures.iter();
+    let failed: HashSet<&str> = failed.map(|failure| failure.item_identifier.as_str()).collect();
+    let ids: HashSet<&str> = messages.iter().filter_map(|(id, _)| id.as_deref()).collect();
+    assert!(failed.is_subset(&ids));
+    for (id, body) in &messages {
+        if id.as_deref().is_some_and(|id| failed.contains(id)) {
+            continue;
+        }
+        let body = body.as_deref().expect("no message without a body is acknowledged");
+        let notification = pointers.parse(body.as_bytes()).expect("no malformed message is");
+        let item = table.item(notification.id.as_str()).expect("what is, is stored");
+        let stored = item.get(attribute::FINGERPRINT);
+        let fingerprint = AttributeValue::S(notification.fingerprint.to_string());
+        assert_eq!(stored, Some(&fingerprint));
+    }
+});
