@@ -11,7 +11,7 @@ use crate::{
     watched::Watched,
 };
 
-const ENOUGH: Duration = Duration::from_secs(60);
+const ENOUGH: Duration = Duration::from_secs(20);
 
 /// How the table answers for an id, and what the log says then.
 const WRITES: [(&str, &str, &str); 10] = [
