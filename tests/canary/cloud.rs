@@ -22,6 +22,9 @@ use tokio::{
     task::JoinSet,
 };
 
+/// Time enough for any invocation.
+pub(crate) const ENOUGH: Duration = Duration::from_secs(20);
+
 /// What one request to DynamoDB or Kinesis meets.
 pub(crate) enum Answer {
     Http(u16, String),

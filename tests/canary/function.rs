@@ -150,6 +150,7 @@ impl Downstream<TransactWriteItem> for Careless {
         let write = PutItem::builder()
             .table_name("ledger")
             .item("entry", text(id))
+            .item("kind", text(event.kind.as_str()))
             .item("copy", text(data))
             .build()
             .unwrap();

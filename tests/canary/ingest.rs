@@ -6,12 +6,10 @@ use onewrite::notification::MessagePointers;
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Answer, Cloud, refusal},
-    marker::{MARKER, PAYLOAD, TYPE_MARKER},
+    cloud::{Answer, Cloud, ENOUGH, refusal},
+    marker::{MARKER, PAYLOAD, body},
     watched::Watched,
 };
-
-const ENOUGH: Duration = Duration::from_secs(20);
 
 /// How the table answers for an id, and what the log says then.
 const WRITES: [(&str, &str, &str); 10] = [
@@ -26,10 +24,6 @@ const WRITES: [(&str, &str, &str); 10] = [
     ("cut", "reason", "not known"),
     ("panics", "reason", "panicked"),
 ];
-
-fn body(id: &str) -> String {
-    format!(r#"{{"notification_id":"{id}","type":"{TYPE_MARKER}","payload":{PAYLOAD}}}"#)
-}
 
 /// Bodies that are refused, each with the marker wherever there is room for it.
 fn rejected() -> Vec<(&'static str, String)> {

@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod cloud;
+mod complete;
+mod forward;
 mod function;
 mod ingest;
 mod marker;

@@ -1,6 +1,11 @@
 //! The marker, and how it is looked for.
 
 use aws_smithy_types::base64;
+use jiff::Timestamp;
+use onewrite::{
+    item::{Enrichment, NotificationItem},
+    notification::MessagePointers,
+};
 
 /// In every payload, key and text that is somebody's data.
 pub(crate) const MARKER: &str = "canary7f1d";
@@ -10,6 +15,29 @@ pub(crate) const TYPE_MARKER: &str = "typecanary4c";
 
 /// A payload with the marker as text, as keys and spelled with an escape.
 pub(crate) const PAYLOAD: &str = r#"{"canary7f1d": {"canary7f1d": ["canary7f1d", "\u0063anary7f1d", "\n\"canary7f1d\""]}, "n": 1.0}"#;
+
+/// The body of a message of that id.
+pub(crate) fn body(id: &str) -> String {
+    format!(r#"{{"notification_id":"{id}","type":"{TYPE_MARKER}","payload":{PAYLOAD}}}"#)
+}
+
+/// Its item, enriched with the marker too.
+pub(crate) fn item(id: &str) -> NotificationItem {
+    let notification = MessagePointers::default()
+        .parse(body(id).as_bytes())
+        .unwrap();
+    let mut enrichment = Enrichment::default();
+    enrichment.insert(MARKER, MARKER);
+    let message_id = "message".to_owned();
+    NotificationItem::new(
+        notification,
+        &enrichment,
+        message_id,
+        None,
+        Timestamp::UNIX_EPOCH,
+    )
+    .unwrap()
+}
 
 /// Whether the marker can be read from `text`: as it is, in base64, in hexadecimal, or as a list of bytes.
 pub(crate) fn is_in(marker: &str, text: &str) -> bool {
