@@ -170,6 +170,7 @@ async fn forward_is_silent_on_every_path() {
         event(&[record])
     };
     for failing in [
+        event(&[change("panics")]),
         edit("/dynamodb/SequenceNumber", Value::Null),
         edit("/dynamodb/StreamViewType", MARKER.into()),
         edit("/dynamodb/SizeBytes", MARKER.into()),
@@ -201,6 +202,7 @@ async fn forward_is_silent_on_every_path() {
     assert_eq!(log.count("Forwarded"), 1 + healed);
     assert_eq!(log.count("Skipped"), 2);
     assert_eq!(log.count("Unreadable"), unreadable.len() as u64);
+    log.has(&[("message", "panicked")]);
     log.has(&[("message", "unreadable"), ("reason", "no new image")]);
     log.has(&[("message", "unreadable"), ("reason", "of no kind")]);
 }

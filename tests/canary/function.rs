@@ -13,7 +13,7 @@ use onewrite::{
     completion::{Completer, Downstream, DownstreamError, Effect},
     config::Environment,
     event::NotificationEvent,
-    incoming::Incoming,
+    invocation::{self, Incoming},
     item::{Enrichment, NotificationItem},
     notification::Notification,
     stream::{EventStream, Put, Record, StreamError},
@@ -58,10 +58,7 @@ async fn ingest() -> Result<(), Error> {
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<SqsEvent>>| {
             let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-            ingest
-                .handle(event.payload.0, budget)
-                .await
-                .map_err(Error::from)
+            invocation::run(ingest.handle(event.payload.0, budget)).await
         },
     ))
     .await
@@ -77,10 +74,7 @@ async fn forward() -> Result<(), Error> {
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<dynamodb::Event>>| {
             let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-            forward
-                .handle(event.payload.0, budget)
-                .await
-                .map_err(Error::from)
+            invocation::run(forward.handle(event.payload.0, budget)).await
         },
     ))
     .await
@@ -97,10 +91,7 @@ async fn complete() -> Result<(), Error> {
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<KinesisEvent>>| {
             let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-            complete
-                .handle(event.payload.0, budget)
-                .await
-                .map_err(Error::from)
+            invocation::run(complete.handle(event.payload.0, budget)).await
         },
     ))
     .await
@@ -193,6 +184,10 @@ impl<T: Completions> Completions for Telling<T> {
 impl<S: EventStream> EventStream for Telling<S> {
     async fn put(&self, records: &[Record]) -> Result<Vec<Put>, StreamError> {
         told(&records);
+        for record in records {
+            let data = String::from_utf8_lossy(&record.data);
+            assert!(record.id.as_str() != "panics", "{data}");
+        }
         let answer = self.0.put(records).await;
         told_error(&answer);
         answer

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use onewrite::{
     completion::Completer,
     event::NotificationEvent,
-    incoming::Incoming,
+    invocation::Incoming,
     item::NotificationItem,
     notification::{NotificationId, Status},
     stream::Record as StreamRecord,

@@ -4,7 +4,7 @@ use aws_lambda_events::event::dynamodb;
 use jiff::Timestamp;
 use onewrite::{
     event::EventSource,
-    incoming::Incoming,
+    invocation::Incoming,
     notification::Status,
     stream::{EventStream, Record as StreamRecord},
     testing::{self, Fault, FaultyStream, InMemoryStream, StreamFault, contract, lambda_event},

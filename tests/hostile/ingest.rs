@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_lambda_events::event::sqs::SqsEvent;
 use onewrite::{
     event::NotificationEvent,
-    incoming::Incoming,
+    invocation::Incoming,
     item::NotificationItem,
     limits::MAX_RECORD_BYTES,
     notification::{MessagePointers, NotificationId, Pointer},

@@ -7,7 +7,7 @@ use onewrite::{
     budget::Budget,
     completion::Completer,
     config,
-    incoming::Incoming,
+    invocation::{self, Incoming},
     telemetry,
 };
 use onewrite_complete::{config::Config, downstream::LogOnly, handler::Complete};
@@ -23,10 +23,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<KinesisEvent>>| {
             let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-            complete
-                .handle(event.payload.0, budget)
-                .await
-                .map_err(Error::from)
+            invocation::run(complete.handle(event.payload.0, budget)).await
         },
     ))
     .await

@@ -6,7 +6,7 @@ use onewrite::{
     adapters::{clients, kinesis::KinesisStream},
     budget::Budget,
     config,
-    incoming::Incoming,
+    invocation::{self, Incoming},
     telemetry,
 };
 use onewrite_forward::{config::Config, handler::Forward};
@@ -20,10 +20,7 @@ async fn main() -> Result<(), Error> {
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<Incoming<Event>>| {
         let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-        forward
-            .handle(event.payload.0, budget)
-            .await
-            .map_err(Error::from)
+        invocation::run(forward.handle(event.payload.0, budget)).await
     }))
     .await
 }

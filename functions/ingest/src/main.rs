@@ -6,7 +6,7 @@ use onewrite::{
     adapters::{clients, dynamodb::DynamoDbTable},
     budget::Budget,
     config,
-    incoming::Incoming,
+    invocation::{self, Incoming},
     telemetry,
 };
 use onewrite_ingest::{aggregate::aggregate, config::Config, handler::Ingest};
@@ -21,10 +21,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<SqsEvent>>| {
             let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-            ingest
-                .handle(event.payload.0, budget)
-                .await
-                .map_err(Error::from)
+            invocation::run(ingest.handle(event.payload.0, budget)).await
         },
     ))
     .await

@@ -1,12 +1,17 @@
-//! An invocation's event, read so that the error of one that cannot be read holds nothing of it.
+//! What stands between Lambda's runtime and a handler. The runtime logs every error and hands it to Lambda, so neither
+//! an event that cannot be read nor a panic may become one that quotes what it is about.
 
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use lambda_runtime::Error;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 /// What a function takes in place of the event itself.
 ///
-/// An event that is none fails its invocation, and then its source delivers it again: nothing is lost. The runtime logs
-/// the error and hands it to Lambda, so it must not be serde's own, which quotes what it found.
+/// An event that is none fails its invocation, and then its source delivers it again: nothing is lost. The error tells
+/// the place alone, where serde's own quotes what it found there.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Incoming<T>(pub T);
 
@@ -19,6 +24,20 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Incoming<T> {
                 "no event of this function (line {line}, column {column})"
             ))
         })
+    }
+}
+
+/// Runs a handler for one invocation. A panic fails the invocation, and its message, which may quote anything, stays
+/// behind.
+///
+/// # Errors
+/// The handler's own, or that it panicked.
+pub async fn run<T, E: Into<Error>>(
+    handler: impl Future<Output = Result<T, E>>,
+) -> Result<T, Error> {
+    match AssertUnwindSafe(handler).catch_unwind().await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_panic) => Err("the code panicked".into()),
     }
 }
 
@@ -54,5 +73,14 @@ mod tests {
             assert!(!error.contains("canary"), "{error}");
             assert!(error.contains("line 1"), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_without_its_message() {
+        let error = run::<(), Error>(async { panic!("canary") })
+            .await
+            .unwrap_err();
+        assert_eq!(error.to_string(), "the code panicked");
+        assert_eq!(run(async { Ok::<_, Error>(1) }).await.unwrap(), 1);
     }
 }
