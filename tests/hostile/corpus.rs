@@ -47,16 +47,17 @@ impl Body {
 
     /// Id, type and payload as they must be stored, where the body is taken: the payload byte for byte.
     pub(crate) fn stored(&self) -> [String; 3] {
-        let or =
-            |text: &Option<String>, default: &str| text::string(text.as_deref().unwrap_or(default));
+        let default_type = if self.body.is_some() {
+            "notification"
+        } else {
+            "t"
+        };
         let payload = self.stored.as_ref().or(self.payload.as_ref());
+        let text = |text: Option<&String>, default| text::string(text.map_or(default, |text| text));
         [
-            or(&self.stored_id, "n"),
-            or(
-                &self.stored_type,
-                if self.body.is_none() { "t" } else { "" },
-            ),
-            or(&payload.cloned(), "1").trim().to_owned(),
+            text(self.stored_id.as_ref(), "n"),
+            text(self.stored_type.as_ref(), default_type),
+            text(payload, "1").trim().to_owned(),
         ]
     }
 }

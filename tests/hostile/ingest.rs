@@ -88,9 +88,7 @@ async fn check_body(body: &Body) -> Result<(), String> {
         let [id, kind, payload] = body.stored();
         let notification = &item.notification;
         equal("the id", notification.id.as_str(), &id)?;
-        if !kind.is_empty() {
-            equal("the type", notification.kind.as_str(), &kind)?;
-        }
+        equal("the type", notification.kind.as_str(), &kind)?;
         equal("the payload", notification.payload.as_str(), &payload)?;
         check_way_on(&item)
     })
