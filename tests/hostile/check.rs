@@ -1,6 +1,13 @@
 //! How a case is run: on a small stack, by a clock that stands, with an ear on what is logged.
 
-use std::{cell::RefCell, collections::BTreeMap, sync::Once, thread, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Once,
+    thread,
+    time::Duration,
+};
 
 use onewrite::budget::Budget;
 use tracing::{
@@ -9,7 +16,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-/// A quarter of a megabyte, where a function's thread has eight: what recurses with its input does not fit.
+/// Half a megabyte, where a function's thread has eight: what recurses with its input does not fit.
 const STACK_BYTES: usize = 512 * 1024;
 
 /// A line of the log: its fields as text, the sentence as `message`.
@@ -66,7 +73,9 @@ pub(crate) fn all<C: Send + 'static>(
             .unwrap();
         let mut wrong = Vec::new();
         for (name, case) in &cases {
-            if let Err(reason) = runtime.block_on(check(case)) {
+            let checked = AssertUnwindSafe(|| runtime.block_on(check(case)));
+            let checked = catch_unwind(checked).unwrap_or_else(|_| Err("it panics".to_owned()));
+            if let Err(reason) = checked {
                 wrong.push(format!("{name}: {reason}"));
             }
         }

@@ -27,9 +27,7 @@ fn every_record_of_kinesis_has_its_outcome() {
     let cases = corpus::events("complete")
         .into_iter()
         .map(|event| (event.case.clone(), event));
-    check::all(cases.collect(), async |event: &Event| {
-        check_event(event).await
-    });
+    check::all(cases.collect(), check_event);
 }
 
 async fn check_event(event: &Event) -> Result<(), String> {

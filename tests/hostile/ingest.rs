@@ -27,7 +27,7 @@ fn every_body_has_its_outcome() {
         let cases = bodies
             .into_iter()
             .map(|body| (format!("{class}: {}", body.case), body));
-        check::all(cases.collect(), async |body: &Body| check_body(body).await);
+        check::all(cases.collect(), check_body);
     }
 }
 
@@ -36,7 +36,7 @@ fn every_pair_is_a_duplicate_or_a_conflict() {
     let cases = corpus::pairs()
         .into_iter()
         .map(|pair| (pair.case.clone(), pair));
-    check::all(cases.collect(), async |pair: &Pair| check_pair(pair).await);
+    check::all(cases.collect(), check_pair);
 }
 
 #[test]
@@ -44,9 +44,7 @@ fn every_event_of_sqs_has_its_outcome() {
     let cases = corpus::events("ingest")
         .into_iter()
         .map(|event| (event.case.clone(), event));
-    check::all(cases.collect(), async |event: &Event| {
-        check_event(event).await
-    });
+    check::all(cases.collect(), check_event);
 }
 
 async fn check_body(body: &Body) -> Result<(), String> {
