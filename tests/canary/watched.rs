@@ -25,7 +25,7 @@ impl Watched {
     pub(crate) fn start(name: &str, cloud: &Cloud) -> Self {
         let address = cloud.address();
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "function::process"])
+            .args(["--exact", "--nocapture", "function::process"])
             .env_clear()
             .env(NAME, name)
             .env("LOG_LEVEL", "trace")
