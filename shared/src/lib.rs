@@ -6,6 +6,7 @@
 //! - [`table`], [`stream`]: the ports to DynamoDB and Kinesis, with the contract an adapter must keep
 //! - [`completion`]: INIT -> DONE around a downstream's own effect
 //! - [`adapters`]: the ports on the AWS SDK; nothing else names an SDK type
+//! - [`invocation`]: between the Lambda runtime and a handler, so that no error quotes an event
 //! - [`limits`]: every bound in one place; [`config`], [`budget`], [`telemetry`]: what the functions share
 //! - `testing` (feature): reference models of the ports and the faults they can have
 #![deny(missing_docs)]
@@ -15,6 +16,7 @@ pub mod budget;
 pub mod completion;
 pub mod config;
 pub mod event;
+pub mod invocation;
 pub mod item;
 pub mod limits;
 pub mod notification;

@@ -5,23 +5,23 @@
 use std::{collections::BTreeMap, time::SystemTime};
 
 use serde_json::json;
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::filter::LevelFilter;
 
 /// The CloudWatch namespace of every metric.
 pub const NAMESPACE: &str = "onewrite";
 
-/// Sends log lines to standard output as JSON, at the level that `LOG_LEVEL` names (default `info`).
+/// The most that can be logged. At TRACE the Lambda runtime prints each event and the SDK each request and response,
+/// payloads and all; nothing of this project is logged there.
+const MOST: LevelFilter = LevelFilter::DEBUG;
+
+/// Sends log lines to standard output as JSON, at the level that `LOG_LEVEL` names (default `info`, `debug` at most).
 ///
 /// A panic is logged with its place alone: its message may quote what the code was at work on.
 pub fn init() {
-    let filter = EnvFilter::builder()
-        .with_env_var("LOG_LEVEL")
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy();
     // A second call finds the first one's subscriber and leaves it.
     let _ = tracing_subscriber::fmt()
         .json()
-        .with_env_filter(filter)
+        .with_max_level(level(std::env::var("LOG_LEVEL").ok().as_deref()))
         .flatten_event(true)
         .with_current_span(false)
         .with_span_list(false)
@@ -31,6 +31,14 @@ pub fn init() {
         let place = panic.location().map(ToString::to_string);
         tracing::error!(place, "panicked");
     }));
+}
+
+fn level(setting: Option<&str>) -> LevelFilter {
+    setting
+        .filter(|text| !text.is_empty())
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(LevelFilter::INFO)
+        .min(MOST)
 }
 
 /// The counts of one invocation, written as one line in CloudWatch's embedded metric format.
@@ -94,6 +102,21 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_level_is_as_set_and_never_one_at_which_others_print_payloads() {
+        for (setting, expected) in [
+            (None, LevelFilter::INFO),
+            (Some(""), LevelFilter::INFO),
+            (Some("loud"), LevelFilter::INFO),
+            (Some("error"), LevelFilter::ERROR),
+            (Some("WARN"), LevelFilter::WARN),
+            (Some("debug"), LevelFilter::DEBUG),
+            (Some("trace"), LevelFilter::DEBUG),
+        ] {
+            assert_eq!(level(setting), expected, "{setting:?}");
+        }
+    }
 
     #[test]
     fn metrics_are_one_line_in_the_embedded_metric_format() {

@@ -6,7 +6,9 @@ use onewrite::{
     adapters::{clients, dynamodb::DynamoDbTable},
     budget::Budget,
     completion::Completer,
-    config, telemetry,
+    config,
+    invocation::{self, Incoming},
+    telemetry,
 };
 use onewrite_complete::{config::Config, downstream::LogOnly, handler::Complete};
 
@@ -18,12 +20,11 @@ async fn main() -> Result<(), Error> {
     let completer = Completer::new(table, config.done_retention_days);
     let complete = Complete::new(completer, LogOnly, config.max_in_flight);
 
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<KinesisEvent>| {
-        let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-        complete
-            .handle(event.payload, budget)
-            .await
-            .map_err(Error::from)
-    }))
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<Incoming<KinesisEvent>>| {
+            let budget = Budget::of_invocation(&event.context, config.invocation_budget);
+            invocation::run(complete.handle(event.payload.0, budget)).await
+        },
+    ))
     .await
 }

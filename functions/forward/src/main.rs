@@ -5,7 +5,9 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use onewrite::{
     adapters::{clients, kinesis::KinesisStream},
     budget::Budget,
-    config, telemetry,
+    config,
+    invocation::{self, Incoming},
+    telemetry,
 };
 use onewrite_forward::{config::Config, handler::Forward};
 
@@ -16,12 +18,9 @@ async fn main() -> Result<(), Error> {
     let stream = KinesisStream::new(&clients::sdk_config().await, &config.stream_name);
     let forward = Forward::new(stream, config.event_source);
 
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Event>| {
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<Incoming<Event>>| {
         let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-        forward
-            .handle(event.payload, budget)
-            .await
-            .map_err(Error::from)
+        invocation::run(forward.handle(event.payload.0, budget)).await
     }))
     .await
 }

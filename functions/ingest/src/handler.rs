@@ -148,7 +148,9 @@ impl<T: NewNotifications> Ingest<T> {
         let mut blocked = false;
         for message in lane {
             let outcome = if blocked {
-                Outcome::Failed(Failure::BehindFailure)
+                let untried = Outcome::Failed(Failure::BehindFailure);
+                log(&message, None, &untried);
+                untried
             } else {
                 self.take(&message, budget).await
             };

@@ -5,7 +5,9 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use onewrite::{
     adapters::{clients, dynamodb::DynamoDbTable},
     budget::Budget,
-    config, telemetry,
+    config,
+    invocation::{self, Incoming},
+    telemetry,
 };
 use onewrite_ingest::{aggregate::aggregate, config::Config, handler::Ingest};
 
@@ -16,12 +18,11 @@ async fn main() -> Result<(), Error> {
     let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
     let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
 
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let budget = Budget::of_invocation(&event.context, config.invocation_budget);
-        ingest
-            .handle(event.payload, budget)
-            .await
-            .map_err(Error::from)
-    }))
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<Incoming<SqsEvent>>| {
+            let budget = Budget::of_invocation(&event.context, config.invocation_budget);
+            invocation::run(ingest.handle(event.payload.0, budget)).await
+        },
+    ))
     .await
 }

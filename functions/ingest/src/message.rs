@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use aws_lambda_events::event::sqs::SqsMessage;
 use onewrite::notification::TraceParent;
 
-/// One message, with the id by which it is reported.
-#[derive(Debug)]
+/// One message, with the id by which it is reported. It has no `Debug`: its body is somebody's data.
 pub struct Message {
     /// The SQS message id: what a batch item failure names.
     pub id: String,

@@ -171,6 +171,7 @@ impl Cli {
 }
 
 /// A line for each target, and where the inputs are that broke one.
+#[allow(clippy::print_stdout)]
 fn tell(fuzzed: &[Fuzzed]) -> ExitCode {
     let mut crashed = false;
     for fuzzed in fuzzed {

@@ -1,0 +1,216 @@
+//! What a function process sees of AWS, on the loopback: Lambda's Runtime API, and one endpoint for DynamoDB and Kinesis
+//! that answers as told. Whatever the process sends is kept.
+
+use std::{
+    future::pending,
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Request, Response, body::Bytes, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex as AsyncMutex, mpsc},
+    task::JoinSet,
+};
+
+/// Time enough for any invocation.
+pub(crate) const ENOUGH: Duration = Duration::from_secs(20);
+
+/// What one request to DynamoDB or Kinesis meets.
+pub(crate) enum Answer {
+    Http(u16, String),
+    /// The connection is cut.
+    Cut,
+    /// Nothing comes, ever.
+    Silence,
+}
+
+/// A refusal of either service.
+pub(crate) fn refusal(status: u16, code: &str, mut details: Value) -> Answer {
+    details["__type"] = format!("com.amazonaws.service#{code}").into();
+    Answer::Http(status, details.to_string())
+}
+
+type Decide = dyn Fn(&str, &Value) -> Answer + Send + Sync;
+
+/// One request of the process: headers and body, as text.
+#[derive(Clone)]
+pub(crate) struct Sent {
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// What a function answered to an invocation.
+pub(crate) struct Answered {
+    /// As JSON, or the error it reported.
+    pub(crate) outcome: Result<Value, Value>,
+}
+
+struct State {
+    /// Events that wait for the process, with the time there is for each.
+    events: AsyncMutex<mpsc::Receiver<(Vec<u8>, Duration)>>,
+    answered: mpsc::Sender<Answered>,
+    decide: Box<Decide>,
+    invocations: AtomicUsize,
+    to_lambda: Mutex<Vec<Sent>>,
+    to_services: Mutex<Vec<Sent>>,
+}
+
+/// A running endpoint; it ends when it is dropped.
+pub(crate) struct Cloud {
+    address: SocketAddr,
+    state: Arc<State>,
+    events: mpsc::Sender<(Vec<u8>, Duration)>,
+    answered: mpsc::Receiver<Answered>,
+    _tasks: JoinSet<()>,
+}
+
+impl Cloud {
+    /// DynamoDB and Kinesis answer what `decide` says, by the operation and the request.
+    pub(crate) async fn start(
+        decide: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (events, waiting) = mpsc::channel(1);
+        let (sender, answered) = mpsc::channel(1);
+        let state = Arc::new(State {
+            events: AsyncMutex::new(waiting),
+            answered: sender,
+            decide: Box::new(decide),
+            invocations: AtomicUsize::default(),
+            to_lambda: Mutex::default(),
+            to_services: Mutex::default(),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, Arc::clone(&state)));
+        Self {
+            address,
+            state,
+            events,
+            answered,
+            _tasks: tasks,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Invokes the function, which has so much time.
+    pub(crate) async fn invoke(&mut self, event: Vec<u8>, time: Duration) -> Answered {
+        self.events.send((event, time)).await.unwrap();
+        let patience = time + Duration::from_secs(30);
+        let answered = tokio::time::timeout(patience, self.answered.recv()).await;
+        answered.expect("the function answers").unwrap()
+    }
+
+    /// All that the process told Lambda.
+    pub(crate) fn to_lambda(&self) -> Vec<Sent> {
+        self.state.to_lambda.lock().unwrap().clone()
+    }
+
+    /// All that the process asked of DynamoDB and Kinesis.
+    pub(crate) fn to_services(&self) -> Vec<Sent> {
+        self.state.to_services.lock().unwrap().clone()
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        connections.spawn(async move {
+            let answer = service_fn(move |request| answer(request, Arc::clone(&state)));
+            // A connection that is cut ends in an error.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn answer(
+    request: Request<hyper::body::Incoming>,
+    state: Arc<State>,
+) -> io::Result<Response<Full<Bytes>>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let body = String::from_utf8(body.to_vec()).expect("a function sends text");
+    let path = parts.uri.path().to_owned();
+    let sent = Sent {
+        head: format!("{path} {:?}", parts.headers),
+        body,
+    };
+    if let Some(target) = parts.headers.get("x-amz-target") {
+        state.to_services.lock().unwrap().push(sent.clone());
+        let (_, operation) = target.to_str().unwrap().split_once('.').unwrap();
+        let request = serde_json::from_str(&sent.body).unwrap();
+        let answer = (state.decide)(operation, &request);
+        return serve(answer).await;
+    }
+    state.to_lambda.lock().unwrap().push(sent.clone());
+    Ok(if path.ends_with("/next") {
+        next(&state).await
+    } else {
+        let told = serde_json::from_str(&sent.body).unwrap();
+        let outcome = if path.ends_with("/response") {
+            Ok(told)
+        } else {
+            Err(told)
+        };
+        state.answered.send(Answered { outcome }).await.unwrap();
+        response(202, String::new())
+    })
+}
+
+async fn serve(answer: Answer) -> io::Result<Response<Full<Bytes>>> {
+    match answer {
+        Answer::Http(status, body) => Ok(response(status, body)),
+        Answer::Cut => Err(io::ErrorKind::ConnectionReset.into()),
+        Answer::Silence => pending().await,
+    }
+}
+
+fn response(status: u16, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status.try_into().expect("a status");
+    response
+}
+
+/// The next invocation (Lambda developer guide, "Using the Lambda runtime API").
+async fn next(state: &State) -> Response<Full<Bytes>> {
+    let next = state.events.lock().await.recv().await;
+    let Some((event, time)) = next else {
+        return pending().await;
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let deadline = (now.unwrap() + time).as_millis();
+    let number = state.invocations.fetch_add(1, Ordering::SeqCst);
+    Response::builder()
+        .header(
+            "lambda-runtime-aws-request-id",
+            format!("invocation-{number}"),
+        )
+        .header("lambda-runtime-deadline-ms", deadline.to_string())
+        .header(
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:f",
+        )
+        .header(
+            "lambda-runtime-trace-id",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+        )
+        .body(Full::new(Bytes::from(event)))
+        .unwrap()
+}

@@ -1,0 +1,246 @@
+//! `ingest`: what it creates, knows, refuses and fails at.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use onewrite::notification::MessagePointers;
+use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Answer, Cloud, ENOUGH, refusal},
+    marker::{MARKER, PAYLOAD, body},
+    watched::Watched,
+};
+
+/// How the table answers for an id, and what the log says then.
+const WRITES: [(&str, &str, &str); 10] = [
+    ("created", "message", "created"),
+    ("stored", "message", "already stored"),
+    ("conflict", "message", "conflict"),
+    ("no-item", "reason", "was not returned"),
+    ("throttled", "reason", "throttled"),
+    ("refused", "reason", "refuses"),
+    ("failing", "reason", "not known"),
+    ("garbled", "reason", "not known"),
+    ("cut", "reason", "not known"),
+    ("panics", "reason", "panicked"),
+];
+
+/// Bodies that are refused, each with the marker wherever there is room for it.
+fn rejected() -> Vec<(&'static str, String)> {
+    let with = |id: &str, kind: &str| {
+        format!(
+            r#"{{"notification_id":{id},"type":{kind},"payload":{PAYLOAD},"{MARKER}":"{MARKER}"}}"#
+        )
+    };
+    let marked = |text: &str| text.replace("MARKER", MARKER);
+    vec![
+        (
+            "InvalidJson",
+            marked(r#"{"notification_id":"n","payload":{"MARKER":MARKER}}"#),
+        ),
+        (
+            "InvalidJson",
+            marked(r#"{"notification_id":"n","payload":"MARKER"#),
+        ),
+        ("InvalidJson", marked(r#"MARKER"#)),
+        (
+            "InvalidJson",
+            marked(r#"{"notification_id":"n","payload":"MARKER\ud800"}"#),
+        ),
+        ("NotAnObject", marked(r#"["MARKER",{"MARKER":"MARKER"}]"#)),
+        ("NotAnObject", marked(r#""MARKER""#)),
+        (
+            "TooDeep",
+            format!(
+                r#"{{"notification_id":"n","payload":{}"{MARKER}"{}}}"#,
+                "[".repeat(64),
+                "]".repeat(64)
+            ),
+        ),
+        (
+            "DuplicateKey",
+            marked(r#"{"notification_id":"n","payload":{"MARKER":"MARKER","MARKER":"MARKER"}}"#),
+        ),
+        (
+            "MissingId",
+            marked(r#"{"id":"MARKER","type":"MARKER","payload":"MARKER"}"#),
+        ),
+        ("IdNotAString", with(&marked(r#"["MARKER"]"#), "\"t\"")),
+        ("InvalidId", with(&marked(r#""MARKER MARKER""#), "\"t\"")),
+        (
+            "InvalidId",
+            with(&format!("\"{}\"", MARKER.repeat(26)), "\"t\""),
+        ),
+        (
+            "TypeNotAString",
+            with("\"n\"", &marked(r#"{"MARKER":"MARKER"}"#)),
+        ),
+        ("InvalidType", with("\"n\"", &marked(r#""MARKER\nMARKER""#))),
+        (
+            "MissingPayload",
+            marked(r#"{"notification_id":"n","type":"MARKER","Payload":"MARKER"}"#),
+        ),
+        (
+            "ItemTooLarge",
+            body("n").replace(
+                "\"n\": 1.0",
+                &format!("\"n\": \"{}\"", MARKER.repeat(50_000)),
+            ),
+        ),
+    ]
+}
+
+fn message(id: &str, body: Option<&str>) -> Value {
+    let marked = json!({"dataType": "String", "stringValue": MARKER});
+    json!({
+        "messageId": id, "body": body, "receiptHandle": MARKER, "md5OfBody": MARKER, "eventSource": "aws:sqs",
+        "eventSourceARN": "arn:aws:sqs:us-east-1:000000000000:notifications",
+        "attributes": {"ApproximateReceiveCount": MARKER, "AWSTraceHeader": MARKER, "SenderId": MARKER},
+        "messageAttributes": {"traceparent": marked, MARKER: marked},
+    })
+}
+
+fn event(messages: &[Value]) -> Vec<u8> {
+    json!({"Records": messages}).to_string().into_bytes()
+}
+
+fn table(operation: &str, request: &Value) -> Answer {
+    assert_eq!(operation, "PutItem");
+    let item = &request["Item"];
+    let exists = |item: Value| {
+        refusal(
+            400,
+            "ConditionalCheckFailedException",
+            json!({"message": MARKER, "Item": item}),
+        )
+    };
+    let message = json!({"message": format!("{MARKER}: {PAYLOAD}"), "Message": MARKER});
+    match item["notification_id"]["S"].as_str().unwrap() {
+        "created" => Answer::Http(200, json!({}).to_string()),
+        "stored" => exists(item.clone()),
+        "conflict" => {
+            let mut other = item.clone();
+            other["fingerprint"]["S"] = "0".repeat(64).into();
+            exists(other)
+        }
+        "no-item" => refusal(400, "ConditionalCheckFailedException", message),
+        "throttled" => refusal(400, "ThrottlingException", message),
+        "refused" => refusal(400, "ValidationException", message),
+        "failing" => refusal(500, "InternalServerError", message),
+        "garbled" => Answer::Http(200, format!("{{\"{MARKER}\": {MARKER}")),
+        "cut" => Answer::Cut,
+        "silent" => Answer::Silence,
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn ingest_is_silent_on_every_path() {
+    let mut cloud = Cloud::start(table).await;
+    let function = Watched::start("ingest", &cloud);
+
+    let mut messages: Vec<Value> = WRITES
+        .iter()
+        .map(|(id, ..)| message(id, Some(&body(id))))
+        .collect();
+    let rejected = rejected();
+    for (place, (name, body)) in rejected.iter().enumerate() {
+        messages.push(message(&format!("{name}-{place}"), Some(body)));
+    }
+    messages.push(message("MissingBody-", None));
+    let answered = cloud.invoke(event(&messages), ENOUGH).await;
+    let acknowledged = ["created", "stored"];
+    let must_fail: BTreeSet<&str> = messages
+        .iter()
+        .map(|message| message["messageId"].as_str().unwrap())
+        .filter(|id| !acknowledged.contains(id))
+        .collect();
+    assert_eq!(failures(&answered.outcome.unwrap()), must_fail);
+
+    let short = Duration::from_millis(1_500);
+    let answered = cloud
+        .invoke(event(&[message("silent", Some(&body("silent")))]), short)
+        .await;
+    assert_eq!(
+        failures(&answered.outcome.unwrap()),
+        BTreeSet::from(["silent"])
+    );
+
+    let mut fifo = [
+        message("first", Some(MARKER)),
+        message("behind", Some(&body("created"))),
+    ];
+    for message in &mut fifo {
+        message["eventSourceARN"] = "arn:aws:sqs:us-east-1:000000000000:notifications.fifo".into();
+        message["attributes"]["MessageGroupId"] = MARKER.into();
+    }
+    let answered = cloud.invoke(event(&fifo), ENOUGH).await;
+    assert_eq!(
+        failures(&answered.outcome.unwrap()),
+        BTreeSet::from(["first", "behind"])
+    );
+
+    let nameless = [
+        message("named", Some(&body("created"))),
+        message("", Some(&body("created"))),
+    ];
+    for unreadable in [
+        event(&nameless),
+        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
+        format!(r#"{{"Records":[{{"messageId":"m","body":{{"{MARKER}":1}}}}]}}"#).into_bytes(),
+        format!(r#"{{"Records":[{{"messageId":"m","attributes":"{MARKER}"}}]}}"#).into_bytes(),
+        format!(r#"{{"Records":[{{"{MARKER}":"{MARKER}","body":"a","body":"{MARKER}"}}]}}"#)
+            .into_bytes(),
+        format!(r#"{{"Records":[{{"messageId":"m","body":"{MARKER}"#).into_bytes(),
+        format!(r#""{MARKER}""#).into_bytes(),
+        MARKER.as_bytes().to_vec(),
+        [body("n").as_bytes(), b"\xff"].concat(),
+    ] {
+        assert!(cloud.invoke(unreadable, ENOUGH).await.outcome.is_err());
+    }
+
+    let log = function.end(&cloud).await;
+    for (id, field, text) in WRITES {
+        log.has(&[("message_id", id), (field, text)]);
+    }
+    for (name, _) in rejected {
+        log.has(&[("message_id", name), ("rejection", name)]);
+    }
+    log.has(&[("rejection", "MissingBody")]);
+    log.has(&[("message_id", "silent"), ("reason", "time was up")]);
+    log.has(&[("message_id", "behind"), ("reason", "earlier message")]);
+    log.has(&[("message", "panicked")]);
+    assert_eq!(log.count("Created"), 1);
+    assert_eq!(
+        log.count("Received") as usize,
+        messages.len() + 1 + fifo.len()
+    );
+}
+
+fn failures(answer: &Value) -> BTreeSet<&str> {
+    let failures = answer["batchItemFailures"].as_array().unwrap();
+    failures
+        .iter()
+        .map(|failure| failure["itemIdentifier"].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn no_rejection_repeats_its_body_as_text_or_debug() {
+    for (name, body) in rejected() {
+        let parsed = MessagePointers::default().parse(body.as_bytes());
+        match parsed {
+            Err(rejection) => {
+                assert_eq!(rejection.name(), name);
+                assert!(
+                    !format!("{rejection} {rejection:?}").contains(MARKER),
+                    "{name}"
+                );
+            }
+            Ok(notification) => {
+                assert_eq!(name, "ItemTooLarge");
+                assert!(!format!("{notification:?}").contains(MARKER), "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A function process under watch: all it writes is kept, and searched when it has ended.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _},
+    process::{Child, Command},
+    task::JoinHandle,
+};
+
+use crate::{
+    cloud::Cloud,
+    function::{NAME, TOLD},
+    marker::{MARKER, TYPE_MARKER, is_in},
+};
+
+pub(crate) struct Watched {
+    child: Child,
+    output: [JoinHandle<String>; 2],
+}
+
+impl Watched {
+    /// Starts the function of that name, which knows no AWS but `cloud`.
+    pub(crate) fn start(name: &str, cloud: &Cloud) -> Self {
+        let address = cloud.address();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "--nocapture", "function::process"])
+            .env_clear()
+            .env(NAME, name)
+            .env("LOG_LEVEL", "trace")
+            // Whatever the SDK would print if it were asked to.
+            .env("LOG_SENSITIVE_BODIES", "true")
+            .env("RUST_LOG", "trace")
+            .env("RUST_BACKTRACE", "full")
+            .env("AWS_LAMBDA_RUNTIME_API", address.to_string())
+            .env("AWS_LAMBDA_FUNCTION_NAME", name)
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .env("AWS_LAMBDA_LOG_LEVEL", "TRACE")
+            .env("AWS_ENDPOINT_URL", format!("http://{address}"))
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .env("TABLE_NAME", "notifications")
+            .env("STREAM_NAME", "notifications")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let output = [
+            tokio::spawn(read(child.stdout.take().unwrap())),
+            tokio::spawn(read(child.stderr.take().unwrap())),
+        ];
+        Self { child, output }
+    }
+
+    /// Ends the process and searches all that is known of it; returns its log.
+    pub(crate) async fn end(mut self, cloud: &Cloud) -> Log {
+        self.child.kill().await.unwrap();
+        let mut written = String::new();
+        for output in self.output {
+            written.push_str(&output.await.unwrap());
+        }
+        for line in written.lines() {
+            assert!(!is_in(MARKER, line), "written: {line}");
+            assert!(
+                line.starts_with(TOLD) || !is_in(TYPE_MARKER, line),
+                "written: {line}"
+            );
+        }
+        for sent in cloud.to_lambda() {
+            let sent = format!("{} {}", sent.head, sent.body);
+            assert!(
+                !is_in(MARKER, &sent) && !is_in(TYPE_MARKER, &sent),
+                "told Lambda: {sent}"
+            );
+        }
+        // Where it belongs it is, and there it is found.
+        let services = cloud.to_services();
+        assert!(services.iter().all(|sent| !is_in(MARKER, &sent.head)));
+        assert!(services.iter().any(|sent| is_in(MARKER, &sent.body)));
+        assert!(services.iter().any(|sent| is_in(TYPE_MARKER, &sent.body)));
+        Log(written
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .collect())
+    }
+}
+
+async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
+    let mut bytes = Vec::new();
+    pipe.read_to_end(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The lines of a log, as JSON.
+pub(crate) struct Log(Vec<Value>);
+
+impl Log {
+    /// Asserts that a line has all of these fields, each with a value that contains the text.
+    #[track_caller]
+    pub(crate) fn has(&self, fields: &[(&str, &str)]) {
+        let value = |line: &Value, name: &str| match &line[name] {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        let matches = |line: &&Value| {
+            fields
+                .iter()
+                .all(|(name, text)| value(line, name).contains(text))
+        };
+        assert!(
+            self.0.iter().any(|line| matches(&line)),
+            "no line with {fields:?}"
+        );
+    }
+
+    /// A count, summed over the metrics lines.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        let lines = self.0.iter().filter(|line| line.get("_aws").is_some());
+        lines.filter_map(|line| line[name].as_u64()).sum()
+    }
+}
