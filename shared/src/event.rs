@@ -8,7 +8,7 @@ use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
 use jiff::Timestamp;
 
 use crate::{
-    item::{NotificationItem, to_rfc3339},
+    item::{NotificationItem, to_millis, to_rfc3339},
     limits::{MAX_JSON_DEPTH, MAX_SOURCE_CHARS},
     notification::{
         Fingerprint, InvalidName, NotificationId, NotificationType, Payload, Rejection, Status,
@@ -216,7 +216,7 @@ impl NotificationEvent {
             })?,
             status,
             sequence: attributes.parsed(a::SEQUENCE, |text| text.parse().ok())?,
-            time: attributes.parsed(a::TIME, |text| text.parse().ok())?,
+            time: attributes.parsed(a::TIME, |text| text.parse().ok().map(to_millis))?,
             traceparent: attributes.optional(a::TRACEPARENT, TraceParent::parse)?,
             fingerprint: attributes.parsed(a::FINGERPRINT, |text| text.parse().ok())?,
             enrichment: attributes.optional(a::ENRICHMENT, |text| {
@@ -349,6 +349,14 @@ mod tests {
             let read = NotificationEvent::parse(event.to_json().as_bytes()).unwrap();
             assert_eq!(read, event);
         }
+    }
+
+    #[test]
+    fn a_time_finer_than_milliseconds_is_read_to_the_millisecond() {
+        let event = NotificationEvent::of_item(&item("1"));
+        let document = event.to_json().replacen(".123Z", ".1239Z", 1);
+        assert!(document.contains(".1239Z"));
+        assert!(NotificationEvent::parse(document.as_bytes()) == Ok(event));
     }
 
     #[test]

@@ -58,7 +58,10 @@ impl Change {
             "updated_at": {"S": time}, "version": {"N": (place + 1).to_string()},
             "source_message_id": {"S": "m"}, "redrives": {"N": "0"},
         });
-        let mut change = json!({"Keys": {"notification_id": {"S": id}}, "SequenceNumber": number(place)});
+        let mut change = json!({
+            "ApproximateCreationDateTime": 1_790_000_000.0, "Keys": {"notification_id": {"S": id}},
+            "SequenceNumber": number(place), "SizeBytes": 1, "StreamViewType": "NEW_AND_OLD_IMAGES",
+        });
         let name = match self.kind % 6 {
             0 => {
                 change["OldImage"] = item;
