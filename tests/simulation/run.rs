@@ -1,6 +1,7 @@
 //! Many worlds side by side, and what they met.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -139,10 +140,24 @@ pub(crate) fn all(plans: &[Plan], bug: Option<Bug>, progress: impl Fn() + Sync) 
 }
 
 /// The first of these seeds in which a planted bug breaks a guarantee.
-pub(crate) fn first_broken(seeds: std::ops::Range<u64>, bug: Bug) -> Option<Run> {
+pub(crate) fn first_broken(mut seeds: Range<u64>, bug: Bug) -> Option<Run> {
     quiet_planned_panics();
-    let runs = seeds.map(|seed| World::run(&Plan::of_seed(seed), Some(bug), false));
-    runs.into_iter().find(|run| run.broken.is_some())
+    seeds.find_map(|seed| {
+        let run = World::run(&Plan::of_seed(seed), Some(bug), false);
+        run.broken.is_some().then_some(run)
+    })
+}
+
+/// The head of the table of planted bugs.
+pub(crate) const TABLE_OF_BUGS: &str =
+    "| planted bug | caught by | worlds it took |\n| --- | --- | ---: |";
+
+/// What a planted bug's row says: the guarantee that caught it, and in the how manieth world. None where nothing did.
+pub(crate) fn row(seeds: &Range<u64>, bug: Bug) -> Option<String> {
+    let run = first_broken(seeds.clone(), bug)?;
+    let guarantee = run.broken.as_ref()?.guarantee;
+    let worlds = run.plan.seed - seeds.start + 1;
+    Some(format!("| {} | {guarantee} | {worlds} |", bug.name()))
 }
 
 /// A panic that the weather makes is no news.

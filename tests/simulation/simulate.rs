@@ -131,29 +131,22 @@ fn simulate(options: &Options) -> bool {
 const PLAIN_WORLDS: u64 = 300;
 
 fn find_bugs(options: &Options) -> bool {
-    println!("| planted bug | caught by | worlds |\n| --- | --- | ---: |");
     let seeds = options.from..options.from.saturating_add(options.seeds);
-    // The handlers that some are planted in are right by themselves.
-    let mut is_good =
-        run::first_broken(options.from..options.from + PLAIN_WORLDS, Bug::Nothing).is_none();
-    println!(
-        "| {} | {} | {PLAIN_WORLDS} |",
-        Bug::Nothing.name(),
-        if is_good { "nothing" } else { "SOMETHING" }
-    );
+    let mut is_good = true;
+    println!("{}", run::TABLE_OF_BUGS);
     for bug in Bug::ALL {
-        let run = run::first_broken(seeds.clone(), *bug);
-        let found = run
-            .as_ref()
-            .and_then(|run| Some((run, run.broken.as_ref()?)));
-        is_good &= found.is_some();
-        match found {
-            Some((run, broken)) => {
-                let worlds = run.plan.seed - options.from + 1;
-                println!("| {} | {} | {worlds} |", bug.name(), broken.guarantee);
-            }
-            None => println!("| {} | NOT FOUND | {} |", bug.name(), options.seeds),
-        }
+        let row = run::row(&seeds, *bug);
+        is_good &= row.is_some();
+        println!(
+            "{}",
+            row.unwrap_or_else(|| format!("| {} | NOTHING | {} |", bug.name(), options.seeds))
+        );
+    }
+    // Some are planted in plain handlers, which must be right by themselves.
+    let plain = run::first_broken(options.from..options.from + PLAIN_WORLDS, Bug::Nothing);
+    if let Some(run) = plain {
+        println!("\n{}", run::report(&run.plan, Some(Bug::Nothing)));
+        return false;
     }
     is_good
 }

@@ -24,7 +24,7 @@ macro_rules! bugs {
 
             pub(crate) fn name(self) -> &'static str {
                 match self {
-                    Self::Nothing => "none, in the plain handlers",
+                    Self::Nothing => "none",
                     $(Self::$bug => $name),*
                 }
             }
