@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     future::{Future, pending, poll_fn},
     pin::pin,
@@ -26,7 +27,8 @@ use onewrite::{
     notification::{NotificationId, Status},
     stream::Record,
     table::{Completions, NewNotifications},
-    testing::{Fault, FaultyTable, InMemoryTable, StoredRecord, contract, lambda_event},
+    telemetry::Metrics,
+    testing::{Fault, FaultyTable, InMemoryTable, Log, StoredRecord, contract, lambda_event},
 };
 use onewrite_complete::{handler::Complete, record::MissingSequenceNumber};
 use proptest::prelude::*;
@@ -158,6 +160,84 @@ where
     for<'a> &'a Accountant: Downstream<T::Write>,
 {
     Complete::new(Completer::new(table, 0), accountant, 4)
+}
+
+thread_local! {
+    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_each_event_is_counted_and_logged_by_its_name() {
+    let log = Log::listen();
+    let table = table();
+    let accountant = Accountant::default();
+    let mut documents = store_all(
+        &table,
+        &[
+            "a",
+            "twice",
+            "refuses-1",
+            "doubted-1",
+            "panics-1",
+            "hangs-1",
+        ],
+    )
+    .await;
+    documents.push(documents[1].clone());
+    documents.extend([unknown("nobody"), done_event("b"), b"no event".to_vec()]);
+    let already = store(&table, "already").await;
+    assert_eq!(
+        handle(
+            table.clone(),
+            &accountant,
+            batch(std::slice::from_ref(&already))
+        )
+        .await,
+        None
+    );
+    documents.push(already);
+
+    let complete = complete(table, &accountant)
+        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
+    let budget = Budget::of_remaining(None, BUDGET);
+    let _ = complete.handle(batch(&documents), budget).await.unwrap();
+
+    let told = TOLD.take();
+    assert_eq!(told.len(), 1);
+    for (name, count) in [
+        ("Received", 11),
+        ("Copies", 1),
+        ("Done", 2),
+        ("AlreadyDone", 1),
+        ("Ignored", 1),
+        ("Failed", 6),
+        ("DownstreamFailed", 1),
+        ("WritesRefused", 1),
+        ("Panicked", 1),
+        ("OutOfTime", 1),
+        ("UnknownId", 1),
+        ("Unreadable", 1),
+    ] {
+        assert_eq!(told[0].get(name), count, "{name}");
+    }
+    let lines = log.lines();
+    let level = |key: &str, value: &str| {
+        let line = lines.iter().rev().find(|line| line[key] == value);
+        line.map(|line| line["level"].as_str().unwrap())
+    };
+    for (id, expected) in [
+        ("a", "DEBUG"),
+        ("already", "INFO"),
+        ("b", "DEBUG"),
+        ("refuses-1", "WARN"),
+        ("panics-1", "WARN"),
+        ("hangs-1", "WARN"),
+        ("doubted-1", "ERROR"),
+        ("nobody", "ERROR"),
+    ] {
+        assert_eq!(level("notification_id", id), Some(expected), "{id}");
+    }
+    assert_eq!(level("failure", "Unreadable"), Some("ERROR"));
 }
 
 /// The one sequence number that the answer reports, if any.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
@@ -17,6 +18,7 @@ use onewrite::{
     limits::{ANSWER_MARGIN, MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES, RETRY_BASE},
     notification::Status,
     stream::{EventStream, Put, Record, StreamError},
+    telemetry::Metrics,
     testing::{
         Change, EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault,
         contract, lambda_event,
@@ -363,6 +365,35 @@ async fn a_refused_call_is_not_repeated() {
         assert_eq!(handle(&stream, batch(&["a", "b"])).await, Some(0));
         assert_eq!(stream.calls().len(), 1);
     }
+}
+
+thread_local! {
+    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_as_long_as_the_jitter_given_and_an_invocation_has_one_line_of_metrics() {
+    for (jitter, pause) in [
+        ((|| 0.0) as fn() -> f64, Duration::ZERO),
+        (|| 1.0, RETRY_BASE),
+    ] {
+        let stream = FaultyStream::scripted(InMemoryStream::new(1), [Fault::Throttled.into()]);
+        let forward = Forward::new(stream, EventSource::default())
+            .with_jitter(jitter)
+            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
+        let started = Instant::now();
+        let budget = Budget::of_remaining(None, BUDGET);
+        let _ = forward.handle(batch(&["a"]), budget).await.unwrap();
+        // The timer's grain is a millisecond.
+        let waited = started.elapsed();
+        assert!(
+            waited >= pause && waited <= pause + Duration::from_millis(2),
+            "{waited:?}"
+        );
+    }
+    let told = TOLD.take();
+    assert_eq!(told.len(), 2);
+    assert!(told.iter().all(|metrics| metrics.get("Forwarded") == 1));
 }
 
 /// A stream that breaks its contract: it passes the first record of a call over, in its answer too.

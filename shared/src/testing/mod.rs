@@ -5,6 +5,7 @@
 //!   another handle to the same table or stream, as a client is.
 //! - [`FaultyTable`], [`FaultyStream`]: any adapter with faults in front of it, told call by call
 //! - [`lambda_event`]: what a table or stream holds, as the events that Lambda hands to a function
+//! - [`Log`]: what code says of itself
 //! - [`contract`]: what the ports promise, as functions that fail loudly
 //!
 //! Nothing here knows a handler, and no production code knows this module.
@@ -14,10 +15,12 @@ mod faults;
 pub mod lambda_event;
 mod stream;
 mod table;
+mod told;
 
 pub use faults::{EntryFault, Fault, FaultyStream, FaultyTable, StreamFault, TableCall};
 pub use stream::{InMemoryStream, Shard, StoredRecord};
 pub use table::{Change, InMemoryTable};
+pub use told::Log;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
