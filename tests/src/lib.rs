@@ -1,9 +1,9 @@
 //! What the tests share.
 //!
-//! - [`kinesis_proxy`]: stands between `forward` and Kinesis and lets chosen records fail
+//! - [`fault_proxy`]: stands between a function and DynamoDB or Kinesis and lets calls and records fail on the wire
 //! - [`template`]: `template.yaml` as it is written, for the tests that hold it to the code
 //! - [`recorder`]: keeps what every function was given and what it answered
 
-pub mod kinesis_proxy;
+pub mod fault_proxy;
 pub mod recorder;
 pub mod template;

@@ -12,7 +12,7 @@ use aws_sdk_lambda::types::{Environment, EventSourcePosition, FunctionResponseTy
 use jiff::Timestamp;
 use onewrite::{
     item::{Enrichment, NotificationItem, to_millis},
-    limits::{MAX_ITEM_BYTES, MAX_RECEIVES},
+    limits::{MAX_ATTEMPTS, MAX_ITEM_BYTES, MAX_RECEIVES},
     notification::MessagePointers,
 };
 use onewrite_event_sources::choices::Choices;
@@ -20,7 +20,8 @@ use onewrite_local::{
     clients::Clients,
     demo,
     emulator::Credentials,
-    oracle::{Meaning, Report},
+    messages,
+    oracle::{self, Meaning, Report},
     progress::Progress,
     quiet::until_quiet,
     sample::Sample,
@@ -28,7 +29,7 @@ use onewrite_local::{
     survey,
 };
 use onewrite_tests::{
-    kinesis_proxy::KinesisProxy,
+    fault_proxy::{FaultProxy, WireFault},
     recorder::{Invocation, Recorder},
 };
 use serde_json::json;
@@ -344,8 +345,8 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
         .trim_start_matches("http://")
         .parse()
         .unwrap();
-    let proxy = KinesisProxy::start(emulator).await.unwrap();
-    redirect_kinesis(&clients, &outputs.forward, &proxy.endpoint()).await;
+    let proxy = FaultProxy::start(emulator).await.unwrap();
+    redirect(&clients, &outputs.forward, "KINESIS", &proxy).await;
     let recorder = start_event_sources(&mut stack).await;
 
     for (phase, place) in [("head", 0), ("middle", RECORDS / 2), ("end", RECORDS - 1)] {
@@ -418,7 +419,8 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
 }
 
 /// Has the deployed function reach Kinesis at another endpoint.
-async fn redirect_kinesis(clients: &Clients, function: &str, endpoint: &str) {
+/// Has a function reach a service by way of the proxy.
+async fn redirect(clients: &Clients, function: &str, service: &str, proxy: &FaultProxy) {
     let configuration = clients
         .lambda
         .get_function_configuration()
@@ -427,7 +429,7 @@ async fn redirect_kinesis(clients: &Clients, function: &str, endpoint: &str) {
         .await
         .unwrap();
     let mut variables = configuration.environment.unwrap().variables.unwrap();
-    variables.insert("AWS_ENDPOINT_URL_KINESIS".to_owned(), endpoint.to_owned());
+    variables.insert(format!("AWS_ENDPOINT_URL_{service}"), proxy.endpoint());
     let environment = Environment::builder()
         .set_variables(Some(variables))
         .build();
@@ -541,5 +543,95 @@ async fn an_enriched_envelope_needs_no_code() {
         (items[0].id.as_str(), items[0].kind.as_str()),
         ("rf_1", "refund")
     );
+    stack.stop().await;
+}
+
+/// Each fault of the wire: once, which the SDK's own attempts heal, and as often as it tries, which they do not.
+fn wire_faults(of_operation: &[WireFault]) -> Vec<WireFault> {
+    let common = [
+        WireFault::CutBefore,
+        WireFault::CutAfter,
+        WireFault::Late(300),
+        WireFault::Silent,
+        WireFault::InternalError,
+        WireFault::Unavailable,
+        WireFault::Throttled,
+    ];
+    let faults = common.iter().chain(of_operation);
+    let often = |fault: &WireFault| {
+        let once = [*fault, WireFault::None];
+        let run = std::iter::repeat_n(*fault, MAX_ATTEMPTS as usize);
+        once.into_iter().chain(run).chain([WireFault::None])
+    };
+    faults.flat_map(often).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_whatever_happens_on_the_wire() {
+    /// More than any run takes: a script that does not end is a fault that does not happen.
+    const WAVES: usize = 200;
+    let mut stack = Stack::start(options("wire")).await.unwrap();
+    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    let emulator = stack
+        .endpoint()
+        .trim_start_matches("http://")
+        .parse()
+        .unwrap();
+    let of_operation = [
+        (&outputs.ingest, "DYNAMODB", "PutItem", &[][..]),
+        (
+            &outputs.forward,
+            "KINESIS",
+            "PutRecords",
+            &[WireFault::PartlyFailed],
+        ),
+        (&outputs.complete, "DYNAMODB", "UpdateItem", &[]),
+    ];
+    let mut proxies = Vec::new();
+    for (function, service, operation, faults) in of_operation {
+        let proxy = FaultProxy::start(emulator).await.unwrap();
+        proxy.script(operation, wire_faults(faults));
+        redirect(&clients, function, service, &proxy).await;
+        proxies.push(proxy);
+    }
+    start_event_sources(&mut stack).await;
+
+    let mut sent = Vec::new();
+    for wave in 0..WAVES {
+        // The second half of a wave says what the first says: duplicates, and a conflict.
+        let mut messages: Vec<Sample> = (0..3)
+            .map(|n| valid(&format!("w{wave}-{n}"), "{\"n\": 1.0}"))
+            .collect();
+        messages.extend([messages[0].clone(), valid(&format!("w{wave}-1"), "2")]);
+        sent.extend(
+            messages::send(&clients, &outputs.queue_url, &messages, |_| {})
+                .await
+                .unwrap(),
+        );
+        let left = || proxies.iter().map(FaultProxy::scripted).sum::<usize>();
+        let before = left();
+        if before == 0 {
+            break;
+        }
+        wait_until("the next call meets its fault", async || left() < before).await;
+    }
+    let left: Vec<usize> = proxies.iter().map(FaultProxy::scripted).collect();
+    assert_eq!(left, [0, 0, 0], "every fault has happened");
+    assert!(
+        until_quiet(&mut stack, sent.len(), Progress::Silent)
+            .await
+            .unwrap()
+    );
+    let found = survey::survey(&clients, &outputs).await.unwrap();
+    let report = oracle::judge(&sent, &found);
+    assert_kept(&report);
+    assert!(
+        report.counts.repeated > 0,
+        "an answer that is lost makes an event come twice"
+    );
+    for proxy in &proxies {
+        let met = proxy.met();
+        assert!(met[&WireFault::Silent] > MAX_ATTEMPTS as usize, "{met:?}");
+    }
     stack.stop().await;
 }

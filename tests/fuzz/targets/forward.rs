@@ -82,7 +82,10 @@ impl Change {
                 "INSERT"
             }
         };
-        json!({"eventName": name, "eventSource": "aws:dynamodb", "awsRegion": "eu-west-1", "dynamodb": change})
+        json!({
+            "eventID": number(place), "eventName": name, "eventVersion": "1.1", "eventSource": "aws:dynamodb",
+            "eventSourceARN": "arn", "awsRegion": "eu-west-1", "dynamodb": change,
+        })
     }
 }
 
