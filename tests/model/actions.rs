@@ -8,8 +8,8 @@ use crate::{
     bugs::Bug,
     properties,
     state::{
-        Answer, Change, Completing, Content, Event, Id, Ingesting, Item, Place, Publishing, Request, State,
-        Status,
+        Answer, Change, Completing, Content, Event, Id, Ingesting, Place, Publishing, Request,
+        State, Status,
     },
 };
 
@@ -67,7 +67,7 @@ impl Model for Pipeline {
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
-        if self.is_reduced && self.private_actions(state, actions) {
+        if !self.in_every_order && self.private_actions(state, actions) {
             return;
         }
         self.queue_actions(state, actions);
@@ -101,7 +101,7 @@ impl Model for Pipeline {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::all()
+        properties::watched(self.watched)
     }
 }
 
@@ -186,13 +186,7 @@ impl Pipeline {
         unread.map(|(id, _)| id)
     }
 
-    pub fn complete_actions(
-        &self,
-        state: &State,
-        consumer: u8,
-        id: Id,
-        actions: &mut Vec<Action>,
-    ) {
+    pub fn complete_actions(&self, state: &State, consumer: u8, id: Id, actions: &mut Vec<Action>) {
         actions.extend(fates(state).map(|fate| Action::Complete { consumer, id, fate }));
     }
 
@@ -235,7 +229,7 @@ impl Pipeline {
             }
             Action::Receive { worker, message } => self.receive(state, *worker, *message),
             Action::Insert { worker, fate } => self.insert(state, *worker, *fate),
-            Action::Respond { worker, fate } => respond(state, *worker, *fate),
+            Action::Respond { worker, fate } => self.respond(state, *worker, *fate),
             Action::CrashIngest { worker } => {
                 state.left.crashes -= 1;
                 if let Some(job) = state.workers[usize::from(*worker)].take() {
@@ -328,6 +322,25 @@ impl Pipeline {
         }
     }
 
+    fn respond(&self, state: &mut State, worker: u8, fate: Fate) {
+        let Some(job) = state.workers[usize::from(worker)].take() else {
+            return;
+        };
+        state.left.losses -= u8::from(fate != Fate::Answered);
+        let message = &mut state.messages[usize::from(job.message)];
+        match job.answer {
+            // A deletion by a receipt that is no longer the last one may do nothing (SQS API reference, DeleteMessage).
+            Some(Answer::Stored) if fate == Fate::Answered && message.place == Place::InFlight => {
+                message.place = Place::Deleted;
+            }
+            Some(Answer::Conflict) => {
+                message.refusals = self.bounds.refusals.min(message.refusals + 1);
+                return_message(state, job.message);
+            }
+            _ => return_message(state, job.message),
+        }
+    }
+
     /// The invocation of `forward` at work, or the one that would begin.
     pub fn batch(&self, state: &State) -> Option<Publishing> {
         let changes = state.changes.iter().enumerate();
@@ -354,8 +367,8 @@ impl Pipeline {
                 continue;
             }
             let has_failed = batch.failed & bit != 0;
-            let blocks = !self.has(Bug::TwoOfAnIdInACall)
-                && !(has_failed && self.has(Bug::RetryOvertaken));
+            let blocks =
+                !self.has(Bug::TwoOfAnIdInACall) && !(has_failed && self.has(Bug::RetryOvertaken));
             seen |= if blocks { id } else { 0 };
             let call = if has_failed { &mut again } else { &mut ready };
             call.push(change);
@@ -451,25 +464,6 @@ impl Pipeline {
     }
 }
 
-fn respond(state: &mut State, worker: u8, fate: Fate) {
-    let Some(job) = state.workers[usize::from(worker)].take() else {
-        return;
-    };
-    state.left.losses -= u8::from(fate != Fate::Answered);
-    let message = &mut state.messages[usize::from(job.message)];
-    match job.answer {
-        // A deletion by a receipt that is no longer the last one may do nothing (SQS API reference, DeleteMessage).
-        Some(Answer::Stored) if fate == Fate::Answered && message.place == Place::InFlight => {
-            message.place = Place::Deleted;
-        }
-        Some(Answer::Conflict) => {
-            message.refusals += 1;
-            return_message(state, job.message);
-        }
-        _ => return_message(state, job.message),
-    }
-}
-
 /// A message that is not deleted becomes visible again, unless another delivery of it has settled the matter.
 fn return_message(state: &mut State, message: u8) {
     let message = &mut state.messages[usize::from(message)];
@@ -495,14 +489,10 @@ fn filter_done(state: &mut State) {
     for consumer in &mut state.consumers {
         for (records, position) in state.records.iter().zip(&mut consumer.positions) {
             let unread = &records[usize::from(*position)..];
-            let done = unread.iter().take_while(|event| event.status == Status::Done);
+            let done = unread
+                .iter()
+                .take_while(|event| event.status == Status::Done);
             *position += done.count() as u8;
         }
-    }
-}
-
-impl Item {
-    pub fn content(&self) -> Option<Content> {
-        Some(self.event?.content)
     }
 }

@@ -47,10 +47,9 @@ impl Bug {
                 "a write that failed is acknowledged",
                 "Acknowledged means stored",
             ),
-            Self::AcknowledgedBeforeTheWrite => (
-                "acknowledged before the write",
-                "Acknowledged means stored",
-            ),
+            Self::AcknowledgedBeforeTheWrite => {
+                ("acknowledged before the write", "Acknowledged means stored")
+            }
             Self::PublishedBeforeTheWrite => {
                 ("the dual write: published, then stored", "Nothing invented")
             }

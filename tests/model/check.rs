@@ -1,53 +1,108 @@
-//! Exhaustive runs, and what they say.
+//! Exhaustive runs, and the shortest ways to what they find.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    fmt::{self, Display},
     time::{Duration, Instant},
 };
 
-use stateright::{Checker as _, HasDiscoveries, Model as _, Path};
+use stateright::{Checker as _, HasDiscoveries, Model as _};
 
 use crate::{
     actions::Action,
     bounds::{Bounds, Pipeline},
     bugs::Bug,
-    state::State,
 };
 
-pub type Trace = Path<State, Action>;
-
 /// What an exhaustive run came to.
+#[derive(Debug)]
 pub struct Checked {
-    pub states: usize,
-    pub unique: usize,
-    pub depth: usize,
-    pub time: Duration,
-    pub discoveries: HashMap<&'static str, Trace>,
+    bounds: Bounds,
+    /// Transitions.
+    states: usize,
+    unique: usize,
+    depth: usize,
+    time: Duration,
+    /// The promises that do not hold, each with the actions that break it.
+    pub broken: Vec<(&'static str, Vec<Action>)>,
 }
 
-/// Visits every state once, workers and consumers being interchangeable.
-pub fn exhaust(bounds: Bounds, threads: usize) -> Checked {
+/// Visits every state, workers being interchangeable and consumers too.
+pub fn exhaust(pipeline: Pipeline, threads: usize) -> Checked {
     let start = Instant::now();
-    let checker = Pipeline::new(bounds).checker().threads(threads).symmetry();
+    let checker = pipeline.checker().threads(threads).symmetry();
     let checker = checker.spawn_dfs().join();
+    let broken = checker.discoveries().into_iter();
     Checked {
+        bounds: pipeline.bounds,
         states: checker.state_count(),
         unique: checker.unique_state_count(),
         depth: checker.max_depth(),
         time: start.elapsed(),
-        discoveries: checker.discoveries(),
+        broken: broken
+            .map(|(name, path)| (name, path.into_actions()))
+            .collect(),
     }
 }
 
-/// The shortest way in which a bug breaks its property, within the smallest bounds in which it does.
-pub fn find(bug: Bug) -> Option<(Bounds, Trace)> {
-    let (_, property) = bug.what();
+impl Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{}: {} states, {} unique, depth {}, {:.1} s",
+            self.bounds,
+            self.states,
+            self.unique,
+            self.depth,
+            self.time.as_secs_f64()
+        )?;
+        for (name, actions) in &self.broken {
+            writeln!(f, "BROKEN: {name}, by")?;
+            actions
+                .iter()
+                .try_for_each(|action| writeln!(f, "    {action:?}"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A shortest way to something, within the smallest bounds that it needs.
+pub struct Found {
+    pub pipeline: Pipeline,
+    pub actions: Vec<Action>,
+}
+
+/// Looks for a state that a `sometimes` property names, or for a breach of a promise.
+pub fn find(property: &'static str, bug: Option<Bug>) -> Option<Found> {
     growing().into_iter().find_map(|bounds| {
-        let checker = Pipeline::with(bug, bounds).checker();
-        let stop = HasDiscoveries::AnyOf(BTreeSet::from([property]));
-        let checker = checker.finish_when(stop).spawn_bfs().join();
-        Some((bounds, checker.discovery(property)?))
+        let pipeline = Pipeline {
+            bounds,
+            bug,
+            in_every_order: false,
+            watched: Some(property),
+        };
+        let longest = search(pipeline, None)?.len();
+        let shortest = (0..longest).find_map(|depth| search(pipeline, Some(depth)));
+        let actions = shortest.or_else(|| search(pipeline, None))?;
+        Some(Found { pipeline, actions })
     })
+}
+
+/// Breadth first, up to so many actions; stateright looks a little further before it stops, so what it finds is not
+/// the shortest by itself.
+fn search(pipeline: Pipeline, depth: Option<usize>) -> Option<Vec<Action>> {
+    let checker = pipeline.checker().finish_when(HasDiscoveries::Any);
+    // It counts states, and does not look at the last one.
+    let checker = match depth {
+        Some(depth) => checker.target_max_depth(depth + 2),
+        None => checker,
+    };
+    let found = checker
+        .spawn_bfs()
+        .join()
+        .discoveries()
+        .into_values()
+        .next()?;
+    Some(found.into_actions())
 }
 
 /// Bounds, the fewest faults first.
@@ -66,7 +121,6 @@ fn growing() -> Vec<Bounds> {
             });
         }
     }
-    let faults = |b: &Bounds| b.duplicates + b.crashes + b.elsewhere + b.losses;
-    all.sort_by_key(faults);
+    all.sort_by_key(|b| b.duplicates + b.crashes + b.elsewhere + b.losses);
     all
 }

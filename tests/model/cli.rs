@@ -1,5 +1,5 @@
 //! The model at any bounds: `cargo run --release -p onewrite-tests --example model -- --ids 2 --crashes 2`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::print_stdout)]
 
 pub mod actions;
 pub mod bounds;
@@ -7,31 +7,50 @@ pub mod bugs;
 pub mod check;
 pub mod properties;
 pub mod reduction;
+pub mod report;
 pub mod state;
 
+use std::process::ExitCode;
+
+use bounds::{Bounds, Pipeline};
 use clap::Parser;
 
+/// Visits every state of the protocol within bounds and checks its promises.
 #[derive(Parser)]
 struct Arguments {
     #[command(flatten)]
-    bounds: bounds::Bounds,
+    bounds: Bounds,
+    /// Visit independent actions in every order too: many times the states
+    #[arg(long)]
+    in_every_order: bool,
+    /// Then print what happens in it, and the planted bugs with the promises they break
+    #[arg(long)]
+    tables: bool,
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
-fn main() {
-    let Arguments { bounds, threads } = Arguments::parse();
-    let checked = check::exhaust(bounds, threads);
-    println!("{} {} {} {:?}", checked.states, checked.unique, checked.depth, checked.time);
-    let mut d: Vec<_> = checked.discoveries.iter().collect();
-    d.sort_by_key(|(n, _)| **n);
-    for (name, trace) in d {
-        println!("{name}: {}", trace.clone().into_actions().len());
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let pipeline = Pipeline {
+        bounds: arguments.bounds,
+        in_every_order: arguments.in_every_order,
+        ..Pipeline::default()
+    };
+    let checked = check::exhaust(pipeline, arguments.threads);
+    println!("{checked}");
+    let mut is_good = checked.broken.is_empty();
+    if arguments.tables {
+        is_good &= report::print_witnesses()
+            .iter()
+            .all(|(_, found)| found.is_some());
+        is_good &= report::print_bugs()
+            .iter()
+            .all(|(_, found)| found.is_some());
     }
-    if std::env::var_os("BUGS").is_some() { for bug in bugs::Bug::ALL {
-        match check::find(bug) {
-            Some((b, t)) => println!("{bug:?} {b:?} {}", t.into_actions().len()),
-            None => println!("{bug:?} NOT FOUND"),
-        }
-    } }
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -1,4 +1,15 @@
-//! The protocol, exhaustively, and that the model is of this code.
+//! The protocol, exhaustively within bounds, and that the model is of this code.
+//!
+//! - `state`, `actions`: the model; `bounds`: how much may happen in it; `reduction`: what need not be interleaved
+//! - `properties`: the promises, and what must be seen to happen; `bugs`: what breaks them
+//! - `check`, `report`: exhaustive runs and shortest ways; `explore`: a second opinion on them
+//! - `replay`, `door`: the model's traces through the real handlers
+//!
+//! What is modelled: a standard queue and its dead-letter queue, `ingest`, the table with its change stream (one
+//! shard), `forward`, the notification stream, two consumers. Not modelled, and shown elsewhere: FIFO queues, batches
+//! of several messages or ids in `ingest` and `complete`, resharding, TTL, redrives, limits, unreadable bytes.
+//!
+//! `cargo run --release -p onewrite-tests --example model -- --help` has other bounds.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 pub mod actions;
@@ -6,64 +17,127 @@ pub mod bounds;
 pub mod bugs;
 pub mod check;
 pub mod door;
+pub mod explore;
 pub mod properties;
 pub mod reduction;
 pub mod replay;
+pub mod report;
 pub mod state;
+
+use std::{collections::BTreeSet, mem::discriminant};
 
 use bounds::{Bounds, Pipeline};
 use bugs::Bug;
-use rand::{SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
-use stateright::Model as _;
+use properties::SOMETIMES;
 
-const BOUNDS: Bounds = Bounds {
-    ids: 2,
-    duplicates: 2,
-    workers: 2,
-    crashes: 2,
-    losses: 1,
-    elsewhere: 1,
-    refusals: 1,
+#[test]
+fn every_promise_holds_in_every_state() {
+    let checked = check::exhaust(Pipeline::default(), 2);
+    println!("\n{checked}");
+    assert!(checked.broken.is_empty(), "{checked}");
+}
+
+#[test]
+fn what_the_promises_are_about_happens() {
+    for (name, found) in report::print_witnesses() {
+        assert!(found.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn every_planted_bug_breaks_its_promise() {
+    for (bug, found) in report::print_bugs() {
+        assert!(found.is_some(), "{bug:?}");
+    }
+}
+
+/// Bounds that every order can be visited in.
+const SMALL: [Bounds; 3] = [
+    bounds(1, [1, 2, 1, 1, 1]),
+    bounds(2, [0, 1, 0, 0, 1]),
+    bounds(2, [1, 1, 0, 0, 0]),
+];
+
+const fn bounds(ids: u8, [duplicates, workers, crashes, losses, elsewhere]: [u8; 5]) -> Bounds {
+    Bounds {
+        ids,
+        duplicates,
+        workers,
+        crashes,
+        losses,
+        elsewhere,
+        refusals: 1,
+    }
+}
+
+#[test]
+fn the_reduction_hides_nothing() {
+    for bounds in SMALL {
+        let [reduced, full] = [false, true].map(|in_every_order| {
+            explore::explore(&Pipeline {
+                bounds,
+                in_every_order,
+                ..Pipeline::default()
+            })
+        });
+        println!("{bounds}: {} states of {}", reduced.states, full.states);
+        assert!(reduced.states < full.states);
+        assert_eq!(reduced.broken, full.broken);
+        assert_eq!(reduced.happens, full.happens);
+        assert!(reduced.ends == full.ends);
+    }
+}
+
+/// All interleavings within the bounds, so that the code meets those that the reduction leaves out too.
+const WALKED: Pipeline = Pipeline {
+    bounds: bounds(2, [2, 2, 2, 2, 1]),
+    bug: None,
+    in_every_order: true,
+    watched: None,
 };
 
-fn walk(pipeline: &Pipeline, seed: u64) -> Vec<actions::Action> {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut state = pipeline.init_states().remove(0);
-    let mut walk = Vec::new();
-    loop {
-        let mut actions = Vec::new();
-        pipeline.actions(&state, &mut actions);
-        let Some(action) = actions.choose(&mut rng) else {
-            return walk;
-        };
-        walk.push(action.clone());
-        state = pipeline.next_state(&state, action.clone()).unwrap();
-    }
-}
+const WALKS: u64 = 1_000;
 
 #[tokio::test(start_paused = true)]
-async fn the_real_handlers_do_what_the_model_does() {
-    let mut pipeline = Pipeline::new(BOUNDS);
-    pipeline.is_reduced = false;
-    let start = std::time::Instant::now();
-    let mut steps = 0;
-    for seed in 0..500 {
-        let actions = walk(&pipeline, seed);
-        steps += actions.len();
-        if let Err(divergence) = replay::replay(&pipeline, &actions).await {
-            panic!("seed {seed}: {divergence}");
+async fn the_code_does_what_the_model_does() {
+    let (mut steps, mut actions, mut happens) = (0, Vec::new(), BTreeSet::new());
+    for seed in 0..WALKS {
+        let walk = explore::walk(&WALKED, seed);
+        steps += walk.len();
+        let states = replay::replay(&WALKED, &walk).await;
+        let states = states.unwrap_or_else(|divergence| panic!("seed {seed}: {divergence}"));
+        for (name, check) in SOMETIMES {
+            if states.iter().any(|state| check(&WALKED, state)) {
+                happens.insert(name);
+            }
+        }
+        for action in walk {
+            if !actions.contains(&discriminant(&action)) {
+                actions.push(discriminant(&action));
+            }
         }
     }
-    println!("{steps} steps in {:?}", start.elapsed());
+    println!("\n{WALKS} walks, {steps} steps: the code went along");
+    assert_eq!(happens, SOMETIMES.iter().map(|(name, _)| *name).collect());
+    assert_eq!(actions.len(), 14, "every kind of action");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bug_s_trace_is_not_the_code_s() {
+async fn the_code_goes_the_shortest_ways_of_the_model() {
+    for (name, _) in SOMETIMES {
+        let found = check::find(name, None).unwrap();
+        let states = replay::replay(&found.pipeline, &found.actions).await;
+        assert!(states.is_ok(), "{name}: {}", states.unwrap_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_has_none_of_the_planted_bugs() {
     for bug in Bug::ALL {
-        let (bounds, trace) = check::find(bug).unwrap();
-        let e = replay::replay(&Pipeline::with(bug, bounds), &trace.into_actions())
-            .await
-            .expect_err("diverges");
-        println!("{bug:?}: {e}");
+        let (what, promise) = bug.what();
+        let found = check::find(promise, Some(bug)).unwrap();
+        let divergence = replay::replay(&found.pipeline, &found.actions).await;
+        let divergence = divergence.expect_err("the code goes its own way");
+        println!("{what}: {divergence}");
     }
 }

@@ -1,22 +1,19 @@
-//! What is promised, and what must be seen to happen so that the promises are not kept by nothing happening.
+//! What is promised, and what must be seen to happen so that no promise is kept by nothing happening.
 
 use stateright::Property;
 
 use crate::{
     bounds::Pipeline,
-    state::{Change, Content, Event, Id, Place, State, Status},
+    state::{Change, Content, Event, Id, Message, Place, Records, State, Status},
 };
 
 type Check = fn(&Pipeline, &State) -> bool;
 
-/// In every state.
+/// Promises that hold in every state.
 pub const ALWAYS: [(&str, Check); 8] = [
     ("Written once", written_once),
     ("Acknowledged means stored", acknowledged_means_stored),
-    (
-        "Only a conflict is dead-lettered",
-        only_a_conflict_is_dead_lettered,
-    ),
+    ("Only a conflict is dead-lettered", only_a_conflict_is_dead),
     ("Nothing invented", nothing_invented),
     ("Checkpoint is honest", checkpoint_is_honest),
     ("Order per notification", order_per_notification),
@@ -24,73 +21,41 @@ pub const ALWAYS: [(&str, Check); 8] = [
     ("Effect", effect),
 ];
 
-/// At the end of every path. Both stay true once they are: of two paths that meet, one cannot hide the other.
-pub const EVENTUALLY: [(&str, Check); 2] =
-    [("Progress", progress), ("Conservation", conservation)];
+/// Promises that hold at the end of every path. Once true they stay so: where two paths meet, what stateright knows of
+/// the one (it keeps no more) is true of the other.
+pub const EVENTUALLY: [(&str, Check); 2] = [("Progress", progress), ("Conservation", conservation)];
 
-/// In some state.
-pub const SOMETIMES: [(&str, Check); 9] = [
-    ("both messages of an id at once", |_, s| {
-        s.workers.iter().flatten().count() > 1
-            && s.workers
-                .iter()
-                .flatten()
-                .all(|job| s.messages[usize::from(job.message)].id == 0)
-    }),
-    ("a copy at work after the message is deleted", |_, s| {
-        s.workers
-            .iter()
-            .flatten()
-            .any(|job| s.messages[usize::from(job.message)].place == Place::Deleted)
-    }),
-    ("stored, not acknowledged, nobody at work", |_, s| {
-        let unknown = |m: &&crate::state::Message| m.place == Place::Visible && m.was_received;
-        s.workers.iter().all(Option::is_none)
-            && s.messages.iter().filter(unknown).any(|m| is_stored(s, m.id, m.content))
-    }),
-    ("a conflict in the dead-letter queue", |_, s| {
-        s.messages.iter().any(|m| m.place == Place::DeadLetterQueue)
-    }),
-    ("the second message of an id wins", |_, s| {
-        s.items[0].content() == Some(Content::Other)
-    }),
-    ("an event twice in the stream", |_, s| {
-        s.records.iter().any(|records| {
-            let is_repeated = |event: &Event| records.iter().filter(|e| *e == event).count() > 1;
-            records.iter().any(is_repeated)
-        })
-    }),
-    ("INIT again after DONE in the stream", |_, s| {
-        let after_done = |records: &Vec<Event>| {
-            let done = records.iter().position(|event| event.status == Status::Done);
-            done.is_some_and(|done| records[done..].iter().any(|e| e.status == Status::Init))
-        };
-        s.records.iter().any(after_done)
-    }),
-    ("published behind the checkpoint's back", |_, s| {
-        let beyond = &s.changes[usize::from(s.checkpoint)..];
-        s.publishing.is_none() && beyond.iter().any(|change| s.is_published(change))
-    }),
-    ("DONE before its consumer knows", |_, s| {
-        s.consumers.iter().any(|consumer| {
-            let unread = s.records.iter().zip(&consumer.positions).enumerate();
-            consumer.completing.is_none()
-                && unread
-                    .filter(|(_, (records, position))| usize::from(**position) < records.len())
-                    .any(|(id, _)| s.status(id as Id) == Some(Status::Done))
-        })
-    }),
+/// What happens in some state.
+pub const SOMETIMES: [(&str, Check); 11] = [
+    ("both messages of an id at once", both_messages_of_an_id),
+    ("a copy is at work after the deletion", copy_after_deletion),
+    (
+        "stored, not acknowledged, nobody at work",
+        stored_and_forgotten,
+    ),
+    ("a conflict is dead-lettered", conflict_is_dead),
+    ("the second message of an id wins", second_message_wins),
+    ("a write is late and the item is there", late_write),
+    ("reported as failed, and stored", failed_and_stored),
+    ("published beyond the checkpoint", published_beyond),
+    ("an event twice in the stream", event_twice),
+    ("INIT again after DONE in the stream", init_after_done),
+    (
+        "DONE, and a consumer has yet to read of INIT",
+        done_before_read,
+    ),
 ];
 
-pub fn all() -> Vec<Property<Pipeline>> {
+/// One property by its name, or all promises.
+pub fn watched(name: Option<&'static str>) -> Vec<Property<Pipeline>> {
     let always = ALWAYS.map(|(name, check)| Property::always(name, check));
     let eventually = EVENTUALLY.map(|(name, check)| Property::eventually(name, check));
-    let sometimes = SOMETIMES.map(|(name, check)| Property::sometimes(name, check));
-    always.into_iter().chain(eventually).chain(sometimes).collect()
-}
-
-fn is_stored(state: &State, id: Id, content: Content) -> bool {
-    state.items[usize::from(id)].content() == Some(content)
+    let mut properties: Vec<_> = always.into_iter().chain(eventually).collect();
+    if let Some(name) = name {
+        properties.extend(SOMETIMES.map(|(name, check)| Property::sometimes(name, check)));
+        properties.retain(|property| property.name == name);
+    }
+    properties
 }
 
 fn written_once(_: &Pipeline, state: &State) -> bool {
@@ -98,41 +63,34 @@ fn written_once(_: &Pipeline, state: &State) -> bool {
 }
 
 fn acknowledged_means_stored(_: &Pipeline, state: &State) -> bool {
-    let deleted = state.messages.iter().filter(|m| m.place == Place::Deleted);
-    deleted.into_iter().all(|m| is_stored(state, m.id, m.content))
+    let mut deleted = messages_in(state, Place::Deleted);
+    deleted.all(|message| is_stored(state, message))
 }
 
-fn only_a_conflict_is_dead_lettered(_: &Pipeline, state: &State) -> bool {
-    let dead = |m: &&crate::state::Message| m.place == Place::DeadLetterQueue;
-    let is_conflict = |m: &crate::state::Message| {
-        let stored = state.items[usize::from(m.id)].content();
-        stored.is_some_and(|content| content != m.content)
-    };
-    state.messages.iter().filter(dead).all(is_conflict)
+fn only_a_conflict_is_dead(_: &Pipeline, state: &State) -> bool {
+    let stored = |message: &Message| state.item(message.id).content();
+    messages_in(state, Place::DeadLetterQueue)
+        .all(|message| stored(message).is_some_and(|content| content != message.content))
 }
 
 fn nothing_invented(_: &Pipeline, state: &State) -> bool {
-    let is_told = |id: Id, event: &Event| {
-        let event = *event;
-        state.changes.contains(&Change { id, event })
-    };
-    (0..)
-        .zip(&state.records)
-        .all(|(id, records)| records.iter().all(|event| is_told(id, event)))
+    let is_told = |id, event: &Event| state.changes.contains(&Change { id, event: *event });
+    by_id(state).all(|(id, records)| records.iter().all(|event| is_told(id, event)))
 }
 
 fn checkpoint_is_honest(_: &Pipeline, state: &State) -> bool {
-    let passed = &state.changes[..usize::from(state.checkpoint)];
-    passed.iter().all(|change| state.is_published(change))
+    let mut passed = state.changes[..usize::from(state.checkpoint)].iter();
+    passed.all(|change| state.is_published(change))
 }
 
 /// The first appearances of an id's events are in the order of its changes.
 fn order_per_notification(_: &Pipeline, state: &State) -> bool {
-    (0..).zip(&state.records).all(|(id, records)| {
+    by_id(state).all(|(id, records)| {
         let changes = state.changes.iter().filter(|change| change.id == id);
         let first = |event: &Event| records.iter().position(|record| record == event);
-        let places = changes.map(|change| first(&change.event).unwrap_or(usize::MAX));
-        places.is_sorted_by(|one, next| one <= next)
+        changes
+            .map(|change| first(&change.event).unwrap_or(usize::MAX))
+            .is_sorted()
     })
 }
 
@@ -143,15 +101,107 @@ fn status(_: &Pipeline, state: &State) -> bool {
     })
 }
 
+/// One effect where there is a DONE, and none without.
 fn effect(_: &Pipeline, state: &State) -> bool {
-    state.items.iter().all(|item| item.effects == item.transitions.min(1))
+    let mut items = state.items.iter();
+    items.all(|item| item.effects == item.transitions.min(1))
 }
 
 fn progress(_: &Pipeline, state: &State) -> bool {
     state.is_everything_done()
 }
 
-/// Every change was published, and nobody is told less than everything.
+/// Nothing more can change, and everything that did was published.
 fn conservation(_: &Pipeline, state: &State) -> bool {
-    state.is_everything_done() && state.changes.iter().all(|change| state.is_published(change))
+    let mut changes = state.changes.iter();
+    state.is_everything_done() && changes.all(|change| state.is_published(change))
+}
+
+fn both_messages_of_an_id(_: &Pipeline, state: &State) -> bool {
+    let at_work = |content| {
+        let mut received = received(state);
+        received.any(|message| message.id == 0 && message.content == content)
+    };
+    at_work(Content::First) && at_work(Content::Other)
+}
+
+fn copy_after_deletion(_: &Pipeline, state: &State) -> bool {
+    received(state).any(|message| message.place == Place::Deleted)
+}
+
+fn stored_and_forgotten(_: &Pipeline, state: &State) -> bool {
+    let mut visible = messages_in(state, Place::Visible);
+    state.workers.iter().all(Option::is_none)
+        && visible.any(|message| message.was_received && is_stored(state, message))
+}
+
+fn conflict_is_dead(_: &Pipeline, state: &State) -> bool {
+    messages_in(state, Place::DeadLetterQueue).next().is_some()
+}
+
+fn second_message_wins(_: &Pipeline, state: &State) -> bool {
+    state.item(0).content() == Some(Content::Other)
+}
+
+fn late_write(_: &Pipeline, state: &State) -> bool {
+    state.air.iter().any(|request| match request {
+        crate::state::Request::Insert { id, .. } => state.status(*id).is_some(),
+        _ => false,
+    })
+}
+
+fn failed_and_stored(_: &Pipeline, state: &State) -> bool {
+    state.publishing.is_some_and(|batch| {
+        let mut changes = (0..).zip(&state.changes);
+        changes.any(|(n, change)| batch.failed & 1 << n != 0 && state.is_published(change))
+    })
+}
+
+fn published_beyond(_: &Pipeline, state: &State) -> bool {
+    let mut beyond = state.changes[usize::from(state.checkpoint)..].iter();
+    state.publishing.is_none() && beyond.any(|change| state.is_published(change))
+}
+
+fn event_twice(_: &Pipeline, state: &State) -> bool {
+    state.records.iter().any(|records| {
+        let count = |event| records.iter().filter(|record| *record == event).count();
+        records.iter().any(|event| count(event) > 1)
+    })
+}
+
+fn init_after_done(_: &Pipeline, state: &State) -> bool {
+    let is_done = |event: &Event| event.status == Status::Done;
+    state.records.iter().any(|records| {
+        let since_done = records.iter().skip_while(|event| !is_done(event));
+        since_done.into_iter().any(|event| !is_done(event))
+    })
+}
+
+fn done_before_read(_: &Pipeline, state: &State) -> bool {
+    state.consumers.iter().any(|consumer| {
+        let mut ids = by_id(state).zip(&consumer.positions);
+        consumer.completing.is_none()
+            && ids.any(|((id, records), position)| {
+                usize::from(*position) < records.len() && state.status(id) == Some(Status::Done)
+            })
+    })
+}
+
+fn by_id(state: &State) -> impl Iterator<Item = (Id, &Records)> {
+    (0..).zip(&state.records)
+}
+
+fn messages_in(state: &State, place: Place) -> impl Iterator<Item = &Message> {
+    let messages = state.messages.iter();
+    messages.filter(move |message| message.place == place)
+}
+
+/// The messages that instances of `ingest` have.
+fn received(state: &State) -> impl Iterator<Item = &Message> {
+    let jobs = state.workers.iter().flatten();
+    jobs.map(|job| &state.messages[usize::from(job.message)])
+}
+
+fn is_stored(state: &State, message: &Message) -> bool {
+    state.item(message.id).content() == Some(message.content)
 }

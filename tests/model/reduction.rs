@@ -20,7 +20,7 @@ impl Pipeline {
     pub fn private_actions(&self, state: &State, actions: &mut Vec<Action>) -> bool {
         let settled = |id| state.status(id).is_some();
         let done = |id| state.status(id) == Some(Status::Done);
-        for message in self.worn_out(state) {
+        if let Some(message) = self.worn_out(state).next() {
             actions.push(Action::DeadLetter { message });
             return true;
         }
@@ -35,24 +35,37 @@ impl Pipeline {
                 return true;
             }
         }
-        for (worker, job) in (0..).zip(&state.workers) {
-            let message = |n: u8| &state.messages[usize::from(n)];
-            if job.is_some_and(|job| job.answer.is_some() || settled(message(job.message).id)) {
-                self.ingest_actions(state, worker, actions);
-                return true;
-            }
+        // The least of several, whatever its place, so that places stay interchangeable.
+        let job = |worker: &u8| state.workers[usize::from(*worker)];
+        let workers = (0..state.workers.len() as u8).filter(|worker| {
+            job(worker).is_some_and(|job| {
+                let message = state.messages[usize::from(job.message)];
+                job.answer.is_some() || settled(message.id)
+            })
+        });
+        if let Some(worker) = workers.min_by_key(job) {
+            self.ingest_actions(state, worker, actions);
+            return true;
         }
-        for (consumer, reader) in (0..).zip(&state.consumers) {
-            if reader.completing.is_some() {
-                self.advance_actions(state, consumer, actions);
-                return true;
-            }
-            for id in self.unread(state, consumer).filter(|id| done(*id)) {
-                self.complete_actions(state, consumer, id, actions);
-                return true;
-            }
+        let consumers = 0..state.consumers.len() as u8;
+        let reader = |consumer: &u8| &state.consumers[usize::from(*consumer)];
+        let answered = consumers
+            .clone()
+            .filter(|consumer| reader(consumer).completing.is_some());
+        if let Some(consumer) = answered.min_by_key(reader) {
+            self.advance_actions(state, consumer, actions);
+            return true;
         }
-        if state.publishing.is_some_and(|batch| self.call(state, &batch).is_empty()) {
+        let late = |consumer: &u8| self.unread(state, *consumer).find(|id| done(*id));
+        let late = consumers.filter_map(|consumer| Some((consumer, late(&consumer)?)));
+        if let Some((consumer, id)) = late.min_by_key(|(consumer, _)| reader(consumer)) {
+            self.complete_actions(state, consumer, id, actions);
+            return true;
+        }
+        if state
+            .publishing
+            .is_some_and(|batch| self.call(state, &batch).is_empty())
+        {
             self.forward_actions(state, actions);
             return true;
         }

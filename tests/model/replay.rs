@@ -89,8 +89,12 @@ impl Observed {
         Self {
             items: items.clone().map(|item| item.event).collect(),
             effects: items.map(|item: &Item| item.effects).collect(),
-            changes: state.changes.clone(),
-            records: state.records.clone(),
+            changes: state.changes.to_vec(),
+            records: state
+                .records
+                .iter()
+                .map(|records| records.to_vec())
+                .collect(),
         }
     }
 }
@@ -288,7 +292,8 @@ impl<'a> World<'a> {
         same("PutRecords call", &changes, &put)?;
         for ((fate, change), record) in fates.iter().zip(changes).zip(records) {
             if *fate == Fate::Late {
-                self.air.push((Request::Put(change), Call::Put(vec![record])));
+                self.air
+                    .push((Request::Put(change), Call::Put(vec![record])));
             }
         }
         forward.open(fates);
@@ -322,7 +327,9 @@ impl<'a> World<'a> {
         let changes = self.table.changes();
         let checkpoint = usize::from(after.checkpoint);
         let place = reported.map_or(Some(self.batch_end), |number| {
-            changes.iter().position(|change| change.sequence_number == number)
+            changes
+                .iter()
+                .position(|change| change.sequence_number == number)
         });
         same("checkpoint", &Some(checkpoint), &place)
     }
@@ -353,7 +360,11 @@ impl<'a> World<'a> {
         let reported = invocation.answer.ok_or("no answer")?;
         let is_passed = after.consumers[consumer].completing.is_some();
         let first = batch.first().map(|stored| stored.sequence_number.clone());
-        same("batch item failure", &first.filter(|_| !is_passed), &reported)
+        same(
+            "batch item failure",
+            &first.filter(|_| !is_passed),
+            &reported,
+        )
     }
 
     fn invoke_complete(&self, batch: &[StoredRecord]) -> Invocation<Option<String>> {
@@ -375,7 +386,9 @@ impl<'a> World<'a> {
 
     async fn land(&mut self, request: &Request) -> Result<(), String> {
         let place = self.air.iter().position(|(sent, _)| sent == request);
-        let (_, call) = self.air.swap_remove(place.ok_or("no such request is in the air")?);
+        let (_, call) = self
+            .air
+            .swap_remove(place.ok_or("no such request is in the air")?);
         // Nobody hears the answer.
         match call {
             Call::Insert(item) => drop(self.table.insert(&item).await),
@@ -454,7 +467,9 @@ fn same<T: PartialEq + fmt::Debug>(what: &str, model: &T, code: &T) -> Result<()
     if model == code {
         return Ok(());
     }
-    Err(format!("{what}: {model:?} in the model, {code:?} in the code"))
+    Err(format!(
+        "{what}: {model:?} in the model, {code:?} in the code"
+    ))
 }
 
 fn name(id: Id) -> String {

@@ -1,6 +1,9 @@
 //! The pipeline at one moment: what is durable, what a process has in its memory alone, and what is in the air.
 //! Data only; what may happen to it is in `actions`.
 
+use std::iter::repeat_n;
+
+use arrayvec::ArrayVec;
 use stateright::Representative;
 
 use crate::bounds::Bounds;
@@ -10,21 +13,31 @@ pub type Id = u8;
 /// Consumers of the notification stream, each with a position of its own.
 pub const CONSUMERS: usize = 2;
 
+/// The largest bounds. States are cloned by the million, so they are of one piece; one that does not fit panics.
+pub const MAX_IDS: usize = 4;
+pub const MAX_WORKERS: usize = 4;
+const MAX_CHANGES: usize = 16;
+const MAX_RECORDS_OF_ID: usize = 24;
+const MAX_IN_THE_AIR: usize = 16;
+
+/// The events of one id, in the order of its shard.
+pub type Records = ArrayVec<Event, MAX_RECORDS_OF_ID>;
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct State {
-    pub messages: Vec<Message>,
-    pub workers: Vec<Option<Ingesting>>,
-    pub items: Vec<Item>,
+    pub messages: ArrayVec<Message, { MAX_IDS + 1 }>,
+    pub workers: ArrayVec<Option<Ingesting>, MAX_WORKERS>,
+    pub items: ArrayVec<Item, MAX_IDS>,
     /// The table's change stream: one shard, in the order of the writes.
-    pub changes: Vec<Change>,
+    pub changes: ArrayVec<Change, MAX_CHANGES>,
     /// Changes below it never come again.
     pub checkpoint: u8,
     pub publishing: Option<Publishing>,
     /// The notification stream, by partition key. Nothing is promised of the order between keys.
-    pub records: Vec<Vec<Event>>,
+    pub records: ArrayVec<Records, MAX_IDS>,
     pub consumers: [Consumer; CONSUMERS],
     /// Requests whose senders have given them up. Sorted.
-    pub air: Vec<Request>,
+    pub air: ArrayVec<Request, MAX_IN_THE_AIR>,
     pub left: Left,
 }
 
@@ -43,7 +56,7 @@ pub struct Message {
     pub content: Content,
     pub place: Place,
     pub was_received: bool,
-    /// How often it was answered with a conflict.
+    /// How often it was answered with a conflict, up to the bound.
     pub refusals: u8,
 }
 
@@ -117,7 +130,7 @@ pub struct Publishing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Consumer {
     /// For each id the first record that comes again.
-    pub positions: Vec<u8>,
+    pub positions: ArrayVec<u8, MAX_IDS>,
     pub completing: Option<Completing>,
 }
 
@@ -138,6 +151,12 @@ pub enum Request {
     Complete(Id),
 }
 
+impl Item {
+    pub fn content(&self) -> Option<Content> {
+        Some(self.event?.content)
+    }
+}
+
 impl State {
     pub fn initial(bounds: Bounds) -> Self {
         let message = |id, content| Message {
@@ -147,25 +166,25 @@ impl State {
             was_received: false,
             refusals: 0,
         };
-        let mut messages: Vec<_> = (0..bounds.ids)
+        let mut messages: ArrayVec<_, _> = (0..bounds.ids)
             .map(|id| message(id, Content::First))
             .collect();
         messages.push(message(0, Content::Other));
         let ids = usize::from(bounds.ids);
         let consumer = Consumer {
-            positions: vec![0; ids],
+            positions: repeat_n(0, ids).collect(),
             completing: None,
         };
         Self {
             messages,
-            workers: vec![None; bounds.workers.into()],
-            items: vec![Item::default(); ids],
-            changes: Vec::new(),
+            workers: repeat_n(None, bounds.workers.into()).collect(),
+            items: repeat_n(Item::default(), ids).collect(),
+            changes: ArrayVec::new(),
             checkpoint: 0,
             publishing: None,
-            records: vec![Vec::new(); ids],
+            records: repeat_n(Records::new(), ids).collect(),
             consumers: [consumer.clone(), consumer],
-            air: Vec::new(),
+            air: ArrayVec::new(),
             left: Left {
                 duplicates: bounds.duplicates,
                 crashes: bounds.crashes,
@@ -175,8 +194,12 @@ impl State {
         }
     }
 
+    pub fn item(&self, id: Id) -> &Item {
+        &self.items[usize::from(id)]
+    }
+
     pub fn status(&self, id: Id) -> Option<Status> {
-        Some(self.items[usize::from(id)].event?.status)
+        Some(self.item(id).event?.status)
     }
 
     /// Whether the notification stream has the event of a change.
@@ -185,7 +208,8 @@ impl State {
     }
 
     pub fn is_everything_done(&self) -> bool {
-        (0..self.items.len()).all(|id| self.status(id as Id) == Some(Status::Done))
+        let mut events = self.items.iter().map(|item| item.event);
+        events.all(|event| event.is_some_and(|event| event.status == Status::Done))
     }
 
     /// How far the run is from its end, the most significant first. Every action brings it nearer, so that no path
@@ -193,9 +217,10 @@ impl State {
     pub fn distance(&self, max_refusals: u8) -> [u16; 8] {
         // Where a fault is spent, the way goes back.
         const BACK: u16 = 1_000;
-        let left = self.left.duplicates + self.left.crashes + self.left.losses + self.left.elsewhere;
+        let left =
+            self.left.duplicates + self.left.crashes + self.left.losses + self.left.elsewhere;
         let messages = self.messages.iter().map(|message| {
-            let refusals = 8 * u16::from(max_refusals + 1 - message.refusals);
+            let refusals = 8 * u16::from(max_refusals - message.refusals);
             match message.place {
                 Place::Visible => refusals + 4,
                 Place::InFlight => refusals,
@@ -217,7 +242,7 @@ impl State {
         let consumers = self.consumers.iter();
         let positions = consumers.clone().flat_map(|consumer| &consumer.positions);
         let read: u16 = positions.map(|position| u16::from(*position)).sum();
-        let records: usize = self.records.iter().map(Vec::len).sum();
+        let records: usize = self.records.iter().map(ArrayVec::len).sum();
         let idle = consumers.filter(|consumer| consumer.completing.is_none());
         [
             left.into(),

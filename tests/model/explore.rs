@@ -1,0 +1,98 @@
+//! A second, plain way through the states: every one, and what is seen in them. It shows that neither the reduction nor
+//! stateright hides anything, and it draws the walks that are replayed.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use rand::{SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use stateright::{Model as _, Representative as _};
+
+use crate::{
+    actions::Action,
+    bounds::Pipeline,
+    properties::{ALWAYS, EVENTUALLY, SOMETIMES},
+    state::{Change, Item, Place, Records, State},
+};
+
+/// What is seen in the states of a pipeline.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Promises that are broken.
+    pub broken: BTreeSet<&'static str>,
+    /// What happens in some state.
+    pub happens: BTreeSet<&'static str>,
+    /// What is left where nothing more happens.
+    pub ends: HashSet<End>,
+    pub states: usize,
+}
+
+/// What is durable.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct End {
+    places: Vec<Place>,
+    items: Vec<Item>,
+    changes: Vec<Change>,
+    records: Vec<Records>,
+}
+
+impl End {
+    fn of(state: &State) -> Self {
+        Self {
+            places: state.messages.iter().map(|message| message.place).collect(),
+            items: state.items.to_vec(),
+            changes: state.changes.to_vec(),
+            records: state.records.to_vec(),
+        }
+    }
+}
+
+/// Visits every state.
+pub fn explore(pipeline: &Pipeline) -> Seen {
+    let (mut seen, mut visited) = (Seen::default(), HashSet::new());
+    let hashes = RandomState::new();
+    let mut pending = pipeline.init_states();
+    let mut actions = Vec::new();
+    while let Some(state) = pending.pop() {
+        if !visited.insert(hashes.hash_one(state.representative())) {
+            continue;
+        }
+        seen.states += 1;
+        let is_broken = |promise: &&(_, fn(&_, &_) -> bool)| !promise.1(pipeline, &state);
+        let names = |promise: &(&'static str, _)| promise.0;
+        seen.broken
+            .extend(ALWAYS.iter().filter(is_broken).map(names));
+        let happens = SOMETIMES
+            .iter()
+            .filter(|witness| witness.1(pipeline, &state));
+        seen.happens.extend(happens.map(names));
+        pipeline.actions(&state, &mut actions);
+        if actions.is_empty() {
+            seen.broken
+                .extend(EVENTUALLY.iter().filter(is_broken).map(names));
+            seen.ends.insert(End::of(&state));
+        }
+        let next = actions
+            .drain(..)
+            .filter_map(|action| pipeline.next_state(&state, action));
+        pending.extend(next);
+    }
+    seen
+}
+
+/// A path to an end, the same for the same seed.
+pub fn walk(pipeline: &Pipeline, seed: u64) -> Vec<Action> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut walk = Vec::new();
+    let mut states = pipeline.init_states();
+    while let Some(state) = states.pop() {
+        let mut actions = Vec::new();
+        pipeline.actions(&state, &mut actions);
+        if let Some(action) = actions.choose(&mut random) {
+            walk.push(action.clone());
+            states.extend(pipeline.next_state(&state, action.clone()));
+        }
+    }
+    walk
+}
