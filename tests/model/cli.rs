@@ -9,6 +9,7 @@ pub mod properties;
 pub mod reduction;
 pub mod report;
 pub mod state;
+pub mod steps;
 
 use std::process::ExitCode;
 

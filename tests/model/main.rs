@@ -1,6 +1,6 @@
 //! The protocol, exhaustively within bounds, and that the model is of this code.
 //!
-//! - `state`, `actions`: the model; `bounds`: how much may happen in it; `reduction`: what need not be interleaved
+//! - `state`, `actions`, `steps`: the model; `bounds`: how much may happen in it; `reduction`: what need not be interleaved
 //! - `properties`: the promises, and what must be seen to happen; `bugs`: what breaks them
 //! - `check`, `report`: exhaustive runs and shortest ways; `explore`: a second opinion on them
 //! - `replay`, `door`: the model's traces through the real handlers
@@ -10,7 +10,7 @@
 //! of several messages or ids in `ingest` and `complete`, resharding, TTL, redrives, limits, unreadable bytes.
 //!
 //! `cargo run --release -p onewrite-tests --example model -- --help` has other bounds.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 pub mod actions;
 pub mod bounds;
@@ -23,6 +23,7 @@ pub mod reduction;
 pub mod replay;
 pub mod report;
 pub mod state;
+pub mod steps;
 
 use std::{collections::BTreeSet, mem::discriminant};
 

@@ -4,7 +4,7 @@ use stateright::Property;
 
 use crate::{
     bounds::Pipeline,
-    state::{Change, Content, Event, Id, Message, Place, Records, State, Status},
+    state::{Change, Content, Event, Id, Message, Place, Records, Request, State, Status},
 };
 
 type Check = fn(&Pipeline, &State) -> bool;
@@ -145,7 +145,7 @@ fn second_message_wins(_: &Pipeline, state: &State) -> bool {
 
 fn late_write(_: &Pipeline, state: &State) -> bool {
     state.air.iter().any(|request| match request {
-        crate::state::Request::Insert { id, .. } => state.status(*id).is_some(),
+        Request::Insert { id, .. } => state.status(*id).is_some(),
         _ => false,
     })
 }

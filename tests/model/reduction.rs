@@ -12,63 +12,76 @@
 use crate::{
     actions::Action,
     bounds::Pipeline,
-    state::{Request, State, Status},
+    state::{Id, Request, State, Status},
 };
 
 impl Pipeline {
     /// Lists the actions of one party that is so placed. False where none is.
     pub fn private_actions(&self, state: &State, actions: &mut Vec<Action>) -> bool {
-        let settled = |id| state.status(id).is_some();
-        let done = |id| state.status(id) == Some(Status::Done);
         if let Some(message) = self.worn_out(state).next() {
             actions.push(Action::DeadLetter { message });
-            return true;
-        }
-        for request in &state.air {
-            let is_without_effect = match *request {
-                Request::Insert { id, .. } => settled(id),
-                Request::Complete(id) => done(id),
-                Request::Put(_) => false,
-            };
-            if is_without_effect {
-                actions.push(Action::Land(*request));
-                return true;
-            }
-        }
-        // The least of several, whatever its place, so that places stay interchangeable.
-        let job = |worker: &u8| state.workers[usize::from(*worker)];
-        let workers = (0..state.workers.len() as u8).filter(|worker| {
-            job(worker).is_some_and(|job| {
-                let message = state.messages[usize::from(job.message)];
-                job.answer.is_some() || settled(message.id)
-            })
-        });
-        if let Some(worker) = workers.min_by_key(job) {
+        } else if let Some(request) = without_effect(state) {
+            actions.push(Action::Land(request));
+        } else if let Some(worker) = with_its_answer(state) {
             self.ingest_actions(state, worker, actions);
-            return true;
-        }
-        let consumers = 0..state.consumers.len() as u8;
-        let reader = |consumer: &u8| &state.consumers[usize::from(*consumer)];
-        let answered = consumers
-            .clone()
-            .filter(|consumer| reader(consumer).completing.is_some());
-        if let Some(consumer) = answered.min_by_key(reader) {
+        } else if let Some(consumer) = with_an_end(state) {
             self.advance_actions(state, consumer, actions);
-            return true;
-        }
-        let late = |consumer: &u8| self.unread(state, *consumer).find(|id| done(*id));
-        let late = consumers.filter_map(|consumer| Some((consumer, late(&consumer)?)));
-        if let Some((consumer, id)) = late.min_by_key(|(consumer, _)| reader(consumer)) {
+        } else if let Some((consumer, id)) = self.too_late(state) {
             self.complete_actions(state, consumer, id, actions);
-            return true;
-        }
-        if state
-            .publishing
-            .is_some_and(|batch| self.call(state, &batch).is_empty())
-        {
+        } else if self.is_all_confirmed(state) {
             self.forward_actions(state, actions);
-            return true;
+        } else {
+            return false;
         }
-        false
+        true
     }
+
+    /// A consumer that has yet to read of what is in DONE.
+    fn too_late(&self, state: &State) -> Option<(u8, Id)> {
+        let done = |id: &Id| state.status(*id) == Some(Status::Done);
+        let consumers = (0..).zip(&state.consumers);
+        let too_late = consumers.filter_map(|(consumer, reader)| {
+            let id = self.unread(state, consumer).find(done)?;
+            Some((reader, (consumer, id)))
+        });
+        least(too_late)
+    }
+
+    fn is_all_confirmed(&self, state: &State) -> bool {
+        let mut batch = state.publishing.iter();
+        batch.any(|batch| self.call(state, batch).is_empty())
+    }
+}
+
+/// A request that comes when what it asks for is settled.
+fn without_effect(state: &State) -> Option<Request> {
+    let is_without_effect = |request: &&Request| match request {
+        Request::Insert { id, .. } => state.status(*id).is_some(),
+        Request::Complete(id) => state.status(*id) == Some(Status::Done),
+        Request::Put(_) => false,
+    };
+    state.air.iter().find(is_without_effect).copied()
+}
+
+/// A worker that has the table's answer, or can get but one.
+fn with_its_answer(state: &State) -> Option<u8> {
+    let workers = (0..).zip(&state.workers);
+    least(workers.filter_map(|(worker, job)| {
+        let job = job.as_ref()?;
+        let message = &state.messages[usize::from(job.message)];
+        let is_settled = job.answer.is_some() || state.status(message.id).is_some();
+        is_settled.then_some((job, worker))
+    }))
+}
+
+fn with_an_end(state: &State) -> Option<u8> {
+    let consumers = (0..).zip(&state.consumers);
+    let ended = consumers.filter(|(_, reader)| reader.completing.is_some());
+    least(ended.map(|(consumer, reader)| (reader, consumer)))
+}
+
+/// Of several the least by what it knows, whatever its place, so that places stay interchangeable.
+fn least<K: Ord, T>(parties: impl Iterator<Item = (K, T)>) -> Option<T> {
+    let parties = parties.min_by(|(one, _), (other, _)| one.cmp(other));
+    parties.map(|(_, party)| party)
 }

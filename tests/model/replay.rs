@@ -31,7 +31,7 @@ use crate::{
     actions::{Action, Fate},
     bounds::Pipeline,
     door::{Call, Door, Guarded},
-    state::{Change, Content, Event, Id, Item, Place, Request, State, Status},
+    state::{Answer, Change, Content, Event, Id, Item, Place, Request, State, Status},
 };
 
 /// How long an invocation of `forward` may take. The others must outlive any number of these.
@@ -107,9 +107,20 @@ struct Invocation<A> {
 }
 
 impl<A> Invocation<A> {
-    fn start(door: Door, future: impl Future<Output = A> + 'static) -> Self {
+    /// Starts a handler whose calls to `port` wait at a door.
+    fn start<P: Clone, F: Future<Output = A> + 'static>(
+        port: &P,
+        handle: impl FnOnce(Guarded<P>) -> F,
+    ) -> Self {
+        let door = Door::default();
+        let guarded = Guarded {
+            port: port.clone(),
+            door: door.clone(),
+        };
+        // Its polls are the model's steps, whatever tokio thinks of their number.
+        let future = tokio::task::unconstrained(handle(guarded));
         let mut invocation = Self {
-            future: Box::pin(tokio::task::unconstrained(future)),
+            future: Box::pin(future),
             door,
             answer: None,
         };
@@ -146,6 +157,8 @@ struct World<'a> {
     forward: Option<Invocation<Option<String>>>,
     /// Where the batch of `forward` ends.
     batch_end: usize,
+    /// Invocations of `complete`, so that each has an effect of its own.
+    calls: usize,
     air: Vec<(Request, Call)>,
 }
 
@@ -159,6 +172,7 @@ impl<'a> World<'a> {
             workers: workers.collect(),
             forward: None,
             batch_end: 0,
+            calls: 0,
             air: Vec::new(),
         }
     }
@@ -224,12 +238,7 @@ impl<'a> World<'a> {
             "attributes": {},
         }]});
         let event = serde_json::from_value(event).unwrap();
-        let (port, door) = (self.table.clone(), Door::default());
-        let table = Guarded {
-            port,
-            door: door.clone(),
-        };
-        Invocation::start(door, async move {
+        Invocation::start(&self.table, |table| async move {
             let ingest = Ingest::new(table, MessagePointers::default(), 1, |_| {
                 Enrichment::default()
             });
@@ -264,8 +273,8 @@ impl<'a> World<'a> {
         let failed = invocation.answer.as_ref().ok_or("no answer")?;
         let answer = after.workers[worker].and_then(|job| job.answer);
         let expected = match answer {
-            Some(crate::state::Answer::Stored) => Vec::new(),
-            Some(crate::state::Answer::Conflict) | None => vec![format!("message-{}", job.message)],
+            Some(Answer::Stored) => Vec::new(),
+            Some(Answer::Conflict) | None => vec![format!("message-{}", job.message)],
         };
         same("batch item failures", &expected, failed)?;
         if answer.is_none() {
@@ -304,12 +313,7 @@ impl<'a> World<'a> {
         let changes = self.table.changes();
         self.batch_end = changes.len();
         let event = lambda_event::dynamodb(&changes[usize::from(before.checkpoint)..]);
-        let (port, door) = (self.stream.clone(), Door::default());
-        let stream = Guarded {
-            port,
-            door: door.clone(),
-        };
-        Invocation::start(door, async move {
+        Invocation::start(&self.stream, |stream| async move {
             let forward = Forward::new(stream, EventSource::default()).with_jitter(|| 0.0);
             let response = forward.handle(event, budget(BUDGET)).await.unwrap();
             let failure = response.batch_item_failures.into_iter().next();
@@ -367,17 +371,13 @@ impl<'a> World<'a> {
         )
     }
 
-    fn invoke_complete(&self, batch: &[StoredRecord]) -> Invocation<Option<String>> {
+    fn invoke_complete(&mut self, batch: &[StoredRecord]) -> Invocation<Option<String>> {
         let event = lambda_event::kinesis(batch);
-        let (port, door) = (self.table.clone(), Door::default());
-        let table = Guarded {
-            port,
-            door: door.clone(),
-        };
-        let entries = self.table.other_items(LEDGER).len();
-        Invocation::start(door, async move {
+        self.calls += 1;
+        let number = self.calls;
+        Invocation::start(&self.table, |table| async move {
             let completer = Completer::new(table, 0);
-            let complete = Complete::new(completer, Accountant { entries }, 1);
+            let complete = Complete::new(completer, Accountant { number }, 1);
             let response = complete.handle(event, budget(LONG_BUDGET)).await.unwrap();
             let failure = response.batch_item_failures.into_iter().next();
             failure.and_then(|failure| failure.item_identifier)
@@ -407,10 +407,9 @@ impl<'a> World<'a> {
         let changes = self.table.changes().into_iter();
         let mut effects = vec![0; ids.len()];
         for entry in self.table.other_items(LEDGER).into_values() {
-            let Some(serde_dynamo::AttributeValue::S(of)) = entry.get("of") else {
-                panic!("an entry of nothing");
-            };
-            effects[usize::from(id_of(of))] += 1;
+            if let Some(serde_dynamo::AttributeValue::S(of)) = entry.get("of") {
+                effects[usize::from(id_of(of))] += 1;
+            }
         }
         let mut records = vec![Vec::new(); ids.len()];
         for stored in self.stream.records() {
@@ -434,7 +433,7 @@ impl<'a> World<'a> {
 /// A downstream whose effect is one new entry of the ledger for each call, committed with DONE: an effect that happens
 /// twice leaves two.
 struct Accountant {
-    entries: usize,
+    number: usize,
 }
 
 #[async_trait]
@@ -443,7 +442,7 @@ impl Downstream<TransactWriteItem> for Accountant {
         &self,
         event: &NotificationEvent,
     ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
-        let entry = ledger_entry(event.subject.as_str(), &self.entries.to_string());
+        let entry = ledger_entry(event.subject.as_str(), &self.number.to_string());
         Ok(Effect::CommitWith(vec![entry]))
     }
 }

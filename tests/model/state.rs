@@ -1,5 +1,6 @@
 //! The pipeline at one moment: what is durable, what a process has in its memory alone, and what is in the air.
-//! Data only; what may happen to it is in `actions`.
+//! Data only; what may happen to it is in
+//! `actions`.
 
 use std::iter::repeat_n;
 
