@@ -12,7 +12,7 @@ use stateright::{Model as _, Representative as _};
 use crate::{
     actions::Action,
     bounds::Pipeline,
-    properties::{ALWAYS, EVENTUALLY, SOMETIMES},
+    properties::{ALWAYS, Check, EVENTUALLY, SOMETIMES},
     state::{Change, Item, Place, Records, State},
 };
 
@@ -23,7 +23,7 @@ pub struct Seen {
     pub broken: BTreeSet<&'static str>,
     /// What happens in some state.
     pub happens: BTreeSet<&'static str>,
-    /// What is left where nothing more happens.
+    /// What there is where nothing more happens.
     pub ends: HashSet<End>,
     pub states: usize,
 }
@@ -59,18 +59,16 @@ pub fn explore(pipeline: &Pipeline) -> Seen {
             continue;
         }
         seen.states += 1;
-        let is_broken = |promise: &&(_, fn(&_, &_) -> bool)| !promise.1(pipeline, &state);
-        let names = |promise: &(&'static str, _)| promise.0;
-        seen.broken
-            .extend(ALWAYS.iter().filter(is_broken).map(names));
-        let happens = SOMETIMES
-            .iter()
-            .filter(|witness| witness.1(pipeline, &state));
-        seen.happens.extend(happens.map(names));
+        let which = |properties: &[(&'static str, Check)], is: bool| {
+            let properties = properties.iter();
+            let found = properties.filter(|(_, check)| check(pipeline, &state) == is);
+            found.map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        seen.happens.extend(which(&SOMETIMES, true));
+        seen.broken.extend(which(&ALWAYS, false));
         pipeline.actions(&state, &mut actions);
         if actions.is_empty() {
-            seen.broken
-                .extend(EVENTUALLY.iter().filter(is_broken).map(names));
+            seen.broken.extend(which(&EVENTUALLY, false));
             seen.ends.insert(End::of(&state));
         }
         let next = actions

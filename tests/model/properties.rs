@@ -7,7 +7,7 @@ use crate::{
     state::{Change, Content, Event, Id, Message, Place, Records, Request, State, Status},
 };
 
-type Check = fn(&Pipeline, &State) -> bool;
+pub type Check = fn(&Pipeline, &State) -> bool;
 
 /// Promises that hold in every state.
 pub const ALWAYS: [(&str, Check); 8] = [
