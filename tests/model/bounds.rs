@@ -7,7 +7,8 @@ use crate::{
     state::{MAX_IDS, MAX_WORKERS},
 };
 
-/// What bounds the state space. Whatever is bounded here is what could happen without end in the world.
+/// What bounds the state space: all that could happen without end in the world, so that every path within has one.
+/// Progress is promised for when faults stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Bounds {
     /// Notification ids. Each has one message; the first has a second one, of other content

@@ -1,4 +1,5 @@
-//! The model at any bounds: `cargo run --release -p onewrite-tests --example model -- --ids 2 --crashes 2`.
+//! The model at other bounds: `cargo run -p onewrite-tests --example model -- --losses 2 --tables`. The dev profile
+//! optimises this crate, so `--release` gains little.
 #![allow(clippy::print_stdout)]
 
 pub mod actions;

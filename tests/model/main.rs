@@ -9,7 +9,7 @@
 //! shard), `forward`, the notification stream, two consumers. Not modelled, and shown elsewhere: FIFO queues, batches
 //! of several messages or ids in `ingest` and `complete`, resharding, TTL, redrives, limits, unreadable bytes.
 //!
-//! `cargo run --release -p onewrite-tests --example model -- --help` has other bounds.
+//! `cargo run -p onewrite-tests --example model -- --help` has other bounds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 pub mod actions;
