@@ -30,6 +30,12 @@ pub const BUGS: Proof = Proof {
     options: &["--bugs"],
 };
 
+/// Every state of the protocol within bounds.
+pub const MODEL: Proof = Proof {
+    example: "model",
+    options: &[],
+};
+
 impl Proof {
     /// Becomes the example: its output, its exit code and the signals it gets are its own.
     ///

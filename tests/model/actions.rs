@@ -1,0 +1,253 @@
+//! What may happen next. One action is one step of one party: a call with its answer, or an answer with what follows
+//! from it; between any two of them everybody else may act, and every process may die.
+//!
+//! Every invocation has its effects by calls. One that dies, or whose time is up, before its first call has done
+//! nothing, so `forward` and `complete` begin with theirs; `ingest` does not, since its message is in flight from then on.
+
+use stateright::{Model, Property};
+
+use crate::{
+    bounds::Pipeline,
+    bugs::Bug,
+    properties,
+    state::{Answer, Id, Place, Publishing, Request, State, Status},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// SQS makes a message visible that is in flight, or was deleted.
+    Duplicate { message: u8 },
+    /// SQS moves a message that was received too often.
+    DeadLetter { message: u8 },
+    /// An instance of `ingest` is given a message.
+    Receive { worker: u8, message: u8 },
+    /// Its conditional write.
+    Insert { worker: u8, fate: Fate },
+    /// Its answer, and the deletion of the message that follows from it.
+    Respond { worker: u8, fate: Fate },
+    /// It dies.
+    CrashIngest { worker: u8 },
+    /// A `PutRecords` call of `forward`, entry by entry. The first one begins an invocation, with all that is beyond
+    /// the checkpoint.
+    Publish { fates: Vec<Fate> },
+    /// Its answer, and the checkpoint that follows from it.
+    Checkpoint,
+    /// It dies.
+    CrashForward,
+    /// A consumer is given the records of one id; its transaction: INIT to DONE with the effect.
+    Complete { consumer: u8, id: Id, fate: Fate },
+    /// Its answer, and the position that follows from it.
+    Advance { consumer: u8 },
+    /// It dies.
+    CrashComplete { consumer: u8 },
+    /// Somebody who does not read the notification stream takes an item from INIT to DONE.
+    CompleteElsewhere { id: Id },
+    /// A request takes effect that its sender has given up.
+    Land(Request),
+}
+
+/// What becomes of a call. One that took effect at once and whose answer was lost is `Late`, and lands as the next
+/// thing that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fate {
+    /// It takes effect and is answered.
+    Answered,
+    /// It fails, or never arrives.
+    Failed,
+    /// Its sender sees it fail, and it takes effect at some later moment.
+    Late,
+}
+
+impl Model for Pipeline {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::initial(self.bounds)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        if !self.in_every_order && self.private_actions(state, actions) {
+            return;
+        }
+        self.queue_actions(state, actions);
+        for worker in 0..state.workers.len() as u8 {
+            self.ingest_actions(state, worker, actions);
+        }
+        self.forward_actions(state, actions);
+        for consumer in 0..state.consumers.len() as u8 {
+            self.advance_actions(state, consumer, actions);
+            for id in self.unread(state, consumer) {
+                self.complete_actions(state, consumer, id, actions);
+            }
+        }
+        if state.left.elsewhere > 0 {
+            let ids = 0..state.items.len() as Id;
+            let init = ids.filter(|id| state.status(*id) == Some(Status::Init));
+            actions.extend(init.map(|id| Action::CompleteElsewhere { id }));
+        }
+        actions.extend(state.air.iter().map(|request| Action::Land(*request)));
+    }
+
+    fn next_state(&self, before: &State, action: Action) -> Option<State> {
+        let mut after = before.clone();
+        self.apply(&mut after, &action);
+        let max = self.bounds.refusals;
+        assert!(
+            after.distance(max) < before.distance(max),
+            "{action:?} leads away from the end: {before:?}"
+        );
+        Some(after)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties::watched(self.watched)
+    }
+}
+
+/// Which actions are possible.
+impl Pipeline {
+    fn queue_actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let dead = self.worn_out(state);
+        actions.extend(dead.map(|message| Action::DeadLetter { message }));
+        // All that are idle are alike, so the first one stands for them.
+        let idle = state.workers.iter().position(Option::is_none);
+        for (message, sent) in (0..).zip(&state.messages) {
+            match (sent.place, idle) {
+                (Place::Visible, Some(worker)) if sent.refusals < self.bounds.refusals => {
+                    let worker = worker as u8;
+                    actions.push(Action::Receive { worker, message });
+                }
+                (Place::InFlight | Place::Deleted, _) if state.left.duplicates > 0 => {
+                    actions.push(Action::Duplicate { message });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Messages that were refused as often as may be.
+    pub fn worn_out(&self, state: &State) -> impl Iterator<Item = u8> {
+        let messages = (0..).zip(&state.messages);
+        let worn_out = messages.filter(|(_, message)| {
+            message.place == Place::Visible && message.refusals >= self.bounds.refusals
+        });
+        worn_out.map(|(place, _)| place)
+    }
+
+    pub fn ingest_actions(&self, state: &State, worker: u8, actions: &mut Vec<Action>) {
+        let Some(job) = state.workers[usize::from(worker)] else {
+            return;
+        };
+        match job.answer {
+            None => actions.extend(fates(state).map(|fate| Action::Insert { worker, fate })),
+            Some(answer) => {
+                let is_lossy = answer == Answer::Stored && state.left.losses > 0;
+                let fates = [Fate::Answered, Fate::Failed].into_iter();
+                let fates = fates.filter(|fate| is_lossy || *fate == Fate::Answered);
+                actions.extend(fates.map(|fate| Action::Respond { worker, fate }));
+            }
+        }
+        if state.left.crashes > 0 {
+            actions.push(Action::CrashIngest { worker });
+        }
+    }
+
+    pub fn forward_actions(&self, state: &State, actions: &mut Vec<Action>) {
+        let Some(batch) = self.batch(state) else {
+            return;
+        };
+        let call = self.call(state, &batch);
+        if !call.is_empty() || state.publishing.is_none() {
+            let answered = vec![Fate::Answered; call.len()];
+            let faulty = masks(call.len()).filter(|_| state.left.losses > 0);
+            let fates = std::iter::once(answered).chain(faulty);
+            actions.extend(fates.map(|fates| Action::Publish { fates }));
+        }
+        if state.publishing.is_none() {
+            return;
+        }
+        // Its time may be up only where a fault has cost it some; a crash is what is left of the other cases.
+        if call.is_empty() || batch.failed != 0 {
+            actions.push(Action::Checkpoint);
+        }
+        if state.left.crashes > 0 {
+            actions.push(Action::CrashForward);
+        }
+    }
+
+    /// The invocation of `forward` at work, or the one that would begin.
+    pub fn batch(&self, state: &State) -> Option<Publishing> {
+        let changes = state.changes.iter().enumerate();
+        let dropped = changes.filter(|(_, change)| {
+            self.has(Bug::ModifyDropped) && change.event.status == Status::Done
+        });
+        let next = Publishing {
+            end: state.changes.len() as u8,
+            confirmed: dropped.map(|(place, _)| 1 << place).sum(),
+            failed: 0,
+        };
+        let next = Some(next).filter(|batch| state.checkpoint < batch.end);
+        state.publishing.or(next)
+    }
+
+    /// The changes of the next call: of each id the first that is not confirmed, or where all of these have failed,
+    /// they once more.
+    pub fn call(&self, state: &State, batch: &Publishing) -> Vec<u8> {
+        let mut seen = 0_u8;
+        let (mut ready, mut again) = (Vec::new(), Vec::new());
+        for change in state.checkpoint..batch.end {
+            let (bit, id) = (1 << change, 1 << state.changes[usize::from(change)].id);
+            if batch.confirmed & bit != 0 || seen & id != 0 {
+                continue;
+            }
+            let has_failed = batch.failed & bit != 0;
+            let is_passed = has_failed && self.has(Bug::RetryOvertaken);
+            if !is_passed && !self.has(Bug::TwoOfAnIdInACall) {
+                seen |= id;
+            }
+            let call = if has_failed { &mut again } else { &mut ready };
+            call.push(change);
+        }
+        if ready.is_empty() { again } else { ready }
+    }
+
+    /// The ids of which a consumer has something to read.
+    pub fn unread(&self, state: &State, consumer: u8) -> impl Iterator<Item = Id> {
+        let reader = &state.consumers[usize::from(consumer)];
+        let unread = (0..).zip(state.records.iter().zip(&reader.positions));
+        let unread = unread.filter(|(_, (records, position))| {
+            reader.completing.is_none() && usize::from(**position) < records.len()
+        });
+        unread.map(|(id, _)| id)
+    }
+
+    pub fn complete_actions(&self, state: &State, consumer: u8, id: Id, actions: &mut Vec<Action>) {
+        actions.extend(fates(state).map(|fate| Action::Complete { consumer, id, fate }));
+    }
+
+    pub fn advance_actions(&self, state: &State, consumer: u8, actions: &mut Vec<Action>) {
+        if state.consumers[usize::from(consumer)].completing.is_some() {
+            actions.push(Action::Advance { consumer });
+            if state.left.crashes > 0 {
+                actions.push(Action::CrashComplete { consumer });
+            }
+        }
+    }
+}
+
+fn fates(state: &State) -> impl Iterator<Item = Fate> + use<> {
+    let is_lossy = state.left.losses > 0;
+    let fates = [Fate::Answered, Fate::Failed, Fate::Late].into_iter();
+    fates.filter(move |fate| is_lossy || *fate == Fate::Answered)
+}
+
+/// Every way in which some of so many entries fail.
+fn masks(entries: usize) -> impl Iterator<Item = Vec<Fate>> {
+    let fate = |digit| [Fate::Answered, Fate::Failed, Fate::Late][digit % 3];
+    (1..3_usize.pow(entries as u32)).map(move |mask| {
+        (0..entries as u32)
+            .map(|entry| fate(mask / 3_usize.pow(entry)))
+            .collect()
+    })
+}

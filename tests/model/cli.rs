@@ -1,0 +1,59 @@
+//! The model at other bounds: `cargo local model --losses 2 --tables`. The dev profile
+//! optimises this crate, so `--release` gains little.
+#![allow(clippy::print_stdout)]
+
+pub mod actions;
+pub mod bounds;
+pub mod bugs;
+pub mod check;
+pub mod properties;
+pub mod reduction;
+pub mod report;
+pub mod state;
+pub mod steps;
+
+use std::process::ExitCode;
+
+use bounds::{Bounds, Pipeline};
+use clap::Parser;
+
+/// Visits every state of the protocol within bounds and checks its promises.
+#[derive(Parser)]
+#[command(name = "cargo local model", bin_name = "cargo local model")]
+struct Arguments {
+    #[command(flatten)]
+    bounds: Bounds,
+    /// Visit independent actions in every order too: many times the states
+    #[arg(long)]
+    in_every_order: bool,
+    /// Then print what happens in it, and the planted bugs with the promises they break
+    #[arg(long)]
+    tables: bool,
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let pipeline = Pipeline {
+        bounds: arguments.bounds,
+        in_every_order: arguments.in_every_order,
+        ..Pipeline::default()
+    };
+    let checked = check::exhaust(pipeline, arguments.threads);
+    println!("{checked}");
+    let mut is_good = checked.broken.is_empty();
+    if arguments.tables {
+        is_good &= report::print_witnesses()
+            .iter()
+            .all(|(_, found)| found.is_some());
+        is_good &= report::print_bugs()
+            .iter()
+            .all(|(_, found)| found.is_some());
+    }
+    if is_good {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

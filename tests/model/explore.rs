@@ -1,0 +1,96 @@
+//! A second, plain way through the states: every one, and what is seen in them. It shows that neither the reduction nor
+//! stateright hides anything, and it draws the walks that are replayed.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    hash::{BuildHasher as _, RandomState},
+};
+
+use rand::{SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use stateright::{Model as _, Representative as _};
+
+use crate::{
+    actions::Action,
+    bounds::Pipeline,
+    properties::{ALWAYS, Check, EVENTUALLY, SOMETIMES},
+    state::{Change, Item, Place, Records, State},
+};
+
+/// What is seen in the states of a pipeline.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Promises that are broken.
+    pub broken: BTreeSet<&'static str>,
+    /// What happens in some state.
+    pub happens: BTreeSet<&'static str>,
+    /// What there is where nothing more happens.
+    pub ends: HashSet<End>,
+    pub states: usize,
+}
+
+/// What is durable.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct End {
+    places: Vec<Place>,
+    items: Vec<Item>,
+    changes: Vec<Change>,
+    records: Vec<Records>,
+}
+
+impl End {
+    fn of(state: &State) -> Self {
+        Self {
+            places: state.messages.iter().map(|message| message.place).collect(),
+            items: state.items.to_vec(),
+            changes: state.changes.to_vec(),
+            records: state.records.to_vec(),
+        }
+    }
+}
+
+/// Visits every state.
+pub fn explore(pipeline: &Pipeline) -> Seen {
+    let (mut seen, mut visited) = (Seen::default(), HashSet::new());
+    let hashes = RandomState::new();
+    let mut pending = pipeline.init_states();
+    let mut actions = Vec::new();
+    while let Some(state) = pending.pop() {
+        if !visited.insert(hashes.hash_one(state.representative())) {
+            continue;
+        }
+        seen.states += 1;
+        let which = |properties: &[(&'static str, Check)], is: bool| {
+            let properties = properties.iter();
+            let found = properties.filter(|(_, check)| check(pipeline, &state) == is);
+            found.map(|(name, _)| *name).collect::<Vec<_>>()
+        };
+        seen.happens.extend(which(&SOMETIMES, true));
+        seen.broken.extend(which(&ALWAYS, false));
+        pipeline.actions(&state, &mut actions);
+        if actions.is_empty() {
+            seen.broken.extend(which(&EVENTUALLY, false));
+            seen.ends.insert(End::of(&state));
+        }
+        let next = actions
+            .drain(..)
+            .filter_map(|action| pipeline.next_state(&state, action));
+        pending.extend(next);
+    }
+    seen
+}
+
+/// A path to an end, the same for the same seed.
+pub fn walk(pipeline: &Pipeline, seed: u64) -> Vec<Action> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut walk = Vec::new();
+    let mut states = pipeline.init_states();
+    while let Some(state) = states.pop() {
+        let mut actions = Vec::new();
+        pipeline.actions(&state, &mut actions);
+        if let Some(action) = actions.choose(&mut random) {
+            walk.push(action.clone());
+            states.extend(pipeline.next_state(&state, action.clone()));
+        }
+    }
+    walk
+}

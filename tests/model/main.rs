@@ -1,0 +1,149 @@
+//! The protocol, exhaustively within bounds, and that the model is of this code.
+//!
+//! - `state`, `actions`, `steps`: the model; `bounds`: how much may happen in it; `reduction`: what need not be interleaved
+//! - `properties`: the promises, and what must be seen to happen; `bugs`: what breaks them
+//! - `check`, `report`: exhaustive runs and shortest ways; `explore`: a second opinion on them
+//! - `replay`, `door`: the model's traces through the real handlers
+//!
+//! What is modelled: a standard queue and its dead-letter queue, `ingest`, the table with its change stream (one
+//! shard), `forward`, the notification stream, two consumers. Not modelled, and shown elsewhere: FIFO queues, batches
+//! of several messages or ids in `ingest` and `complete`, resharding, TTL, redrives, limits, unreadable bytes.
+//!
+//! `cargo local model --help` has other bounds.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
+
+pub mod actions;
+pub mod bounds;
+pub mod bugs;
+pub mod check;
+pub mod door;
+pub mod explore;
+pub mod properties;
+pub mod reduction;
+pub mod replay;
+pub mod report;
+pub mod state;
+pub mod steps;
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    mem::discriminant,
+};
+
+use bounds::{Bounds, Pipeline};
+use bugs::Bug;
+use properties::SOMETIMES;
+
+#[test]
+fn every_promise_holds_in_every_state() {
+    let checked = check::exhaust(Pipeline::default(), 2);
+    println!("\n{checked}");
+    assert!(checked.broken.is_empty(), "{checked}");
+}
+
+#[test]
+fn what_the_promises_are_about_happens() {
+    for (name, found) in report::print_witnesses() {
+        assert!(found.is_some(), "{name}");
+    }
+}
+
+#[test]
+fn every_planted_bug_breaks_its_promise() {
+    for (bug, found) in report::print_bugs() {
+        assert!(found.is_some(), "{bug:?}");
+    }
+}
+
+/// Bounds in which every order can be visited.
+const SMALL: [Bounds; 3] = [
+    bounds(1, [1, 2, 1, 1, 1]),
+    bounds(2, [0, 1, 0, 0, 1]),
+    bounds(2, [1, 1, 0, 0, 0]),
+];
+
+const fn bounds(ids: u8, [duplicates, workers, crashes, losses, elsewhere]: [u8; 5]) -> Bounds {
+    Bounds {
+        ids,
+        duplicates,
+        workers,
+        crashes,
+        losses,
+        elsewhere,
+        refusals: 1,
+    }
+}
+
+#[test]
+fn the_reduction_hides_nothing() {
+    let right = SMALL.map(|bounds| Pipeline {
+        bounds,
+        ..Pipeline::default()
+    });
+    let wrong = Bug::ALL.map(|bug| check::find(bug.what().1, Some(bug)).unwrap().pipeline);
+    for reduced in right.into_iter().chain(wrong) {
+        let full = Pipeline {
+            in_every_order: true,
+            ..reduced
+        };
+        let [some, all] = [reduced, full].map(|pipeline| explore::explore(&pipeline));
+        println!(
+            "{}: {} states stand for {}",
+            reduced.bounds, some.states, all.states
+        );
+        assert!(some.states < all.states);
+        assert_eq!(some.broken, all.broken, "{reduced:?}");
+        assert_eq!(some.happens, all.happens, "{reduced:?}");
+        assert!(some.ends == all.ends, "{reduced:?}: other ends");
+    }
+}
+
+/// All interleavings within the bounds, so that the code meets those that the reduction leaves out too.
+const WALKED: Pipeline = Pipeline {
+    bounds: bounds(2, [2, 2, 2, 2, 1]),
+    bug: None,
+    in_every_order: true,
+    watched: None,
+};
+
+const WALKS: u64 = 1_000;
+
+#[tokio::test(start_paused = true)]
+async fn the_code_does_what_the_model_does() {
+    let (mut steps, mut kinds, mut happens) = (0, HashSet::new(), BTreeSet::new());
+    for seed in 0..WALKS {
+        let walk = explore::walk(&WALKED, seed);
+        steps += walk.len();
+        kinds.extend(walk.iter().map(discriminant));
+        let states = replay::replay(&WALKED, &walk).await;
+        let states = states.unwrap_or_else(|divergence| panic!("seed {seed}: {divergence}"));
+        for (name, check) in SOMETIMES {
+            if states.iter().any(|state| check(&WALKED, state)) {
+                happens.insert(name);
+            }
+        }
+    }
+    println!("\n{WALKS} walks, {steps} steps: the code went along");
+    assert_eq!(happens, SOMETIMES.iter().map(|(name, _)| *name).collect());
+    assert_eq!(kinds.len(), 14, "every kind of action");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_goes_the_shortest_ways_of_the_model() {
+    for (name, _) in SOMETIMES {
+        let found = check::find(name, None).unwrap();
+        let states = replay::replay(&found.pipeline, &found.actions).await;
+        assert!(states.is_ok(), "{name}: {}", states.unwrap_err());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_has_none_of_the_planted_bugs() {
+    for bug in Bug::ALL {
+        let (what, promise) = bug.what();
+        let found = check::find(promise, Some(bug)).unwrap();
+        let divergence = replay::replay(&found.pipeline, &found.actions).await;
+        let divergence = divergence.expect_err("the code goes its own way");
+        println!("{what}: {divergence}");
+    }
+}

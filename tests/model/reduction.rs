@@ -1,0 +1,87 @@
+//! What need not be interleaved with everything else.
+//!
+//! Where a party is about to do what nobody else can hinder or notice, it does so at once, and what else is possible
+//! waits: of all orders of independent actions one is visited (partial-order reduction by ample sets; the graph has no
+//! cycles, so nothing waits for good). All that this party itself may do or suffer then stays possible, its death
+//! included. What is used: an item that is there keeps its content, and DONE stays DONE, so that a call which meets
+//! them changes nothing and is answered alike at any later moment; and an answer on its way concerns its receiver
+//! alone.
+//!
+//! That no verdict depends on it is tested, by runs with and without it.
+
+use crate::{
+    actions::Action,
+    bounds::Pipeline,
+    state::{Id, Request, State, Status},
+};
+
+impl Pipeline {
+    /// Lists the actions of one party that is so placed. False where none is.
+    pub fn private_actions(&self, state: &State, actions: &mut Vec<Action>) -> bool {
+        if let Some(message) = self.worn_out(state).next() {
+            actions.push(Action::DeadLetter { message });
+        } else if let Some(request) = without_effect(state) {
+            actions.push(Action::Land(request));
+        } else if let Some(worker) = with_its_answer(state) {
+            self.ingest_actions(state, worker, actions);
+        } else if let Some(consumer) = with_an_end(state) {
+            self.advance_actions(state, consumer, actions);
+        } else if let Some((consumer, id)) = self.too_late(state) {
+            self.complete_actions(state, consumer, id, actions);
+        } else if self.is_all_confirmed(state) {
+            self.forward_actions(state, actions);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// A consumer that has yet to read of what is in DONE.
+    fn too_late(&self, state: &State) -> Option<(u8, Id)> {
+        let done = |id: &Id| state.status(*id) == Some(Status::Done);
+        let consumers = (0..).zip(&state.consumers);
+        let too_late = consumers.filter_map(|(consumer, reader)| {
+            let id = self.unread(state, consumer).find(done)?;
+            Some((reader, (consumer, id)))
+        });
+        least(too_late)
+    }
+
+    fn is_all_confirmed(&self, state: &State) -> bool {
+        let mut batch = state.publishing.iter();
+        batch.any(|batch| self.call(state, batch).is_empty())
+    }
+}
+
+/// A request that comes when what it asks for is settled.
+fn without_effect(state: &State) -> Option<Request> {
+    let is_without_effect = |request: &&Request| match request {
+        Request::Insert { id, .. } => state.status(*id).is_some(),
+        Request::Complete(id) => state.status(*id) == Some(Status::Done),
+        Request::Put(_) => false,
+    };
+    state.air.iter().find(is_without_effect).copied()
+}
+
+/// A worker that has the table's answer, or can get but one.
+fn with_its_answer(state: &State) -> Option<u8> {
+    let workers = (0..).zip(&state.workers);
+    least(workers.filter_map(|(worker, job)| {
+        let job = job.as_ref()?;
+        let message = &state.messages[usize::from(job.message)];
+        let is_settled = job.answer.is_some() || state.status(message.id).is_some();
+        is_settled.then_some((job, worker))
+    }))
+}
+
+fn with_an_end(state: &State) -> Option<u8> {
+    let consumers = (0..).zip(&state.consumers);
+    let ended = consumers.filter(|(_, reader)| reader.completing.is_some());
+    least(ended.map(|(consumer, reader)| (reader, consumer)))
+}
+
+/// Of several the least by what it knows, whatever its place, so that places stay interchangeable.
+fn least<K: Ord, T>(parties: impl Iterator<Item = (K, T)>) -> Option<T> {
+    let parties = parties.min_by(|(one, _), (other, _)| one.cmp(other));
+    parties.map(|(_, party)| party)
+}
