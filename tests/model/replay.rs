@@ -242,6 +242,7 @@ impl<'a> World<'a> {
             let ingest = Ingest::new(table, MessagePointers::default(), 1, |_| {
                 Enrichment::default()
             });
+            let ingest = ingest.with_metrics(|_| {});
             let response = ingest.handle(event, budget(LONG_BUDGET)).await.unwrap();
             let failures = response.batch_item_failures.into_iter();
             failures.map(|failure| failure.item_identifier).collect()
@@ -314,7 +315,8 @@ impl<'a> World<'a> {
         self.batch_end = changes.len();
         let event = lambda_event::dynamodb(&changes[usize::from(before.checkpoint)..]);
         Invocation::start(&self.stream, |stream| async move {
-            let forward = Forward::new(stream, EventSource::default()).with_jitter(|| 0.0);
+            let forward = Forward::new(stream, EventSource::default());
+            let forward = forward.with_jitter(|| 0.0).with_metrics(|_| {});
             let response = forward.handle(event, budget(BUDGET)).await.unwrap();
             let failure = response.batch_item_failures.into_iter().next();
             failure.and_then(|failure| failure.item_identifier)
@@ -377,7 +379,7 @@ impl<'a> World<'a> {
         let number = self.calls;
         Invocation::start(&self.table, |table| async move {
             let completer = Completer::new(table, 0);
-            let complete = Complete::new(completer, Accountant { number }, 1);
+            let complete = Complete::new(completer, Accountant { number }, 1).with_metrics(|_| {});
             let response = complete.handle(event, budget(LONG_BUDGET)).await.unwrap();
             let failure = response.batch_item_failures.into_iter().next();
             failure.and_then(|failure| failure.item_identifier)

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use aws_sdk_lambda::types::Environment;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -23,6 +24,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
+use onewrite_local::clients::Clients;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -96,11 +98,47 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
+    /// Has a deployed function reach a service (`DYNAMODB`, `KINESIS`) by way of this proxy.
+    ///
+    /// # Errors
+    /// A call that fails.
+    pub async fn stand_before(
+        &self,
+        clients: &Clients,
+        function: &str,
+        service: &str,
+    ) -> anyhow::Result<()> {
+        let lambda = &clients.lambda;
+        let configuration = lambda
+            .get_function_configuration()
+            .function_name(function)
+            .send()
+            .await?;
+        let variables = configuration.environment.and_then(|set| set.variables);
+        let mut variables = variables.unwrap_or_default();
+        variables.insert(format!("AWS_ENDPOINT_URL_{service}"), self.endpoint());
+        let environment = Environment::builder()
+            .set_variables(Some(variables))
+            .build();
+        lambda
+            .update_function_configuration()
+            .function_name(function)
+            .environment(environment)
+            .send()
+            .await?;
+        Ok(())
+    }
+
     /// Lets the next calls of an operation meet these, in their order.
     pub fn script(&self, operation: &str, faults: impl IntoIterator<Item = WireFault>) {
         let mut plan = lock(&self.plan);
         let calls = plan.calls.entry(operation.to_owned()).or_default();
         calls.extend(faults);
+    }
+
+    /// Forgets the scripts: from here on every call arrives.
+    pub fn relent(&self) {
+        lock(&self.plan).calls.clear();
     }
 
     /// How many calls are still to come of those that a script speaks of.

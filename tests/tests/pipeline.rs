@@ -8,7 +8,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_lambda::types::{Environment, EventSourcePosition, FunctionResponseType};
+use aws_sdk_lambda::types::{EventSourcePosition, FunctionResponseType};
 use jiff::Timestamp;
 use onewrite::{
     item::{Enrichment, NotificationItem, to_millis},
@@ -346,7 +346,10 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
         .parse()
         .unwrap();
     let proxy = FaultProxy::start(emulator).await.unwrap();
-    redirect(&clients, &outputs.forward, "KINESIS", &proxy).await;
+    proxy
+        .stand_before(&clients, &outputs.forward, "KINESIS")
+        .await
+        .unwrap();
     let recorder = start_event_sources(&mut stack).await;
 
     for (phase, place) in [("head", 0), ("middle", RECORDS / 2), ("end", RECORDS - 1)] {
@@ -416,31 +419,6 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
         );
     }
     stack.stop().await;
-}
-
-/// Has the deployed function reach Kinesis at another endpoint.
-/// Has a function reach a service by way of the proxy.
-async fn redirect(clients: &Clients, function: &str, service: &str, proxy: &FaultProxy) {
-    let configuration = clients
-        .lambda
-        .get_function_configuration()
-        .function_name(function)
-        .send()
-        .await
-        .unwrap();
-    let mut variables = configuration.environment.unwrap().variables.unwrap();
-    variables.insert(format!("AWS_ENDPOINT_URL_{service}"), proxy.endpoint());
-    let environment = Environment::builder()
-        .set_variables(Some(variables))
-        .build();
-    clients
-        .lambda
-        .update_function_configuration()
-        .function_name(function)
-        .environment(environment)
-        .send()
-        .await
-        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -591,7 +569,10 @@ async fn nothing_is_lost_whatever_happens_on_the_wire() {
     for (function, service, operation, faults) in of_operation {
         let proxy = FaultProxy::start(emulator).await.unwrap();
         proxy.script(operation, wire_faults(faults));
-        redirect(&clients, function, service, &proxy).await;
+        proxy
+            .stand_before(&clients, function, service)
+            .await
+            .unwrap();
         proxies.push(proxy);
     }
     start_event_sources(&mut stack).await;

@@ -63,6 +63,9 @@ enum Command {
     /// Visit every state of a model of the protocol within bounds, and check its promises in each.
     #[command(disable_help_flag = true)]
     Model(ProofOptions),
+    /// Run the very pipeline under load for minutes, with faults on the wire and killed functions, then look for losses.
+    #[command(disable_help_flag = true)]
+    Soak(ProofOptions),
     /// Give the entries of the functions any bytes (cargo-fuzz; needs nightly Rust). Exit code 1 if an input breaks one.
     Fuzz {
         /// How long each target runs, in seconds.
@@ -162,6 +165,7 @@ impl Cli {
             Command::Simulate(options) => options.run(proof::SIMULATE),
             Command::Bugs(options) => options.run(proof::BUGS),
             Command::Model(options) => options.run(proof::MODEL),
+            Command::Soak(options) => options.run(proof::SOAK),
             Command::Fuzz { seconds, target } => {
                 let is_chosen = |name: &&str| target.as_ref().is_none_or(|target| target == name);
                 let targets: Vec<_> = fuzz::TARGETS.into_iter().filter(is_chosen).collect();

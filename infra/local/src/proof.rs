@@ -36,6 +36,12 @@ pub const MODEL: Proof = Proof {
     options: &[],
 };
 
+/// The very pipeline under load and random trouble.
+pub const SOAK: Proof = Proof {
+    example: "soak",
+    options: &[],
+};
+
 impl Proof {
     /// Becomes the example: its output, its exit code and the signals it gets are its own.
     ///
