@@ -3,6 +3,7 @@
 
 use std::{
     process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -90,14 +91,14 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
     let time = Duration::from_secs(60 * u64::from(options.minutes));
     let started = Instant::now();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
-    let sent = tokio::select! {
-        sent = sending(&clients, &outputs, options.seed, time, progress) => sent?,
-        ended = trouble.stir(&stack) => {
-            ended?;
-            Vec::new()
-        }
+    let is_over = AtomicBool::new(false);
+    let sending = async {
+        let sent = sending(&clients, &outputs, options.seed, time, progress).await;
+        is_over.store(true, Ordering::Relaxed);
+        sent
     };
-    trouble.relent(&stack);
+    let stirring = trouble.stir(&stack, |_| is_over.load(Ordering::Relaxed));
+    let (sent, ()) = tokio::try_join!(sending, stirring)?;
     let took = started.elapsed().as_secs_f64();
     settle(&mut stack).await?;
     if !until_quiet(&mut stack, sent.len(), progress).await? {

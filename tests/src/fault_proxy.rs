@@ -20,7 +20,9 @@ use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
-    client, server,
+    client,
+    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
+    server,
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
@@ -98,37 +100,6 @@ impl FaultProxy {
         format!("http://{}", self.address)
     }
 
-    /// Has a deployed function reach a service (`DYNAMODB`, `KINESIS`) by way of this proxy.
-    ///
-    /// # Errors
-    /// A call that fails.
-    pub async fn stand_before(
-        &self,
-        clients: &Clients,
-        function: &str,
-        service: &str,
-    ) -> anyhow::Result<()> {
-        let lambda = &clients.lambda;
-        let configuration = lambda
-            .get_function_configuration()
-            .function_name(function)
-            .send()
-            .await?;
-        let variables = configuration.environment.and_then(|set| set.variables);
-        let mut variables = variables.unwrap_or_default();
-        variables.insert(format!("AWS_ENDPOINT_URL_{service}"), self.endpoint());
-        let environment = Environment::builder()
-            .set_variables(Some(variables))
-            .build();
-        lambda
-            .update_function_configuration()
-            .function_name(function)
-            .environment(environment)
-            .send()
-            .await?;
-        Ok(())
-    }
-
     /// Lets the next calls of an operation meet these, in their order.
     pub fn script(&self, operation: &str, faults: impl IntoIterator<Item = WireFault>) {
         let mut plan = lock(&self.plan);
@@ -165,6 +136,37 @@ impl FaultProxy {
     pub fn left(&self) -> u32 {
         lock(&self.plan).records.values().sum()
     }
+}
+
+/// Has a deployed function reach a service (`DYNAMODB`, `KINESIS`) at this endpoint.
+///
+/// # Errors
+/// A call that fails.
+pub async fn redirect(
+    clients: &Clients,
+    function: &str,
+    service: &str,
+    endpoint: &str,
+) -> anyhow::Result<()> {
+    let lambda = &clients.lambda;
+    let configuration = lambda
+        .get_function_configuration()
+        .function_name(function)
+        .send()
+        .await?;
+    let variables = configuration.environment.and_then(|set| set.variables);
+    let mut variables = variables.unwrap_or_default();
+    variables.insert(format!("AWS_ENDPOINT_URL_{service}"), endpoint.to_owned());
+    let environment = Environment::builder()
+        .set_variables(Some(variables))
+        .build();
+    lambda
+        .update_function_configuration()
+        .function_name(function)
+        .environment(environment)
+        .send()
+        .await?;
+    Ok(())
 }
 
 fn lock(plan: &Plan) -> std::sync::MutexGuard<'_, Faults> {
@@ -305,10 +307,14 @@ fn answer(entries: &[Value]) -> anyhow::Result<Full<Bytes>> {
 }
 
 async fn forward(
-    request: Request<Full<Bytes>>,
+    mut request: Request<Full<Bytes>>,
     upstream: SocketAddr,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let stream = TcpStream::connect(upstream).await?;
+    // Each request has a connection of its own. The emulator keeps one open long after its client has left, so it is
+    // told to close it.
+    let close = HeaderValue::from_static("close");
+    request.headers_mut().insert(CONNECTION, close);
     let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let exchange = async {
         let (parts, body) = sender.send_request(request).await?.into_parts();
@@ -318,7 +324,8 @@ async fn forward(
     };
     let (response, _) = tokio::join!(exchange, connection);
     let (mut parts, body) = response?.into_parts();
-    // The body arrives whole, whatever its framing was upstream.
-    parts.headers.remove(hyper::header::TRANSFER_ENCODING);
+    // The body arrives whole, whatever its framing was upstream, and the function keeps its connection.
+    parts.headers.remove(TRANSFER_ENCODING);
+    parts.headers.remove(CONNECTION);
     Ok(Response::from_parts(parts, body))
 }

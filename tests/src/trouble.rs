@@ -11,7 +11,7 @@ use onewrite_local::stack::Stack;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{process::Command, time::sleep};
 
-use crate::fault_proxy::{FaultProxy, WireFault};
+use crate::fault_proxy::{FaultProxy, WireFault, redirect};
 
 /// What a call can meet, and `PutRecords` what stands first too.
 const FAULTS: [WireFault; 8] = [
@@ -52,7 +52,7 @@ pub struct Tally {
     pub stopped: usize,
 }
 
-/// Trouble, as long as [`Trouble::stir`] is polled.
+/// Trouble, once it is stirred.
 pub struct Trouble {
     climate: Climate,
     wires: Vec<Wire>,
@@ -81,9 +81,7 @@ impl Trouble {
             (&outputs.complete, "DYNAMODB", "UpdateItem"),
         ] {
             let proxy = FaultProxy::start(emulator).await?;
-            proxy
-                .stand_before(stack.clients(), function, service)
-                .await?;
+            redirect(stack.clients(), function, service, &proxy.endpoint()).await?;
             wires.push(Wire { operation, proxy });
         }
         Ok(Self {
@@ -95,14 +93,18 @@ impl Trouble {
         })
     }
 
-    /// Goes on until it is dropped. Whatever is under way then is left: [`Trouble::relent`] ends it.
+    /// Goes on until there was `enough`; then there is no trouble any more.
     ///
     /// # Errors
     /// Where the machine does not tell its processes.
-    pub async fn stir(&mut self, stack: &Stack) -> anyhow::Result<()> {
+    pub async fn stir(
+        &mut self,
+        stack: &Stack,
+        enough: impl Fn(&Tally) -> bool,
+    ) -> anyhow::Result<()> {
         const TICK: Duration = Duration::from_millis(100);
         let (mut until_kill, mut until_stop) = (self.climate.kill, self.climate.stop);
-        loop {
+        while !enough(&self.tally()) {
             self.script();
             sleep(TICK).await;
             until_kill = until_kill.saturating_sub(TICK);
@@ -111,26 +113,18 @@ impl Trouble {
                 until_kill = self.within(self.climate.kill);
                 self.kill(stack).await?;
             }
-            if until_stop.is_zero() {
+            if let Some(sources) = stack.event_sources().filter(|_| until_stop.is_zero()) {
                 until_stop = self.within(self.climate.stop);
-                if let Some(sources) = stack.event_sources() {
-                    sources.disable();
-                    self.stopped += 1;
-                    sleep(self.within(Duration::from_secs(1))).await;
-                    sources.enable();
-                }
+                sources.disable();
+                sleep(self.within(Duration::from_secs(1))).await;
+                sources.enable();
+                self.stopped += 1;
             }
         }
-    }
-
-    /// No trouble from here on.
-    pub fn relent(&self, stack: &Stack) {
         for wire in &self.wires {
             wire.proxy.relent();
         }
-        if let Some(sources) = stack.event_sources() {
-            sources.enable();
-        }
+        Ok(())
     }
 
     /// What has been done so far.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -29,8 +30,9 @@ use onewrite_local::{
     survey,
 };
 use onewrite_tests::{
-    fault_proxy::{FaultProxy, WireFault},
+    fault_proxy::{FaultProxy, WireFault, redirect},
     recorder::{Invocation, Recorder},
+    trouble::{Climate, Trouble},
 };
 use serde_json::json;
 
@@ -346,8 +348,7 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
         .parse()
         .unwrap();
     let proxy = FaultProxy::start(emulator).await.unwrap();
-    proxy
-        .stand_before(&clients, &outputs.forward, "KINESIS")
+    redirect(&clients, &outputs.forward, "KINESIS", &proxy.endpoint())
         .await
         .unwrap();
     let recorder = start_event_sources(&mut stack).await;
@@ -569,8 +570,7 @@ async fn nothing_is_lost_whatever_happens_on_the_wire() {
     for (function, service, operation, faults) in of_operation {
         let proxy = FaultProxy::start(emulator).await.unwrap();
         proxy.script(operation, wire_faults(faults));
-        proxy
-            .stand_before(&clients, function, service)
+        redirect(&clients, function, service, &proxy.endpoint())
             .await
             .unwrap();
         proxies.push(proxy);
@@ -614,5 +614,93 @@ async fn nothing_is_lost_whatever_happens_on_the_wire() {
         let met = proxy.met();
         assert!(met[&WireFault::Silent] > MAX_ATTEMPTS as usize, "{met:?}");
     }
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_tls_where_it_is_wanted_nothing_is_lost() {
+    let (mut stack, recorder) = start(options("tls")).await;
+    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    let of_service = [
+        (&outputs.ingest, "DYNAMODB", "/messageId"),
+        (&outputs.forward, "KINESIS", "/eventID"),
+        (&outputs.complete, "DYNAMODB", "/eventID"),
+    ];
+    let spoken = stack.endpoint();
+    let wanted = spoken.replace("http://", "https://");
+    let mut sent = Vec::new();
+    for (function, service, record) in of_service {
+        redirect(&clients, function, service, &wanted)
+            .await
+            .unwrap();
+        let message = [valid(&format!("tls-{}", sent.len()), "1.0")];
+        let accepted = messages::send(&clients, &outputs.queue_url, &message, |_| {}).await;
+        sent.extend(accepted.unwrap());
+        // The function answers, and what it could not do is to come again.
+        wait_until("the function reports what failed", async || {
+            let invocations = recorder.of(function);
+            let reports = |i: &Invocation| !i.failed().is_empty() && !i.texts(record).is_empty();
+            invocations.iter().any(reports)
+        })
+        .await;
+        redirect(&clients, function, service, &spoken)
+            .await
+            .unwrap();
+        let is_quiet = until_quiet(&mut stack, sent.len(), Progress::Silent).await;
+        assert!(is_quiet.unwrap());
+    }
+    let found = survey::survey(&clients, &outputs).await.unwrap();
+    assert_kept(&oracle::judge(&sent, &found));
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_functions_are_killed_and_event_sources_stop() {
+    const KILLS: usize = 5;
+    const STOPS: usize = 2;
+    let climate = Climate {
+        writes: 20,
+        puts: 5,
+        kill: Duration::from_secs(1),
+        stop: Duration::from_secs(5),
+    };
+    let mut stack = Stack::start(options("killed")).await.unwrap();
+    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    let mut trouble = Trouble::before(&stack, climate, 1).await.unwrap();
+    start_event_sources(&mut stack).await;
+
+    // Messages go in until enough has happened.
+    let is_enough = AtomicBool::new(false);
+    let stirring = async {
+        let stirred = trouble.stir(&stack, |tally| {
+            tally.killed >= KILLS && tally.stopped >= STOPS
+        });
+        stirred.await.unwrap();
+        is_enough.store(true, Ordering::Relaxed);
+    };
+    let sending = async {
+        let mut sent = Vec::new();
+        while !is_enough.load(Ordering::Relaxed) {
+            // Each fifth is a copy of the one before it.
+            let numbers = (sent.len()..sent.len() + 20).map(|n| n - usize::from(n % 5 == 4));
+            let wave: Vec<Sample> = numbers.map(|n| valid(&format!("k-{n}"), "1.0")).collect();
+            let accepted = messages::send(&clients, &outputs.queue_url, &wave, |_| {}).await;
+            sent.extend(accepted.unwrap());
+            // Otherwise the queue would grow without end.
+            wait_until("few messages wait", async || {
+                let depth = survey::depth(&clients, &outputs.queue_url).await.unwrap();
+                depth.visible < 40
+            })
+            .await;
+        }
+        sent
+    };
+    let (sent, ()) = tokio::join!(sending, stirring);
+    let is_quiet = until_quiet(&mut stack, sent.len(), Progress::Silent).await;
+    assert!(is_quiet.unwrap());
+    let found = survey::survey(&clients, &outputs).await.unwrap();
+    let report = oracle::judge(&sent, &found);
+    assert_kept(&report);
+    assert!(report.counts.duplicates > 0 && report.counts.repeated > 0);
     stack.stop().await;
 }

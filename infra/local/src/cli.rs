@@ -66,6 +66,9 @@ enum Command {
     /// Run the very pipeline under load for minutes, with faults on the wire and killed functions, then look for losses.
     #[command(disable_help_flag = true)]
     Soak(ProofOptions),
+    /// Change the code in one place after the other and tell which changes no test sees (cargo-mutants).
+    #[command(disable_help_flag = true)]
+    Mutants(ProofOptions),
     /// Give the entries of the functions any bytes (cargo-fuzz; needs nightly Rust). Exit code 1 if an input breaks one.
     Fuzz {
         /// How long each target runs, in seconds.
@@ -166,6 +169,9 @@ impl Cli {
             Command::Bugs(options) => options.run(proof::BUGS),
             Command::Model(options) => options.run(proof::MODEL),
             Command::Soak(options) => options.run(proof::SOAK),
+            Command::Mutants(ProofOptions { options }) => {
+                match proof::mutants(&Workspace::here(), &options).await? {}
+            }
             Command::Fuzz { seconds, target } => {
                 let is_chosen = |name: &&str| target.as_ref().is_none_or(|target| target == name);
                 let targets: Vec<_> = fuzz::TARGETS.into_iter().filter(is_chosen).collect();

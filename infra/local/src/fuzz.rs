@@ -9,12 +9,11 @@ use crate::error::{LocalError, Result};
 use crate::process::Program;
 use crate::progress::Progress;
 use crate::python::Interpreter;
+use crate::tools;
 use crate::workspace::{FileLock, Workspace};
 
 /// The fuzz targets.
 pub const TARGETS: [&str; 5] = ["event", "fingerprint", "forward", "ingest", "pointer"];
-/// The version of cargo-fuzz.
-const CARGO_FUZZ: &str = "0.13.2";
 /// Coverage is an unstable feature of the compiler.
 const TOOLCHAIN: &str = "nightly";
 /// libFuzzer's line that tells how many inputs were run.
@@ -46,9 +45,8 @@ pub async fn fuzz(
     time: Duration,
     progress: Progress,
 ) -> Result<Vec<Fuzzed>> {
-    let fuzzer = Fuzzer::new(workspace).await?;
+    let fuzzer = Fuzzer::new(workspace, progress).await?;
     let _lock = FileLock::acquire(&fuzzer.directory.join("lock"), progress).await?;
-    fuzzer.install(progress).await?;
     let step = progress.step("Building the fuzz targets (cargo fuzz build)");
     let build = fuzzer.cargo_fuzz("build", "build.log");
     build.run("cargo fuzz build").await?;
@@ -66,22 +64,29 @@ pub async fn fuzz(
 struct Fuzzer {
     workspace: Workspace,
     interpreter: Interpreter,
+    cargo_fuzz: PathBuf,
     directory: PathBuf,
 }
 
 impl Fuzzer {
-    async fn new(workspace: &Workspace) -> Result<Self> {
-        Ok(Self {
+    /// With nightly at hand and cargo-fuzz installed.
+    async fn new(workspace: &Workspace, progress: Progress) -> Result<Self> {
+        let interpreter = Interpreter::find().await?;
+        let mut fuzzer = Self {
             workspace: workspace.clone(),
-            interpreter: Interpreter::find().await?,
+            interpreter,
+            cargo_fuzz: PathBuf::new(),
             directory: workspace.local().join("fuzz"),
-        })
-    }
-
-    /// Where this version of cargo-fuzz is installed.
-    fn tools(&self) -> PathBuf {
-        let name = format!("cargo-fuzz-{CARGO_FUZZ}");
-        self.workspace.local().join("tools").join(name)
+        };
+        let version = fuzzer.program("rustc", "nightly.log").arg("--version");
+        version
+            .run("rustc of the nightly toolchain")
+            .await
+            .map_err(|_| LocalError::NightlyMissing)?;
+        fuzzer.cargo_fuzz = tools::FUZZ
+            .install(workspace, &fuzzer.interpreter, progress)
+            .await?;
+        Ok(fuzzer)
     }
 
     fn program(&self, program: impl AsRef<Path>, log: &str) -> Program {
@@ -93,30 +98,9 @@ impl Fuzzer {
             .env("RUSTUP_TOOLCHAIN", TOOLCHAIN)
     }
 
-    async fn install(&self, progress: Progress) -> Result<()> {
-        let version = self.program("rustc", "nightly.log").arg("--version");
-        version
-            .run("rustc of the nightly toolchain")
-            .await
-            .map_err(|_| LocalError::NightlyMissing)?;
-        if self.tools().join("bin").join("cargo-fuzz").exists() {
-            return Ok(());
-        }
-        let step = progress.step("Installing cargo-fuzz");
-        self.program("cargo", "install.log")
-            .env_remove("RUSTUP_TOOLCHAIN")
-            .args(["install", "cargo-fuzz", "--locked", "--version", CARGO_FUZZ])
-            .arg("--root")
-            .arg(self.tools())
-            .run("cargo install cargo-fuzz")
-            .await?;
-        step.done();
-        Ok(())
-    }
-
     /// Without a sanitizer: no code here is unsafe, and the inputs run several times as fast.
     fn cargo_fuzz(&self, command: &str, log: &str) -> Program {
-        self.program(self.tools().join("bin").join("cargo-fuzz"), log)
+        self.program(&self.cargo_fuzz, log)
             .args([command, "--sanitizer", "none", "--fuzz-dir", "tests/fuzz"])
             .args(["--target-dir", "target/fuzz"])
     }

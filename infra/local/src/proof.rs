@@ -1,5 +1,5 @@
-//! The commands that show that the promises hold. Each is an example of the tests' crate, which knows how; here they only
-//! get their names, so that all commands are found in one place.
+//! The commands that show that the promises hold. Each is an example of the tests' crate, which knows how, or a tool; here
+//! they only get their names, so that all commands are found in one place.
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -7,6 +7,9 @@ use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 use crate::error::{LocalError, Result};
+use crate::progress::Progress;
+use crate::python::Interpreter;
+use crate::tools;
 use crate::workspace::Workspace;
 
 /// A proof, by the example that it is.
@@ -49,16 +52,36 @@ impl Proof {
     /// [`LocalError::Spawn`]; otherwise it does not return.
     pub fn run(self, workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let source = Command::new(cargo)
+        let mut command = Command::new(cargo);
+        command
             .args(["run", "--quiet", "--package", "onewrite-tests", "--example"])
             .args([self.example, "--"])
             .args(self.options)
-            .args(options)
-            .current_dir(workspace.root())
-            .exec();
-        Err(LocalError::Spawn {
-            program: "cargo".to_owned(),
-            source,
-        })
+            .args(options);
+        become_program(&mut command, workspace)
     }
+}
+
+/// Changes the code, one place after the other, and tells which changes no test sees: becomes cargo-mutants, which
+/// `.cargo/mutants.toml` tells what to change.
+///
+/// # Errors
+/// [`LocalError::Spawn`], or what kept the tool from being installed; otherwise it does not return.
+pub async fn mutants(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    let interpreter = Interpreter::find().await?;
+    let progress = Progress::detect();
+    let program = tools::MUTANTS.install(workspace, &interpreter, progress);
+    let mut command = Command::new(program.await?);
+    command
+        .args(["mutants", "--output", "target/local"])
+        .args(options);
+    become_program(&mut command, workspace)
+}
+
+fn become_program(command: &mut Command, workspace: &Workspace) -> Result<Infallible> {
+    let source = command.current_dir(workspace.root()).exec();
+    Err(LocalError::Spawn {
+        program: command.get_program().to_string_lossy().into_owned(),
+        source,
+    })
 }
