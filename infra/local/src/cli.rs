@@ -77,6 +77,9 @@ enum Command {
         /// One target alone.
         #[arg(long, value_parser = PossibleValuesParser::new(fuzz::TARGETS))]
         target: Option<String>,
+        /// Afterwards writes the inputs that reach something of their own into tests/fuzz/corpus.
+        #[arg(long)]
+        keep: bool,
     },
 }
 
@@ -172,12 +175,16 @@ impl Cli {
             Command::Mutants(ProofOptions { options }) => {
                 match proof::mutants(&Workspace::here(), &options).await? {}
             }
-            Command::Fuzz { seconds, target } => {
+            Command::Fuzz {
+                seconds,
+                target,
+                keep,
+            } => {
                 let is_chosen = |name: &&str| target.as_ref().is_none_or(|target| target == name);
                 let targets: Vec<_> = fuzz::TARGETS.into_iter().filter(is_chosen).collect();
                 let time = Duration::from_secs(seconds.into());
-                let fuzzed =
-                    fuzz::fuzz(&Workspace::here(), &targets, time, Progress::detect()).await?;
+                let (workspace, progress) = (Workspace::here(), Progress::detect());
+                let fuzzed = fuzz::fuzz(&workspace, &targets, time, keep, progress).await?;
                 Ok(tell(&fuzzed))
             }
         }

@@ -1,8 +1,11 @@
 //! `fuzz`: any bytes at any entry. Installs cargo-fuzz once and runs the targets of `tests/fuzz` side by side.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::error::{LocalError, Result};
@@ -16,6 +19,12 @@ use crate::workspace::{FileLock, Workspace};
 pub const TARGETS: [&str; 5] = ["event", "fingerprint", "forward", "ingest", "pointer"];
 /// Coverage is an unstable feature of the compiler.
 const TOOLCHAIN: &str = "nightly";
+/// Events that are no fuzzer's, to begin with.
+const SAMPLES: &str = "infra/events";
+/// The largest input, in bytes.
+const MAX_INPUT_BYTES: usize = 8_192;
+/// The largest input that is kept in the repository, in bytes.
+const MAX_KEPT_BYTES: usize = 512;
 /// libFuzzer's line that tells how many inputs were run.
 const EXECUTIONS: &str = "stat::number_of_executed_units:";
 
@@ -34,8 +43,8 @@ pub struct Fuzzed {
 
 /// Runs each target for so long, as many side by side as there are cores.
 ///
-/// New inputs are kept below `target/local/fuzz`, which the next run begins with; those that are committed stay as they
-/// are.
+/// New inputs are collected below `target/local/fuzz`, which the next run begins with. To `keep` them is to write those
+/// that reach something of their own into `tests/fuzz/corpus`, one a line.
 ///
 /// # Errors
 /// Whatever keeps the targets from being built or run; never a crash, which is told.
@@ -43,6 +52,7 @@ pub async fn fuzz(
     workspace: &Workspace,
     targets: &[&'static str],
     time: Duration,
+    keep: bool,
     progress: Progress,
 ) -> Result<Vec<Fuzzed>> {
     let fuzzer = Fuzzer::new(workspace, progress).await?;
@@ -58,6 +68,13 @@ pub async fn fuzz(
         .try_collect()
         .await?;
     step.done();
+    if keep {
+        let step = progress.step("Choosing the inputs to keep");
+        for target in targets {
+            fuzzer.keep(target).await?;
+        }
+        step.done();
+    }
     Ok(fuzzed)
 }
 
@@ -105,24 +122,26 @@ impl Fuzzer {
             .args(["--target-dir", "target/fuzz"])
     }
 
+    /// `cargo fuzz run` of a target, up to where its corpora are named.
+    fn cargo_fuzz_run(&self, target: &str, log: &str) -> Program {
+        self.cargo_fuzz("run", log).arg(target)
+    }
+
     async fn run(&self, target: &'static str, time: Duration) -> Result<Fuzzed> {
-        let found = self.directory.join("corpus").join(target);
-        let crashes = self.directory.join("crashes").join(target);
-        for directory in [&found, &crashes] {
-            std::fs::create_dir_all(directory)
-                .map_err(|source| LocalError::file(directory, source))?;
-        }
+        let found = new_directory(&self.directory.join("corpus").join(target))?;
+        let crashes = new_directory(&self.directory.join("crashes").join(target))?;
         let name = format!("{target}.log");
         let log = self.directory.join(&name);
         let mut running = self
-            .cargo_fuzz("run", &name)
-            .arg(target)
+            .cargo_fuzz_run(target, &name)
             .arg(&found)
-            .arg(format!("tests/fuzz/corpus/{target}"))
+            .arg(self.unpack(target)?)
+            .arg(SAMPLES)
             .arg("--")
             .arg(format!("-max_total_time={}", time.as_secs()))
             .arg(format!("-artifact_prefix={}/", crashes.display()))
-            .args(["-print_final_stats=1", "-max_len=8192", "-timeout=10"])
+            .arg(format!("-max_len={MAX_INPUT_BYTES}"))
+            .args(["-print_final_stats=1", "-timeout=10"])
             .spawn()?;
         let status = running.exited().await?;
         let said =
@@ -138,6 +157,66 @@ impl Fuzzer {
             log,
         })
     }
+
+    /// The inputs that the repository keeps, as libFuzzer wants them: each in a file of its own.
+    fn unpack(&self, target: &str) -> Result<PathBuf> {
+        let kept = self.directory.join("kept").join(target);
+        let _ = std::fs::remove_dir_all(&kept);
+        let kept = new_directory(&kept)?;
+        let file = corpus(&self.workspace, target);
+        let text =
+            std::fs::read_to_string(&file).map_err(|source| LocalError::file(&file, source))?;
+        for (number, input) in lines(&text).enumerate() {
+            let path = kept.join(number.to_string());
+            std::fs::write(&path, input).map_err(|source| LocalError::file(&path, source))?;
+        }
+        Ok(kept)
+    }
+
+    /// Keeps the smallest inputs that together reach all that any of them reaches.
+    async fn keep(&self, target: &str) -> Result<()> {
+        let merged = self.directory.join("merged").join(target);
+        let _ = std::fs::remove_dir_all(&merged);
+        let merged = new_directory(&merged)?;
+        self.cargo_fuzz_run(target, &format!("{target}-merge.log"))
+            .arg(&merged)
+            .arg(self.directory.join("corpus").join(target))
+            .arg(self.unpack(target)?)
+            .arg("--")
+            .arg(format!("-max_len={MAX_KEPT_BYTES}"))
+            .arg("-merge=1")
+            .run(&format!("cargo fuzz run {target} -merge=1"))
+            .await?;
+        let mut inputs = BTreeSet::new();
+        let entries =
+            std::fs::read_dir(&merged).map_err(|source| LocalError::file(&merged, source))?;
+        for path in entries.flatten().map(|entry| entry.path()) {
+            let input = std::fs::read(&path).map_err(|source| LocalError::file(&path, source))?;
+            inputs.insert((input.len(), input));
+        }
+        let lines = inputs
+            .into_iter()
+            .map(|(_, input)| BASE64_STANDARD.encode(input) + "\n");
+        let file = corpus(&self.workspace, target);
+        std::fs::write(&file, lines.collect::<String>())
+            .map_err(|source| LocalError::file(&file, source))
+    }
+}
+
+fn corpus(workspace: &Workspace, target: &str) -> PathBuf {
+    let name = format!("tests/fuzz/corpus/{target}.txt");
+    workspace.root().join(name)
+}
+
+/// The inputs of a corpus: each line is one, in base64.
+fn lines(text: &str) -> impl Iterator<Item = Vec<u8>> {
+    text.lines()
+        .filter_map(|line| BASE64_STANDARD.decode(line).ok())
+}
+
+fn new_directory(path: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(path).map_err(|source| LocalError::file(path, source))?;
+    Ok(path.to_owned())
 }
 
 /// How many inputs libFuzzer says it has run.
@@ -156,8 +235,6 @@ fn crash(said: &str) -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -170,19 +247,19 @@ mod tests {
 
     #[test]
     fn every_target_is_run_and_has_a_corpus() {
-        let directory = Workspace::here().root().join("tests/fuzz");
-        let manifest = std::fs::read_to_string(directory.join("Cargo.toml")).unwrap();
+        let workspace = Workspace::here();
+        let manifest = workspace.root().join("tests/fuzz/Cargo.toml");
+        let manifest = std::fs::read_to_string(manifest).unwrap();
         let paths = manifest.lines().filter_map(|line| {
             let path = line.strip_prefix("path = \"targets/")?;
             path.strip_suffix(".rs\"")
         });
         assert_eq!(paths.collect::<BTreeSet<_>>(), BTreeSet::from(TARGETS));
         for target in TARGETS {
-            let corpus = directory.join("corpus").join(target);
-            assert!(
-                std::fs::read_dir(corpus).unwrap().next().is_some(),
-                "{target}"
-            );
+            let text = std::fs::read_to_string(corpus(&workspace, target)).unwrap();
+            let inputs: Vec<Vec<u8>> = lines(&text).collect();
+            assert_eq!(inputs.len(), text.lines().count(), "{target}: base64");
+            assert!(inputs.len() > 100, "{target}");
         }
     }
 }
