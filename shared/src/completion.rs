@@ -268,3 +268,91 @@ impl<T: Completions> Completer<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        item::NotificationItem,
+        notification::Status,
+        table::NewNotifications as _,
+        testing::{InMemoryTable, contract},
+    };
+
+    use super::*;
+
+    struct Called;
+
+    #[async_trait]
+    impl<W: Send> Downstream<W> for Called {
+        async fn accept(&self, _event: &NotificationEvent) -> Result<Effect<W>, DownstreamError> {
+            Ok(Effect::Happened)
+        }
+    }
+
+    /// The item after its completion, where it may be removed `retention_days` later.
+    async fn completed(retention_days: u32) -> NotificationItem {
+        let table = InMemoryTable::default();
+        let item = contract::notification("n1", "1");
+        table.insert(&item).await.unwrap();
+        let completer =
+            Completer::new(table.clone(), retention_days).with_clock(|| Timestamp::UNIX_EPOCH);
+        let event = NotificationEvent::of_item(&item);
+        let outcome = completer.complete(&event, &Called).await.unwrap();
+        assert_eq!(outcome, Outcome::Accepted);
+        let outcome = completer.complete(&event, &Called).await.unwrap();
+        assert_eq!(outcome, Outcome::AlreadyDone);
+        NotificationItem::from_item(&table.item("n1").unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn done_is_at_the_clock_s_time_and_expires_where_it_is_to() {
+        let kept = completed(0).await;
+        assert_eq!((kept.status, kept.expires_at), (Status::Done, None));
+        assert_eq!(kept.updated_at, Timestamp::UNIX_EPOCH);
+        assert_eq!(completed(1).await.expires_at, Some(86_400));
+    }
+
+    #[tokio::test]
+    async fn an_event_of_done_is_ignored() {
+        let mut item = contract::notification("n1", "1");
+        item.status = Status::Done;
+        let completer = Completer::new(InMemoryTable::default(), 0);
+        let event = NotificationEvent::of_item(&item);
+        let outcome = completer.complete(&event, &Called).await.unwrap();
+        assert_eq!(outcome, Outcome::Ignored);
+    }
+
+    #[test]
+    fn errors_have_names_and_say_whether_to_try_again() {
+        let reason = || "busy".to_owned();
+        let code = || "Code".to_owned();
+        for (error, name, transient) in [
+            (CompletionError::UnknownId, "UnknownId", false),
+            (CompletionError::VersionMismatch, "VersionMismatch", false),
+            (CompletionError::WritesRefused, "WritesRefused", false),
+            (
+                DownstreamError::new(reason()).into(),
+                "DownstreamFailed",
+                true,
+            ),
+            (CompletionError::Panicked, "Panicked", true),
+            (
+                TableError::Throttled { code: code() }.into(),
+                "TableFailed",
+                true,
+            ),
+            (
+                TableError::Unknown { reason: reason() }.into(),
+                "TableFailed",
+                true,
+            ),
+            (
+                TableError::Refused { code: code() }.into(),
+                "TableFailed",
+                false,
+            ),
+        ] {
+            assert_eq!((error.name(), error.is_transient()), (name, transient));
+        }
+    }
+}

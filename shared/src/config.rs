@@ -147,4 +147,32 @@ mod tests {
         let environment = Environment::new(|_| None);
         assert_eq!(environment.bounded("MAX_IN_FLIGHT", 10, 1..=1_000), Ok(10));
     }
+
+    #[test]
+    fn what_is_required_is_not_empty() {
+        let environment = Environment::new(|name| match name {
+            "SET" => Some("value".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        });
+        assert_eq!(environment.required("SET").unwrap(), "value");
+        for name in ["EMPTY", "UNSET"] {
+            let missing = environment.required(name);
+            assert!(
+                matches!(missing, Err(ConfigError::Missing { .. })),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_invocation_s_budget_is_the_function_s_timeout() {
+        let of = |text: Option<&'static str>| {
+            let environment = Environment::new(move |_| text.map(ToOwned::to_owned));
+            environment.invocation_budget()
+        };
+        assert_eq!(of(None).unwrap(), Duration::from_secs(30));
+        assert_eq!(of(Some("5000")).unwrap(), Duration::from_secs(5));
+        assert!(of(Some("999")).is_err());
+    }
 }

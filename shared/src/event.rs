@@ -295,7 +295,9 @@ mod tests {
     use super::*;
     use crate::{
         item::Enrichment,
-        limits::{ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_RECORD_BYTES},
+        limits::{
+            EVENT_OVERHEAD_BYTES, ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_RECORD_BYTES,
+        },
         notification::MessagePointers,
     };
 
@@ -346,9 +348,18 @@ mod tests {
         for item in [item("{\"n\": 1.0}"), done(item("null"))] {
             let event =
                 NotificationEvent::of_item(&item).with_source("//refunds.example".parse().unwrap());
+            assert_eq!(event.source.as_str(), "//refunds.example");
             let read = NotificationEvent::parse(event.to_json().as_bytes()).unwrap();
             assert_eq!(read, event);
         }
+    }
+
+    #[test]
+    fn the_longest_names_fit_what_is_kept_for_them() {
+        let source = "\"".repeat(MAX_SOURCE_CHARS).parse().unwrap();
+        let mut event = NotificationEvent::of_item(&item("1")).with_source(source);
+        event.subject = NotificationId::parse("\"".repeat(MAX_ID_CHARS)).unwrap();
+        assert!(event.to_json().len() <= EVENT_OVERHEAD_BYTES);
     }
 
     #[test]
@@ -491,6 +502,7 @@ mod tests {
             NotificationEvent::of_item(&item(r#"{"iban":"DE00"}"#))
         );
         assert!(!shown.contains("DE00"), "{shown}");
+        assert!(shown.contains("rf_8841/INIT"), "{shown}");
     }
 
     proptest! {

@@ -430,4 +430,38 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_time_to_live_is_days_in_seconds() {
+        let done: Timestamp = "1970-01-02T00:00:01.9Z".parse().unwrap();
+        assert_eq!(expiry(done, 0), 86_401);
+        assert_eq!(expiry(done, 3), 4 * 86_400 + 1);
+    }
+
+    #[test]
+    fn an_item_shows_no_payload() {
+        let shown = format!("{:?}", item(r#""DE00""#).unwrap());
+        assert!(shown.contains("n1"), "{shown}");
+        assert!(!shown.contains("DE00"), "{shown}");
+        let mut enrichment = Enrichment::default();
+        enrichment.insert("iban", "DE00");
+        assert_eq!(format!("{enrichment:?}"), "Enrichment(1 names)");
+    }
+
+    #[test]
+    fn an_item_s_size_counts_names_texts_and_numbers() {
+        let bytes = |redrives| {
+            let mut item = item("1").unwrap();
+            item.redrives = redrives;
+            item.bytes()
+        };
+        let texts = item("1").unwrap().to_item();
+        let texts = texts.iter().map(|(name, value)| match value {
+            AttributeValue::S(text) => name.len() + text.len(),
+            _ => name.len(),
+        });
+        // Two numbers of one digit: `version` and `redrives`.
+        assert_eq!(bytes(0), texts.sum::<usize>() + 2 * 2);
+        assert_eq!(bytes(999) - bytes(0), 1);
+    }
 }

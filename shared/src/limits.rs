@@ -69,7 +69,7 @@ pub const RETRY_CAP: Duration = Duration::from_millis(2_000);
 
 /// The most an event has beyond its item, in bytes, and beyond the escapes in it: names of attributes, times, its
 /// source, and the id in its three places.
-const EVENT_OVERHEAD_BYTES: usize = 1_024 + 2 * (MAX_SOURCE_CHARS + 3 * MAX_ID_CHARS);
+pub(crate) const EVENT_OVERHEAD_BYTES: usize = 1_024 + 2 * (MAX_SOURCE_CHARS + 3 * MAX_ID_CHARS);
 
 // Escapes double a text at most, since the item's texts hold no control characters but white space of JSON.
 const _: () = assert!(
@@ -83,3 +83,16 @@ const _: () = assert!(
 const _: () = assert!(ATTEMPT_TIMEOUT.as_millis() < OPERATION_TIMEOUT.as_millis());
 const _: () = assert!(CONNECT_TIMEOUT.as_millis() < ATTEMPT_TIMEOUT.as_millis());
 const _: () = assert!(READ_TIMEOUT.as_millis() < ATTEMPT_TIMEOUT.as_millis());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_in_bytes() {
+        assert_eq!(MAX_ITEM_BYTES, 409_600);
+        assert_eq!(MAX_MESSAGE_BYTES, 1_048_576);
+        assert_eq!(MAX_RECORD_BYTES, 1_048_576);
+        assert_eq!(MAX_PUT_RECORDS_BYTES, 5_242_880);
+    }
+}

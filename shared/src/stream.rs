@@ -90,3 +90,17 @@ pub enum StreamError {
         answered: usize,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_shows_its_size_and_not_its_data() {
+        let record = Record {
+            id: NotificationId::parse("n1").unwrap(),
+            data: b"DE00".to_vec(),
+        };
+        assert_eq!(format!("{record:?}"), "Record(n1, 4 bytes)");
+    }
+}

@@ -137,4 +137,12 @@ mod tests {
         );
         assert!(!line.to_string().contains('\n'));
     }
+
+    #[test]
+    fn counts_add_up_and_what_was_not_counted_is_none() {
+        let mut metrics = Metrics::new("f");
+        metrics.add("Done", 2);
+        metrics.add("Done", 3);
+        assert_eq!((metrics.get("Done"), metrics.get("Failed")), (5, 0));
+    }
 }

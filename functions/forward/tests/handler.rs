@@ -20,7 +20,7 @@ use onewrite::{
     stream::{EventStream, Put, Record, StreamError},
     telemetry::Metrics,
     testing::{
-        Change, EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault,
+        Change, EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, Log, StreamFault,
         contract, lambda_event,
     },
 };
@@ -140,6 +140,22 @@ impl<S: EventStream> EventStream for Watched<S> {
         assert!(number < TOO_MANY_CALLS, "the stream is hammered");
         self.inner.put(records).await
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_is_logged_where_entries_of_it_failed_and_only_there() {
+    let (log, inner) = (Log::listen(), InMemoryStream::new(1));
+    let fault = StreamFault::mask(0b01, EntryFault::Throttled);
+    let stream = FaultyStream::scripted(inner, [fault]);
+    assert_eq!(handle(&stream, batch(&["a", "b"])).await, None);
+    let lines = log.lines();
+    let of_call = |line: &&serde_json::Value| line.get("failed").is_some();
+    let failed: Vec<_> = lines.iter().filter(of_call).collect();
+    assert_eq!(failed.len(), 1, "{lines:?}");
+    assert_eq!(
+        (&failed[0]["failed"], &failed[0]["of"]),
+        (&json!(1), &json!(2))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Mutex,
@@ -16,8 +17,10 @@ use onewrite::{
     budget::Budget,
     item::{Enrichment, NotificationItem},
     limits::{ANSWER_MARGIN, MAX_ITEM_BYTES},
-    notification::{MessagePointers, Notification},
+    notification::{MessagePointers, Notification, TraceParent},
     table::{Inserted, NewNotifications, TableError},
+    telemetry::Metrics,
+    testing::Log,
 };
 use onewrite_ingest::handler::Ingest;
 use proptest::prelude::*;
@@ -350,12 +353,12 @@ async fn the_trace_and_the_message_id_are_kept_with_the_item() {
     event.records[1].message_attributes = serde_json::from_value(attributes).unwrap();
     handle(&table, event).await;
     let items = table.items.lock().unwrap();
-    let trace = |id: &str| items[id].traceparent.as_ref().map(ToString::to_string);
+    let trace = |id: &str| items[id].traceparent.as_ref().map(TraceParent::as_str);
     assert_eq!(
-        trace("a").as_deref(),
+        trace("a"),
         Some("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01")
     );
-    assert_eq!(trace("b").as_deref(), Some(own));
+    assert_eq!(trace("b"), Some(own));
     assert_eq!(trace("c"), None);
     assert_eq!(items["b"].source_message_id, "m2");
 }
@@ -434,5 +437,55 @@ proptest! {
                 assert_eq!(!failed.contains(message_id), in_table, "{message_id}: {body}");
             }
         });
+    }
+}
+
+thread_local! {
+    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_became_of_each_message_is_counted_and_logged() {
+    let (log, table) = (Log::listen(), Table::default());
+    handle(&table, event(&[("m0", body("a"))])).await;
+    let messages = [
+        ("created", body("b")),
+        ("copy", body("a")),
+        ("conflict", body("a").replace("refund", "payment")),
+        ("malformed", "{".to_owned()),
+        ("no-id", "{}".to_owned()),
+        ("no-id-2", "{}".to_owned()),
+        ("throttled", body("throttled-1")),
+    ];
+    let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate)
+        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
+    let budget = Budget::of_remaining(None, BUDGET);
+    let _ = ingest.handle(event(&messages), budget).await.unwrap();
+
+    let told = TOLD.take();
+    assert_eq!(told.len(), 1);
+    for (name, count) in [
+        ("Received", 7),
+        ("Created", 1),
+        ("AlreadyStored", 1),
+        ("Conflict", 1),
+        ("Rejected", 3),
+        ("RejectedInvalidJson", 1),
+        ("RejectedMissingId", 2),
+        ("Failed", 1),
+    ] {
+        assert_eq!(told[0].get(name), count, "{name}");
+    }
+    let lines = log.lines();
+    for (message_id, level) in [
+        ("created", "DEBUG"),
+        ("copy", "INFO"),
+        ("conflict", "WARN"),
+        ("malformed", "WARN"),
+        ("throttled", "WARN"),
+    ] {
+        let mut of_message = lines.iter().filter(|line| line["message_id"] == message_id);
+        assert_eq!(of_message.next().unwrap()["level"], level, "{message_id}");
+        assert!(of_message.next().is_none(), "{message_id}: one line");
     }
 }

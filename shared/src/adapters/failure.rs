@@ -131,3 +131,54 @@ impl From<Failure> for StreamError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::operation::put_item::PutItemError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_types::body::SdkBody;
+
+    use super::*;
+
+    type Failed = SdkError<PutItemError, HttpResponse>;
+
+    fn timed_out() -> io::Error {
+        io::Error::other("after 2 s")
+    }
+
+    #[test]
+    fn only_what_was_surely_not_applied_is_refused() {
+        let response = HttpResponse::new(413.try_into().unwrap(), SdkBody::empty());
+        for (error, failure) in [
+            (
+                Failed::construction_failure(timed_out()),
+                Failure::refused("ConstructionFailure"),
+            ),
+            (
+                Failed::timeout_error(timed_out()),
+                Failure::unknown("after 2 s"),
+            ),
+            (
+                Failed::dispatch_failure(ConnectorError::timeout(timed_out().into())),
+                Failure::unknown("after 2 s"),
+            ),
+            (
+                Failed::dispatch_failure(ConnectorError::io(
+                    io::Error::from(io::ErrorKind::ConnectionReset).into(),
+                )),
+                Failure::unknown("connection reset"),
+            ),
+            (
+                Failed::response_error(timed_out(), response),
+                Failure::unknown("HTTP 413 with an unreadable body"),
+            ),
+        ] {
+            assert_eq!(Failure::of(&error), failure, "{error:?}");
+        }
+        let of = |status| Failure::of_code(None, status);
+        assert_eq!(of(413), Failure::refused("HTTP 413"));
+        for status in [200, 500] {
+            assert!(matches!(of(status), Failure::Unknown { .. }), "{status}");
+        }
+    }
+}

@@ -1,7 +1,5 @@
 //! The trace a message came with, in the one form that the item and the event carry: a W3C `traceparent`.
 
-use std::fmt;
-
 /// A W3C `traceparent`, version 00: `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent(String);
@@ -50,12 +48,6 @@ impl TraceParent {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for TraceParent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
