@@ -164,7 +164,7 @@ mod tests {
             ),
             (
                 Failed::dispatch_failure(ConnectorError::io(
-                    io::Error::from(io::ErrorKind::ConnectionReset).into(),
+                    io::Error::new(io::ErrorKind::ConnectionReset, "words").into(),
                 )),
                 Failure::unknown("connection reset"),
             ),
