@@ -20,7 +20,7 @@ use onewrite_event_sources::choices::Choices;
 use onewrite_local::{
     clients::Clients,
     demo,
-    emulator::Credentials,
+    emulator::{Credentials, REGION},
     messages,
     oracle::{self, Meaning, Report},
     progress::Progress,
@@ -28,6 +28,7 @@ use onewrite_local::{
     sample::Sample,
     stack::{Stack, StackOptions},
     survey,
+    workspace::Workspace,
 };
 use onewrite_tests::{
     fault_proxy::{FaultProxy, WireFault, redirect},
@@ -522,6 +523,60 @@ async fn an_enriched_envelope_needs_no_code() {
         (items[0].id.as_str(), items[0].kind.as_str()),
         ("rf_1", "refund")
     );
+    stack.stop().await;
+}
+
+/// `cargo local demo --stack onewrite`, for which the environment names the emulator: its exit code, and all it wrote.
+async fn judge_by_name(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = tokio::process::Command::new(env!("CARGO"))
+        .args(["local", "demo", "--stack"])
+        .args(arguments)
+        .current_dir(Workspace::here().root())
+        .env("AWS_ENDPOINT_URL", stack.endpoint())
+        .env("AWS_REGION", REGION)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_ACCESS_KEY_ID", &stack.credentials().access_key_id)
+        .env(
+            "AWS_SECRET_ACCESS_KEY",
+            &stack.credentials().secret_access_key,
+        )
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let written = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(written).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployed_stack_is_judged_by_its_name_and_others_notifications_are_left_out() {
+    let (mut stack, _recorder) = start(options("deployed")).await;
+    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    let (code, said) = judge_by_name(&stack, &["nobody-s"]).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("sam list stack-outputs failed"), "{said}");
+
+    let earlier = [valid("earlier", "{}")];
+    let report = demo::observe(&mut stack, &earlier, Progress::Silent).await;
+    assert_kept(&report.unwrap());
+    let run = ["onewrite", "--settle", "10", "--messages", "9"];
+    let (code, said) = judge_by_name(&stack, &run).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("Every promise was kept."), "{said}");
+    assert!(!said.contains("earlier"), "{said}");
+    let items = survey::items(&clients, &outputs.table).await.unwrap();
+    assert_eq!(items.len(), 1 + 6, "it was this stack");
+
+    // Somebody's dead letter: a run would take it for its own.
+    let letter = [malformed("{")];
+    messages::send(&clients, &outputs.dead_letter_queue_url, &letter, |_| {})
+        .await
+        .unwrap();
+    let (code, said) = judge_by_name(&stack, &run).await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("holds 1 messages"), "{said}");
+    let dead = survey::depth(&clients, &outputs.dead_letter_queue_url).await;
+    assert_eq!(dead.unwrap().total(), 1, "it is still there");
     stack.stop().await;
 }
 

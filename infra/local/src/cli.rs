@@ -41,6 +41,13 @@ enum Command {
         seed: u64,
         #[command(flatten)]
         stack: StackArguments,
+        /// Use the stack of this name that is deployed in the account and region (and at the endpoint) that the
+        /// environment names, instead of one of its own. Nobody else may send to it meanwhile; its dead letters are taken.
+        #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "port", "shards", "fifo"])]
+        deployed: Option<String>,
+        /// The deployed stack is at rest when it looked so for this long: SQS's counts lag behind, by a minute at most.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
+        settle: u32,
     },
     /// Start the pipeline and keep it running until Ctrl-C; target/local/stack.json tells where it is.
     Up {
@@ -69,6 +76,9 @@ enum Command {
     /// Change the code in one place after the other and tell which changes no test sees (cargo-mutants).
     #[command(disable_help_flag = true)]
     Mutants(ProofOptions),
+    /// Tell which lines of the deployed code its own tests run through (cargo-llvm-cov).
+    #[command(disable_help_flag = true)]
+    Coverage(ProofOptions),
     /// Give the entries of the functions any bytes (cargo-fuzz; needs nightly Rust). Exit code 1 if an input breaks one.
     Fuzz {
         /// How long each target runs, in seconds.
@@ -143,9 +153,24 @@ impl Cli {
                 messages,
                 seed,
                 stack,
+                deployed,
+                settle,
             } => {
-                let sample = sample(file, messages, seed)?;
-                let kept = demo::run(stack.options("demo"), &sample, interrupted()).await?;
+                // A deployed table has other notifications, of earlier runs too.
+                let name = match &deployed {
+                    Some(_) => format!("demo-{:08x}", rand::random::<u32>()),
+                    None => "refund".to_owned(),
+                };
+                let sample = sample(file, &name, messages, seed)?;
+                let kept = match deployed {
+                    Some(deployed) => {
+                        let settle = Duration::from_secs(settle.into());
+                        let progress = Progress::detect();
+                        demo::run_deployed(&deployed, settle, &sample, progress, interrupted())
+                            .await?
+                    }
+                    None => demo::run(stack.options("demo"), &sample, interrupted()).await?,
+                };
                 Ok(if kept {
                     ExitCode::SUCCESS
                 } else {
@@ -174,6 +199,9 @@ impl Cli {
             Command::Soak(options) => options.run(proof::SOAK),
             Command::Mutants(ProofOptions { options }) => {
                 match proof::mutants(&Workspace::here(), &options).await? {}
+            }
+            Command::Coverage(ProofOptions { options }) => {
+                match proof::coverage(&Workspace::here(), &options).await? {}
             }
             Command::Fuzz {
                 seconds,
@@ -210,10 +238,11 @@ fn tell(fuzzed: &[Fuzzed]) -> ExitCode {
     ExitCode::from(u8::from(crashed))
 }
 
-fn sample(file: Option<PathBuf>, count: u32, seed: u64) -> Result<Vec<Sample>> {
+fn sample(file: Option<PathBuf>, name: &str, count: u32, seed: u64) -> Result<Vec<Sample>> {
     match file {
         Some(file) => Ok(messages::classify(messages::read(&file)?)),
-        None => Ok(sample::messages(
+        None => Ok(sample::messages_named(
+            name,
             usize::try_from(count).unwrap_or(usize::MAX),
             seed,
         )),
@@ -255,6 +284,8 @@ mod tests {
             &["demo", "--messages", "0"][..],
             &["demo", "--messages", "many"],
             &["demo", "--file", "x", "--seed", "1"],
+            &["demo", "--stack", "x", "--shards", "3"],
+            &["demo", "--settle", "3"],
             &["up", "--port", "0"],
             &["up", "--shards", "0"],
             &["send"],

@@ -1,5 +1,5 @@
 //! SDK clients that speak to one emulator and to nothing else: endpoint, credentials and region are given, never read
-//! from the user's environment or profile.
+//! from the user's environment or profile. Only a deployed stack, asked for by its name, is met as the environment says.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use crate::emulator::{Credentials, REGION};
 
@@ -55,6 +56,16 @@ impl Clients {
         )
     }
 
+    /// Clients of the account, region and endpoint that the environment or the profile names, as AWS's own tools read
+    /// them.
+    pub async fn of_environment() -> Self {
+        let shared = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(https())
+            .timeout_config(timeouts(READ_LIMIT, OPERATION_LIMIT))
+            .retry_config(RetryConfig::standard());
+        Self::of(&shared.load().await)
+    }
+
     fn of(shared: &SdkConfig) -> Self {
         let once = aws_sdk_lambda::config::Builder::from(shared)
             .retry_config(RetryConfig::disabled())
@@ -88,14 +99,16 @@ pub fn config(endpoint: &str, credentials: &Credentials) -> SdkConfig {
         .region(Region::from_static(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(identity))
-        .http_client(
-            Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https(),
-        )
+        .http_client(https())
         .timeout_config(timeouts(READ_LIMIT, OPERATION_LIMIT))
         .retry_config(RetryConfig::standard())
         .build()
+}
+
+fn https() -> SharedHttpClient {
+    Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
 }
 
 fn timeouts(read: Duration, operation: Duration) -> TimeoutConfig {

@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::time::Duration;
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
+use crate::deployed::DeployedStack;
 use crate::error::{LocalError, Result};
 use crate::oracle::{self, Counts, Report};
+use crate::pipeline::Pipeline;
 use crate::progress::Progress;
 use crate::quiet::until_quiet;
 use crate::sample::Sample;
@@ -59,25 +62,56 @@ pub async fn run(
     }
 }
 
+/// Runs messages through a stack that is deployed, unless interrupted. True when no obligation was broken.
+///
+/// # Errors
+/// Whatever kept the run from its end; never a broken obligation.
+pub async fn run_deployed(
+    name: &str,
+    settle: Duration,
+    messages: &[Sample],
+    progress: Progress,
+    interrupted: impl Future<Output = ()>,
+) -> Result<bool> {
+    let run = async {
+        let mut stack = DeployedStack::find(name, settle, messages, progress).await?;
+        observe(&mut stack, messages, progress).await
+    };
+    tokio::select! {
+        report = run => {
+            let report = report?;
+            print(&render(&report));
+            Ok(report.violations.is_empty())
+        }
+        () = interrupted => Err(LocalError::Interrupted),
+    }
+}
+
 /// Sends, waits until all is quiet, looks, and judges.
 ///
 /// # Errors
-/// A failed call, or the end of one of the stack's processes.
-pub async fn observe(stack: &mut Stack, messages: &[Sample], progress: Progress) -> Result<Report> {
+/// A failed call, or the end of one of the pipeline's processes.
+pub async fn observe(
+    pipeline: &mut impl Pipeline,
+    messages: &[Sample],
+    progress: Progress,
+) -> Result<Report> {
     let mut bar = progress.bar(messages.len() as u64);
-    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    let (clients, outputs) = (pipeline.clients().clone(), pipeline.outputs().clone());
     let sent = messages::send(&clients, &outputs.queue_url, messages, |sent| {
         bar.at(sent as u64, "sent")
     })
     .await?;
     bar.finish();
-    if !until_quiet(stack, sent.len(), progress).await? {
+    if !until_quiet(pipeline, sent.len(), progress).await? {
         tracing::warn!("the pipeline stands still with work left");
     }
-    Ok(oracle::judge(
-        &sent,
-        &survey::survey(&clients, &outputs).await?,
-    ))
+    let mut found = survey::survey(&clients, &outputs).await?;
+    found.items.retain(|item| !pipeline.is_of_others(&item.id));
+    found
+        .events
+        .retain(|event| !pipeline.is_of_others(&event.id));
+    Ok(oracle::judge(&sent, &found))
 }
 
 fn print(text: &str) {

@@ -170,12 +170,33 @@ impl Sam {
         outputs(&said).ok_or_else(|| LocalError::Deployed("the template has no outputs".into()))
     }
 
+    /// The outputs of the stack of this name, in the account and region that the environment names.
+    ///
+    /// # Errors
+    /// [`LocalError::Step`] with the SAM CLI's last words, where there is no such stack for one.
+    pub async fn stack_outputs(&self, name: &str) -> Result<Outputs> {
+        let home = self.workspace.local().join("deployed");
+        let log = home.join("sam-list.log");
+        let _ = std::fs::remove_file(&log);
+        let sam = self.environment.program("sam");
+        Program::new(self.interpreter.path(), sam, log.clone())
+            .args(["list", "stack-outputs", "--output", "json"])
+            .arg("--stack-name")
+            .arg(name)
+            .arg("--config-file")
+            .arg(no_settings(&home)?)
+            .env("SAM_CLI_TELEMETRY", "0")
+            .current_dir(self.workspace.root())
+            .run("sam list stack-outputs")
+            .await?;
+        let said =
+            std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
+        listed_outputs(&said)
+            .ok_or_else(|| LocalError::Deployed(format!("the stack {name} has no outputs")))
+    }
+
     pub(crate) fn program(&self, command: &str, directory: &Path, log: &Path) -> Result<Program> {
-        // The user's samconfig.toml is for deployments to AWS: none of it may apply here.
-        let config = directory.join("samconfig.toml");
-        std::fs::create_dir_all(directory).map_err(|source| LocalError::file(directory, source))?;
-        std::fs::write(&config, "version = 0.1\n")
-            .map_err(|source| LocalError::file(&config, source))?;
+        let config = no_settings(directory)?;
         let program = self.tool("sam", directory, log).arg(command);
         Ok(program
             .arg("--config-file")
@@ -203,6 +224,33 @@ impl Sam {
     pub fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
         self.tool("cargo-lambda", directory, log).arg("lambda")
     }
+}
+
+/// A samconfig.toml with nothing in it: the user's is for deployments to AWS, and none of it may apply here.
+fn no_settings(directory: &Path) -> Result<PathBuf> {
+    let config = directory.join("samconfig.toml");
+    std::fs::create_dir_all(directory).map_err(|source| LocalError::file(directory, source))?;
+    std::fs::write(&config, "version = 0.1\n")
+        .map_err(|source| LocalError::file(&config, source))?;
+    Ok(config)
+}
+
+/// A stack's outputs as `sam list stack-outputs --output json` writes them: one JSON array, after other lines.
+fn listed_outputs(said: &str) -> Option<Outputs> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Output {
+        output_key: String,
+        output_value: String,
+    }
+    let array = said.get(said.find('[')?..=said.rfind(']')?)?;
+    let listed: Vec<Output> = serde_json::from_str(array).ok()?;
+    let outputs = listed.into_iter();
+    Some(
+        outputs
+            .map(|output| (output.output_key, output.output_value))
+            .collect(),
+    )
 }
 
 /// The stack's outputs as `sam deploy --output json` writes them, one JSON document a line among other lines.
@@ -345,6 +393,14 @@ mod tests {
         let key = source_key(root.path(), "").unwrap();
         std::fs::write(root.path().join("infra/local/src/lib.rs"), "c").unwrap();
         assert_eq!(key, source_key(root.path(), "").unwrap());
+    }
+
+    #[test]
+    fn a_deployed_stack_s_outputs_are_read_after_other_lines() {
+        let said = "A new version is there\n[\n  {\n    \"OutputKey\": \"A\",\n    \"OutputValue\": \"1\",\n    \"Description\": \"\"\n  }\n]\n";
+        let expected = Outputs::from([("A".to_owned(), "1".to_owned())]);
+        assert_eq!(listed_outputs(said), Some(expected));
+        assert_eq!(listed_outputs("No outputs found"), None);
     }
 
     #[test]

@@ -83,6 +83,14 @@ pub enum LocalError {
         /// Why.
         reason: String,
     },
+    /// A deployed stack is not free for a run: the run would take its dead letters for its own.
+    #[error("{queue} holds {messages} messages")]
+    StackInUse {
+        /// The queue's URL.
+        queue: String,
+        /// How many, visible or not.
+        messages: usize,
+    },
     /// Another `up` owns the description of the running stack.
     #[error("`cargo local up` is already running in this workspace")]
     AlreadyUp,
@@ -135,6 +143,7 @@ impl LocalError {
             Self::PortBusy { .. } => "leave --port out to take a free one, or end what listens there".into(),
             Self::MessageFile { .. } => "every line is one message; a message is 1 byte to 1 MiB of text".into(),
             Self::NoStack { .. } => "start one with `cargo local up`".into(),
+            Self::StackInUse { .. } => "use a stack that nobody else sends to, and empty its queues first".into(),
             Self::AlreadyUp => "use its stack (target/local/stack.json tells where it is), or end it first".into(),
             Self::File { .. } | Self::Aws { .. } | Self::Deployed(_) | Self::Interrupted => return None,
         })

@@ -1,7 +1,8 @@
 //! The pipeline on this machine: an emulator, the very template deployed to it, and event sources that keep AWS's
 //! documented rules.
 //!
-//! - [`stack`]: a whole pipeline of one's own, for the commands and for the end-to-end tests
+//! - [`stack`]: a whole pipeline of one's own, for the commands and for the end-to-end tests; [`deployed`]: one that is
+//!   there already; [`pipeline`]: what a run needs of either
 //! - [`python`], [`emulator`], [`deploy`], [`watch`]: its parts, each a program of others; [`process`] sees to it that
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
@@ -14,12 +15,14 @@ pub mod cli;
 pub mod clients;
 pub mod demo;
 pub mod deploy;
+pub mod deployed;
 pub mod emulator;
 pub mod error;
 pub mod event_sources;
 pub mod fuzz;
 pub mod messages;
 pub mod oracle;
+pub mod pipeline;
 pub mod process;
 pub mod progress;
 pub mod proof;

@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::error::{LocalError, Result};
 use crate::progress::Progress;
 use crate::python::Interpreter;
-use crate::tools;
+use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
 /// A proof, by the example that it is.
@@ -68,13 +68,40 @@ impl Proof {
 /// # Errors
 /// [`LocalError::Spawn`], or what kept the tool from being installed; otherwise it does not return.
 pub async fn mutants(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    let arguments = ["mutants", "--output", "target/local"];
+    become_tool(tools::MUTANTS, &arguments, workspace, options).await
+}
+
+/// The packages whose code is deployed.
+const DEPLOYED: [&str; 4] = [
+    "--package=onewrite",
+    "--package=onewrite-ingest",
+    "--package=onewrite-forward",
+    "--package=onewrite-complete",
+];
+
+/// Tells which lines of the deployed code its own tests run through: becomes cargo-llvm-cov. What only wires, and what
+/// is there for tests, is left out, as it is of the changes that [`mutants`] makes.
+///
+/// # Errors
+/// [`LocalError::Spawn`], or what kept the tool from being installed; otherwise it does not return.
+pub async fn coverage(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    let mut arguments = vec!["llvm-cov", "--locked", "--tests"];
+    arguments.extend(DEPLOYED);
+    arguments.push("--ignore-filename-regex=/main\\.rs$|/tests/|/testing/");
+    become_tool(tools::LLVM_COV, &arguments, workspace, options).await
+}
+
+async fn become_tool(
+    tool: Tool,
+    arguments: &[&str],
+    workspace: &Workspace,
+    options: &[OsString],
+) -> Result<Infallible> {
     let interpreter = Interpreter::find().await?;
-    let progress = Progress::detect();
-    let program = tools::MUTANTS.install(workspace, &interpreter, progress);
-    let mut command = Command::new(program.await?);
-    command
-        .args(["mutants", "--output", "target/local"])
-        .args(options);
+    let installed = tool.install(workspace, &interpreter, Progress::detect());
+    let mut command = Command::new(installed.await?);
+    command.args(arguments).args(options);
     become_program(&mut command, workspace)
 }
 

@@ -22,24 +22,30 @@ pub struct Sample {
 /// that runs at the same time, or later.
 #[must_use]
 pub fn messages(count: usize, seed: u64) -> Vec<Sample> {
+    messages_named("refund", count, seed)
+}
+
+/// The same with ids that begin with `name`, for a table that has other notifications.
+#[must_use]
+pub fn messages_named(name: &str, count: usize, seed: u64) -> Vec<Sample> {
+    let id = |index: usize| format!("{name}-{index:06}");
     let odd = count / 3;
     let news = count - odd;
     let mut mixer = Mixer::new(seed);
     let mut messages: Vec<Sample> = (0..news)
-        .map(|index| valid(index, 0, spelling(&mut mixer, &FIRST)))
+        .map(|index| valid(id(index), index, 0, spelling(&mut mixer, &FIRST)))
         .collect();
     for number in 0..odd {
         let original = below(&mut mixer, news);
+        let id = id(original);
+        let after = position(&messages, &id) + 1;
         let (message, earliest) = match number % 3 {
-            0 => (
-                valid(original, 0, spelling(&mut mixer, &AGAIN)),
-                position(&messages, original) + 1,
-            ),
+            0 => (valid(id, original, 0, spelling(&mut mixer, &AGAIN)), after),
             1 => (
-                valid(original, 1 + number, spelling(&mut mixer, &FIRST)),
-                position(&messages, original) + 1,
+                valid(id, original, 1 + number, spelling(&mut mixer, &FIRST)),
+                after,
             ),
-            _ => (malformed(number, original), 0),
+            _ => (malformed(number, &id), 0),
         };
         let place = earliest + below(&mut mixer, messages.len() - earliest + 1);
         messages.insert(place, message);
@@ -67,21 +73,16 @@ fn below(mixer: &mut Mixer, bound: usize) -> usize {
 }
 
 /// Where the first message of an id stands.
-fn position(messages: &[Sample], index: usize) -> usize {
-    let wanted = id(index);
+fn position(messages: &[Sample], id: &String) -> usize {
     messages
         .iter()
-        .position(|message| message.meaning.id() == Some(&wanted))
+        .position(|message| message.meaning.id() == Some(id))
         .unwrap_or(0)
 }
 
-fn id(index: usize) -> String {
-    format!("refund-{index:06}")
-}
-
 /// The amount is beyond 2^53 and its rate ends in a zero: both change if anything on the way reads them as numbers.
-fn valid(index: usize, variant: usize, spelling: Spelling) -> Sample {
-    let (id, kind) = (id(index), "refund");
+fn valid(id: String, index: usize, variant: usize, spelling: Spelling) -> Sample {
+    let kind = "refund";
     let amount = 9_007_199_254_740_993 + u64::try_from(index + variant * 1_000_000).unwrap_or(0);
     let payload = match spelling {
         Spelling::Plain => {
@@ -114,8 +115,7 @@ fn valid(index: usize, variant: usize, spelling: Spelling) -> Sample {
     }
 }
 
-fn malformed(number: usize, index: usize) -> Sample {
-    let id = id(index);
+fn malformed(number: usize, id: &str) -> Sample {
     let body = match number / 3 % 7 {
         0 => format!(r#"{{"notification_id":"{id}","payload":"#),
         1 => r#"{"type":"refund","payload":{"amount":1}}"#.to_owned(),
@@ -195,6 +195,15 @@ mod tests {
         distinct.sort();
         distinct.dedup();
         assert_eq!(distinct.len(), all, "another content, another fingerprint");
+    }
+
+    #[test]
+    fn another_name_makes_other_ids_of_the_same_messages() {
+        let (ours, theirs) = (messages(60, 1), messages_named("demo-7", 60, 1));
+        for (our, their) in ours.iter().zip(theirs) {
+            let renamed = our.meaning.id().map(|id| id.replace("refund", "demo-7"));
+            assert_eq!(their.meaning.id(), renamed.as_ref());
+        }
     }
 
     #[test]

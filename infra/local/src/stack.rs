@@ -15,6 +15,7 @@ use crate::deploy::{Outputs, Sam};
 use crate::emulator::{Credentials, Emulator};
 use crate::error::{LocalError, Result};
 use crate::event_sources::{self, Deployed, EventSources, Invoker};
+use crate::pipeline::{Pace, Pipeline};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
 use crate::watch::Watch;
@@ -111,7 +112,11 @@ pub struct StackOutputs {
 }
 
 impl StackOutputs {
-    fn new(all: Outputs) -> Result<Self> {
+    /// Reads the outputs of a stack.
+    ///
+    /// # Errors
+    /// [`LocalError::Deployed`] where one is missing.
+    pub fn new(all: Outputs) -> Result<Self> {
         let missing =
             |name: &str| LocalError::Deployed(format!("the template has no output {name}"));
         let output = |name: &str| all.get(name).cloned().ok_or_else(|| missing(name));
@@ -285,6 +290,39 @@ impl Stack {
         }
         self.emulator.end().await;
         let _ = std::fs::remove_dir_all(self.directory.join("tmp"));
+    }
+}
+
+impl Pipeline for Stack {
+    fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    fn outputs(&self) -> &StackOutputs {
+        &self.outputs
+    }
+
+    fn failure(&mut self) -> Option<LocalError> {
+        Stack::failure(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.event_sources
+            .as_ref()
+            .is_none_or(EventSources::is_idle)
+    }
+
+    /// All of it is the run's.
+    fn is_of_others(&self, _id: &str) -> bool {
+        false
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            poll: Duration::from_millis(500),
+            rest: Duration::from_millis(500),
+            stall: Duration::from_secs(90),
+        }
     }
 }
 

@@ -94,7 +94,8 @@ pub async fn drain(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
         let received = receive
             .message_attribute_names("All")
-            .wait_time_seconds(0)
+            // Also asks the servers that a short poll leaves out.
+            .wait_time_seconds(1)
             .send()
             .await;
         let messages = received

@@ -29,6 +29,12 @@ pub const MUTANTS: Tool = Tool {
     version: "27.1.0",
 };
 
+/// Which lines and branches the tests run through.
+pub const LLVM_COV: Tool = Tool {
+    name: "cargo-llvm-cov",
+    version: "0.9.1",
+};
+
 impl Tool {
     /// Its program; installs it where that was not done before.
     ///
