@@ -2,6 +2,8 @@
 //! sources. Each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod operator;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicBool, Ordering},

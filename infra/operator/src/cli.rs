@@ -1,0 +1,156 @@
+//! The command line. Data goes to standard output, everything else to standard error.
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use onewrite::notification::NotificationId;
+
+use crate::{
+    error::{NOT_FOUND, OperatorError},
+    look, redrive,
+    stack::{Stack, Target},
+    trace::Trace,
+};
+
+/// Where a notification is, what became of it, and how to have it come again. Looking changes nothing.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such notification, 4 credentials.
+#[derive(Debug, Parser)]
+#[command(name = "onewrite", version)]
+pub struct Cli {
+    #[command(flatten)]
+    target: Target,
+    /// How the answer is written.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The forms of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// For programs: one JSON document.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The life of one notification: table, stream, failure bucket and dead-letter queue at once.
+    ///
+    /// Messages in the queue cannot be looked for. Dead letters are received to be read and put back at once; on a FIFO
+    /// queue only the first ten of each group can be seen.
+    Trace {
+        /// The notification id.
+        #[arg(value_name = "ID", value_parser = id)]
+        id: NotificationId,
+        /// Leave the dead-letter queue alone.
+        #[arg(long)]
+        skip_dead_letters: bool,
+    },
+    /// Has what did not go through come again.
+    #[command(subcommand)]
+    Redrive(Redrive),
+}
+
+#[derive(Debug, Subcommand)]
+enum Redrive {
+    /// What the failure bucket holds and is not DONE: touches each item, so that its event is published again.
+    ///
+    /// Without --yes nothing is changed. It may be given again at any time: what is DONE is left alone, and consumers
+    /// know a repeated event by its id.
+    Failures {
+        /// This notification alone; may be given several times.
+        #[arg(long = "id", value_name = "ID", value_parser = id)]
+        ids: Vec<NotificationId>,
+        /// Most notifications a second.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        rate: u32,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+fn id(text: &str) -> Result<NotificationId, String> {
+    NotificationId::parse(text).map_err(|error| error.to_string())
+}
+
+impl Cli {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// [`OperatorError`]: there is no answer.
+    pub async fn run(self) -> Result<ExitCode, OperatorError> {
+        let stack = Stack::find(&self.target).await?;
+        match self.command {
+            Command::Trace {
+                id,
+                skip_dead_letters,
+            } => {
+                let seen = look::look(&stack, id.as_str(), !skip_dead_letters).await?;
+                let trace = Trace::of(&seen);
+                print(&match self.output {
+                    Output::Table => trace.text(),
+                    Output::Json => json(&trace),
+                });
+                Ok(if trace.is_known() {
+                    ExitCode::SUCCESS
+                } else {
+                    ExitCode::from(NOT_FOUND)
+                })
+            }
+            Command::Redrive(Redrive::Failures { ids, rate, yes }) => {
+                let only: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
+                let pause = Duration::from_secs(1) / rate;
+                let redrives = redrive::failures(&stack, &only, yes, pause).await?;
+                print(&match self.output {
+                    Output::Table => redrive::text(&redrives, &only, yes),
+                    Output::Json => json(&redrives),
+                });
+                let is_found = |id: &String| redrives.iter().any(|redrive| redrive.id == *id);
+                Ok(match only.iter().find(|id| !is_found(id)) {
+                    None => ExitCode::SUCCESS,
+                    Some(id) => {
+                        eprintln!("{id} is in no failure record");
+                        ExitCode::from(NOT_FOUND)
+                    }
+                })
+            }
+        }
+    }
+}
+
+fn json(answer: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(answer).unwrap_or_default() + "\n"
+}
+
+fn print(text: &str) {
+    // A closed pipe is the reader's choice.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for wrong in ["", "two words", &"x".repeat(257)] {
+            assert!(Cli::try_parse_from(["onewrite", "trace", wrong]).is_err());
+        }
+        assert!(Cli::try_parse_from(["onewrite", "trace", "rf_8841"]).is_ok());
+    }
+}

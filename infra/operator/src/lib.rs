@@ -1,0 +1,14 @@
+//! `onewrite`: where a notification is, and what became of it. Looking changes nothing.
+//!
+//! - [`cli`]: the commands, their options and exit codes; [`error`]: what keeps them from an answer
+//! - [`trace`]: one notification's life, from what was [seen](trace::Seen) to a sentence. Pure.
+//! - [`redrive`]: has events come again
+//! - [`look`]: what can be seen of it in each place of a stack; [`stack`]: where these are
+#![deny(missing_docs)]
+
+pub mod cli;
+pub mod error;
+pub mod look;
+pub mod redrive;
+pub mod stack;
+pub mod trace;
