@@ -12,6 +12,7 @@ use crate::{
     error::{NOT_FOUND, OperatorError},
     look, redrive,
     stack::{Stack, Target},
+    status,
     trace::Trace,
 };
 
@@ -41,6 +42,12 @@ pub enum Output {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// How the stack stands: queues, event source mappings, failure bucket.
+    Status {
+        /// Also counts the items by status, which reads the whole table: half a read unit for each 4 KB of it.
+        #[arg(long)]
+        count: bool,
+    },
     /// The life of one notification: table, stream, failure bucket and dead-letter queue at once.
     ///
     /// Messages in the queue cannot be looked for. Dead letters are received to be read and put back at once; on a FIFO
@@ -89,6 +96,14 @@ impl Cli {
     pub async fn run(self) -> Result<ExitCode, OperatorError> {
         let stack = Stack::find(&self.target).await?;
         match self.command {
+            Command::Status { count } => {
+                let status = status::status(&stack, count).await?;
+                print(&match self.output {
+                    Output::Table => status.text(),
+                    Output::Json => json(&status),
+                });
+                Ok(ExitCode::SUCCESS)
+            }
             Command::Trace {
                 id,
                 skip_dead_letters,

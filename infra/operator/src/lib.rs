@@ -3,6 +3,7 @@
 //! - [`cli`]: the commands, their options and exit codes; [`error`]: what keeps them from an answer
 //! - [`trace`]: one notification's life, from what was [seen](trace::Seen) to a sentence. Pure.
 //! - [`redrive`]: has events come again
+//! - [`status`]: how the whole stack stands
 //! - [`look`]: what can be seen of it in each place of a stack; [`stack`]: where these are
 #![deny(missing_docs)]
 
@@ -11,4 +12,5 @@ pub mod error;
 pub mod look;
 pub mod redrive;
 pub mod stack;
+pub mod status;
 pub mod trace;

@@ -15,7 +15,7 @@ use onewrite::{
     item::{NotificationItem, UnreadableItem, attribute},
     notification::{Fingerprint, MessagePointers},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
 
 use crate::{
@@ -54,6 +54,7 @@ pub async fn look(stack: &Stack, id: &str, dead_letters: bool) -> Result<Seen, O
     } else {
         Vec::new()
     };
+    let Depth { waiting, hidden } = depth(stack, &stack.queue_url).await?;
     Ok(Seen {
         id: id.to_owned(),
         now: Timestamp::now(),
@@ -61,7 +62,7 @@ pub async fn look(stack: &Stack, id: &str, dead_letters: bool) -> Result<Seen, O
         records,
         dead_letters,
         failures,
-        waiting: waiting(stack).await?,
+        waiting: waiting + hidden,
     })
 }
 
@@ -387,26 +388,57 @@ async fn put_back(stack: &Stack, received: &[Message]) -> Result<(), OperatorErr
     Ok(())
 }
 
-async fn waiting(stack: &Stack) -> Result<usize, OperatorError> {
+/// How many messages a queue holds, about, as it says itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Depth {
+    /// Messages that can be received.
+    pub waiting: usize,
+    /// Messages that were received and are hidden, or are delayed.
+    pub hidden: usize,
+}
+
+/// How many messages a queue holds, about.
+///
+/// # Errors
+/// [`OperatorError`]: the call failed.
+pub async fn depth(stack: &Stack, queue_url: &str) -> Result<Depth, OperatorError> {
+    use QueueAttributeName as Name;
     let attributes = stack
         .sqs
         .get_queue_attributes()
-        .queue_url(&stack.queue_url)
-        .attribute_names(QueueAttributeName::All)
+        .queue_url(queue_url)
+        .attribute_names(Name::All)
         .send()
         .await
         .map_err(|error| OperatorError::of("GetQueueAttributes", &error))?
         .attributes
         .unwrap_or_default();
-    let counts = [
-        QueueAttributeName::ApproximateNumberOfMessages,
-        QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
-        QueueAttributeName::ApproximateNumberOfMessagesDelayed,
-    ];
-    Ok(counts
-        .iter()
-        .filter_map(|name| attributes.get(name)?.parse::<usize>().ok())
-        .sum())
+    let count = |name| attributes.get(&name).and_then(|count| count.parse().ok());
+    let count = |name| count(name).unwrap_or(0);
+    Ok(Depth {
+        waiting: count(Name::ApproximateNumberOfMessages),
+        hidden: count(Name::ApproximateNumberOfMessagesNotVisible)
+            + count(Name::ApproximateNumberOfMessagesDelayed),
+    })
+}
+
+/// How many objects the failure bucket holds.
+///
+/// # Errors
+/// [`OperatorError`]: the bucket could not be listed.
+pub async fn failure_count(stack: &Stack) -> Result<usize, OperatorError> {
+    let mut pages = stack
+        .s3
+        .list_objects_v2()
+        .bucket(&stack.failure_bucket)
+        .into_paginator()
+        .send();
+    let mut count = 0;
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| OperatorError::of("ListObjectsV2", &error))?;
+        count += page.contents().len();
+    }
+    Ok(count)
 }
 
 #[cfg(test)]

@@ -64,6 +64,10 @@ pub struct Stack {
     pub failure_bucket: String,
     /// The function `ingest`.
     pub ingest: String,
+    /// The function `forward`.
+    pub forward: String,
+    /// The function `complete`.
+    pub complete: String,
 }
 
 impl Stack {
@@ -98,6 +102,8 @@ impl Stack {
             stream: output("NotificationStreamName")?,
             failure_bucket: output("FailureBucketName")?,
             ingest: output("IngestFunctionName")?,
+            forward: output("ForwardFunctionName")?,
+            complete: output("CompleteFunctionName")?,
         })
     }
 

@@ -367,7 +367,7 @@ fn gap(from: Timestamp, to: Timestamp) -> Option<String> {
 }
 
 /// The two greatest units of a duration; below a minute, seconds to the millisecond.
-fn duration(millis: i64) -> String {
+pub(crate) fn duration(millis: i64) -> String {
     let millis = millis.max(0);
     let seconds = millis / 1_000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);

@@ -177,6 +177,18 @@ async fn a_trace_says_where_a_notification_is_and_a_redrive_brings_it_on() {
     assert_eq!(answer["failures"].as_array().unwrap().len(), 1);
     assert_eq!(dead().await.visible, 2, "looking has put back what it took");
 
+    let (code, said, _) = onewrite(&stack, &["status", "--count"]).await;
+    assert_eq!(code, 0, "{said}");
+    for row in [
+        "dead letters    ~2 waiting",
+        "failure bucket  1 objects",
+        "DONE            2 items",
+        "INIT            1 items",
+        "oldest INIT     ",
+    ] {
+        assert!(said.contains(row), "{row}: {said}");
+    }
+
     set_version(&stack, "spoilt", 1).await;
     let redrive = ["redrive", "failures", "--id", "spoilt"];
     let (code, said, _) = onewrite(&stack, &redrive).await;
