@@ -159,7 +159,7 @@ impl Cli {
                 // A deployed table has other notifications, of earlier runs too.
                 let name = match &deployed {
                     Some(_) => format!("demo-{:08x}", rand::random::<u32>()),
-                    None => "refund".to_owned(),
+                    None => sample::NAME.to_owned(),
                 };
                 let sample = sample(file, &name, messages, seed)?;
                 let kept = match deployed {

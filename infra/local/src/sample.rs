@@ -7,6 +7,9 @@ use onewrite_event_sources::choices::Mixer;
 
 use crate::oracle::Meaning;
 
+/// How the ids of the built-in messages begin where nothing else is asked for.
+pub const NAME: &str = "refund";
+
 /// A message to send, and what it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
@@ -22,7 +25,7 @@ pub struct Sample {
 /// that runs at the same time, or later.
 #[must_use]
 pub fn messages(count: usize, seed: u64) -> Vec<Sample> {
-    messages_named("refund", count, seed)
+    messages_named(NAME, count, seed)
 }
 
 /// The same with ids that begin with `name`, for a table that has other notifications.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, ShardIteratorType};
+use aws_sdk_s3::types::Object;
 use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
     QueueAttributeName,
@@ -43,7 +44,7 @@ const BETWEEN_READS: Duration = Duration::from_millis(400);
 pub async fn look(stack: &Stack, id: &str, dead_letters: bool) -> Result<Seen, OperatorError> {
     let item = item(stack, id).await?;
     let known = item.as_ref().and_then(|item| item.as_ref().ok());
-    let since = known.map(|item| item.created_at);
+    let since = known.and_then(|item| item.created_at.checked_sub(CLOCK_SKEW).ok());
     let stored = known.map(|item| item.notification.fingerprint);
     let records = records(stack, id, since).await?;
     let mut failures = failures(stack, since).await?;
@@ -161,7 +162,7 @@ async fn read_shard(
         .get_shard_iterator()
         .stream_name(&stack.stream)
         .shard_id(shard);
-    let iterator = match since.and_then(|since| since.checked_sub(CLOCK_SKEW).ok()) {
+    let iterator = match since {
         Some(since) => iterator
             .shard_iterator_type(ShardIteratorType::AtTimestamp)
             .timestamp(aws_sdk_kinesis::primitives::DateTime::from_millis(
@@ -217,32 +218,40 @@ pub async fn failures(
     stack: &Stack,
     since: Option<Timestamp>,
 ) -> Result<Vec<FailedBatch>, OperatorError> {
+    let mut failures = Vec::new();
+    for object in objects(stack).await? {
+        let written = object
+            .last_modified()
+            .and_then(|at| Timestamp::from_second(at.secs()).ok())
+            .unwrap_or_default();
+        let is_older = since.is_some_and(|since| written < since);
+        if let Some(key) = object.key()
+            && !is_older
+            && let Some(failure) = failure(stack, key, written).await?
+        {
+            failures.push(failure);
+        }
+    }
+    Ok(failures)
+}
+
+/// What is in the failure bucket.
+///
+/// # Errors
+/// [`OperatorError`]: the bucket could not be listed.
+pub async fn objects(stack: &Stack) -> Result<Vec<Object>, OperatorError> {
     let mut pages = stack
         .s3
         .list_objects_v2()
         .bucket(&stack.failure_bucket)
         .into_paginator()
         .send();
-    let mut failures = Vec::new();
+    let mut objects = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| OperatorError::of("ListObjectsV2", &error))?;
-        for object in page.contents() {
-            let written = object
-                .last_modified()
-                .and_then(|at| Timestamp::from_second(at.secs()).ok())
-                .unwrap_or_default();
-            let is_older = since
-                .and_then(|since| since.checked_sub(CLOCK_SKEW).ok())
-                .is_some_and(|since| written < since);
-            if let Some(key) = object.key()
-                && !is_older
-                && let Some(failure) = failure(stack, key, written).await?
-            {
-                failures.push(failure);
-            }
-        }
+        objects.extend(page.contents.unwrap_or_default());
     }
-    Ok(failures)
+    Ok(objects)
 }
 
 async fn failure(
@@ -420,25 +429,6 @@ pub async fn depth(stack: &Stack, queue_url: &str) -> Result<Depth, OperatorErro
         hidden: count(Name::ApproximateNumberOfMessagesNotVisible)
             + count(Name::ApproximateNumberOfMessagesDelayed),
     })
-}
-
-/// How many objects the failure bucket holds.
-///
-/// # Errors
-/// [`OperatorError`]: the bucket could not be listed.
-pub async fn failure_count(stack: &Stack) -> Result<usize, OperatorError> {
-    let mut pages = stack
-        .s3
-        .list_objects_v2()
-        .bucket(&stack.failure_bucket)
-        .into_paginator()
-        .send();
-    let mut count = 0;
-    while let Some(page) = pages.next().await {
-        let page = page.map_err(|error| OperatorError::of("ListObjectsV2", &error))?;
-        count += page.contents().len();
-    }
-    Ok(count)
 }
 
 #[cfg(test)]

@@ -88,7 +88,7 @@ impl Stack {
         };
         let s3 = aws_sdk_s3::config::Builder::from(&config)
             // Other endpoints than AWS's have no host name for each bucket.
-            .force_path_style(target.endpoint_url.is_some() || config.endpoint_url().is_some())
+            .force_path_style(config.endpoint_url().is_some())
             .build();
         Ok(Self {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),

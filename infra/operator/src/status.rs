@@ -74,7 +74,7 @@ pub async fn status(stack: &Stack, count: bool) -> Result<Status, OperatorError>
     Ok(Status {
         queue: look::depth(stack, &stack.queue_url).await?,
         dead_letters: look::depth(stack, &stack.dead_letter_queue_url).await?,
-        failures: look::failure_count(stack).await?,
+        failures: look::objects(stack).await?.len(),
         mappings,
         items: if count {
             Some(items(stack).await?)
