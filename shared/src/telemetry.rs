@@ -2,9 +2,18 @@
 //!
 //! Ids, names and numbers only. A payload has no way in here: nothing takes one.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    time::{Duration, SystemTime},
+};
 
-use serde_json::json;
+use jiff::Timestamp;
+use metrique_writer_core::{
+    Entry, EntryWriter, MetricFlags, Observation, Unit, Value, ValueWriter, format::Format as _,
+    unit::NegativeScale,
+};
+use metrique_writer_format_emf::Emf;
 use tracing_subscriber::filter::LevelFilter;
 
 /// The CloudWatch namespace of every metric.
@@ -41,26 +50,65 @@ fn level(setting: Option<&str>) -> LevelFilter {
         .min(MOST)
 }
 
-/// The counts of one invocation, written as one line in CloudWatch's embedded metric format.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What one invocation counted and timed, written as one line in CloudWatch's embedded metric format by `metrique`, the
+/// crate that AWS's own teams keep for that: each metric is written with its unit, durations as distributions, so that
+/// CloudWatch tells their percentiles.
+///
+/// Its dimensions are the stack (`STACK_NAME`) and the function: two stacks of one account do not mix.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Metrics {
     function: &'static str,
-    counts: BTreeMap<String, u64>,
+    counts: BTreeMap<Cow<'static, str>, u64>,
+    times: BTreeMap<&'static str, Times>,
+}
+
+/// Durations in buckets, each with its count and its sum in milliseconds. A batch may have ten thousand of them, and
+/// CloudWatch takes at most a hundred values of one metric in a line ("Specification: Embedded metric format").
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Times(BTreeMap<u32, (u64, f64)>);
+
+/// Buckets of each doubling: what is told of a duration is at most a quarter off. 24 hours are in the 81st.
+const BUCKETS_PER_DOUBLING: f64 = 3.0;
+
+/// A duration of this bucket or above is in it.
+const LAST_BUCKET: u32 = 99;
+
+impl Times {
+    fn add(&mut self, time: Duration) {
+        let millis = time.as_secs_f64() * 1000.0;
+        let bucket = (BUCKETS_PER_DOUBLING * (1.0 + millis).log2()).floor();
+        let bucket = (bucket as u32).min(LAST_BUCKET);
+        let (count, sum) = self.0.entry(bucket).or_default();
+        *count += 1;
+        *sum += millis;
+    }
+}
+
+/// The time between two moments that two clocks told; none where they disagree so far that it would be negative.
+#[must_use]
+pub fn elapsed(since: Timestamp, until: Timestamp) -> Duration {
+    Duration::try_from(until.duration_since(since)).unwrap_or_default()
 }
 
 impl Metrics {
-    /// No counts yet, of this function.
+    /// Nothing counted yet, of this function.
     #[must_use]
     pub fn new(function: &'static str) -> Self {
         Self {
             function,
             counts: BTreeMap::new(),
+            times: BTreeMap::new(),
         }
     }
 
     /// Adds to a count; a count of 0 makes it appear.
-    pub fn add(&mut self, name: impl Into<String>, count: usize) {
+    pub fn add(&mut self, name: impl Into<Cow<'static, str>>, count: usize) {
         *self.counts.entry(name.into()).or_default() += count as u64;
+    }
+
+    /// Adds a duration.
+    pub fn time(&mut self, name: &'static str, time: Duration) {
+        self.times.entry(name).or_default().add(time);
     }
 
     /// The counts so far.
@@ -69,38 +117,95 @@ impl Metrics {
         self.counts.get(name).copied().unwrap_or_default()
     }
 
+    /// How many durations of this name there are, and their sum in milliseconds.
+    #[must_use]
+    pub fn times(&self, name: &str) -> (u64, f64) {
+        let times = self.times.get(name).into_iter();
+        let buckets = times.flat_map(|times| times.0.values());
+        buckets.fold((0, 0.0), |(count, sum), (more, millis)| {
+            (count + more, sum + millis)
+        })
+    }
+
+    /// The names of all that was counted or timed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let counts = self.counts.keys().map(Cow::as_ref);
+        counts.chain(self.times.keys().copied())
+    }
+
     /// Writes the line to standard output, from where Lambda takes it to CloudWatch.
     #[allow(clippy::print_stdout)]
     pub fn emit(&self) {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        println!("{}", self.line(now.as_millis()));
+        let stack = std::env::var("STACK_NAME").unwrap_or_default();
+        let stack = if stack.is_empty() { NAMESPACE } else { &stack };
+        let line = self.line(stack, SystemTime::now());
+        print!("{}", String::from_utf8_lossy(&line));
     }
 
-    /// The line (CloudWatch user guide, "Specification: Embedded metric format").
-    fn line(&self, epoch_millis: u128) -> serde_json::Value {
-        let names: Vec<_> = self
-            .counts
-            .keys()
-            .map(|name| json!({"Name": name, "Unit": "Count"}))
-            .collect();
-        let mut line = json!({
-            "_aws": {
-                "Timestamp": u64::try_from(epoch_millis).unwrap_or(u64::MAX),
-                "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [["Function"]], "Metrics": names}],
-            },
-            "Function": self.function,
-        });
-        for (name, count) in &self.counts {
-            line[name] = (*count).into();
+    /// The line, with its end.
+    fn line(&self, stack: &str, now: SystemTime) -> Vec<u8> {
+        let dimensions = vec![vec!["Stack".to_owned(), "Function".to_owned()]];
+        let entry = Line {
+            metrics: self,
+            stack,
+            now,
+        };
+        let mut line = Vec::new();
+        if let Err(error) =
+            Emf::all_validations(NAMESPACE.to_owned(), dimensions).format(&entry, &mut line)
+        {
+            let reason = error.to_string();
+            tracing::error!(reason, "the invocation's metrics are not written");
         }
         line
     }
 }
 
+/// One line as `metrique` takes it.
+struct Line<'a> {
+    metrics: &'a Metrics,
+    stack: &'a str,
+    now: SystemTime,
+}
+
+impl Entry for Line<'_> {
+    fn write<'a>(&'a self, writer: &mut impl EntryWriter<'a>) {
+        writer.timestamp(self.now);
+        writer.value("Stack", self.stack);
+        writer.value("Function", self.metrics.function);
+        for (name, count) in &self.metrics.counts {
+            writer.value(name.as_ref(), &Count(*count));
+        }
+        for (name, times) in &self.metrics.times {
+            writer.value(*name, times);
+        }
+    }
+}
+
+struct Count(u64);
+
+impl Value for Count {
+    fn write(&self, writer: impl ValueWriter) {
+        let count = [Observation::Unsigned(self.0)];
+        writer.metric(count, Unit::Count, [], MetricFlags::empty());
+    }
+}
+
+impl Value for Times {
+    fn write(&self, writer: impl ValueWriter) {
+        let buckets = self.0.values().map(|(count, sum)| Observation::Repeated {
+            total: *sum,
+            occurrences: *count,
+        });
+        let unit = Unit::Second(NegativeScale::Milli);
+        writer.metric(buckets, unit, [], MetricFlags::empty());
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -124,18 +229,34 @@ mod tests {
         metrics.add("Created", 2);
         metrics.add("Created", 1);
         metrics.add("Conflict", 0);
-        let line = metrics.line(1_700_000_000_000);
+        metrics.time("Stored", Duration::from_millis(250));
+        metrics.time("Stored", Duration::from_millis(250));
+        metrics.time("Stored", Duration::from_secs(60));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_000);
+        let line = String::from_utf8(metrics.line("a-stack", now)).unwrap();
+        assert_eq!(line.find('\n'), Some(line.len() - 1), "{line}");
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(
             line,
             json!({
                 "_aws": {"Timestamp": 1_700_000_000_000_u64, "CloudWatchMetrics": [{
-                    "Namespace": "onewrite", "Dimensions": [["Function"]],
-                    "Metrics": [{"Name": "Conflict", "Unit": "Count"}, {"Name": "Created", "Unit": "Count"}],
+                    "Namespace": "onewrite", "Dimensions": [["Stack", "Function"]],
+                    "Metrics": [
+                        {"Name": "Conflict", "Unit": "Count"}, {"Name": "Created", "Unit": "Count"},
+                        {"Name": "Stored", "Unit": "Milliseconds"},
+                    ],
                 }]},
-                "Function": "ingest", "Created": 3, "Conflict": 0,
+                "Stack": "a-stack", "Function": "ingest", "Created": 3, "Conflict": 0,
+                "Stored": {"Values": [250, 60_000], "Counts": [2, 1]},
             })
         );
-        assert!(!line.to_string().contains('\n'));
+    }
+
+    #[test]
+    fn a_time_that_clocks_disagree_about_is_none() {
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).unwrap();
+        assert_eq!(elapsed(at(1_000), at(3_500)), Duration::from_millis(2_500));
+        assert_eq!(elapsed(at(3_500), at(1_000)), Duration::ZERO);
     }
 
     #[test]
@@ -144,5 +265,38 @@ mod tests {
         metrics.add("Done", 2);
         metrics.add("Done", 3);
         assert_eq!((metrics.get("Done"), metrics.get("Failed")), (5, 0));
+        metrics.time("Took", Duration::from_millis(2));
+        metrics.time("Took", Duration::from_millis(40));
+        assert_eq!(
+            (metrics.times("Took"), metrics.times("Waited")),
+            ((2, 42.0), (0, 0.0))
+        );
+        assert_eq!(metrics.names().collect::<Vec<_>>(), ["Done", "Took"]);
+    }
+
+    #[test]
+    fn no_batch_has_more_values_than_cloudwatch_takes_and_their_sum_is_exact() {
+        let mut metrics = Metrics::new("f");
+        let millis = |n: u64| n * n;
+        for n in 0..10_000 {
+            metrics.time("Took", Duration::from_millis(millis(n)));
+        }
+        metrics.time("Took", Duration::from_secs(u64::MAX >> 11));
+        let line = metrics.line("s", SystemTime::UNIX_EPOCH);
+        let line: serde_json::Value = serde_json::from_slice(&line).unwrap();
+        let values = line["Took"]["Values"].as_array().unwrap();
+        assert!(values.len() <= 100, "{}", values.len());
+        let counts = line["Took"]["Counts"].as_array().unwrap();
+        let total: u64 = counts.iter().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(total, 10_001);
+
+        let mut few = Metrics::new("f");
+        for n in 0..1_000 {
+            few.time("Took", Duration::from_millis(millis(n)));
+        }
+        let (count, sum) = few.times("Took");
+        assert_eq!(count, 1_000);
+        let expected: u64 = (0..1_000).map(millis).sum();
+        assert!((sum - expected as f64).abs() < 1.0, "{sum}, not {expected}");
     }
 }

@@ -1,13 +1,16 @@
 //! One batch, from the event to the answer.
 
+use std::time::Duration;
+
 use aws_lambda_events::event::{kinesis::KinesisEvent, streams::KinesisEventResponse};
 use futures::{StreamExt as _, stream};
+use jiff::Timestamp;
 use onewrite::{
     budget::Budget,
     completion::{self, Completer, CompletionError, Downstream},
     event::{NotificationEvent, UnreadableEvent},
     table::Completions,
-    telemetry::Metrics,
+    telemetry::{Metrics, elapsed},
 };
 
 use crate::record::{Arrival, MissingSequenceNumber, lowest};
@@ -56,6 +59,29 @@ impl Outcome {
 /// The names of all outcomes, so that each is in every metrics line, also at 0.
 const OUTCOMES: [&str; 4] = ["Done", "AlreadyDone", "Ignored", "Failed"];
 
+/// The names of all metrics, but for those of the failures: events by outcome, of which `Received` is the sum with
+/// `Copies`, events that one batch had twice; from a notification's being stored to its DONE; and what was left of the
+/// invocation's time.
+pub const METRICS: [&str; 8] = [
+    "Received",
+    "Copies",
+    "Done",
+    "AlreadyDone",
+    "Ignored",
+    "Failed",
+    "StoredToDone",
+    "RemainingTime",
+];
+
+/// One event of a batch, done with.
+struct Taken {
+    /// The records it came in.
+    sequence_numbers: Vec<String>,
+    outcome: Outcome,
+    /// From its notification's being stored to its DONE, where that was now.
+    stored_to_done: Option<Duration>,
+}
+
 impl Failure {
     /// The name of the failure in logs and metrics.
     #[must_use]
@@ -82,6 +108,7 @@ pub struct Complete<T, D> {
     completer: Completer<T>,
     downstream: D,
     max_in_flight: usize,
+    clock: fn() -> Timestamp,
     emit: fn(&Metrics),
 }
 
@@ -92,8 +119,15 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             completer,
             downstream,
             max_in_flight,
+            clock: Timestamp::now,
             emit: Metrics::emit,
         }
+    }
+
+    /// The same function by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
     }
 
     /// The same function with another way out for its metrics than standard output.
@@ -113,16 +147,16 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
         budget: Budget,
     ) -> Result<KinesisEventResponse, MissingSequenceNumber> {
         let received = event.records.len();
-        let outcomes: Vec<(Vec<String>, Outcome)> = stream::iter(Arrival::read_all(event.records))
+        let batch: Vec<Taken> = stream::iter(Arrival::read_all(event.records))
             .map(|arrival| self.take(arrival, budget))
             .buffer_unordered(self.max_in_flight)
             .collect()
             .await;
-        (self.emit)(&metrics(received, &outcomes));
-        let failed = outcomes
+        (self.emit)(&metrics(received, &batch, budget));
+        let failed = batch
             .iter()
-            .filter(|(_, outcome)| matches!(outcome, Outcome::Failed(_)))
-            .flat_map(|(sequence_numbers, _)| sequence_numbers);
+            .filter(|taken| matches!(taken.outcome, Outcome::Failed(_)))
+            .flat_map(|taken| &taken.sequence_numbers);
         let mut response = KinesisEventResponse::default();
         if let Some(sequence_number) = lowest(failed)? {
             response.add_failure(sequence_number);
@@ -131,7 +165,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
     }
 
     /// Takes one event: whatever goes wrong is its own failure.
-    async fn take(&self, arrival: Arrival, budget: Budget) -> (Vec<String>, Outcome) {
+    async fn take(&self, arrival: Arrival, budget: Budget) -> Taken {
         let outcome = match &arrival.event {
             Ok(event) => self
                 .complete(event, budget)
@@ -140,7 +174,16 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             Err(unreadable) => Outcome::Failed(unreadable.clone().into()),
         };
         log(&arrival, &outcome);
-        (arrival.sequence_numbers, outcome)
+        let done_now = arrival
+            .event
+            .ok()
+            .filter(|_| matches!(outcome, Outcome::Done));
+        Taken {
+            sequence_numbers: arrival.sequence_numbers,
+            outcome,
+            // An INIT event's time is when its item was stored.
+            stored_to_done: done_now.map(|event| elapsed(event.time, (self.clock)())),
+        }
     }
 
     async fn complete(
@@ -197,18 +240,22 @@ fn log(arrival: &Arrival, outcome: &Outcome) {
     }
 }
 
-fn metrics(received: usize, outcomes: &[(Vec<String>, Outcome)]) -> Metrics {
+fn metrics(received: usize, batch: &[Taken], budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("complete");
     metrics.add("Received", received);
-    metrics.add("Copies", received - outcomes.len());
+    metrics.add("Copies", received - batch.len());
     for name in OUTCOMES {
         metrics.add(name, 0);
     }
-    for (_, outcome) in outcomes {
-        metrics.add(outcome.name(), 1);
-        if let Outcome::Failed(failure) = outcome {
+    for taken in batch {
+        metrics.add(taken.outcome.name(), 1);
+        if let Outcome::Failed(failure) = &taken.outcome {
             metrics.add(failure.name(), 1);
         }
+        if let Some(time) = taken.stored_to_done {
+            metrics.time("StoredToDone", time);
+        }
     }
+    metrics.time("RemainingTime", budget.left());
     metrics
 }

@@ -1,7 +1,7 @@
 //! The sample event of `infra/events`, as a person hands it to `cargo lambda invoke` after those of `ingest`.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use aws_lambda_events::event::{dynamodb, kinesis::KinesisEvent, streams::KinesisEventResponse};
 use onewrite::{
@@ -10,9 +10,13 @@ use onewrite::{
     event::NotificationEvent,
     item::{NotificationItem, attribute},
     table::NewNotifications,
+    telemetry::Metrics,
     testing::InMemoryTable,
 };
-use onewrite_complete::{downstream::LogOnly, handler::Complete};
+use onewrite_complete::{
+    downstream::LogOnly,
+    handler::{Complete, METRICS},
+};
 use serde_dynamo::AttributeValue;
 
 const EVENT: &str = include_str!("../../../infra/events/complete.json");
@@ -39,6 +43,28 @@ async fn the_event_of_forward_s_sample_takes_its_item_to_done() {
     let stored = table.item("rf_8841").unwrap();
     let status = AttributeValue::S("DONE".to_owned());
     assert_eq!(stored.get(attribute::STATUS), Some(&status));
+}
+
+thread_local! {
+    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+}
+
+#[tokio::test]
+async fn the_time_from_table_to_done_is_told_once() {
+    let table = InMemoryTable::default();
+    table.insert(&item()).await.unwrap();
+    let complete = Complete::new(Completer::new(table, 0), LogOnly, 4)
+        .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
+        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
+    for _ in 0..2 {
+        let budget = Budget::of_remaining(None, Duration::from_secs(10));
+        let _ = complete.handle(event(), budget).await.unwrap();
+    }
+    let told = TOLD.take();
+    let times: Vec<_> = told.iter().map(|one| one.times("StoredToDone")).collect();
+    assert_eq!(times, [(1, 1877.0), (0, 0.0)]);
+    assert!(told.iter().all(|one| one.times("RemainingTime").0 == 1));
+    assert_eq!(told[0].names().collect::<BTreeSet<_>>(), METRICS.into());
 }
 
 #[tokio::test]

@@ -4,16 +4,17 @@ use aws_lambda_events::event::{
     dynamodb::{Event, EventRecord},
     streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
 };
+use jiff::Timestamp;
 use onewrite::{
     budget::Budget,
     event::EventSource,
     stream::{EventStream, Record},
-    telemetry::Metrics,
+    telemetry::{Metrics, elapsed},
 };
 
 use crate::{
     publish::{Published, publish},
-    select::{Selected, key, select},
+    select::{Selected, is_redrive, key, select},
 };
 
 /// A change that is not published and whose record has no sequence number cannot be reported, so the batch fails whole
@@ -22,11 +23,31 @@ use crate::{
 #[error("an unpublished record has no sequence number: the whole batch is failed")]
 pub struct MissingSequenceNumber;
 
+/// The names of all metrics. `Received` = `Forwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes; `Redrives`
+/// are those of them that ask for an event again. `PutRecordsCalls`, `FailedCalls` as a whole, `FailedEntries` of calls
+/// that succeeded, and `RetriedEntries` that were put more than once tell how hard it was. Then from a change to the end
+/// of the batch that told of it, redrives apart; and what was left of the invocation's time.
+pub const METRICS: [&str; 12] = [
+    "Received",
+    "Forwarded",
+    "Skipped",
+    "Unreadable",
+    "Unpublished",
+    "Redrives",
+    "PutRecordsCalls",
+    "FailedCalls",
+    "FailedEntries",
+    "RetriedEntries",
+    "StoredToForwarded",
+    "RemainingTime",
+];
+
 /// The function: everything that stays the same from batch to batch.
 pub struct Forward<S> {
     stream: S,
     source: EventSource,
     jitter: fn() -> f64,
+    clock: fn() -> Timestamp,
     emit: fn(&Metrics),
 }
 
@@ -37,6 +58,8 @@ struct Batch {
     records: Vec<Record>,
     /// For each of them, its place in the batch.
     places: Vec<usize>,
+    /// For each of them when its change was made; none for a redrive, which tells of an old one.
+    changed_at: Vec<Option<Timestamp>>,
     skipped: usize,
     unreadable: usize,
 }
@@ -48,6 +71,7 @@ impl<S: EventStream> Forward<S> {
             stream,
             source,
             jitter: rand::random,
+            clock: Timestamp::now,
             emit: Metrics::emit,
         }
     }
@@ -56,6 +80,12 @@ impl<S: EventStream> Forward<S> {
     #[must_use]
     pub fn with_jitter(self, jitter: fn() -> f64) -> Self {
         Self { jitter, ..self }
+    }
+
+    /// The same function by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
     }
 
     /// The same function with another way out for its metrics than standard output.
@@ -77,7 +107,7 @@ impl<S: EventStream> Forward<S> {
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
         let batch = self.read(&event.records);
         let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
-        (self.emit)(&metrics(event.records.len(), &batch, &published));
+        (self.emit)(&metrics(&batch, &published, (self.clock)(), budget));
         let mut response = DynamoDbEventResponse::default();
         if let Some(first) = published.first_unconfirmed() {
             let record = &event.records[batch.places[first]];
@@ -100,7 +130,9 @@ impl<S: EventStream> Forward<S> {
             match select(record) {
                 Selected::Forward(event) => {
                     let event = event.with_source(self.source.clone());
+                    let changed_at = (!is_redrive(record)).then_some(event.time);
                     batch.places.push(place);
+                    batch.changed_at.push(changed_at);
                     batch.records.push(Record {
                         data: event.to_json().into_bytes(),
                         id: event.subject,
@@ -127,30 +159,43 @@ fn sequence_number(record: &EventRecord) -> Option<&str> {
     number.filter(|number| !number.is_empty())
 }
 
-/// `Received` = `Forwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes; the rest tells how hard it was:
-/// `FailedCalls` as a whole, `FailedEntries` of calls that succeeded, `RetriedEntries` that were put more than once.
-fn metrics(received: usize, batch: &Batch, published: &Published) -> Metrics {
-    let confirmed = published
-        .confirmed
-        .iter()
-        .filter(|confirmed| **confirmed)
-        .count();
+fn metrics(batch: &Batch, published: &Published, now: Timestamp, budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("forward");
+    let received = batch.records.len() + batch.skipped + batch.unreadable;
     metrics.add("Received", received);
-    metrics.add("Forwarded", confirmed);
+    metrics.add("Forwarded", 0);
+    metrics.add("Unpublished", 0);
+    metrics.add("Redrives", 0);
+    for (confirmed, changed_at) in published.confirmed.iter().zip(&batch.changed_at) {
+        metrics.add(
+            if *confirmed {
+                "Forwarded"
+            } else {
+                "Unpublished"
+            },
+            1,
+        );
+        match changed_at {
+            None => metrics.add("Redrives", 1),
+            Some(changed_at) if *confirmed => {
+                metrics.time("StoredToForwarded", elapsed(*changed_at, now));
+            }
+            Some(_) => {}
+        }
+    }
     metrics.add("Skipped", batch.skipped);
     metrics.add("Unreadable", batch.unreadable);
-    metrics.add("Unpublished", published.confirmed.len() - confirmed);
     metrics.add("PutRecordsCalls", published.calls);
     metrics.add("FailedCalls", published.failed_calls);
     metrics.add("FailedEntries", published.failed_entries);
     metrics.add("RetriedEntries", published.retried_entries);
+    metrics.time("RemainingTime", budget.left());
     metrics
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     use onewrite::testing::{
         EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault, contract,
@@ -192,7 +237,9 @@ mod tests {
         let batch = forward.read(&event.records);
         let budget = Budget::of_remaining(None, Duration::from_secs(10));
         let published = publish(&forward.stream, &batch.records, budget, forward.jitter).await;
-        let metrics = metrics(event.records.len(), &batch, &published);
+        let now = "2026-11-23T10:00:02Z".parse().unwrap();
+        let metrics = metrics(&batch, &published, now, budget);
+        assert_eq!(metrics.names().collect::<BTreeSet<_>>(), METRICS.into());
         for (name, count) in [
             ("Received", 6),
             ("Forwarded", 3),

@@ -64,6 +64,15 @@ fn is_of_other_attributes(old: &Item, new: &Item) -> bool {
     same(attribute::STATUS) && same(attribute::REDRIVES)
 }
 
+/// Whether the change asks for an event that was told before: somebody added to `redrives`, and the status is as it was.
+#[must_use]
+pub fn is_redrive(record: &EventRecord) -> bool {
+    let (old, new) = (&record.change.old_image, &record.change.new_image);
+    record.event_name == "MODIFY"
+        && old.get(attribute::STATUS).is_some()
+        && old.get(attribute::STATUS) == new.get(attribute::STATUS)
+}
+
 fn event(image: &Item) -> Result<NotificationEvent, Unreadable> {
     if image.is_empty() {
         return Err(Unreadable::NoNewImage);

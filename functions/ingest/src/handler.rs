@@ -1,6 +1,6 @@
 //! One batch, from the event to the answer.
 
-use std::{collections::HashMap, panic::AssertUnwindSafe};
+use std::{panic::AssertUnwindSafe, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures::{FutureExt, StreamExt, stream};
@@ -10,7 +10,7 @@ use onewrite::{
     item::{Enrichment, NotificationItem, to_millis},
     notification::{MessagePointers, Notification, NotificationId, Rejection},
     table::{Inserted, NewNotifications, TableError},
-    telemetry::Metrics,
+    telemetry::{Metrics, elapsed},
 };
 
 use crate::message::{Message, MissingMessageId, lanes};
@@ -73,6 +73,28 @@ impl Outcome {
 /// The names of all outcomes, so that each is in every metrics line, also at 0.
 const OUTCOMES: [&str; 5] = ["Created", "AlreadyStored", "Conflict", "Rejected", "Failed"];
 
+/// The names of all metrics, but for `Rejected` with the name of each rejection behind it: messages by outcome, of
+/// which `Received` is the sum; from a message's sending to its notification's being stored; and what was left of the
+/// invocation's time.
+pub const METRICS: [&str; 8] = [
+    "Received",
+    "Created",
+    "AlreadyStored",
+    "Conflict",
+    "Rejected",
+    "Failed",
+    "QueueToStored",
+    "RemainingTime",
+];
+
+/// One message of a batch, done with.
+struct Taken {
+    message_id: String,
+    outcome: Outcome,
+    /// From its sending to its being stored, where it was stored now.
+    queue_to_stored: Option<Duration>,
+}
+
 /// The function: everything that stays the same from batch to batch.
 pub struct Ingest<T> {
     table: T,
@@ -123,28 +145,27 @@ impl<T: NewNotifications> Ingest<T> {
         budget: Budget,
     ) -> Result<SqsBatchResponse, MissingMessageId> {
         let messages = Message::read_all(event.records)?;
-        let outcomes: Vec<(String, Outcome)> = stream::iter(lanes(messages))
+        let batch: Vec<Taken> = stream::iter(lanes(messages))
             .map(|lane| self.take_lane(lane, budget))
             .buffer_unordered(self.max_in_flight)
             .map(stream::iter)
             .flatten()
             .collect()
             .await;
-        (self.emit)(&metrics(&outcomes));
+        (self.emit)(&metrics(&batch, budget));
         let mut response = SqsBatchResponse::default();
-        for (id, _) in outcomes
-            .into_iter()
-            .filter(|(_, outcome)| !outcome.is_acknowledged())
-        {
-            response.add_failure(id);
+        for taken in batch {
+            if !taken.outcome.is_acknowledged() {
+                response.add_failure(taken.message_id);
+            }
         }
         Ok(response)
     }
 
     /// Takes messages one after the other; behind the first that is not acknowledged, none is tried (Lambda developer
     /// guide, "SQS error handling": a FIFO function stops at the first failure and returns the rest as failed).
-    async fn take_lane(&self, lane: Vec<Message>, budget: Budget) -> Vec<(String, Outcome)> {
-        let mut outcomes = Vec::with_capacity(lane.len());
+    async fn take_lane(&self, lane: Vec<Message>, budget: Budget) -> Vec<Taken> {
+        let mut all = Vec::with_capacity(lane.len());
         let mut blocked = false;
         for message in lane {
             let outcome = if blocked {
@@ -155,9 +176,16 @@ impl<T: NewNotifications> Ingest<T> {
                 self.take(&message, budget).await
             };
             blocked |= !outcome.is_acknowledged();
-            outcomes.push((message.id, outcome));
+            let stored_now = message
+                .sent_at
+                .filter(|_| matches!(outcome, Outcome::Created));
+            all.push(Taken {
+                queue_to_stored: stored_now.map(|sent_at| elapsed(sent_at, (self.clock)())),
+                message_id: message.id,
+                outcome,
+            });
         }
-        outcomes
+        all
     }
 
     /// Takes one message: whatever goes wrong is its own failure.
@@ -258,21 +286,21 @@ fn log(message: &Message, notification_id: Option<&NotificationId>, outcome: &Ou
     }
 }
 
-fn metrics(outcomes: &[(String, Outcome)]) -> Metrics {
+fn metrics(batch: &[Taken], budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("ingest");
-    metrics.add("Received", outcomes.len());
+    metrics.add("Received", batch.len());
     for name in OUTCOMES {
         metrics.add(name, 0);
     }
-    let mut rejections: HashMap<&str, usize> = HashMap::new();
-    for (_, outcome) in outcomes {
-        metrics.add(outcome.name(), 1);
-        if let Outcome::Rejected(rejection) = outcome {
-            *rejections.entry(rejection.name()).or_default() += 1;
+    for taken in batch {
+        metrics.add(taken.outcome.name(), 1);
+        if let Outcome::Rejected(rejection) = &taken.outcome {
+            metrics.add(format!("Rejected{}", rejection.name()), 1);
+        }
+        if let Some(time) = taken.queue_to_stored {
+            metrics.time("QueueToStored", time);
         }
     }
-    for (name, count) in rejections {
-        metrics.add(format!("Rejected{name}"), count);
-    }
+    metrics.time("RemainingTime", budget.left());
     metrics
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_lambda_events::event::sqs::SqsMessage;
+use jiff::Timestamp;
 use onewrite::notification::TraceParent;
 
 /// One message, with the id by which it is reported. It has no `Debug`: its body is somebody's data.
@@ -11,6 +12,8 @@ pub struct Message {
     pub id: String,
     /// How often it was received, this time included; for the log.
     pub receive_count: Option<u32>,
+    /// When it was sent.
+    pub sent_at: Option<Timestamp>,
     /// The trace it came with.
     pub traceparent: Option<TraceParent>,
     /// Its body; absent in a malformed event alone.
@@ -51,6 +54,11 @@ impl Message {
                 .attributes
                 .get("ApproximateReceiveCount")
                 .and_then(|count| count.parse().ok()),
+            // Milliseconds since 1970 (SQS API reference, ReceiveMessage).
+            sent_at: record
+                .attributes
+                .get("SentTimestamp")
+                .and_then(|sent| Timestamp::from_millisecond(sent.parse().ok()?).ok()),
             traceparent: traceparent(&record),
             body: record.body.take(),
             // Without a group id (SQS always sends one) a message waits for all the others that have none.

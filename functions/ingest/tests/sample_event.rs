@@ -1,14 +1,15 @@
 //! The sample events of `infra/events`, as a person hands them to `cargo lambda invoke`.
 #![allow(clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use onewrite::{
-    budget::Budget, item::Enrichment, notification::MessagePointers, testing::InMemoryTable,
+    budget::Budget, item::Enrichment, notification::MessagePointers, telemetry::Metrics,
+    testing::InMemoryTable,
 };
-use onewrite_ingest::handler::Ingest;
+use onewrite_ingest::handler::{Ingest, METRICS};
 use serde_json::{Value, json};
 
 const NEW: &str = include_str!("../../../infra/events/ingest.json");
@@ -16,11 +17,16 @@ const DUPLICATE: &str = include_str!("../../../infra/events/ingest-duplicate.jso
 const CONFLICT: &str = include_str!("../../../infra/events/ingest-conflict.json");
 const CHANGE: &str = include_str!("../../../infra/events/forward.json");
 
+thread_local! {
+    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+}
+
 async fn handle(table: &InMemoryTable, event: &str) -> SqsBatchResponse {
     let event: SqsEvent = serde_json::from_str(event).unwrap();
     let pointers = MessagePointers::default();
     let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default())
-        .with_clock(|| "2026-11-23T10:00:00.123Z".parse::<Timestamp>().unwrap());
+        .with_clock(|| "2026-11-23T10:00:00.123Z".parse::<Timestamp>().unwrap())
+        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
     let budget = Budget::of_remaining(None, Duration::from_secs(10));
     ingest.handle(event, budget).await.unwrap()
 }
@@ -33,6 +39,23 @@ async fn the_new_message_becomes_the_change_that_forward_s_sample_shows() {
     let change: Value = serde_json::from_str(CHANGE).unwrap();
     let item = json!(table.item("rf_8841").unwrap());
     assert_eq!(item, change["Records"][0]["dynamodb"]["NewImage"]);
+}
+
+#[tokio::test]
+async fn the_time_from_queue_to_table_is_told_of_what_was_stored_now_alone() {
+    let table = InMemoryTable::default();
+    handle(&table, NEW).await;
+    handle(&table, DUPLICATE).await;
+    handle(&table, CONFLICT).await;
+    let told = TOLD.take();
+    let times: Vec<(u64, f64)> = told.iter().map(|one| one.times("QueueToStored")).collect();
+    assert_eq!(times, [(1, 123.0), (0, 0.0), (0, 0.0)]);
+    assert!(told.iter().all(|one| one.times("RemainingTime").0 == 1));
+    let mut names: Vec<&str> = told[0].names().collect();
+    let mut expected = METRICS;
+    names.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
 }
 
 #[tokio::test]
