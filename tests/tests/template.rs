@@ -119,10 +119,15 @@ fn grants(statements: &[(&[&str], Value)]) -> Grants {
 /// What a role of the template allows: an entry for each action on each resource.
 fn granted(role: &Value) -> Grants {
     let properties = role["Properties"].as_object().unwrap();
-    let names: Vec<&str> = properties.keys().map(String::as_str).collect();
+    let names: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
     assert_eq!(
         names,
-        ["AssumeRolePolicyDocument", "Policies"],
+        [
+            "AssumeRolePolicyDocument",
+            "PermissionsBoundary",
+            "Policies"
+        ]
+        .into(),
         "a grant could stand elsewhere"
     );
     let list = |value: &Value| {
@@ -214,9 +219,162 @@ fn each_function_may_do_what_it_does_and_nothing_else() {
     let template = template();
     let roles: BTreeMap<&str, Grants> = template
         .resources("AWS::IAM::Role")
+        .filter(|(name, _)| *name != "DeploymentRole")
         .map(|(name, role)| (name, granted(role)))
         .collect();
     assert_eq!(roles, expected);
+}
+
+#[test]
+fn more_is_granted_only_where_a_parameter_asks_for_it() {
+    let template = template();
+    let all_roles = json!(FUNCTIONS.map(|name| reference(&format!("{name}Role"))));
+    let policies: BTreeMap<&str, (&str, &Value)> = template
+        .resources("AWS::IAM::Policy")
+        .map(|(name, policy)| {
+            assert_eq!(policy["Properties"]["Roles"], all_roles, "{name}");
+            let condition = policy["Condition"].as_str().unwrap();
+            let statements = &policy["Properties"]["PolicyDocument"]["Statement"];
+            (name, (condition, statements))
+        })
+        .collect();
+    let conditions: BTreeMap<&str, &str> = policies
+        .iter()
+        .map(|(name, (condition, _))| (*name, *condition))
+        .collect();
+    assert_eq!(
+        conditions,
+        BTreeMap::from([
+            ("KeyPolicy", "HasKey"),
+            ("TracingPolicy", "IsTraced"),
+            ("VpcPolicy", "IsInVpc"),
+        ])
+    );
+    assert_eq!(
+        policies["KeyPolicy"].1[0]["Resource"],
+        reference("KmsKeyArn")
+    );
+    let traces = &policies["TracingPolicy"].1[0]["Action"];
+    assert_eq!(
+        *traces,
+        json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"])
+    );
+    // Lambda is let make interfaces; the code is not.
+    let [allow, deny] = [0, 1].map(|place| &policies["VpcPolicy"].1[place]);
+    assert_eq!(
+        (&allow["Effect"], &deny["Effect"]),
+        (&"Allow".into(), &"Deny".into())
+    );
+    assert_eq!(allow["Action"], deny["Action"]);
+}
+
+#[test]
+fn a_deployment_may_shift_the_aliases_and_read_the_alarms_that_stop_it() {
+    let template = template();
+    let stopping: BTreeSet<String> = FUNCTIONS
+        .iter()
+        .flat_map(|name| {
+            let preference = template.property(&format!("{name}Function"), "DeploymentPreference");
+            assert_eq!(preference["Role"], attribute_of("DeploymentRole.Arn"));
+            assert_eq!(preference["Enabled"], reference("GradualDeployments"));
+            let alarms = preference["Alarms"].as_array().unwrap().clone();
+            alarms.into_iter().map(|alarm| {
+                attribute_of(&format!("{}.Arn", alarm["Ref"].as_str().unwrap())).to_string()
+            })
+        })
+        .collect();
+    let role = template.at("/Resources/DeploymentRole");
+    let granted = granted(role);
+    let alarms = granted
+        .iter()
+        .filter(|(action, _)| action == "cloudwatch:DescribeAlarms")
+        .map(|(_, resource)| resource.clone());
+    assert_eq!(alarms.collect::<BTreeSet<_>>(), stopping);
+    let shifted: BTreeSet<&str> = granted
+        .iter()
+        .filter(|(action, _)| action == "lambda:UpdateAlias")
+        .map(|(_, resource)| resource.as_str())
+        .collect();
+    for name in FUNCTIONS {
+        let alias = json!({"Fn::Sub": format!("${{{name}Function.Arn}}:live")}).to_string();
+        assert!(shifted.contains(alias.as_str()), "{alias}");
+    }
+    assert_eq!(
+        role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"],
+        json!({"Service": "codedeploy.amazonaws.com"})
+    );
+    assert_eq!(template.default("GradualDeployments").unwrap(), "true");
+}
+
+/// The statements of a policy, each with the condition of the template that it depends on, by `Sid`.
+fn statements(template: &Template, policy: &str) -> BTreeMap<String, (String, Value)> {
+    let listed = template.property(policy, "PolicyDocument/Statement");
+    listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|choice| {
+            let [condition, statement, nothing] = &choice["Fn::If"].as_array().unwrap()[..] else {
+                panic!("{choice}");
+            };
+            assert_eq!(*nothing, reference("AWS::NoValue"));
+            let sid = statement["Sid"].as_str().unwrap().to_owned();
+            let condition = condition.as_str().unwrap().to_owned();
+            (sid, (condition, statement.clone()))
+        })
+        .collect()
+}
+
+#[test]
+fn who_may_send_and_who_may_read_dead_letters_is_for_parameters_to_say() {
+    let list = |parameter: &str| json!({"Fn::Split": [",", reference(parameter)]});
+    let template = template();
+    let queue = statements(&template, "QueuePolicy");
+    let conditions: BTreeMap<&str, (&str, &str)> = queue
+        .iter()
+        .map(|(sid, (condition, statement))| {
+            let effect = statement["Effect"].as_str().unwrap();
+            (sid.as_str(), (condition.as_str(), effect))
+        })
+        .collect();
+    assert_eq!(
+        conditions,
+        BTreeMap::from([
+            ("OnlyOverTls", ("IsTlsRequired", "Deny")),
+            ("SendersMaySend", ("HasSenderPrincipals", "Allow")),
+            (
+                "ServicesMaySendForTheirSources",
+                ("HasSenderSources", "Allow")
+            ),
+            ("NobodyElseMaySend", ("HasSenders", "Deny")),
+        ])
+    );
+    assert_eq!(
+        queue["ServicesMaySendForTheirSources"].1["Condition"],
+        json!({"ArnEquals": {"aws:SourceArn": list("SenderSourceArns")}})
+    );
+    let refused = &queue["NobodyElseMaySend"].1;
+    assert_eq!(refused["Action"], "sqs:SendMessage");
+    let exempt = refused["Condition"]["ArnNotEquals"].as_object().unwrap();
+    let keys: BTreeSet<&str> = exempt.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["aws:PrincipalArn", "aws:SourceArn"].into());
+
+    let dead = statements(&template, "DeadLetterQueuePolicy");
+    assert_eq!(dead.len(), 2);
+    let (condition, only) = &dead["OnlyOperators"];
+    assert_eq!(
+        (condition.as_str(), &only["Effect"]),
+        ("HasOperators", &"Deny".into())
+    );
+    assert_eq!(
+        only["Condition"],
+        json!({"ArnNotEquals": {"aws:PrincipalArn": list("OperatorPrincipalArns")}})
+    );
+    for action in ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:PurgeQueue"] {
+        let actions = only["Action"].as_array().unwrap();
+        assert!(actions.contains(&action.into()), "{action}");
+    }
+    assert_eq!(dead["OnlyOverTls"].0, "IsTlsRequired");
 }
 
 #[test]
@@ -248,7 +406,8 @@ fn each_function_has_a_role_and_a_log_of_its_own() {
         assert!(template.property(&function, "Policies").is_null());
         assert!(template.property(&function, "Events").is_null());
     }
-    for (name, role) in template.resources("AWS::IAM::Role") {
+    for name in FUNCTIONS {
+        let role = template.at(&format!("/Resources/{name}Role"));
         let statement = &role["Properties"]["AssumeRolePolicyDocument"]["Statement"];
         let lambda = json!([{
             "Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole",
@@ -287,7 +446,8 @@ fn every_mapping_reports_failures_one_by_one_and_can_be_switched_off() {
         attribute_of("NotificationTable.StreamArn"),
         attribute_of("NotificationStream.Arn"),
     );
-    let [ingest, forward, complete] = FUNCTIONS.map(|name| reference(&format!("{name}Function")));
+    let [ingest, forward, complete] =
+        FUNCTIONS.map(|name| reference(&format!("{name}Function.Alias")));
     let expected = BTreeMap::from([
         ("IngestEventSource", (&queue, &ingest)),
         ("ForwardEventSource", (&table, &forward)),
@@ -342,7 +502,10 @@ fn parallelism_is_per_item_and_bounded() {
             10
         );
     }
-    let bound = json!({"MaximumConcurrency": reference("IngestMaximumConcurrency")});
+    // Provisioned pollers bound it in their own way; Lambda takes one of the two.
+    let bound = json!({"Fn::If": ["HasPollers", reference("AWS::NoValue"), {
+        "MaximumConcurrency": reference("IngestMaximumConcurrency"),
+    }]});
     assert_eq!(
         *template.property("IngestEventSource", "ScalingConfig"),
         bound
@@ -452,30 +615,42 @@ fn the_table_is_the_one_that_the_code_writes_to() {
 #[test]
 fn everything_that_holds_a_payload_is_encrypted() {
     let template = template();
+    let key = reference("KmsKeyArn");
+    let with_key_or =
+        |with_key: Value, without: Value| json!({"Fn::If": ["HasKey", with_key, without]});
     assert_eq!(
-        *template.property("NotificationTable", "SSESpecification/SSEEnabled"),
-        true
+        *template.property("NotificationTable", "SSESpecification"),
+        with_key_or(
+            json!({"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": key}),
+            json!({"SSEEnabled": true})
+        )
     );
+    let nothing = reference("AWS::NoValue");
+    for queue in ["NotificationQueue", "DeadLetterQueue"] {
+        let managed = with_key_or(nothing.clone(), true.into());
+        assert_eq!(*template.property(queue, "SqsManagedSseEnabled"), managed);
+        let own = with_key_or(key.clone(), nothing.clone());
+        assert_eq!(*template.property(queue, "KmsMasterKeyId"), own);
+    }
     assert_eq!(
-        *template.property("NotificationQueue", "SqsManagedSseEnabled"),
-        true
-    );
-    assert_eq!(
-        *template.property("DeadLetterQueue", "SqsManagedSseEnabled"),
-        true
-    );
-    assert_eq!(
-        *template.property("NotificationStream", "StreamEncryption/EncryptionType"),
-        "KMS"
+        *template.property("NotificationStream", "StreamEncryption"),
+        json!({"EncryptionType": "KMS", "KeyId": with_key_or(key.clone(), "alias/aws/kinesis".into())})
     );
     let bucket = template.property(
         "FailureBucket",
         "BucketEncryption/ServerSideEncryptionConfiguration/0",
     );
     assert_eq!(
-        bucket["ServerSideEncryptionByDefault"]["SSEAlgorithm"],
-        "AES256"
+        bucket["ServerSideEncryptionByDefault"],
+        with_key_or(
+            json!({"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}),
+            json!({"SSEAlgorithm": "AES256"})
+        )
     );
+    for name in FUNCTIONS {
+        let logs = template.property(&format!("{name}Logs"), "KmsKeyId");
+        assert_eq!(*logs, with_key_or(key.clone(), nothing.clone()));
+    }
     for setting in [
         "BlockPublicAcls",
         "BlockPublicPolicy",
@@ -554,8 +729,8 @@ fn settings_agree<C: PartialEq + std::fmt::Debug>(
     let template = template();
     let by_default = environment(&template, function, &BTreeMap::new());
     let (mut asked, deployed) = read(&by_default, &config);
-    // Read where logging begins, before everything else.
-    asked.insert("LOG_LEVEL".to_owned());
+    // Read where logging begins, before everything else, and where metrics are written.
+    asked.extend(["LOG_LEVEL".to_owned(), "STACK_NAME".to_owned()]);
     let given: BTreeSet<String> = by_default.keys().cloned().collect();
     assert_eq!(asked, given, "{function}");
 
@@ -730,5 +905,163 @@ fn the_outputs_tell_where_everything_is() {
         .map(|(output, value)| (*output, value))
         .collect();
     expected.insert("NotificationQueueArn", &arn);
+    let dashboard = &outputs["DashboardUrl"]["Value"];
+    expected.insert("DashboardUrl", dashboard);
     assert_eq!(values, expected);
+}
+
+// ---- what operators see
+
+/// The metrics that each function writes, by the name it writes as `Function`.
+fn written(function: &str) -> BTreeSet<&'static str> {
+    match function {
+        "ingest" => onewrite_ingest::handler::METRICS.into(),
+        "forward" => onewrite_forward::handler::METRICS.into(),
+        "complete" => onewrite_complete::handler::METRICS.into(),
+        other => panic!("no function is called {other}"),
+    }
+}
+
+/// Every metric that an alarm watches, with its dimensions by name.
+fn watched(alarm: &Value) -> Vec<(String, String, BTreeMap<String, Value>)> {
+    let properties = &alarm["Properties"];
+    let metrics: Vec<&Value> = match properties["Metrics"].as_array() {
+        None => vec![properties],
+        Some(metrics) => metrics
+            .iter()
+            .filter_map(|metric| metric.pointer("/MetricStat/Metric"))
+            .collect(),
+    };
+    let dimensions = |metric: &Value| {
+        let listed = metric["Dimensions"].as_array().unwrap().iter();
+        listed
+            .map(|dimension| {
+                let name = dimension["Name"].as_str().unwrap().to_owned();
+                (name, dimension["Value"].clone())
+            })
+            .collect()
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    metrics
+        .into_iter()
+        .map(|metric| {
+            let (namespace, name) = (text(&metric["Namespace"]), text(&metric["MetricName"]));
+            (namespace, name, dimensions(metric))
+        })
+        .collect()
+}
+
+#[test]
+fn an_alarm_watches_what_is_written_and_says_where_to_read_on() {
+    let template = template();
+    let runbook = std::fs::read_to_string(repository("infra/RUNBOOK.md")).unwrap();
+    let anchor = |heading: &str| heading.to_lowercase().replace(' ', "-");
+    let sections: BTreeSet<String> = runbook
+        .lines()
+        .filter_map(|line| line.strip_prefix("## ").map(anchor))
+        .collect();
+    let mut alarms = BTreeSet::new();
+    for (resource, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let name = resource.strip_suffix("Alarm").unwrap();
+        let properties = &alarm["Properties"];
+        let full = json!({"Fn::Sub": format!("${{AWS::StackName}}-{name}")});
+        assert_eq!(properties["AlarmName"], full);
+        for (namespace, metric, dimensions) in watched(alarm) {
+            if namespace == onewrite::telemetry::NAMESPACE {
+                let function = dimensions["Function"].as_str().unwrap();
+                assert!(
+                    written(function).contains(metric.as_str()),
+                    "{name}: {metric}"
+                );
+                assert_eq!(dimensions["Stack"], reference("AWS::StackName"), "{name}");
+                assert_eq!(dimensions.len(), 2, "{name}");
+            } else {
+                assert!(namespace.starts_with("AWS/"), "{name}: {namespace}");
+            }
+        }
+        // Silence is no alarm, and an alarm that ends says so.
+        assert_eq!(properties["TreatMissingData"], "notBreaching", "{name}");
+        assert_eq!(
+            properties["OKActions"], properties["AlarmActions"],
+            "{name}"
+        );
+        let description = properties["AlarmDescription"]["Fn::Sub"].as_str().unwrap();
+        let (_, section) = description.split_once("${RunbookUrl}#").unwrap();
+        assert!(
+            sections.contains(section),
+            "the runbook has no section {section}"
+        );
+        assert!(
+            alarms.insert(section.to_owned()),
+            "{section} is there twice"
+        );
+    }
+    let left: Vec<_> = sections
+        .iter()
+        .filter(|section| !alarms.contains(*section))
+        .collect();
+    assert!(left.is_empty(), "no alarm leads to {left:?}");
+}
+
+#[test]
+fn the_dashboard_shows_what_is_written_and_every_alarm() {
+    let template = template();
+    let body = template
+        .property("Dashboard", "DashboardBody/Fn::Sub")
+        .as_str()
+        .unwrap();
+    let body: Value = serde_json::from_str(body).unwrap();
+    let widgets = body["widgets"].as_array().unwrap();
+    let mut shown: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let metrics = widgets
+        .iter()
+        .filter_map(|widget| widget.pointer("/properties/metrics")?.as_array())
+        .flatten();
+    for metric in metrics {
+        let Some([namespace, name, rest @ ..]) = metric.as_array().map(Vec::as_slice) else {
+            panic!("{metric}");
+        };
+        if *namespace == onewrite::telemetry::NAMESPACE {
+            let [stack, stack_name, function, function_name, _] = rest else {
+                panic!("{metric}");
+            };
+            assert_eq!((stack, function), (&"Stack".into(), &"Function".into()));
+            assert_eq!(*stack_name, "${AWS::StackName}");
+            let (function, name) = (function_name.as_str().unwrap(), name.as_str().unwrap());
+            assert!(written(function).contains(name), "{function}: {name}");
+            let of_function = shown.entry(function.to_owned()).or_default();
+            of_function.insert(name.to_owned());
+        }
+    }
+    // What is not drawn is how hard forward had to try, call by call, and copies within a batch.
+    let not_drawn = ["PutRecordsCalls", "FailedCalls", "FailedEntries", "Copies"];
+    for (function, shown) in shown {
+        let all = written(&function);
+        let missing: Vec<_> = all
+            .iter()
+            .filter(|name| !shown.contains(**name) && !not_drawn.contains(name))
+            .collect();
+        assert!(missing.is_empty(), "{function}: {missing:?}");
+    }
+    let alarms: BTreeSet<String> = widgets
+        .iter()
+        .filter_map(|widget| widget.pointer("/properties/alarms")?.as_array())
+        .flatten()
+        .map(|alarm| alarm.as_str().unwrap().to_owned())
+        .collect();
+    let expected = template
+        .resources("AWS::CloudWatch::Alarm")
+        .map(|(name, _)| format!("${{{name}.Arn}}"));
+    assert_eq!(alarms, expected.collect());
+    // No two widgets stand in one place, and none leaves the page, which is 24 wide.
+    let mut taken = BTreeSet::new();
+    for widget in widgets {
+        let side = |name: &str| widget[name].as_u64().unwrap();
+        assert!(side("x") + side("width") <= 24);
+        for x in side("x")..side("x") + side("width") {
+            for y in side("y")..side("y") + side("height") {
+                assert!(taken.insert((x, y)), "{widget}");
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use serde_yaml_ng::Value as Yaml;
 use sha2::{Digest, Sha256};
 
 use crate::clients::Clients;
@@ -16,6 +17,7 @@ use crate::error::{LocalError, Result};
 use crate::process::Program;
 use crate::progress::Progress;
 use crate::python::{Environment, Interpreter};
+use crate::stack::LOCAL_PARAMETERS;
 use crate::workspace::{FileLock, Workspace};
 
 /// What a function's binary is made of, relative to the workspace.
@@ -33,6 +35,9 @@ const KEEP_BUILDS: Duration = Duration::from_secs(60 * 60);
 
 const STACK_NAME: &str = "onewrite";
 const ARTIFACT_BUCKET: &str = "onewrite-local-artifacts";
+
+/// Beside the built template, for its paths are relative.
+const FOR_EMULATOR: &str = "emulator.yaml";
 
 /// Between two looks of the SAM CLI at a change; its own default would have it wait for seconds.
 const POLL_SECONDS: &str = "0.2";
@@ -56,6 +61,42 @@ pub struct Sam {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     directory: PathBuf,
+}
+
+impl Build {
+    /// The template as the emulator can take it. Its SAM transform knows a parameter by its default alone, where AWS's
+    /// knows the value that was given. Its alarms know no metric math and no dimensions, so that each would be set off
+    /// by any other's metrics: they are given none that it has, and are there to be set.
+    fn write_for_emulator(&self) -> Result<()> {
+        let built = self.directory.join("template.yaml");
+        let text =
+            std::fs::read_to_string(&built).map_err(|source| LocalError::file(&built, source))?;
+        let unreadable =
+            |error| LocalError::Deployed(format!("{} is no YAML: {error}", built.display()));
+        let mut template: Yaml = serde_yaml_ng::from_str(&text).map_err(unreadable)?;
+        for (name, value) in LOCAL_PARAMETERS {
+            if let Some(parameter) = template["Parameters"].get_mut(name) {
+                parameter["Default"] = value.into();
+            }
+        }
+        let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
+        for (_, resource) in resources {
+            if resource["Type"] == "AWS::CloudWatch::Alarm" {
+                let properties = &mut resource["Properties"];
+                if let Some(properties) = properties.as_mapping_mut() {
+                    properties.remove("Metrics");
+                    properties.remove("Dimensions");
+                }
+                properties["Namespace"] = "set-by-hand".into();
+                properties["MetricName"] = "none".into();
+                properties["Statistic"] = "Sum".into();
+                properties["Period"] = 60.into();
+            }
+        }
+        let text = serde_yaml_ng::to_string(&template).map_err(unreadable)?;
+        let file = self.directory.join(FOR_EMULATOR);
+        std::fs::write(&file, text).map_err(|source| LocalError::file(&file, source))
+    }
 }
 
 /// What the template says of the stack it made, by output name.
@@ -90,6 +131,7 @@ impl Sam {
         if !marker.exists() {
             let step = progress.step("Building the functions (sam build)");
             self.sam_build(&build, &home.join("sam-build.log")).await?;
+            build.write_for_emulator()?;
             step.done();
         }
         // Written on every use: its age tells how long the build has not been used.
@@ -150,7 +192,7 @@ impl Sam {
                 "json",
             ])
             .arg("--template-file")
-            .arg(build.directory.join("template.yaml"))
+            .arg(build.directory.join(FOR_EMULATOR))
             .arg("--parameter-overrides")
             .arg(format!("Architecture={ARCHITECTURE}"))
             .args(
@@ -367,6 +409,30 @@ mod tests {
             std::fs::write(path, text).unwrap();
         }
         root
+    }
+
+    #[test]
+    fn the_emulator_s_template_has_this_machine_s_parameters_as_defaults_and_no_metric_math() {
+        let template = concat!(
+            "Parameters:\n  RequireTls: {Type: String, Default: \"true\"}\n  Mine: {Default: 1}\n",
+            "Resources:\n",
+            "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
+            "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
+        );
+        let root = workspace_with(&[("template.yaml", template)]);
+        let build = Build {
+            directory: root.path().to_path_buf(),
+        };
+        build.write_for_emulator().unwrap();
+        let read = |name| -> Yaml {
+            let text = std::fs::read_to_string(root.path().join(name)).unwrap();
+            serde_yaml_ng::from_str(&text).unwrap()
+        };
+        let mut expected = read("template.yaml");
+        expected["Parameters"]["RequireTls"]["Default"] = "false".into();
+        let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
+        expected["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
+        assert_eq!(read(FOR_EMULATOR), expected);
     }
 
     #[test]

@@ -75,12 +75,14 @@ impl StackOptions {
 }
 
 /// Template parameters for this machine: what is long on AWS is short here, so that six receives end soon.
-pub const LOCAL_PARAMETERS: [(&str, &str); 6] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 7] = [
     // The emulator's own pollers do not keep AWS's rules; ours read the mappings all the same.
     ("EventSourcesEnabled", "false"),
     // The emulator speaks plain HTTP, on the loopback interface.
     ("RequireTls", "false"),
     ("TableDeletionProtection", "false"),
+    // The emulator has no CodeDeploy.
+    ("GradualDeployments", "false"),
     // The visibility timeout follows: 6 seconds, so six receives take some forty.
     ("IngestTimeoutSeconds", "1"),
     // Each invocation at the same time is a process of its own here.

@@ -34,6 +34,8 @@ pub struct Invoked {
 pub struct Function {
     /// Its name in the deployed stack.
     pub name: String,
+    /// What its mapping invokes: the function or an alias of it.
+    pub arn: String,
     /// Its own time limit, in seconds.
     pub timeout_seconds: u32,
 }
@@ -62,7 +64,7 @@ impl Invoker for Deployed {
         let call = self
             .client
             .invoke()
-            .function_name(&function.name)
+            .function_name(&function.arn)
             .payload(Blob::new(payload))
             .send();
         match tokio::time::timeout(limit, call).await {

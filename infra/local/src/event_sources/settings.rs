@@ -63,6 +63,7 @@ async fn function(clients: &Clients, arn: &str) -> Result<(Function, String)> {
     let role_arn = configuration.role().unwrap_or_default().to_owned();
     let function = Function {
         name: configuration.function_name().unwrap_or(arn).to_owned(),
+        arn: arn.to_owned(),
         timeout_seconds,
     };
     Ok((function, role_arn))
