@@ -9,6 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::alarms::TimeScale;
 use crate::error::Result;
 use crate::fuzz::{self, Fuzzed};
 use crate::progress::Progress;
@@ -17,6 +18,9 @@ use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
 use crate::workspace::Workspace;
 use crate::{check, demo, messages, up};
+
+/// In `up`, what takes minutes until an alarm goes off takes seconds.
+const UP_TIME_SCALE: TimeScale = TimeScale(20);
 
 /// The whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -178,7 +182,11 @@ impl Cli {
                 })
             }
             Command::Up { stack } => {
-                up::up(stack.options("up"), interrupted()).await?;
+                let options = StackOptions {
+                    alarms: Some(UP_TIME_SCALE),
+                    ..stack.options("up")
+                };
+                up::up(options, interrupted()).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Send { file } => {

@@ -7,9 +7,11 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
+//! - [`alarms`]: the template's alarms, judged over what the parts tell ([`metrics`]); [`template`]: the template itself
 //! - [`cli`], [`demo`], [`up`], [`check`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install
 #![deny(missing_docs)]
 
+pub mod alarms;
 pub mod check;
 pub mod cli;
 pub mod clients;
@@ -21,6 +23,7 @@ pub mod error;
 pub mod event_sources;
 pub mod fuzz;
 pub mod messages;
+pub mod metrics;
 pub mod oracle;
 pub mod pipeline;
 pub mod process;
@@ -31,6 +34,7 @@ pub mod quiet;
 pub mod sample;
 pub mod stack;
 pub mod survey;
+pub mod template;
 pub mod tools;
 pub mod up;
 pub mod watch;
