@@ -2,6 +2,7 @@
 //! sources. Each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod least_privilege;
 mod operator;
 
 use std::{
@@ -33,8 +34,9 @@ use onewrite_local::{
     workspace::Workspace,
 };
 use onewrite_tests::{
-    fault_proxy::{FaultProxy, WireFault, redirect},
+    fault_proxy::{FaultProxy, WireFault},
     recorder::{Invocation, Recorder},
+    settings::redirect,
     trouble::{Climate, Trouble},
 };
 use serde_json::json;
