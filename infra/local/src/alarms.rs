@@ -23,6 +23,9 @@ pub struct TimeScale(pub u32);
 /// No period is shorter: what is polled is polled several times in it.
 const SHORTEST: Duration = Duration::from_secs(2);
 
+/// No scaled period is longer: an hour, or S3's day, would still be minutes.
+const LONGEST: Duration = Duration::from_secs(30);
+
 /// The states of an alarm, but for "insufficient data": every alarm of the template takes silence for health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -122,7 +125,10 @@ impl Alarm {
     /// breach, since the template names no fewer; a period without data does not breach).
     #[must_use]
     pub fn state(&self, samples: &Samples, now: Instant, TimeScale(scale): TimeScale) -> State {
-        let period = (self.period / scale.max(1)).max(SHORTEST);
+        let period = match scale {
+            0 | 1 => self.period,
+            _ => (self.period / scale).clamp(SHORTEST, LONGEST),
+        };
         let is_breached = |number: u32| {
             let (Some(from), Some(to)) = (
                 now.checked_sub(period * (number + 1)),
