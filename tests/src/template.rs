@@ -1,10 +1,9 @@
-//! `template.yaml` as it is written, its intrinsic functions in their long form (`!Ref X` is `{"Ref": "X"}`).
+//! `template.yaml` as [`onewrite_local::template`] reads it, and how to find things in it.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
-use serde_yaml_ng::Value as Yaml;
+use anyhow::Result;
+use serde_json::Value;
 
 /// The template.
 #[derive(Debug)]
@@ -22,8 +21,8 @@ impl Template {
     /// # Errors
     /// Where it is not there or no YAML.
     pub fn read() -> Result<Self> {
-        let text = std::fs::read_to_string(repository("template.yaml"))?;
-        Ok(Self(plain(serde_yaml_ng::from_str(&text)?)?))
+        let template = onewrite_local::template::read(&repository("template.yaml"))?;
+        Ok(Self(template))
     }
 
     /// What a JSON pointer finds; null where nothing is there.
@@ -69,29 +68,4 @@ pub fn scalar(value: &Value) -> Option<String> {
         Value::Bool(truth) => Some(truth.to_string()),
         _ => None,
     }
-}
-
-fn plain(yaml: Yaml) -> Result<Value> {
-    Ok(match yaml {
-        Yaml::Tagged(tagged) => {
-            let tag = tagged.tag.to_string();
-            let name = match tag.trim_start_matches('!') {
-                name @ ("Ref" | "Condition") => name.to_owned(),
-                name => format!("Fn::{name}"),
-            };
-            Value::Object(Map::from_iter([(name, plain(tagged.value)?)]))
-        }
-        Yaml::Sequence(elements) => elements.into_iter().map(plain).collect::<Result<_>>()?,
-        Yaml::Mapping(mapping) => {
-            let mut object = Map::new();
-            for (key, value) in mapping {
-                let Yaml::String(key) = key else {
-                    bail!("a key of the template is no text: {key:?}");
-                };
-                object.insert(key, plain(value)?);
-            }
-            Value::Object(object)
-        }
-        scalar => serde_json::to_value(scalar).context("a scalar of the template")?,
-    })
 }

@@ -59,7 +59,7 @@ enum Command {
         /// The file of messages, or `-` for standard input.
         file: PathBuf,
     },
-    /// Check template.yaml with `sam validate --lint` and `cfn-lint`. Exit code 1 if there is a finding.
+    /// Check template.yaml with cfn-lint, `sam validate --lint`, checkov and the policy. Exit code 1 if there is a finding.
     Check,
     /// Run handlers and event sources in simulated worlds with everything failing that can; see `--help` for more.
     #[command(disable_help_flag = true)]

@@ -7,7 +7,8 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install
+//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install; [`template`]:
+//!   template.yaml as they read it
 #![deny(missing_docs)]
 
 pub mod check;
@@ -31,6 +32,7 @@ pub mod quiet;
 pub mod sample;
 pub mod stack;
 pub mod survey;
+pub mod template;
 pub mod tools;
 pub mod up;
 pub mod watch;
