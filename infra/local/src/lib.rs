@@ -7,10 +7,11 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install; [`template`]:
-//!   template.yaml as they read it
+//! - [`cli`], [`demo`], [`up`], [`check`], [`binaries`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install;
+//!   [`template`]: template.yaml as they read it
 #![deny(missing_docs)]
 
+pub mod binaries;
 pub mod check;
 pub mod cli;
 pub mod clients;
