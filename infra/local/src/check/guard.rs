@@ -214,3 +214,85 @@ fn findings(verdict: &Verdict, template: &Path) -> Vec<Finding> {
     });
     refused.chain(missing).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn verdict(refused: Value, not_applicable: &[&str]) -> Verdict {
+        let verdict = json!({
+            "name": "t.json", "status": "FAIL", "metadata": {}, "compliant": [],
+            "not_compliant": refused, "not_applicable": not_applicable,
+        });
+        serde_json::from_value(verdict).unwrap()
+    }
+
+    fn lines(verdict: &Verdict) -> Vec<String> {
+        let findings = findings(verdict, Path::new("template.yaml"));
+        findings.iter().map(ToString::to_string).collect()
+    }
+
+    /// A clause as cfn-guard writes it.
+    fn clause(message: &str, path: &str) -> Value {
+        json!({"Clause": {"Binary": {
+            "context": " X EQUALS  1",
+            "messages": {"custom_message": message, "error_message": "long"},
+            "check": {"Resolved": {"from": {"path": path, "value": 2}, "to": {"path": "", "value": 1}}},
+        }}})
+    }
+
+    #[test]
+    fn a_clause_speaks_with_the_words_of_its_rule_and_says_where() {
+        let disjunction = json!({"Disjunctions": {"checks": [
+            clause("", "/Resources/A"), clause("One role each.", "/Resources/A"), clause("One role each.", "/Resources/A"),
+        ]}});
+        let rule = json!([{"Rule": {"name": "one_role", "metadata": {}, "checks": [disjunction]}}]);
+        assert_eq!(
+            lines(&verdict(rule, &[])),
+            ["template.yaml: one_role: One role each. (/Resources/A)"]
+        );
+    }
+
+    #[test]
+    fn a_rule_without_words_speaks_with_its_clause() {
+        let rule = json!([{"Rule": {"name": "one", "metadata": {}, "checks": [clause("", "")]}}]);
+        assert_eq!(
+            lines(&verdict(rule, &[])),
+            ["template.yaml: one: X EQUALS  1"]
+        );
+    }
+
+    #[test]
+    fn a_promise_that_nothing_is_left_of_is_a_finding() {
+        assert_eq!(
+            lines(&verdict(json!([]), &["kept"])),
+            ["template.yaml: kept: The template has nothing that this rule is about."]
+        );
+    }
+
+    #[tokio::test]
+    async fn rules_that_cannot_be_read_are_an_error() {
+        let interpreter = Interpreter::find().await.unwrap();
+        let workspace = Workspace::here();
+        let guard = Guard::new(&workspace, &interpreter, Progress::Silent);
+        let mut guard = guard.await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        };
+        let template = file("template.json", "{\"Resources\": {}}");
+        for (name, rules) in [("broken", "rule one { what is this }"), ("none", "")] {
+            guard.rules = file(&format!("{name}.guard"), rules);
+            let log = directory.path().join(format!("{name}.log"));
+            let judged = guard.judge(&template, &log).await;
+            assert!(
+                matches!(judged, Err(LocalError::Step { .. })),
+                "{name}: {judged:?}"
+            );
+        }
+    }
+}
