@@ -15,7 +15,7 @@ pub fn repository(path: &str) -> PathBuf {
 /// The repository's template.
 ///
 /// # Errors
-/// Where it is not there or no template.
+/// Where it is not there or no YAML.
 pub fn template() -> Result<Template> {
-    Ok(Template::read(&Workspace::here())?)
+    Ok(Template::of_workspace(&Workspace::here())?)
 }

@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn every_alarm_of_the_template_is_judged_here() {
-        let template = Template::read(&Workspace::here()).unwrap();
+        let template = Template::of_workspace(&Workspace::here()).unwrap();
         let alarms = Alarm::all(&template, &|name| template.default(name)).unwrap();
         assert_eq!(
             alarms.len(),

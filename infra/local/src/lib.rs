@@ -7,11 +7,13 @@
 //!   none outlives this one
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`alarms`]: the template's alarms, judged over what the parts tell ([`metrics`]); [`template`]: the template itself
-//! - [`cli`], [`demo`], [`up`], [`check`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install
+//! - [`alarms`]: the template's alarms, judged over what the parts tell ([`metrics`])
+//! - [`cli`], [`demo`], [`up`], [`check`], [`binaries`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install;
+//!   [`template`]: template.yaml as they read it
 #![deny(missing_docs)]
 
 pub mod alarms;
+pub mod binaries;
 pub mod check;
 pub mod cli;
 pub mod clients;

@@ -217,7 +217,7 @@ impl Stack {
             directory,
         };
         if let Some(scale) = options.alarms {
-            let template = Template::read(&options.workspace)?;
+            let template = Template::of_workspace(&options.workspace)?;
             let given = |name: &str| parameters.get(name).cloned();
             let value = |name: &str| given(name).or_else(|| template.default(name));
             let alarms = Alarm::all(&template, &value)?;

@@ -1,34 +1,54 @@
-//! `template.yaml` as it is written, its intrinsic functions in their long form (`!Ref X` is `{"Ref": "X"}`).
+//! A CloudFormation template as it is written, its intrinsic functions in their long form (`!Ref X` is `{"Ref": "X"}`) and
+//! its YAML aliases resolved.
+
+use std::path::Path;
 
 use serde_json::{Map, Value};
 use serde_yaml_ng::Value as Yaml;
 
-use crate::error::{LocalError, Result};
+use crate::error::LocalError;
 use crate::workspace::Workspace;
 
-/// The template.
+/// Why a template cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    /// What is in it is no YAML.
+    #[error(transparent)]
+    Yaml(#[from] serde_yaml_ng::Error),
+    /// CloudFormation's objects have texts for keys.
+    #[error("a key is no text: {0}")]
+    Key(String),
+    /// JSON has no infinite numbers.
+    #[error(transparent)]
+    Scalar(#[from] serde_json::Error),
+}
+
+/// A template, and how to find things in it.
 #[derive(Debug)]
 pub struct Template(Value);
 
 impl Template {
-    /// Reads the one of the workspace.
+    /// The workspace's.
     ///
     /// # Errors
-    /// [`LocalError::File`] where it is not there, [`LocalError::Deployed`] where it is no template.
-    pub fn read(workspace: &Workspace) -> Result<Self> {
+    /// [`LocalError::Deployed`] where it is not there or no YAML.
+    pub fn of_workspace(workspace: &Workspace) -> Result<Self, LocalError> {
         let path = workspace.root().join("template.yaml");
-        let text =
-            std::fs::read_to_string(&path).map_err(|source| LocalError::file(&path, source))?;
-        Self::parse(&text)
+        match read(&path) {
+            Ok(template) => Ok(Self(template)),
+            Err(error) => Err(LocalError::Deployed(format!("{}: {error}", path.display()))),
+        }
     }
 
-    /// Reads it from its text.
+    /// From its text.
     ///
     /// # Errors
-    /// [`LocalError::Deployed`] where it is no template.
-    pub fn parse(text: &str) -> Result<Self> {
-        let yaml = serde_yaml_ng::from_str(text).map_err(unreadable)?;
-        Ok(Self(plain(yaml)?))
+    /// Where it is no YAML.
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        parse(text).map(Self)
     }
 
     /// What a JSON pointer finds; null where nothing is there.
@@ -76,7 +96,23 @@ pub fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-fn plain(yaml: Yaml) -> Result<Value> {
+/// The template in a file.
+///
+/// # Errors
+/// Where it is not there or no YAML.
+pub fn read(path: &Path) -> Result<Value, Unreadable> {
+    parse(&std::fs::read_to_string(path)?)
+}
+
+/// The template that a text is, or a part of one.
+///
+/// # Errors
+/// Where it is no YAML.
+pub fn parse(text: &str) -> Result<Value, Unreadable> {
+    plain(serde_yaml_ng::from_str(text)?)
+}
+
+fn plain(yaml: Yaml) -> Result<Value, Unreadable> {
     Ok(match yaml {
         Yaml::Tagged(tagged) => {
             let tag = tagged.tag.to_string();
@@ -84,23 +120,78 @@ fn plain(yaml: Yaml) -> Result<Value> {
                 name @ ("Ref" | "Condition") => name.to_owned(),
                 name => format!("Fn::{name}"),
             };
-            Value::Object(Map::from_iter([(name, plain(tagged.value)?)]))
+            let mut argument = plain(tagged.value)?;
+            if name == ATTRIBUTE {
+                argument = attribute(argument);
+            }
+            Value::Object(Map::from_iter([(name, argument)]))
         }
-        Yaml::Sequence(elements) => elements.into_iter().map(plain).collect::<Result<_>>()?,
+        Yaml::Sequence(elements) => elements.into_iter().map(plain).collect::<Result<_, _>>()?,
         Yaml::Mapping(mapping) => {
             let mut object = Map::new();
             for (key, value) in mapping {
                 let Yaml::String(key) = key else {
-                    return Err(unreadable("a key is no text"));
+                    return Err(Unreadable::Key(format!("{key:?}")));
                 };
                 object.insert(key, plain(value)?);
             }
+            if let Some(names) = object.get_mut(ATTRIBUTE) {
+                *names = attribute(names.take());
+            }
             Value::Object(object)
         }
-        scalar => serde_json::to_value(scalar).map_err(unreadable)?,
+        scalar => serde_json::to_value(scalar)?,
     })
 }
 
-fn unreadable(reason: impl std::fmt::Display) -> LocalError {
-    LocalError::Deployed(format!("the template cannot be read: {reason}"))
+const ATTRIBUTE: &str = "Fn::GetAtt";
+
+/// The two names may be given in a list; here they are one text, so that there is one way to write it.
+fn attribute(names: Value) -> Value {
+    let listed = names.as_array().into_iter().flatten().map(Value::as_str);
+    match listed.collect::<Option<Vec<&str>>>() {
+        Some(listed) if !listed.is_empty() => listed.join(".").into(),
+        _ => names,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn intrinsic_functions_are_in_their_long_form() {
+        let text =
+            "a: !If [C, !Ref X, !GetAtt Y.Arn]\nb: &b {c: !Sub '${X}'}\nd: *b\ne: !Condition C\n";
+        let expected = json!({
+            "a": {"Fn::If": ["C", {"Ref": "X"}, {"Fn::GetAtt": "Y.Arn"}]},
+            "b": {"c": {"Fn::Sub": "${X}"}},
+            "d": {"c": {"Fn::Sub": "${X}"}},
+            "e": {"Condition": "C"},
+        });
+        assert_eq!(parse(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn an_attribute_is_written_in_one_way() {
+        for text in [
+            "!GetAtt A.Arn",
+            "!GetAtt [A, Arn]",
+            "Fn::GetAtt: A.Arn",
+            "Fn::GetAtt: [A, Arn]",
+        ] {
+            let expected = json!({"Fn::GetAtt": "A.Arn"});
+            assert_eq!(parse(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_template_is_told() {
+        assert!(matches!(parse("a: ["), Err(Unreadable::Yaml(_))));
+        assert!(matches!(parse("1: a"), Err(Unreadable::Key(_))));
+        let nowhere = read(Path::new("/nowhere/template.yaml"));
+        assert!(matches!(nowhere, Err(Unreadable::File(_))));
+    }
 }
