@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Parser as _;
 use onewrite_local::binaries::Architecture;
 use onewrite_local::cli::Cli;
-use onewrite_tests::template::{repository, scalar, template};
+use onewrite_tests::template::{Template, repository, scalar, template};
 use serde_json::Value;
 
 const ENVIRONMENTS: [&str; 3] = ["default", "staging", "production"];
