@@ -10,6 +10,10 @@ pub const FAILED: u8 = 1;
 pub const NOT_FOUND: u8 = 3;
 /// Exit code: credentials are missing, expired, or not allowed to look.
 pub const CREDENTIALS: u8 = 4;
+/// Exit code: the question was not answered by yes, or could not be asked. Nothing was changed.
+pub const DECLINED: u8 = 5;
+/// Exit code: wrong usage that only the work itself brings to light; clap's own code for what it sees.
+pub const USAGE: u8 = 2;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +49,28 @@ pub enum OperatorError {
     /// No region is set.
     #[error("no region is set")]
     NoRegion,
+    /// The question was answered by no.
+    #[error("declined; nothing was changed")]
+    Declined,
+    /// Something is to be changed, and there is nobody to ask.
+    #[error("there is no terminal to ask on; nothing was changed")]
+    NobodyToAsk,
+    /// The checkpoint could not be read or written.
+    #[error("{path}: {reason}")]
+    File {
+        /// Where it is.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// The checkpoint is of a run with other arguments.
+    #[error("{path} is the checkpoint of another run: {what}")]
+    OtherRun {
+        /// Where it is.
+        path: String,
+        /// What differs.
+        what: String,
+    },
     /// A call failed.
     #[error("{call} failed: {reason}")]
     Aws {
@@ -115,7 +141,11 @@ impl OperatorError {
                 "name a stack that was deployed from this project's template.yaml"
             }
             Self::NoRegion => "name one by --region, AWS_REGION or the profile",
-            Self::Aws { .. } => return None,
+            Self::NobodyToAsk => "give --yes to do it without a question",
+            Self::OtherRun { .. } => {
+                "give the arguments it was begun with, name another file, or delete it to begin anew"
+            }
+            Self::Declined | Self::File { .. } | Self::Aws { .. } => return None,
         })
     }
 
@@ -124,6 +154,8 @@ impl OperatorError {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Credentials { .. } | Self::NotAllowed { .. } => CREDENTIALS,
+            Self::Declined | Self::NobodyToAsk => DECLINED,
+            Self::OtherRun { .. } => USAGE,
             _ => FAILED,
         })
     }

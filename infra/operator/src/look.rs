@@ -1,35 +1,27 @@
 //! What can be seen of a notification in each place of a stack. Nothing here changes anything that anybody reads.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::{Shard, ShardFilter, ShardFilterType, ShardIteratorType};
 use aws_sdk_s3::types::Object;
-use aws_sdk_sqs::types::{
-    ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName,
-    QueueAttributeName,
-};
+use aws_sdk_sqs::types::QueueAttributeName;
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use onewrite::{
     event::NotificationEvent,
     item::{NotificationItem, UnreadableItem, attribute},
-    notification::{Fingerprint, MessagePointers},
 };
 use serde::{Deserialize, Serialize};
 use serde_dynamo::Item;
 
 use crate::{
+    dead_letters,
     error::OperatorError,
     stack::Stack,
-    trace::{Body, DeadLetter, FailedBatch, Seen, StreamRecord},
+    trace::{FailedBatch, Seen, StreamRecord},
 };
-
-/// How long a dead letter is hidden while it is looked at. It is put back at the end; this is for a tool that is killed.
-const HIDDEN_SECONDS: i32 = 60;
-
-/// Messages of one `ReceiveMessage` and of one `ChangeMessageVisibilityBatch` (SQS quotas).
-const RECEIVE: i32 = 10;
 
 /// The clock of `ingest`, which `created_at` is of, may be ahead of Kinesis' by this much.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
@@ -45,13 +37,12 @@ pub async fn look(stack: &Stack, id: &str, dead_letters: bool) -> Result<Seen, O
     let item = item(stack, id).await?;
     let known = item.as_ref().and_then(|item| item.as_ref().ok());
     let since = known.and_then(|item| item.created_at.checked_sub(CLOCK_SKEW).ok());
-    let stored = known.map(|item| item.notification.fingerprint);
     let records = records(stack, id, since).await?;
     let mut failures = failures(stack, since).await?;
     failures.retain(|failure| failure.ids.contains(id));
     let dead_letters = if dead_letters {
-        let pointers = stack.pointers().await?;
-        self::dead_letters(stack, id, &pointers, stored).await?
+        let of_id = BTreeSet::from([id.to_owned()]);
+        dead_letters::look(stack, &of_id, &ProgressBar::hidden()).await?
     } else {
         Vec::new()
     };
@@ -317,84 +308,6 @@ fn read_failure(bytes: &[u8], key: &str, at: Timestamp) -> Option<FailedBatch> {
         attempts: approximate_invoke_count,
         ids: ids.collect(),
     })
-}
-
-/// The dead letters of an id. Each is received, read, and put back at the end: its receive count rises, which nothing
-/// reads in a queue without a dead-letter queue of its own.
-async fn dead_letters(
-    stack: &Stack,
-    id: &str,
-    pointers: &MessagePointers,
-    stored: Option<Fingerprint>,
-) -> Result<Vec<DeadLetter>, OperatorError> {
-    let mut received = Vec::new();
-    let looked = receive_all(stack, &mut received).await;
-    let put_back = put_back(stack, &received).await;
-    looked?;
-    put_back?;
-    let letter = |message: Message| {
-        let body = Body::read(message.body()?, id, pointers);
-        let sent_at = message
-            .attributes
-            .and_then(|attributes| {
-                attributes
-                    .get(&MessageSystemAttributeName::SentTimestamp)?
-                    .parse()
-                    .ok()
-            })
-            .and_then(|millis| Timestamp::from_millisecond(millis).ok());
-        Some(DeadLetter {
-            message_id: message.message_id?,
-            sent_at,
-            reason: body.reason(stored)?,
-        })
-    };
-    Ok(received.into_iter().filter_map(letter).collect())
-}
-
-async fn receive_all(stack: &Stack, received: &mut Vec<Message>) -> Result<(), OperatorError> {
-    loop {
-        let messages = stack
-            .sqs
-            .receive_message()
-            .queue_url(&stack.dead_letter_queue_url)
-            .max_number_of_messages(RECEIVE)
-            .visibility_timeout(HIDDEN_SECONDS)
-            // Also asks the servers that a short poll leaves out.
-            .wait_time_seconds(1)
-            .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
-            .send()
-            .await
-            .map_err(|error| OperatorError::of("ReceiveMessage", &error))?
-            .messages
-            .unwrap_or_default();
-        if messages.is_empty() {
-            return Ok(());
-        }
-        received.extend(messages);
-    }
-}
-
-async fn put_back(stack: &Stack, received: &[Message]) -> Result<(), OperatorError> {
-    for messages in received.chunks(RECEIVE as usize) {
-        let entries = messages.iter().enumerate().filter_map(|(index, message)| {
-            ChangeMessageVisibilityBatchRequestEntry::builder()
-                .id(index.to_string())
-                .receipt_handle(message.receipt_handle.clone()?)
-                .visibility_timeout(0)
-                .build()
-                .ok()
-        });
-        stack
-            .sqs
-            .change_message_visibility_batch()
-            .queue_url(&stack.dead_letter_queue_url)
-            .set_entries(Some(entries.collect()))
-            .send()
-            .await
-            .map_err(|error| OperatorError::of("ChangeMessageVisibilityBatch", &error))?;
-    }
-    Ok(())
 }
 
 /// How many messages a queue holds, about, as it says itself.

@@ -1,27 +1,38 @@
-//! Asking for an event again: one conditional touch of its item, and the change stream does the rest. Never a write to
-//! the stream itself, which nothing would put in order.
+//! `onewrite redrive failures`: what the failure bucket holds and is not DONE comes again, by one [touch] of each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::AttributeValue};
-use onewrite::{item::attribute, notification::Status};
+use clap::Args;
+use onewrite::notification::NotificationId;
 use serde::Serialize;
+use tokio::time::sleep_until;
 
-use crate::{error::OperatorError, look, stack::Stack};
+use crate::{
+    consent::Consent,
+    error::OperatorError,
+    look,
+    pace::Pace,
+    progress,
+    stack::Stack,
+    touch::{self, Outcome},
+};
 
-/// What became of one notification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum Outcome {
-    /// It is in INIT: its event would be asked for.
-    WouldBeRedriven,
-    /// Its event was asked for: it comes again, under the id it had.
-    Redriven,
-    /// It is DONE; there is nothing to ask for.
-    AlreadyDone,
-    /// It has no item.
-    Gone,
+/// What to redrive.
+#[derive(Debug, Clone, Args)]
+pub struct FailuresArgs {
+    /// This notification alone; may be given several times.
+    #[arg(long = "id", value_name = "ID", value_parser = crate::cli::id)]
+    ids: Vec<NotificationId>,
+    /// Most notifications a second.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    #[command(flatten)]
+    consent: Consent,
 }
+
+/// Notifications or messages a second, where nothing else is said. Our own: far below what the table and the functions
+/// take, so that what upstream sends does not wait behind it.
+pub const DEFAULT_RATE: u32 = 100;
 
 /// One notification of a redrive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -47,77 +58,52 @@ pub fn wanted(batches: &[BTreeSet<String>], only: &BTreeSet<String>) -> BTreeMap
     wanted
 }
 
-/// Redrives what the failure bucket holds and is not DONE: those of `only`, or where that is empty, all. Without `apply`
-/// nothing is changed. `pause` is kept between two touches.
-///
-/// # Errors
-/// [`OperatorError`]: a call failed. What was touched before comes again; the same command may be given again.
-pub async fn failures(
-    stack: &Stack,
-    only: &BTreeSet<String>,
-    apply: bool,
-    pause: Duration,
-) -> Result<Vec<Redrive>, OperatorError> {
-    let batches = look::failures(stack, None).await?;
-    let batches: Vec<_> = batches.into_iter().map(|batch| batch.ids).collect();
-    let mut redrives = Vec::new();
-    for (id, failures) in wanted(&batches, only) {
-        let outcome = if apply {
-            let outcome = touch(stack, &id).await?;
-            tokio::time::sleep(pause).await;
-            outcome
-        } else {
-            would_be(stack, &id).await?
-        };
-        redrives.push(Redrive {
-            id,
-            outcome,
-            failures,
-        });
+impl FailuresArgs {
+    /// The ids that were named.
+    #[must_use]
+    pub fn ids(&self) -> BTreeSet<String> {
+        self.ids.iter().map(ToString::to_string).collect()
     }
-    Ok(redrives)
-}
 
-async fn would_be(stack: &Stack, id: &str) -> Result<Outcome, OperatorError> {
-    Ok(match look::item(stack, id).await? {
-        None => Outcome::Gone,
-        Some(Ok(item)) if item.status == Status::Done => Outcome::AlreadyDone,
-        Some(_) => Outcome::WouldBeRedriven,
-    })
-}
-
-/// Adds one to the item's `redrives` while it is in INIT: `forward` publishes the change under the id it had.
-async fn touch(stack: &Stack, id: &str) -> Result<Outcome, OperatorError> {
-    let touched = stack
-        .dynamodb
-        .update_item()
-        .table_name(&stack.table)
-        .key(attribute::NOTIFICATION_ID, AttributeValue::S(id.to_owned()))
-        .update_expression("ADD #redrives :one")
-        .condition_expression("#status = :init")
-        .expression_attribute_names("#redrives", attribute::REDRIVES)
-        .expression_attribute_names("#status", attribute::STATUS)
-        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-        .expression_attribute_values(":init", AttributeValue::S(Status::Init.to_string()))
-        .send()
-        .await;
-    match touched {
-        Ok(_) => Ok(Outcome::Redriven),
-        Err(error)
-            if matches!(
-                error.as_service_error(),
-                Some(UpdateItemError::ConditionalCheckFailedException(_))
-            ) =>
-        {
-            would_be(stack, id).await
+    /// Redrives what the failure bucket holds and is not DONE, if there is consent; whether there was, and what became
+    /// of each.
+    ///
+    /// # Errors
+    /// [`OperatorError`]: a call failed. What was touched before comes again; the same command may be given again.
+    pub async fn run(&self, stack: &Stack) -> Result<(bool, Vec<Redrive>), OperatorError> {
+        let apply = self.consent.is_given()?;
+        let batches = look::failures(stack, None).await?;
+        let batches: Vec<_> = batches.into_iter().map(|batch| batch.ids).collect();
+        let mut redrives = Vec::new();
+        for (id, failures) in wanted(&batches, &self.ids()) {
+            redrives.push(Redrive {
+                outcome: touch::would_be(stack, &id).await?,
+                id,
+                failures,
+            });
         }
-        Err(error) => Err(OperatorError::of("UpdateItem", &error)),
+        let is_pending = |redrive: &&mut Redrive| redrive.outcome == Outcome::WouldBeRedriven;
+        let pending = redrives.iter_mut().filter(is_pending).count();
+        if !apply || pending == 0 {
+            return Ok((apply, redrives));
+        }
+        self.consent
+            .ask(&format!("Redrive {pending} notifications?"))?;
+        let bar = progress::bar("redriving", Some(pending as u64));
+        let mut pace = Pace::new(self.rate);
+        for redrive in redrives.iter_mut().filter(is_pending) {
+            sleep_until(pace.turn()).await;
+            redrive.outcome = touch::touch(stack, &redrive.id).await?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok((apply, redrives))
     }
 }
 
 /// As a person reads it, the exact command that applies it last.
 #[must_use]
-pub fn text(redrives: &[Redrive], only: &BTreeSet<String>, apply: bool) -> String {
+pub fn text(redrives: &[Redrive], args: &FailuresArgs, apply: bool, command: &str) -> String {
     let mut lines: Vec<String> = redrives
         .iter()
         .map(
@@ -126,12 +112,7 @@ pub fn text(redrives: &[Redrive], only: &BTreeSet<String>, apply: bool) -> Strin
                  outcome,
                  failures,
              }| {
-                let what = match outcome {
-                    Outcome::WouldBeRedriven => "would be redriven",
-                    Outcome::Redriven => "redriven",
-                    Outcome::AlreadyDone => "DONE already",
-                    Outcome::Gone => "has no item",
-                };
+                let what = outcome.text();
                 format!("{what:<18} {id}, in {failures} failure records")
             },
         )
@@ -150,14 +131,18 @@ pub fn text(redrives: &[Redrive], only: &BTreeSet<String>, apply: bool) -> Strin
     } else if pending == 0 {
         lines.push("Nothing to redrive.".to_owned());
     } else {
-        let ids: String = only
-            .iter()
-            .map(|id| format!(" --id {}", quoted(id)))
-            .collect();
+        let ids = args.ids();
+        let ids = ids.iter().map(|id| format!(" --id {}", quoted(id)));
+        let ids: String = ids.chain(rate_flag(args.rate)).collect();
         lines.push(format!("{pending} would be redriven; nothing was changed."));
-        lines.push(format!("Next: onewrite redrive failures{ids} --yes"));
+        lines.push(format!("Next: {command} redrive failures{ids} --apply"));
     }
     lines.join("\n") + "\n"
+}
+
+/// The flag that says this rate, where it is not the default.
+pub(crate) fn rate_flag(rate: u32) -> Option<String> {
+    (rate != DEFAULT_RATE).then(|| format!(" --rate {rate}"))
 }
 
 /// For a shell: an id may hold any printable character.
@@ -201,21 +186,37 @@ mod tests {
             redrive("it's", Outcome::WouldBeRedriven),
             redrive("b", Outcome::AlreadyDone),
         ];
+        let args = |named: &[&str], rate| FailuresArgs {
+            ids: named.iter().map(|id| crate::cli::id(id).unwrap()).collect(),
+            rate,
+            consent: Consent::default(),
+        };
         assert_eq!(
-            text(&redrives, &ids(&["it's", "b"]), false),
+            text(
+                &redrives,
+                &args(&["it's", "b"], 7),
+                false,
+                "onewrite --stack x"
+            ),
             concat!(
                 "would be redriven  it's, in 1 failure records\n",
                 "DONE already       b, in 1 failure records\n",
                 "1 would be redriven; nothing was changed.\n",
-                "Next: onewrite redrive failures --id b --id 'it'\\''s' --yes\n",
+                "Next: onewrite --stack x redrive failures --id b --id 'it'\\''s' --rate 7 --apply\n",
             )
         );
         assert_eq!(
-            text(&redrives[1..], &ids(&[]), false),
+            text(&redrives[1..], &args(&[], DEFAULT_RATE), false, "onewrite"),
             "DONE already       b, in 1 failure records\nNothing to redrive.\n"
         );
         assert!(
-            text(&[redrive("a", Outcome::Redriven)], &ids(&[]), true).contains("1 of 1 redriven")
+            text(
+                &[redrive("a", Outcome::Redriven)],
+                &args(&[], 1),
+                true,
+                "onewrite"
+            )
+            .contains("1 of 1 redriven")
         );
     }
 }

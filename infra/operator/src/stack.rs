@@ -11,10 +11,13 @@ use aws_smithy_http_client::{
 use clap::Args;
 use onewrite::notification::{MessagePointers, Pointer};
 
-use crate::error::OperatorError;
+use crate::{error::OperatorError, redrive::quoted};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ATTEMPT_LIMIT: Duration = Duration::from_secs(30);
+
+/// The stack of the template's own `samconfig.toml`.
+const DEFAULT_STACK: &str = "onewrite";
 
 /// Which stack, and as whom.
 #[derive(Debug, Clone, Args)]
@@ -25,7 +28,7 @@ pub struct Target {
         global = true,
         value_name = "NAME",
         env = "ONEWRITE_STACK",
-        default_value = "onewrite"
+        default_value = DEFAULT_STACK
     )]
     pub stack: String,
     /// The profile of the AWS configuration to use.
@@ -39,9 +42,35 @@ pub struct Target {
     pub endpoint_url: Option<String>,
 }
 
+impl Target {
+    /// How this tool is called for the same stack: for commands that are suggested.
+    #[must_use]
+    pub fn command(&self) -> String {
+        let stack = (self.stack != DEFAULT_STACK).then_some(&self.stack);
+        let flags = [
+            ("--stack", stack),
+            ("--profile", self.profile.as_ref()),
+            ("--region", self.region.as_ref()),
+            ("--endpoint-url", self.endpoint_url.as_ref()),
+        ];
+        let flags = flags
+            .into_iter()
+            .filter_map(|(flag, value)| Some(format!(" {flag} {}", quoted(value?))));
+        std::iter::once("onewrite".to_owned())
+            .chain(flags)
+            .collect()
+    }
+}
+
 /// A stack that was found.
 #[derive(Debug, Clone)]
 pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// How this tool is called for it: for commands that are suggested.
+    pub command: String,
+    /// CloudWatch.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// Kinesis Data Streams.
@@ -91,6 +120,9 @@ impl Stack {
             .force_path_style(config.endpoint_url().is_some())
             .build();
         Ok(Self {
+            name: target.stack.clone(),
+            command: target.command(),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             kinesis: aws_sdk_kinesis::Client::new(&config),
             lambda: aws_sdk_lambda::Client::new(&config),
@@ -198,4 +230,24 @@ async fn outputs(config: &SdkConfig, name: &str) -> Result<Vec<(String, String)>
         .into_iter()
         .filter_map(|output| Some((output.output_key?, output.output_value?)))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suggested_command_is_for_the_same_stack() {
+        let target = |stack: &str, region: Option<&str>| Target {
+            stack: stack.to_owned(),
+            profile: None,
+            region: region.map(str::to_owned),
+            endpoint_url: None,
+        };
+        assert_eq!(target("onewrite", None).command(), "onewrite");
+        assert_eq!(
+            target("prod", Some("eu-west-1")).command(),
+            "onewrite --stack prod --region eu-west-1"
+        );
+    }
 }

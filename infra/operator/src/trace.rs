@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use onewrite::{
-    item::{NotificationItem, UnreadableItem},
-    notification::{Fingerprint, MessagePointers, Rejection, Status},
+    item::{Enrichment, NotificationItem, UnreadableItem},
+    notification::{Fingerprint, MessagePointers, NotificationId, Rejection, Status},
 };
 use serde::Serialize;
 
@@ -56,8 +56,14 @@ pub struct StreamRecord {
 pub struct DeadLetter {
     /// The message's id; a message that is moved back gets another.
     pub message_id: String,
-    /// When it was sent first.
+    /// The notification it is; none where it cannot be read.
+    pub notification_id: Option<String>,
+    /// When it was sent; on a FIFO queue, when it became a dead letter.
     pub sent_at: Option<Timestamp>,
+    /// How often it was received, looks into the dead-letter queue included.
+    pub receives: u32,
+    /// The message group it is in, where it is in one.
+    pub message_group_id: Option<String>,
     /// Why it is there.
     pub reason: Reason,
 }
@@ -67,7 +73,7 @@ pub struct DeadLetter {
 #[serde(tag = "name", content = "rejection")]
 pub enum Reason {
     /// It can never become a notification.
-    Rejected(String),
+    Rejected(#[serde(serialize_with = "rejection")] Rejection),
     /// It is a notification that was not stored when it came; it may be sent again.
     NotStored,
     /// Another content is stored under its id.
@@ -76,44 +82,77 @@ pub enum Reason {
     AlreadyStored,
 }
 
-/// What a message body has to do with a notification.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Body {
-    /// It is a notification of this id.
-    Notification(Fingerprint),
-    /// It cannot be read, yet its text has the id in it.
-    Rejected(Rejection),
-    /// Nothing.
-    OfOthers,
+fn rejection<S: serde::Serializer>(rejection: &Rejection, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&format_args!("{}: {rejection}", rejection.name()))
 }
 
-impl Body {
-    /// Reads a body.
+impl Reason {
+    /// Its name: that of the rejection, where it is one.
     #[must_use]
-    pub fn read(body: &str, id: &str, pointers: &MessagePointers) -> Self {
-        match pointers.parse(body.as_bytes()) {
-            Ok(notification) if notification.id.as_str() == id => {
-                Self::Notification(notification.fingerprint)
-            }
-            Err(rejection) if body.contains(id) => Self::Rejected(rejection),
-            Ok(_) | Err(_) => Self::OfOthers,
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rejected(rejection) => rejection.name(),
+            Self::NotStored => "NotStored",
+            Self::Conflict => "Conflict",
+            Self::AlreadyStored => "AlreadyStored",
         }
     }
 
-    /// Why a dead letter of this body is one, given what is stored under the id; none where it is of others.
+    /// In words.
     #[must_use]
-    pub fn reason(self, stored: Option<Fingerprint>) -> Option<Reason> {
+    pub fn text(&self) -> String {
+        match self {
+            Self::Rejected(rejection) => format!("rejected: {}: {rejection}", rejection.name()),
+            Self::NotStored => "it was not stored when it came".to_owned(),
+            Self::Conflict => "conflict: another content is stored".to_owned(),
+            Self::AlreadyStored => "a copy of what is stored".to_owned(),
+        }
+    }
+}
+
+/// What a message body is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A notification.
+    Notification(NotificationId, Fingerprint),
+    /// It can never become one.
+    Rejected(Rejection),
+}
+
+impl Body {
+    /// Reads the body of a message as `ingest` does, but for what a team's own aggregation adds.
+    #[must_use]
+    pub fn read(body: &str, message_id: &str, pointers: &MessagePointers) -> Self {
+        let notification = match pointers.parse(body.as_bytes()) {
+            Ok(notification) => notification,
+            Err(rejection) => return Self::Rejected(rejection),
+        };
+        let (id, fingerprint) = (notification.id.clone(), notification.fingerprint);
+        let nothing = Enrichment::default();
+        let now = Timestamp::UNIX_EPOCH;
+        match NotificationItem::new(notification, &nothing, message_id.to_owned(), None, now) {
+            Ok(_) => Self::Notification(id, fingerprint),
+            Err(rejection) => Self::Rejected(rejection),
+        }
+    }
+
+    /// Whether it has to do with the notification: is it, or cannot be read and has its id in its text.
+    #[must_use]
+    pub fn concerns(&self, id: &str, body: &str) -> bool {
+        match self {
+            Self::Notification(own, _) => own.as_str() == id,
+            Self::Rejected(_) => body.contains(id),
+        }
+    }
+
+    /// Why a dead letter of this body is one, given what is stored under its id.
+    #[must_use]
+    pub fn reason(&self, stored: Option<Fingerprint>) -> Reason {
         match (self, stored) {
-            (Self::OfOthers, _) => None,
-            (Self::Rejected(rejection), _) => Some(Reason::Rejected(format!(
-                "{}: {rejection}",
-                rejection.name()
-            ))),
-            (Self::Notification(_), None) => Some(Reason::NotStored),
-            (Self::Notification(said), Some(stored)) if said == stored => {
-                Some(Reason::AlreadyStored)
-            }
-            (Self::Notification(_), Some(_)) => Some(Reason::Conflict),
+            (Self::Rejected(rejection), _) => Reason::Rejected(*rejection),
+            (Self::Notification(..), None) => Reason::NotStored,
+            (Self::Notification(_, said), Some(stored)) if *said == stored => Reason::AlreadyStored,
+            (Self::Notification(..), Some(_)) => Reason::Conflict,
         }
     }
 }
@@ -212,9 +251,10 @@ impl Trace {
         self.place != Place::Unknown
     }
 
-    /// As a person reads it: each step by the time since the first, and the pauses between.
+    /// As a person reads it: each step by the time since the first, and the pauses between. What comes next is said as a
+    /// call of `command`.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn text(&self, command: &str) -> String {
         let mut lines = Vec::new();
         let first = self.steps.first().map_or(self.looked_at, |step| step.at);
         let mut last = first;
@@ -228,9 +268,11 @@ impl Trace {
             lines.extend(gap(last, self.looked_at));
         }
         lines.extend(self.says.iter().cloned());
-        if self.place == Place::Failed {
-            let id = redrive::quoted(&self.id);
-            lines.push(format!("Next: onewrite redrive failures --id {id}"));
+        let id = redrive::quoted(&self.id);
+        match self.place {
+            Place::Failed => lines.push(format!("Next: {command} redrive failures --id {id}")),
+            Place::DeadLettered => lines.push(format!("Next: {command} redrive dlq --id {id}")),
+            _ => {}
         }
         lines.join("\n") + "\n"
     }
@@ -300,16 +342,15 @@ fn steps(seen: &Seen) -> Vec<Step> {
         });
     }
     for letter in &seen.dead_letters {
-        let reason = match &letter.reason {
-            Reason::Rejected(rejection) => format!("rejected: {rejection}"),
-            Reason::NotStored => "it was not stored when it came".to_owned(),
-            Reason::Conflict => "conflict: another content is stored".to_owned(),
-            Reason::AlreadyStored => "a copy of what is stored".to_owned(),
-        };
         steps.push(Step {
             at: letter.sent_at.unwrap_or(seen.now),
             what: "dead letter",
-            detail: format!("message {}, {reason}", letter.message_id),
+            detail: format!(
+                "message {}, {}, received x{}",
+                letter.message_id,
+                letter.reason.text(),
+                letter.receives
+            ),
         });
     }
     steps.sort_by_key(|step| step.at);
@@ -381,7 +422,7 @@ pub(crate) fn duration(millis: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use onewrite::{item::Enrichment, notification::Notification};
+    use onewrite::{limits::MAX_ITEM_BYTES, notification::Notification};
 
     use super::*;
 
@@ -436,7 +477,10 @@ mod tests {
     fn letter(reason: Reason) -> DeadLetter {
         DeadLetter {
             message_id: "m-9".to_owned(),
+            notification_id: Some("rf_8841".to_owned()),
             sent_at: Some(at(0)),
+            receives: 6,
+            message_group_id: None,
             reason,
         }
     }
@@ -460,7 +504,7 @@ mod tests {
             ..seen()
         });
         assert_eq!(
-            trace.text(),
+            trace.text("onewrite"),
             concat!(
                 "+0.000s    stored        INIT, fingerprint ",
                 "FINGERPR, of message m-1\n",
@@ -577,23 +621,51 @@ mod tests {
     #[test]
     fn what_a_dead_letter_is_follows_from_what_is_stored() {
         let pointers = MessagePointers::default();
-        let read = |body: &str| Body::read(body, "rf_8841", &pointers);
+        let read = |body: &str| Body::read(body, "m-9", &pointers);
         let one = read(r#"{"notification_id":"rf_8841","payload":1}"#);
         let stored = notification("1").fingerprint;
-        assert_eq!(one.reason(None), Some(Reason::NotStored));
-        assert_eq!(one.reason(Some(stored)), Some(Reason::AlreadyStored));
+        assert_eq!(one.reason(None), Reason::NotStored);
+        assert_eq!(one.reason(Some(stored)), Reason::AlreadyStored);
         let other = notification("2").fingerprint;
-        assert_eq!(one.reason(Some(other)), Some(Reason::Conflict));
-        assert_eq!(
-            read(r#"{"notification_id":"x","payload":1}"#).reason(None),
-            None
+        assert_eq!(one.reason(Some(other)), Reason::Conflict);
+        let broken = r#"{"notification_id":"rf_8841""#;
+        let rejected = read(broken).reason(None);
+        assert_eq!(rejected.name(), "InvalidJson");
+        assert!(rejected.text().starts_with("rejected: InvalidJson: "));
+        let json = serde_json::to_value(&rejected).unwrap();
+        let why = json["rejection"].as_str().unwrap();
+        assert!(why.starts_with("InvalidJson: "), "{json}");
+        let payload = "x".repeat(MAX_ITEM_BYTES);
+        let large = format!(r#"{{"notification_id":"rf_8841","payload":"{payload}"}}"#);
+        assert_eq!(read(&large).reason(None).name(), "ItemTooLarge");
+    }
+
+    #[test]
+    fn a_body_concerns_its_own_id_or_where_it_cannot_be_read_each_that_it_names() {
+        let pointers = MessagePointers::default();
+        let concerns = |body: &str, id| Body::read(body, "m-9", &pointers).concerns(id, body);
+        let notification = r#"{"notification_id":"a-1","payload":"b-2"}"#;
+        assert!(concerns(notification, "a-1"));
+        assert!(!concerns(notification, "b-2") && !concerns(notification, "a"));
+        assert!(concerns(r#"{"notification_id":"a-1""#, "a-1"));
+        assert!(!concerns("{", "a-1"));
+    }
+
+    #[test]
+    fn a_trace_says_how_often_a_dead_letter_was_received_and_what_comes_next() {
+        let trace = Trace::of(&Seen {
+            dead_letters: vec![letter(Reason::NotStored)],
+            ..seen()
+        });
+        let text = trace.text("onewrite --stack x");
+        assert!(
+            text.contains("it was not stored when it came, received x6\n"),
+            "{text}"
         );
-        assert_eq!(read("{").reason(None), None);
-        let rejected = read(r#"{"notification_id":"rf_8841""#).reason(None);
-        let Some(Reason::Rejected(why)) = rejected else {
-            panic!("{rejected:?}")
-        };
-        assert!(why.starts_with("InvalidJson: "), "{why}");
+        assert!(
+            text.ends_with("Next: onewrite --stack x redrive dlq --id rf_8841\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -606,7 +678,7 @@ mod tests {
         });
         let json = serde_json::to_string(&trace).unwrap();
         assert!(
-            !trace.text().contains("DE00") && !json.contains("DE00"),
+            !trace.text("onewrite").contains("DE00") && !json.contains("DE00"),
             "{json}"
         );
     }
