@@ -204,7 +204,7 @@ fn findings(verdict: &Verdict, template: &Path) -> Vec<Finding> {
     };
     let refused = verdict.refused.iter().flat_map(|refused| {
         let messages = refused.messages().into_iter();
-        messages.map(|message| finding(refused.rule(), message))
+        messages.map(|message| finding(refused.rule(), format!("broken: {message}")))
     });
     let missing = verdict.not_applicable.iter().map(|rule| {
         finding(
@@ -251,7 +251,7 @@ mod tests {
         let rule = json!([{"Rule": {"name": "one_role", "metadata": {}, "checks": [disjunction]}}]);
         assert_eq!(
             lines(&verdict(rule, &[])),
-            ["template.yaml: one_role: One role each. (/Resources/A)"]
+            ["template.yaml: one_role: broken: One role each. (/Resources/A)"]
         );
     }
 
@@ -260,7 +260,7 @@ mod tests {
         let rule = json!([{"Rule": {"name": "one", "metadata": {}, "checks": [clause("", "")]}}]);
         assert_eq!(
             lines(&verdict(rule, &[])),
-            ["template.yaml: one: X EQUALS  1"]
+            ["template.yaml: one: broken: X EQUALS  1"]
         );
     }
 
