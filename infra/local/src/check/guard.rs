@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    fn verdict(refused: Value, not_applicable: &[&str]) -> Verdict {
+    fn verdict(refused: &Value, not_applicable: &[&str]) -> Verdict {
         let verdict = json!({
             "name": "t.json", "status": "FAIL", "metadata": {}, "compliant": [],
             "not_compliant": refused, "not_applicable": not_applicable,
@@ -250,7 +250,7 @@ mod tests {
         ]}});
         let rule = json!([{"Rule": {"name": "one_role", "metadata": {}, "checks": [disjunction]}}]);
         assert_eq!(
-            lines(&verdict(rule, &[])),
+            lines(&verdict(&rule, &[])),
             ["template.yaml: one_role: broken: One role each. (/Resources/A)"]
         );
     }
@@ -259,7 +259,7 @@ mod tests {
     fn a_rule_without_words_speaks_with_its_clause() {
         let rule = json!([{"Rule": {"name": "one", "metadata": {}, "checks": [clause("", "")]}}]);
         assert_eq!(
-            lines(&verdict(rule, &[])),
+            lines(&verdict(&rule, &[])),
             ["template.yaml: one: broken: X EQUALS  1"]
         );
     }
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn a_promise_that_nothing_is_left_of_is_a_finding() {
         assert_eq!(
-            lines(&verdict(json!([]), &["kept"])),
+            lines(&verdict(&json!([]), &["kept"])),
             ["template.yaml: kept: The template has nothing that this rule is about."]
         );
     }
