@@ -83,7 +83,7 @@ pub async fn build(
     let interpreter = Interpreter::find().await?;
     let directory = workspace.local().join("binaries");
     let _lock = FileLock::acquire(&directory.join("lock"), progress).await?;
-    require_target(workspace, architecture, &interpreter, &directory).await?;
+    require_target(workspace, architecture.target(), &interpreter, &directory).await?;
     let packages = python::environment(workspace, &interpreter, python::SAM, progress).await?;
     let sam = Sam::new(workspace.clone(), packages, interpreter);
     let built = directory.join(architecture.name());
@@ -124,13 +124,12 @@ fn binary(function: &'static str, architecture: Architecture, path: PathBuf) -> 
 /// cargo-lambda would install a target that is missing, into the toolchain that all projects of the machine share.
 async fn require_target(
     workspace: &Workspace,
-    architecture: Architecture,
+    target: &'static str,
     interpreter: &Interpreter,
     directory: &Path,
 ) -> Result<()> {
     let log = directory.join("rustc.log");
     let _ = std::fs::remove_file(&log);
-    let target = architecture.target();
     Program::new(interpreter.path(), "rustc", &log)
         .args(["--print", "target-libdir", "--target", target])
         .current_dir(workspace.root())
@@ -165,10 +164,13 @@ mod tests {
         let workspace = Workspace::here();
         let interpreter = Interpreter::find().await.unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let own = Architecture::ALL
-            .into_iter()
-            .find(|architecture| architecture.target().starts_with(std::env::consts::ARCH));
-        let own = require_target(&workspace, own.unwrap(), &interpreter, directory.path());
-        own.await.unwrap();
+        let require = |target| require_target(&workspace, target, &interpreter, directory.path());
+        let mut targets = Architecture::ALL.map(Architecture::target).into_iter();
+        let own = targets.find(|target| target.starts_with(std::env::consts::ARCH));
+        require(own.unwrap()).await.unwrap();
+        // No Lambda runs on it, so nobody has it here.
+        let other = require("s390x-unknown-linux-gnu").await.unwrap_err();
+        assert!(matches!(other, LocalError::TargetMissing { .. }), "{other}");
+        assert!(other.help().unwrap().contains("rustup target add s390x-"));
     }
 }

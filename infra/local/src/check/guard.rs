@@ -204,7 +204,7 @@ fn findings(verdict: &Verdict, template: &Path) -> Vec<Finding> {
     };
     let refused = verdict.refused.iter().flat_map(|refused| {
         let messages = refused.messages().into_iter();
-        messages.map(|message| finding(refused.rule(), message))
+        messages.map(|message| finding(refused.rule(), format!("broken: {message}")))
     });
     let missing = verdict.not_applicable.iter().map(|rule| {
         finding(
@@ -221,7 +221,7 @@ mod tests {
 
     use super::*;
 
-    fn verdict(refused: Value, not_applicable: &[&str]) -> Verdict {
+    fn verdict(refused: &Value, not_applicable: &[&str]) -> Verdict {
         let verdict = json!({
             "name": "t.json", "status": "FAIL", "metadata": {}, "compliant": [],
             "not_compliant": refused, "not_applicable": not_applicable,
@@ -250,8 +250,8 @@ mod tests {
         ]}});
         let rule = json!([{"Rule": {"name": "one_role", "metadata": {}, "checks": [disjunction]}}]);
         assert_eq!(
-            lines(&verdict(rule, &[])),
-            ["template.yaml: one_role: One role each. (/Resources/A)"]
+            lines(&verdict(&rule, &[])),
+            ["template.yaml: one_role: broken: One role each. (/Resources/A)"]
         );
     }
 
@@ -259,15 +259,15 @@ mod tests {
     fn a_rule_without_words_speaks_with_its_clause() {
         let rule = json!([{"Rule": {"name": "one", "metadata": {}, "checks": [clause("", "")]}}]);
         assert_eq!(
-            lines(&verdict(rule, &[])),
-            ["template.yaml: one: X EQUALS  1"]
+            lines(&verdict(&rule, &[])),
+            ["template.yaml: one: broken: X EQUALS  1"]
         );
     }
 
     #[test]
     fn a_promise_that_nothing_is_left_of_is_a_finding() {
         assert_eq!(
-            lines(&verdict(json!([]), &["kept"])),
+            lines(&verdict(&json!([]), &["kept"])),
             ["template.yaml: kept: The template has nothing that this rule is about."]
         );
     }
