@@ -48,10 +48,12 @@ impl Architecture {
         }
     }
 
-    fn option(self) -> &'static str {
+    /// What `sam build` says to cargo-lambda, which builds for this machine where it is told nothing.
+    fn option(self) -> Option<&'static str> {
         match self {
-            Self::Arm64 => "--arm64",
-            Self::X86_64 => "--x86-64",
+            Self::Arm64 => Some("--arm64"),
+            Self::X86_64 if cfg!(target_arch = "x86_64") => None,
+            Self::X86_64 => Some("--x86-64"),
         }
     }
 }
@@ -94,7 +96,8 @@ pub async fn build(
         // What an earlier build said is nothing of this one.
         let _ = std::fs::remove_file(&log);
         sam.cargo_lambda(&directory, &log)
-            .args(["build", "--locked", "--release", architecture.option()])
+            .args(["build", "--locked", "--release"])
+            .args(architecture.option())
             .args(["--bin", function, "--lambda-dir"])
             .arg(&built)
             .current_dir(workspace.root().join("functions").join(function))
