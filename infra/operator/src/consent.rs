@@ -1,6 +1,6 @@
 //! Consent: a command that changes something is a dry run until it is told otherwise, and asks before it begins.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{BufRead, IsTerminal as _, Write};
 
 use clap::Args;
 
@@ -45,16 +45,21 @@ impl Consent {
         if self.yes {
             return Ok(());
         }
-        let mut answer = String::new();
-        let mut terminal = std::io::stderr();
-        let asked = write!(terminal, "{question} [y/N] ").and_then(|()| terminal.flush());
-        let answered = asked.and_then(|()| std::io::stdin().read_line(&mut answer));
-        if answered.is_ok() && is_yes(&answer) {
+        let (mut terminal, mut typed) = (std::io::stderr(), std::io::stdin().lock());
+        if is_answered_yes(question, &mut terminal, &mut typed) {
             Ok(())
         } else {
             Err(OperatorError::Declined)
         }
     }
+}
+
+/// An answer that cannot be read is none.
+fn is_answered_yes(question: &str, to: &mut impl Write, from: &mut impl BufRead) -> bool {
+    let mut answer = String::new();
+    let asked = write!(to, "{question} [y/N] ").and_then(|()| to.flush());
+    let answered = asked.and_then(|()| from.read_line(&mut answer));
+    answered.is_ok() && is_yes(&answer)
 }
 
 fn is_yes(answer: &str) -> bool {
@@ -74,6 +79,23 @@ mod tests {
         for no in ["", "\n", "n", "no", "yo", "y es", "j"] {
             assert!(!is_yes(no), "{no:?}");
         }
+    }
+
+    #[test]
+    fn a_question_is_asked_once_and_silence_is_no() {
+        for (typed, is_given) in [
+            ("y\nn\n", true),
+            ("n\ny\n", false),
+            ("", false),
+            ("\ny\n", false),
+        ] {
+            let mut shown = Vec::new();
+            let answer = is_answered_yes("Move 12 messages?", &mut shown, &mut typed.as_bytes());
+            assert_eq!(answer, is_given, "{typed:?}");
+            assert_eq!(shown, b"Move 12 messages? [y/N] ");
+        }
+        let not_text: &[u8] = b"\xff\n";
+        assert!(!is_answered_yes("?", &mut Vec::new(), &mut &*not_text));
     }
 
     #[test]

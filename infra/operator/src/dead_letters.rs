@@ -10,7 +10,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute,
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
-use futures::{StreamExt as _, TryStreamExt as _, future, stream};
+use futures::{StreamExt as _, future, stream};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
 use onewrite::notification::MessagePointers;
@@ -225,9 +225,19 @@ async fn move_while_held(
                 }
             })
             .buffer_unordered(at_once);
-        while let Some((id, one)) = moves.try_next().await? {
-            moved.insert(id, one);
-            bar.inc(1);
+        // One that fails does not cut off those under way: what became of them is to be known.
+        let mut failed = None;
+        while let Some(one) = moves.next().await {
+            match one {
+                Ok((id, one)) => {
+                    moved.insert(id, one);
+                    bar.inc(1);
+                }
+                Err(error) => failed = Some(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! How far a long command is: a bar on standard error, and nothing where that is no terminal.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressFinish, ProgressStyle};
 
 /// A bar of `length` steps, or of an unknown number.
 #[must_use]
@@ -12,7 +12,10 @@ pub fn bar(what: &'static str, length: Option<u64>) -> ProgressBar {
         // Hides itself where standard error is no terminal.
         ProgressDrawTarget::stderr()
     };
-    let bar = ProgressBar::with_draw_target(length, target).with_message(what);
+    // Cleared also where the command fails: its error is not to stand behind half a bar.
+    let bar = ProgressBar::with_draw_target(length, target)
+        .with_message(what)
+        .with_finish(ProgressFinish::AndClear);
     let form = if length.is_some() {
         "{msg} {wide_bar} {pos}/{len}, {eta} left"
     } else {

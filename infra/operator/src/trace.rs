@@ -251,6 +251,12 @@ impl Trace {
         self.place != Place::Unknown
     }
 
+    /// Whether there is a dead letter that is not rejected whatever is done.
+    fn can_be_accepted(&self) -> bool {
+        let mut letters = self.dead_letters.iter();
+        letters.any(|letter| letter.reason == Reason::NotStored)
+    }
+
     /// As a person reads it: each step by the time since the first, and the pauses between. What comes next is said as a
     /// call of `command`.
     #[must_use]
@@ -271,7 +277,9 @@ impl Trace {
         let id = redrive::quoted(&self.id);
         match self.place {
             Place::Failed => lines.push(format!("Next: {command} redrive failures --id {id}")),
-            Place::DeadLettered => lines.push(format!("Next: {command} redrive dlq --id {id}")),
+            Place::DeadLettered if self.can_be_accepted() => {
+                lines.push(format!("Next: {command} redrive dlq --id {id}"));
+            }
             _ => {}
         }
         lines.join("\n") + "\n"
@@ -666,6 +674,13 @@ mod tests {
             text.ends_with("Next: onewrite --stack x redrive dlq --id rf_8841\n"),
             "{text}"
         );
+        let rejected = Reason::Rejected(Rejection::MissingPayload);
+        let trace = Trace::of(&Seen {
+            dead_letters: vec![letter(rejected)],
+            ..seen()
+        });
+        let text = trace.text("onewrite");
+        assert!(!text.contains("Next: "), "it would come back: {text}");
     }
 
     #[test]
