@@ -18,6 +18,7 @@ use crate::event_sources::{self, Deployed, EventSources, Invoker};
 use crate::pipeline::{Pace, Pipeline};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
+use crate::stores;
 use crate::watch::Watch;
 use crate::workspace::Workspace;
 
@@ -192,6 +193,9 @@ impl Stack {
             .await?;
         let outputs = StackOutputs::new(outputs)?;
         event_sources::correct_emulator(&clients).await?;
+        let is_protected = parameters.get("TableDeletionProtection");
+        let is_protected = is_protected.is_some_and(|protection| protection == "true");
+        stores::correct(&clients, &outputs, is_protected).await?;
         step.done();
 
         let mut stack = Self {

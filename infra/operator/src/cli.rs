@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use onewrite::notification::NotificationId;
 
 use crate::{
+    cost,
+    doctor::{self, Deployed},
     error::{NOT_FOUND, OperatorError},
     look, redrive,
     stack::{Stack, Target},
@@ -18,7 +20,8 @@ use crate::{
 
 /// Where a notification is, what became of it, and how to have it come again. Looking changes nothing.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such notification, 4 credentials.
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such notification, 4 credentials,
+/// 6 findings of doctor.
 #[derive(Debug, Parser)]
 #[command(name = "onewrite", version)]
 pub struct Cli {
@@ -63,6 +66,13 @@ enum Command {
     /// Has what did not go through come again.
     #[command(subcommand)]
     Redrive(Redrive),
+    /// What of the deployed stack would break a promise, and its repair.
+    ///
+    /// It looks at the stack as it runs, not at its template. Exit code 6 where something is broken, 1 where something
+    /// could not be checked, 0 otherwise; advice alone is 0.
+    Doctor,
+    /// What notifications cost, by service. Needs no AWS access.
+    Cost(cost::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,8 +104,20 @@ impl Cli {
     /// # Errors
     /// [`OperatorError`]: there is no answer.
     pub async fn run(self) -> Result<ExitCode, OperatorError> {
+        if let Command::Cost(arguments) = &self.command {
+            return arguments.run(self.output);
+        }
         let stack = Stack::find(&self.target).await?;
         match self.command {
+            Command::Cost(arguments) => arguments.run(self.output),
+            Command::Doctor => {
+                let findings = Deployed::read(&stack).await.examine();
+                print(&match self.output {
+                    Output::Table => doctor::text(&findings),
+                    Output::Json => json(&findings),
+                });
+                Ok(doctor::exit_code(&findings))
+            }
             Command::Status { count } => {
                 let status = status::status(&stack, count).await?;
                 print(&match self.output {
@@ -141,11 +163,11 @@ impl Cli {
     }
 }
 
-fn json(answer: &impl serde::Serialize) -> String {
+pub(crate) fn json(answer: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(answer).unwrap_or_default() + "\n"
 }
 
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     // A closed pipe is the reader's choice.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

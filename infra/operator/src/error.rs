@@ -10,6 +10,8 @@ pub const FAILED: u8 = 1;
 pub const NOT_FOUND: u8 = 3;
 /// Exit code: credentials are missing, expired, or not allowed to look.
 pub const CREDENTIALS: u8 = 4;
+/// Exit code: `doctor` has found something that breaks a promise.
+pub const FINDINGS: u8 = 6;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]

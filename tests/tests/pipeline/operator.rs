@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{malformed, options, start_event_sources, store, valid, wait_until};
 
 /// Runs the tool on the stack; its exit code, its answer and its complaints.
-async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String, String) {
+pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String, String) {
     let credentials = stack.credentials();
     let output = tokio::process::Command::new(env!("CARGO"))
         .args([
