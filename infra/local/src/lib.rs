@@ -5,6 +5,7 @@
 //!   there already; [`pipeline`]: what a run needs of either
 //! - [`python`], [`emulator`], [`deploy`], [`watch`]: its parts, each a program of others; [`process`] sees to it that
 //!   none outlives this one
+//! - `stores`: what the emulator leaves out of table and stream
 //! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
 //! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
 //! - [`alarms`]: the template's alarms, judged over what the parts tell ([`metrics`])
@@ -35,6 +36,7 @@ pub mod python;
 pub mod quiet;
 pub mod sample;
 pub mod stack;
+mod stores;
 pub mod survey;
 pub mod template;
 pub mod tools;

@@ -21,6 +21,7 @@ use crate::metrics::Samples;
 use crate::pipeline::{Pace, Pipeline};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
+use crate::stores;
 use crate::template::Template;
 use crate::watch::Watch;
 use crate::workspace::Workspace;
@@ -204,6 +205,9 @@ impl Stack {
             .await?;
         let outputs = StackOutputs::new(outputs)?;
         event_sources::correct_emulator(&clients).await?;
+        let is_protected = parameters.get("TableDeletionProtection");
+        let is_protected = is_protected.is_some_and(|protection| protection == "true");
+        stores::correct(&clients, &outputs, is_protected).await?;
         step.done();
 
         let mut stack = Self {

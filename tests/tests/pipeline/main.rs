@@ -2,6 +2,7 @@
 //! sources. Each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod doctor;
 mod drills;
 mod least_privilege;
 mod operator;
