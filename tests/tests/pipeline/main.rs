@@ -261,7 +261,8 @@ async fn every_message_ends_where_it_must() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_poison_message_of_a_fifo_group_holds_its_group_alone_and_then_leaves() {
+async fn a_fifo_queue_keeps_the_order_of_each_group_and_a_poison_message_holds_its_own_alone_then_leaves()
+ {
     let (mut stack, recorder) = start(options("fifo").parameter("QueueType", "fifo")).await;
     let clients = stack.clients().clone();
     let outputs = stack.outputs().clone();
@@ -283,6 +284,8 @@ async fn a_poison_message_of_a_fifo_group_holds_its_group_alone_and_then_leaves(
     };
     let body = |id: &str| valid(id, "1").body;
     let first = send("a", &body("a-1")).await;
+    // Sent twice within five minutes under one deduplication id: SQS takes it once.
+    let copy = send("a", &body("a-1")).await;
     let poison = send("a", "{").await;
     let behind = send("a", &body("a-3")).await;
     for n in 0..5 {
@@ -298,6 +301,8 @@ async fn a_poison_message_of_a_fifo_group_holds_its_group_alone_and_then_leaves(
     assert_eq!(found.dead_letters, std::slice::from_ref(&poison));
 
     let receives = receives(&stack, &recorder);
+    assert_eq!(receives.len(), 8, "{receives:?}");
+    assert!(copy == first || !receives.contains_key(&copy));
     assert_eq!(receives[&poison], (1..=MAX_RECEIVES).collect::<Vec<_>>());
     // What is behind the poison message is not received before it has left, so it loses none of its own receives.
     assert_eq!(
@@ -307,6 +312,11 @@ async fn a_poison_message_of_a_fifo_group_holds_its_group_alone_and_then_leaves(
     let invocations = recorder.of(&outputs.ingest);
     let last_try = last(&invocations, "/messageId", &poison);
     assert!(last(&invocations, "/messageId", &behind) > last_try);
+    // What a group's messages became, in the order they were sent.
+    let invoked: Vec<String> = invocations.iter().flat_map(|i| i.texts("/body")).collect();
+    let of_b = invoked.into_iter().filter(|text| text.contains("\"b-"));
+    let sent = (0..5).map(|n| body(&format!("b-{n}")));
+    assert_eq!(of_b.collect::<Vec<_>>(), sent.collect::<Vec<_>>());
     // Other groups did not wait.
     assert!(last(&invocations, "/body", &body("b-4")) < last_try);
     stack.stop().await;
