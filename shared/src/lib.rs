@@ -7,7 +7,7 @@
 //! - [`completion`]: INIT -> DONE around a downstream's own effect
 //! - [`adapters`]: the ports on the AWS SDK; nothing else names an SDK type
 //! - [`invocation`]: between the Lambda runtime and a handler, so that no error quotes an event
-//! - [`limits`]: every bound in one place; [`config`], [`budget`], [`telemetry`]: what the functions share
+//! - [`limits`]: every bound in one place; [`config`], [`budget`], [`telemetry`], [`spans`]: what the functions share
 //! - `testing` (feature): reference models of the ports and the faults they can have
 #![deny(missing_docs)]
 
@@ -20,6 +20,7 @@ pub mod invocation;
 pub mod item;
 pub mod limits;
 pub mod notification;
+pub mod spans;
 pub mod stream;
 pub mod table;
 pub mod telemetry;

@@ -15,7 +15,6 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use aws_sdk_lambda::types::Environment;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, StatusCode,
@@ -26,7 +25,6 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::TokioIo;
-use onewrite_local::clients::Clients;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -136,37 +134,6 @@ impl FaultProxy {
     pub fn left(&self) -> u32 {
         lock(&self.plan).records.values().sum()
     }
-}
-
-/// Has a deployed function reach a service (`DYNAMODB`, `KINESIS`) at this endpoint.
-///
-/// # Errors
-/// A call that fails.
-pub async fn redirect(
-    clients: &Clients,
-    function: &str,
-    service: &str,
-    endpoint: &str,
-) -> anyhow::Result<()> {
-    let lambda = &clients.lambda;
-    let configuration = lambda
-        .get_function_configuration()
-        .function_name(function)
-        .send()
-        .await?;
-    let variables = configuration.environment.and_then(|set| set.variables);
-    let mut variables = variables.unwrap_or_default();
-    variables.insert(format!("AWS_ENDPOINT_URL_{service}"), endpoint.to_owned());
-    let environment = Environment::builder()
-        .set_variables(Some(variables))
-        .build();
-    lambda
-        .update_function_configuration()
-        .function_name(function)
-        .environment(environment)
-        .send()
-        .await?;
-    Ok(())
 }
 
 fn lock(plan: &Plan) -> std::sync::MutexGuard<'_, Faults> {

@@ -11,7 +11,8 @@ use onewrite_local::stack::Stack;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use tokio::{process::Command, time::sleep};
 
-use crate::fault_proxy::{FaultProxy, WireFault, redirect};
+use crate::fault_proxy::{FaultProxy, WireFault};
+use crate::settings::redirect;
 
 /// What a call can meet, and `PutRecords` what stands first too.
 const FAULTS: [WireFault; 8] = [

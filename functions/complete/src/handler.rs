@@ -9,6 +9,7 @@ use onewrite::{
     budget::Budget,
     completion::{self, Completer, CompletionError, Downstream},
     event::{NotificationEvent, UnreadableEvent},
+    spans::{self, Span},
     table::Completions,
     telemetry::{Metrics, elapsed},
 };
@@ -80,6 +81,8 @@ struct Taken {
     outcome: Outcome,
     /// From its notification's being stored to its DONE, where that was now.
     stored_to_done: Option<Duration>,
+    /// Its part of the trace its message came with, where it became DONE now.
+    span: Option<Span>,
 }
 
 impl Failure {
@@ -110,6 +113,7 @@ pub struct Complete<T, D> {
     max_in_flight: usize,
     clock: fn() -> Timestamp,
     emit: fn(&Metrics),
+    tell: fn(&[Span]),
 }
 
 impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
@@ -121,6 +125,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             max_in_flight,
             clock: Timestamp::now,
             emit: Metrics::emit,
+            tell: spans::tell,
         }
     }
 
@@ -128,6 +133,12 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same function with another way out for its spans than the X-Ray daemon.
+    #[must_use]
+    pub fn with_spans(self, tell: fn(&[Span])) -> Self {
+        Self { tell, ..self }
     }
 
     /// The same function with another way out for its metrics than standard output.
@@ -153,6 +164,11 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             .collect()
             .await;
         (self.emit)(&metrics(received, &batch, budget));
+        let spans: Vec<Span> = batch
+            .iter()
+            .filter_map(|taken| taken.span.clone())
+            .collect();
+        (self.tell)(&spans);
         let failed = batch
             .iter()
             .filter(|taken| matches!(taken.outcome, Outcome::Failed(_)))
@@ -166,6 +182,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
 
     /// Takes one event: whatever goes wrong is its own failure.
     async fn take(&self, arrival: Arrival, budget: Budget) -> Taken {
+        let began = (self.clock)();
         let outcome = match &arrival.event {
             Ok(event) => self
                 .complete(event, budget)
@@ -178,11 +195,16 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
             .event
             .ok()
             .filter(|_| matches!(outcome, Outcome::Done));
+        let now = (self.clock)();
         Taken {
             sequence_numbers: arrival.sequence_numbers,
             outcome,
             // An INIT event's time is when its item was stored.
-            stored_to_done: done_now.map(|event| elapsed(event.time, (self.clock)())),
+            stored_to_done: done_now.as_ref().map(|event| elapsed(event.time, now)),
+            span: done_now.and_then(|event| {
+                let trace = event.traceparent.as_ref();
+                Span::of(trace, &event.subject, "complete", (began, now))
+            }),
         }
     }
 

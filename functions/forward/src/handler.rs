@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use onewrite::{
     budget::Budget,
     event::EventSource,
+    notification::TraceParent,
+    spans::{self, Span},
     stream::{EventStream, Record},
     telemetry::{Metrics, elapsed},
 };
@@ -49,6 +51,7 @@ pub struct Forward<S> {
     jitter: fn() -> f64,
     clock: fn() -> Timestamp,
     emit: fn(&Metrics),
+    tell: fn(&[Span]),
 }
 
 /// A batch, sorted by what is to be done.
@@ -60,6 +63,8 @@ struct Batch {
     places: Vec<usize>,
     /// For each of them when its change was made; none for a redrive, which tells of an old one.
     changed_at: Vec<Option<Timestamp>>,
+    /// For each of them the trace that its message came with.
+    traces: Vec<Option<TraceParent>>,
     skipped: usize,
     unreadable: usize,
 }
@@ -73,6 +78,7 @@ impl<S: EventStream> Forward<S> {
             jitter: rand::random,
             clock: Timestamp::now,
             emit: Metrics::emit,
+            tell: spans::tell,
         }
     }
 
@@ -86,6 +92,12 @@ impl<S: EventStream> Forward<S> {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same function with another way out for its spans than the X-Ray daemon.
+    #[must_use]
+    pub fn with_spans(self, tell: fn(&[Span])) -> Self {
+        Self { tell, ..self }
     }
 
     /// The same function with another way out for its metrics than standard output.
@@ -105,9 +117,12 @@ impl<S: EventStream> Forward<S> {
         event: Event,
         budget: Budget,
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
+        let began = (self.clock)();
         let batch = self.read(&event.records);
         let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
-        (self.emit)(&metrics(&batch, &published, (self.clock)(), budget));
+        let now = (self.clock)();
+        (self.emit)(&metrics(&batch, &published, now, budget));
+        (self.tell)(&batch.spans(&published, (began, now)));
         let mut response = DynamoDbEventResponse::default();
         if let Some(first) = published.first_unconfirmed() {
             let record = &event.records[batch.places[first]];
@@ -133,6 +148,7 @@ impl<S: EventStream> Forward<S> {
                     let changed_at = (!is_redrive(record)).then_some(event.time);
                     batch.places.push(place);
                     batch.changed_at.push(changed_at);
+                    batch.traces.push(event.traceparent.clone());
                     batch.records.push(Record {
                         data: event.to_json().into_bytes(),
                         id: event.subject,
@@ -151,6 +167,19 @@ impl<S: EventStream> Forward<S> {
             }
         }
         batch
+    }
+}
+
+impl Batch {
+    /// What was published, in the traces that the messages came with.
+    fn spans(&self, published: &Published, times: (Timestamp, Timestamp)) -> Vec<Span> {
+        let all = self.records.iter().zip(&self.traces);
+        all.zip(&published.confirmed)
+            .filter(|(_, confirmed)| **confirmed)
+            .filter_map(|((record, trace), _)| {
+                Span::of(trace.as_ref(), &record.id, "forward", times)
+            })
+            .collect()
     }
 }
 

@@ -9,6 +9,7 @@ use onewrite::{
     budget::Budget,
     item::{Enrichment, NotificationItem, to_millis},
     notification::{MessagePointers, Notification, NotificationId, Rejection},
+    spans::{self, Span},
     table::{Inserted, NewNotifications, TableError},
     telemetry::{Metrics, elapsed},
 };
@@ -93,6 +94,8 @@ struct Taken {
     outcome: Outcome,
     /// From its sending to its being stored, where it was stored now.
     queue_to_stored: Option<Duration>,
+    /// Its part of the trace it came with, where it was stored now.
+    span: Option<Span>,
 }
 
 /// The function: everything that stays the same from batch to batch.
@@ -103,6 +106,7 @@ pub struct Ingest<T> {
     aggregate: fn(&Notification) -> Enrichment,
     clock: fn() -> Timestamp,
     emit: fn(&Metrics),
+    tell: fn(&[Span]),
 }
 
 impl<T: NewNotifications> Ingest<T> {
@@ -120,6 +124,7 @@ impl<T: NewNotifications> Ingest<T> {
             aggregate,
             clock: Timestamp::now,
             emit: Metrics::emit,
+            tell: spans::tell,
         }
     }
 
@@ -127,6 +132,12 @@ impl<T: NewNotifications> Ingest<T> {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same function with another way out for its spans than the X-Ray daemon.
+    #[must_use]
+    pub fn with_spans(self, tell: fn(&[Span])) -> Self {
+        Self { tell, ..self }
     }
 
     /// The same function with another way out for its metrics than standard output.
@@ -153,6 +164,11 @@ impl<T: NewNotifications> Ingest<T> {
             .collect()
             .await;
         (self.emit)(&metrics(&batch, budget));
+        let spans: Vec<Span> = batch
+            .iter()
+            .filter_map(|taken| taken.span.clone())
+            .collect();
+        (self.tell)(&spans);
         let mut response = SqsBatchResponse::default();
         for taken in batch {
             if !taken.outcome.is_acknowledged() {
@@ -168,19 +184,24 @@ impl<T: NewNotifications> Ingest<T> {
         let mut all = Vec::with_capacity(lane.len());
         let mut blocked = false;
         for message in lane {
-            let outcome = if blocked {
+            let began = (self.clock)();
+            let (id, outcome) = if blocked {
                 let untried = Outcome::Failed(Failure::BehindFailure);
                 log(&message, None, &untried);
-                untried
+                (None, untried)
             } else {
                 self.take(&message, budget).await
             };
             blocked |= !outcome.is_acknowledged();
-            let stored_now = message
-                .sent_at
-                .filter(|_| matches!(outcome, Outcome::Created));
+            let now = (self.clock)();
+            let stored_now = id.filter(|_| matches!(outcome, Outcome::Created));
             all.push(Taken {
-                queue_to_stored: stored_now.map(|sent_at| elapsed(sent_at, (self.clock)())),
+                queue_to_stored: stored_now
+                    .as_ref()
+                    .and_then(|_| Some(elapsed(message.sent_at?, now))),
+                span: stored_now.and_then(|id| {
+                    Span::of(message.traceparent.as_ref(), &id, "ingest", (began, now))
+                }),
                 message_id: message.id,
                 outcome,
             });
@@ -188,8 +209,8 @@ impl<T: NewNotifications> Ingest<T> {
         all
     }
 
-    /// Takes one message: whatever goes wrong is its own failure.
-    async fn take(&self, message: &Message, budget: Budget) -> Outcome {
+    /// Takes one message: whatever goes wrong is its own failure. Also its id, where it was found.
+    async fn take(&self, message: &Message, budget: Budget) -> (Option<NotificationId>, Outcome) {
         let mut id = None;
         let outcome = if budget.left().is_zero() {
             Outcome::Failed(Failure::OutOfTime)
@@ -203,7 +224,7 @@ impl<T: NewNotifications> Ingest<T> {
             }
         };
         log(message, id.as_ref(), &outcome);
-        outcome
+        (id, outcome)
     }
 
     /// Parses, aggregates, writes. `id` is set as soon as it is known, for the log.

@@ -1,14 +1,21 @@
-//! `check`: what `cfn-lint` and `sam validate --lint` have to say of a template. Neither needs an account.
+//! `check`: what the linters, checkov and the project's own policy have to say of a template. None needs an account.
+//!
+//! [`lint`]: `cfn-lint` and `sam validate --lint`; [`checkov`]: the good practices of others; [`guard`]: what this template
+//! promises, rule by rule.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::deploy::Sam;
 use crate::error::{LocalError, Result};
-use crate::process::last_lines;
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
+use crate::template;
 use crate::workspace::{FileLock, Workspace};
+
+pub mod checkov;
+pub mod guard;
+mod lint;
 
 /// A finding is one line, and no longer than a person reads.
 const SHOWN_CHARACTERS: usize = 300;
@@ -18,7 +25,7 @@ const SHOWN_CHARACTERS: usize = 300;
 pub struct Finding {
     /// The line, from 1, where it is told.
     pub line: Option<u32>,
-    /// The rule of cfn-lint, or the program that found it.
+    /// The rule of cfn-lint, checkov or the policy, or the program that found it.
     pub rule: String,
     /// What is wrong.
     pub message: String,
@@ -48,73 +55,34 @@ pub async fn check(
 ) -> Result<Vec<Finding>> {
     let interpreter = Interpreter::find().await?;
     let packages = python::environment(workspace, &interpreter, python::SAM, progress).await?;
-    let sam = Sam::new(workspace.clone(), packages, interpreter);
+    let sam = Sam::new(workspace.clone(), packages, interpreter.clone());
     let directory = workspace.local().join("check");
     let _lock = FileLock::acquire(&directory.join("lock"), progress).await?;
-    let mut findings = lint(&sam, template, &directory, progress).await?;
-    let invalid = validate(&sam, template, &directory, progress).await?;
+    let mut findings = lint::cfn_lint(&sam, template, &directory, progress).await?;
+    let invalid = lint::sam_validate(&sam, template, &directory, progress).await?;
     // sam applies the rules of cfn-lint to what its transform makes of the template, and repeats their findings in one
     // long line. What it says is told where cfn-lint has nothing to say.
     if findings.is_empty() {
         findings.extend(invalid);
     }
-    Ok(findings)
-}
-
-async fn lint(
-    sam: &Sam,
-    template: &Path,
-    directory: &Path,
-    progress: Progress,
-) -> Result<Vec<Finding>> {
-    let step = progress.step("Checking the template (cfn-lint)");
-    let log = new_log(directory, "cfn-lint.log");
-    let program = sam.tool("cfn-lint", directory, &log);
-    let run = program
-        .args(["--format", "parseable"])
-        .arg(template)
-        .run("cfn-lint")
-        .await;
-    let Err(failure) = run else {
-        step.done();
-        return Ok(Vec::new());
+    let Ok(document) = template::read(template) else {
+        // The linters have said so, each in its way.
+        return Ok(findings);
     };
-    let said = std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
-    let findings = findings(&said, template);
-    if findings.is_empty() {
-        // It failed at something else than the template.
-        return Err(failure);
-    }
-    step.done();
+    let checkov = checkov::Checkov::new(workspace, &interpreter, progress).await?;
+    let config = workspace.root().join(checkov::CONFIG);
+    findings.extend(
+        checkov
+            .check(template, &config, &directory, progress)
+            .await?,
+    );
+    let guard = guard::Guard::new(workspace, &interpreter, progress).await?;
+    findings.extend(
+        guard
+            .check(template, &document, &directory, progress)
+            .await?,
+    );
     Ok(findings)
-}
-
-async fn validate(
-    sam: &Sam,
-    template: &Path,
-    directory: &Path,
-    progress: Progress,
-) -> Result<Option<Finding>> {
-    let step = progress.step("Checking the template (sam validate --lint)");
-    let log = new_log(directory, "sam-validate.log");
-    let program = sam.program("validate", directory, &log)?;
-    let run = program
-        .args(["--lint", "--template-file"])
-        .arg(template)
-        .run("sam validate --lint")
-        .await;
-    let finding = match run {
-        Ok(()) => None,
-        Err(LocalError::Step { step, .. }) => Some(Finding {
-            line: None,
-            rule: step,
-            message: last_lines(&log),
-            template: template.to_path_buf(),
-        }),
-        Err(error) => return Err(error),
-    };
-    step.done();
-    Ok(finding)
 }
 
 fn new_log(directory: &Path, name: &str) -> PathBuf {
@@ -124,39 +92,13 @@ fn new_log(directory: &Path, name: &str) -> PathBuf {
     log
 }
 
-/// The findings in what `cfn-lint --format parseable` writes: `FILE:LINE:COLUMN:LINE:COLUMN:RULE:MESSAGE`.
-fn findings(said: &str, template: &Path) -> Vec<Finding> {
-    let prefix = format!("{}:", template.display());
-    let finding = |text: &str| {
-        let mut fields = text.splitn(6, ':');
-        let line = fields.next()?.parse().ok()?;
-        let rule = fields.nth(3)?.to_owned();
-        Some(Finding {
-            line: Some(line),
-            rule,
-            message: fields.next()?.to_owned(),
-            template: template.to_path_buf(),
-        })
-    };
-    said.lines()
-        .filter_map(|line| finding(line.strip_prefix(&prefix)?))
-        .collect()
+fn read(log: &Path) -> Result<String> {
+    std::fs::read_to_string(log).map_err(|source| LocalError::file(log, source))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_finding_is_a_line_of_its_own() {
-        let said =
-            "a: note\n/t/template.yaml:346:7:346:17:E3002:Not allowed ('x': did you mean y?)\n";
-        let findings = findings(said, Path::new("/t/template.yaml"));
-        assert_eq!(
-            findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            ["/t/template.yaml:346: E3002: Not allowed ('x': did you mean y?)"]
-        );
-    }
 
     #[test]
     fn a_long_finding_is_cut() {

@@ -9,7 +9,9 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::error::Result;
+use crate::alarms::TimeScale;
+use crate::binaries::{self, Architecture, Binary};
+use crate::error::{LocalError, Result};
 use crate::fuzz::{self, Fuzzed};
 use crate::progress::Progress;
 use crate::proof::{self, Proof};
@@ -17,6 +19,9 @@ use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
 use crate::workspace::Workspace;
 use crate::{check, demo, messages, up};
+
+/// In `up`, what takes minutes until an alarm goes off takes seconds.
+const UP_TIME_SCALE: TimeScale = TimeScale(20);
 
 /// The whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -59,8 +64,14 @@ enum Command {
         /// The file of messages, or `-` for standard input.
         file: PathBuf,
     },
-    /// Check template.yaml with `sam validate --lint` and `cfn-lint`. Exit code 1 if there is a finding.
+    /// Check template.yaml with cfn-lint, `sam validate --lint`, checkov and the policy. Exit code 1 if there is a finding.
     Check,
+    /// Build the functions as they are deployed, for each architecture that this machine can build for, and tell their sizes.
+    Build {
+        /// This one alone; it is an error if this machine cannot.
+        #[arg(long)]
+        architecture: Option<Architecture>,
+    },
     /// Run handlers and event sources in simulated worlds with everything failing that can; see `--help` for more.
     #[command(disable_help_flag = true)]
     Simulate(ProofOptions),
@@ -178,7 +189,11 @@ impl Cli {
                 })
             }
             Command::Up { stack } => {
-                up::up(stack.options("up"), interrupted()).await?;
+                let options = StackOptions {
+                    alarms: Some(UP_TIME_SCALE),
+                    ..stack.options("up")
+                };
+                up::up(options, interrupted()).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Send { file } => {
@@ -193,6 +208,7 @@ impl Cli {
                 findings.iter().for_each(|finding| eprintln!("{finding}"));
                 Ok(ExitCode::from(u8::from(!findings.is_empty())))
             }
+            Command::Build { architecture } => build(architecture).await,
             Command::Simulate(options) => options.run(proof::SIMULATE),
             Command::Bugs(options) => options.run(proof::BUGS),
             Command::Model(options) => options.run(proof::MODEL),
@@ -217,6 +233,35 @@ impl Cli {
             }
         }
     }
+}
+
+/// A line for each binary, and one for each architecture that cannot be built for, unless it was asked for.
+#[allow(clippy::print_stdout)]
+async fn build(asked: Option<Architecture>) -> Result<ExitCode> {
+    let (workspace, progress) = (Workspace::here(), Progress::detect());
+    let wanted = asked.map_or(Architecture::ALL.to_vec(), |asked| vec![asked]);
+    for architecture in wanted {
+        match binaries::build(&workspace, architecture, progress).await {
+            Ok(built) => built.iter().for_each(tell_binary),
+            Err(error @ LocalError::TargetMissing { .. }) if asked.is_none() => {
+                let help = error.help().unwrap_or_default();
+                println!("skipped: {}: {error}; {help}", architecture.name());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[allow(clippy::print_stdout)]
+fn tell_binary(binary: &Binary) {
+    println!(
+        "{:>12} bytes  {:<6}  {:<8}  {}",
+        binary.bytes,
+        binary.architecture.name(),
+        binary.function,
+        binary.path.display()
+    );
 }
 
 /// A line for each target, and where the inputs are that broke one.
@@ -286,6 +331,7 @@ mod tests {
             &["demo", "--file", "x", "--seed", "1"],
             &["demo", "--stack", "x", "--shards", "3"],
             &["demo", "--settle", "3"],
+            &["build", "--architecture", "mips"],
             &["up", "--port", "0"],
             &["up", "--shards", "0"],
             &["send"],

@@ -24,6 +24,8 @@ const OPERATION_LIMIT: Duration = Duration::from_secs(120);
 /// One client of each service, sharing connections.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    /// CloudWatch.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
     /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
     /// DynamoDB Streams.
@@ -74,6 +76,7 @@ impl Clients {
             .force_path_style(true)
             .build();
         Self {
+            cloudwatch: aws_sdk_cloudwatch::Client::new(shared),
             dynamodb: aws_sdk_dynamodb::Client::new(shared),
             streams: aws_sdk_dynamodbstreams::Client::new(shared),
             kinesis: aws_sdk_kinesis::Client::new(shared),

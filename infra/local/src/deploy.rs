@@ -33,7 +33,7 @@ const SOURCES: [&str; 6] = [
 /// Builds of other sources are removed when they were not used for this long.
 const KEEP_BUILDS: Duration = Duration::from_secs(60 * 60);
 
-const STACK_NAME: &str = "onewrite";
+pub(crate) const STACK_NAME: &str = "onewrite";
 const ARTIFACT_BUCKET: &str = "onewrite-local-artifacts";
 
 /// Beside the built template, for its paths are relative.

@@ -170,7 +170,7 @@ impl Emulator {
     }
 }
 
-fn log(directory: &Path) -> PathBuf {
+pub(crate) fn log(directory: &Path) -> PathBuf {
     directory.join("emulator.log")
 }
 

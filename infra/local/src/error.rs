@@ -19,6 +19,20 @@ pub enum LocalError {
     /// The toolchain that fuzz targets are built by is not there.
     #[error("the nightly toolchain of Rust is not installed")]
     NightlyMissing,
+    /// Rust's standard library for a target is not there.
+    #[error("Rust cannot build for {target}")]
+    TargetMissing {
+        /// The target.
+        target: &'static str,
+    },
+    /// A function is larger than Lambda takes.
+    #[error("{} has {bytes} bytes, more than Lambda takes", .path.display())]
+    TooLarge {
+        /// The binary.
+        path: PathBuf,
+        /// How large it is.
+        bytes: u64,
+    },
     /// The pinned packages could not be downloaded.
     #[error("the Python packages could not be downloaded: {reason}")]
     PackagesUnreachable {
@@ -134,6 +148,7 @@ impl LocalError {
             Self::PythonMissing { .. } => "install Python 3.10 or newer and make sure that `python3` is on PATH".into(),
             Self::VenvMissing => "install it (on Debian and Ubuntu: apt install python3-venv)".into(),
             Self::NightlyMissing => "install it: rustup toolchain install nightly".into(),
+            Self::TargetMissing { target } => format!("install its standard library: rustup target add {target}"),
             Self::PackagesUnreachable { .. } => {
                 "connect to the network, or name a package index in PIP_INDEX_URL; it is needed only the first time"
                     .into()
@@ -145,7 +160,7 @@ impl LocalError {
             Self::NoStack { .. } => "start one with `cargo local up`".into(),
             Self::StackInUse { .. } => "use a stack that nobody else sends to, and empty its queues first".into(),
             Self::AlreadyUp => "use its stack (target/local/stack.json tells where it is), or end it first".into(),
-            Self::File { .. } | Self::Aws { .. } | Self::Deployed(_) | Self::Interrupted => return None,
+            Self::File { .. } | Self::Aws { .. } | Self::Deployed(_) | Self::TooLarge { .. } | Self::Interrupted => return None,
         })
     }
 }

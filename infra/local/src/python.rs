@@ -1,4 +1,4 @@
-//! The two virtual environments that the emulator and the SAM CLI need, made under `target/local/python`.
+//! The virtual environments that the emulator, the SAM CLI and checkov need, made under `target/local/python`.
 //!
 //! Each is keyed by its requirements file, the interpreter and its place (its programs begin with its absolute path, so a
 //! workspace that was moved needs another): a change of any makes a new one. The environment's marker is written last, so that a half-made one is never used.
@@ -40,6 +40,13 @@ pub const SAM: Requirements = Requirements {
     name: "sam",
     what: "the SAM CLI and cargo-lambda",
     text: include_str!("../python/sam.txt"),
+};
+
+/// checkov. Apart from the SAM CLI, for it pins an old boto3.
+pub const CHECKOV: Requirements = Requirements {
+    name: "checkov",
+    what: "checkov",
+    text: include_str!("../python/checkov.txt"),
 };
 
 /// A usable Python.

@@ -10,14 +10,19 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::Pid;
 use onewrite_event_sources::choices::Choices;
 
+use crate::alarms::watch::{AlarmWatch, Watched};
+use crate::alarms::{Alarm, TimeScale};
 use crate::clients::Clients;
 use crate::deploy::{Outputs, Sam};
-use crate::emulator::{Credentials, Emulator};
+use crate::emulator::{self, Credentials, Emulator};
 use crate::error::{LocalError, Result};
-use crate::event_sources::{self, Deployed, EventSources, Invoker};
+use crate::event_sources::{self, Deployed, EventSources, Invoker, Meter};
+use crate::metrics::Samples;
 use crate::pipeline::{Pace, Pipeline};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
+use crate::stores;
+use crate::template::Template;
 use crate::watch::Watch;
 use crate::workspace::Workspace;
 
@@ -41,6 +46,8 @@ pub struct StackOptions {
     pub choices: Choices,
     /// Whether the event sources start at once.
     pub event_sources: bool,
+    /// Whether the template's alarms are watched, and how much faster than on AWS.
+    pub alarms: Option<TimeScale>,
     /// Whether the functions are served by `cargo lambda watch` instead of as deployed.
     pub watch: bool,
     /// Put around the invoker.
@@ -60,6 +67,7 @@ impl StackOptions {
             parameters: BTreeMap::new(),
             choices: Choices::default_outcomes(),
             event_sources: true,
+            alarms: None,
             watch: false,
             decorator: None,
             progress: Progress::Silent,
@@ -75,7 +83,7 @@ impl StackOptions {
 }
 
 /// Template parameters for this machine: what is long on AWS is short here, so that six receives end soon.
-pub const LOCAL_PARAMETERS: [(&str, &str); 7] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 9] = [
     // The emulator's own pollers do not keep AWS's rules; ours read the mappings all the same.
     ("EventSourcesEnabled", "false"),
     // The emulator speaks plain HTTP, on the loopback interface.
@@ -88,6 +96,9 @@ pub const LOCAL_PARAMETERS: [(&str, &str); 7] = [
     // Each invocation at the same time is a process of its own here.
     ("IngestMaximumConcurrency", "5"),
     ("StreamFunctionTimeoutSeconds", "5"),
+    // An alarm's minute is some seconds here.
+    ("OldestMessageAlarmSeconds", "45"),
+    ("IteratorAgeAlarmMilliseconds", "15000"),
 ];
 
 /// What a stack's template says of it.
@@ -156,6 +167,8 @@ pub struct Stack {
     emulator: Emulator,
     watch: Option<Watch>,
     event_sources: Option<EventSources>,
+    alarms: Option<AlarmWatch>,
+    samples: Samples,
     clients: Clients,
     outputs: StackOutputs,
     directory: PathBuf,
@@ -192,16 +205,28 @@ impl Stack {
             .await?;
         let outputs = StackOutputs::new(outputs)?;
         event_sources::correct_emulator(&clients).await?;
+        let is_protected = parameters.get("TableDeletionProtection");
+        let is_protected = is_protected.is_some_and(|protection| protection == "true");
+        stores::correct(&clients, &outputs, is_protected).await?;
         step.done();
 
         let mut stack = Self {
             emulator,
             watch: None,
             event_sources: None,
+            alarms: None,
+            samples: Samples::default(),
             clients,
             outputs,
             directory,
         };
+        if let Some(scale) = options.alarms {
+            let template = Template::of_workspace(&options.workspace)?;
+            let given = |name: &str| parameters.get(name).cloned();
+            let value = |name: &str| given(name).or_else(|| template.default(name));
+            let alarms = Alarm::all(&template, &value)?;
+            stack.alarms = Some(AlarmWatch::start(stack.watched(), alarms, scale));
+        }
         if options.watch {
             stack.watch = Some(Watch::start(&sam, &stack, *progress).await?);
         }
@@ -229,8 +254,19 @@ impl Stack {
         if let Some(decorate) = decorator {
             invoker = decorate(invoker);
         }
-        self.event_sources = Some(EventSources::start(&self.clients, invoker, choices).await?);
+        let meter = Meter::new(&self.outputs, self.samples.clone());
+        let sources = EventSources::start(&self.clients, invoker, choices, &meter).await?;
+        self.event_sources = Some(sources);
         Ok(())
+    }
+
+    fn watched(&self) -> Watched {
+        Watched {
+            clients: self.clients.clone(),
+            outputs: self.outputs.clone(),
+            log: emulator::log(&self.directory),
+            samples: self.samples.clone(),
+        }
     }
 
     /// Clients of the account's own credentials.
@@ -287,6 +323,7 @@ impl Stack {
     /// Ends everything and keeps the logs; returns once no process is left.
     pub async fn end(mut self) {
         drop(self.event_sources.take());
+        drop(self.alarms.take());
         if let Some(watch) = self.watch.take() {
             watch.end().await;
         }

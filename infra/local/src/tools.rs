@@ -35,6 +35,12 @@ pub const LLVM_COV: Tool = Tool {
     version: "0.9.1",
 };
 
+/// Rules over CloudFormation templates.
+pub const GUARD: Tool = Tool {
+    name: "cfn-guard",
+    version: "3.2.1",
+};
+
 impl Tool {
     /// Its program; installs it where that was not done before.
     ///

@@ -30,13 +30,15 @@ async fn the_template_is_clean_and_a_wrong_one_is_not() {
     let findings = check_with(&[
         (": NEW_AND_OLD_IMAGES", ": NEW"),
         ("MaximumRetryAttempts: -1", "MaximumRetryAttempts: -2"),
+        ("{Status: Enabled}", "{Status: Suspended}"),
     ])
     .await;
     let rules: Vec<&str> = findings
         .iter()
         .map(|finding| finding.rule.as_str())
         .collect();
-    assert_eq!(rules, ["E3030", "E3034"], "{findings:?}");
+    let expected = ["E3030", "E3034", "CKV_AWS_21", "bounded_retries"];
+    assert_eq!(rules, expected, "{findings:?}");
 }
 
 #[tokio::test]

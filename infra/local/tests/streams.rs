@@ -25,7 +25,7 @@ use onewrite_event_sources::choices::Choices;
 use onewrite_event_sources::outcome::Outcome;
 use onewrite_local::clients::Clients;
 use onewrite_local::emulator::{Emulator, REGION};
-use onewrite_local::event_sources::{EventSources, Function, Invoked, Invoker};
+use onewrite_local::event_sources::{EventSources, Function, Invoked, Invoker, Meter};
 use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Environment, Interpreter};
 use onewrite_local::workspace::Workspace;
@@ -156,9 +156,14 @@ impl World {
 
     async fn run(&self, invoker: &Arc<Recording>) -> EventSources {
         let invoker = Arc::clone(invoker) as Arc<dyn Invoker>;
-        EventSources::start(&self.clients, invoker, Choices::default_outcomes())
-            .await
-            .unwrap()
+        EventSources::start(
+            &self.clients,
+            invoker,
+            Choices::default_outcomes(),
+            &Meter::default(),
+        )
+        .await
+        .unwrap()
     }
 }
 

@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use onewrite::notification::NotificationId;
 
 use crate::{
+    cost,
     dlq::{self, DlqArgs},
+    doctor::{self, Deployed},
     error::{NOT_FOUND, OperatorError},
     look,
     reconcile::{Pending, ReconcileArgs},
@@ -23,7 +25,7 @@ use crate::{
 /// and asks on a terminal, --yes does it and asks nothing.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such notification, 4 credentials, 5 declined or nobody to ask, 6
-/// something is amiss.
+/// findings of doctor.
 #[derive(Debug, Parser)]
 #[command(name = "onewrite", version)]
 pub struct Cli {
@@ -70,6 +72,13 @@ enum Command {
     /// Without --apply nothing is changed. It may be given again at any time: what is DONE is left alone, and consumers
     /// know a repeated event by its id.
     Reconcile(ReconcileArgs),
+    /// What of the deployed stack would break a promise, and its repair.
+    ///
+    /// It looks at the stack as it runs, not at its template. Exit code 6 where something is broken, 1 where something
+    /// could not be checked, 0 otherwise; advice alone is 0.
+    Doctor,
+    /// What notifications cost, by service. Needs no AWS access.
+    Cost(cost::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,8 +109,20 @@ impl Cli {
     /// # Errors
     /// [`OperatorError`]: there is no answer.
     pub async fn run(self) -> Result<ExitCode, OperatorError> {
+        if let Command::Cost(arguments) = &self.command {
+            return arguments.run(self.output);
+        }
         let stack = Stack::find(&self.target).await?;
         match self.command {
+            Command::Cost(arguments) => arguments.run(self.output),
+            Command::Doctor => {
+                let findings = Deployed::read(&stack).await.examine();
+                print(&match self.output {
+                    Output::Table => doctor::text(&findings),
+                    Output::Json => json(&findings),
+                });
+                Ok(doctor::exit_code(&findings))
+            }
             Command::Status(args) => watch(&stack, &args, self.output).await,
             Command::Trace {
                 id,
@@ -219,11 +240,11 @@ async fn watch(
     }
 }
 
-fn json(answer: &impl serde::Serialize) -> String {
+pub(crate) fn json(answer: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(answer).unwrap_or_default() + "\n"
 }
 
-fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     // A closed pipe is the reader's choice.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

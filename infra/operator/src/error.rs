@@ -14,6 +14,8 @@ pub const CREDENTIALS: u8 = 4;
 pub const DECLINED: u8 = 5;
 /// Exit code: wrong usage that only the work itself brings to light; clap's own code for what it sees.
 pub const USAGE: u8 = 2;
+/// Exit code: `doctor` has found something that breaks a promise.
+pub const FINDINGS: u8 = 6;
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]

@@ -8,14 +8,18 @@
 //! - [`status`]: how the whole stack stands
 //! - [`dead_letters`]: looking into the dead-letter queue, and moving out of it
 //! - [`pace`], [`progress`]: how fast, and how far
+//! - [`doctor`]: what of it would break a promise
+//! - [`cost`]: what notifications cost, by a table of prices
 //! - [`look`]: what can be seen of it in each place of a stack; [`stack`]: where these are
 #![deny(missing_docs)]
 
 pub mod checkpoint;
 pub mod cli;
 pub mod consent;
+pub mod cost;
 pub mod dead_letters;
 pub mod dlq;
+pub mod doctor;
 pub mod error;
 pub mod look;
 pub mod pace;

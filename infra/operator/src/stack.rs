@@ -1,5 +1,6 @@
 //! A deployed stack: how it is reached, and where its parts are, by its own outputs.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
@@ -97,6 +98,8 @@ pub struct Stack {
     pub forward: String,
     /// The function `complete`.
     pub complete: String,
+    /// The template's parameters, as its owner has set them.
+    pub parameters: BTreeMap<String, String>,
 }
 
 impl Stack {
@@ -106,7 +109,7 @@ impl Stack {
     /// [`OperatorError`]: no credentials, no such stack, or another project's.
     pub async fn find(target: &Target) -> Result<Self, OperatorError> {
         let config = config(target).await?;
-        let all = outputs(&config, &target.stack).await?;
+        let (all, parameters) = describe(&config, &target.stack).await?;
         let output = |name: &'static str| {
             let found = all.iter().find(|(key, _)| key == name);
             let missing = || OperatorError::OtherStack {
@@ -136,6 +139,7 @@ impl Stack {
             ingest: output("IngestFunctionName")?,
             forward: output("ForwardFunctionName")?,
             complete: output("CompleteFunctionName")?,
+            parameters,
         })
     }
 
@@ -207,7 +211,11 @@ async fn config(target: &Target) -> Result<SdkConfig, OperatorError> {
     }
 }
 
-async fn outputs(config: &SdkConfig, name: &str) -> Result<Vec<(String, String)>, OperatorError> {
+/// The stack's outputs and its parameters.
+async fn describe(
+    config: &SdkConfig,
+    name: &str,
+) -> Result<(Vec<(String, String)>, BTreeMap<String, String>), OperatorError> {
     let stacks = aws_sdk_cloudformation::Client::new(config)
         .describe_stacks()
         .stack_name(name)
@@ -225,11 +233,17 @@ async fn outputs(config: &SdkConfig, name: &str) -> Result<Vec<(String, String)>
         }
     })?;
     let stack = stacks.stacks.and_then(|stacks| stacks.into_iter().next());
-    let outputs = stack.ok_or_else(no_stack)?.outputs.unwrap_or_default();
-    Ok(outputs
-        .into_iter()
-        .filter_map(|output| Some((output.output_key?, output.output_value?)))
-        .collect())
+    let stack = stack.ok_or_else(no_stack)?;
+    let outputs = stack.outputs.unwrap_or_default().into_iter();
+    let parameters = stack.parameters.unwrap_or_default().into_iter();
+    Ok((
+        outputs
+            .filter_map(|output| Some((output.output_key?, output.output_value?)))
+            .collect(),
+        parameters
+            .filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)))
+            .collect(),
+    ))
 }
 
 #[cfg(test)]

@@ -44,6 +44,30 @@ impl TraceParent {
         Self::parse(&format!("00-{epoch}{unique}-{parent}-{flags}"))
     }
 
+    /// Whether the caller records this trace (W3C Trace Context, section 3.2.2.5, flag `sampled`).
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        let flags = u8::from_str_radix(self.field(3), 16);
+        flags.is_ok_and(|flags| flags & 1 == 1)
+    }
+
+    /// The trace's id as X-Ray writes it (X-Ray developer guide, "Sending trace data to X-Ray").
+    #[must_use]
+    pub fn xray_trace_id(&self) -> String {
+        let (epoch, unique) = self.field(1).split_at(8);
+        format!("1-{epoch}-{unique}")
+    }
+
+    /// The id of the caller's span.
+    #[must_use]
+    pub fn parent_id(&self) -> &str {
+        self.field(2)
+    }
+
+    fn field(&self, number: usize) -> &str {
+        self.0.split('-').nth(number).unwrap_or_default()
+    }
+
     /// The `traceparent` as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -83,6 +107,16 @@ mod tests {
                 .as_str()
                 .ends_with("-00")
         );
+    }
+
+    #[test]
+    fn its_parts_are_read_as_xray_writes_them() {
+        let trace = TraceParent::parse(TRACEPARENT).unwrap();
+        assert!(trace.is_sampled());
+        assert_eq!(trace.xray_trace_id(), "1-5759e988-bd862e3fe1be46a994272793");
+        assert_eq!(trace.parent_id(), "53995c3f42cd8ad8");
+        let unsampled = TRACEPARENT.replace("-01", "-02");
+        assert!(!TraceParent::parse(&unsampled).unwrap().is_sampled());
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //! sources. Each test has a stack of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod doctor;
+mod drills;
+mod least_privilege;
 mod operator;
 mod recovery;
 
@@ -34,8 +37,9 @@ use onewrite_local::{
     workspace::Workspace,
 };
 use onewrite_tests::{
-    fault_proxy::{FaultProxy, WireFault, redirect},
+    fault_proxy::{FaultProxy, WireFault},
     recorder::{Invocation, Recorder},
+    settings::redirect,
     trouble::{Climate, Trouble},
 };
 use serde_json::json;

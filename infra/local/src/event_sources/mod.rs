@@ -6,6 +6,7 @@
 mod correct;
 mod drive;
 mod invoker;
+mod meter;
 mod settings;
 mod sqs;
 mod streams;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 pub use drive::Status;
 pub use invoker::{Deployed, Function, Invoked, Invoker, Watched};
+pub use meter::Meter;
 
 use crate::clients::Clients;
 use crate::emulator::REGION;
@@ -53,7 +55,7 @@ enum Commands {
 }
 
 impl EventSources {
-    /// Reads the stack's mappings and starts a poller for each.
+    /// Reads the stack's mappings and starts a poller for each. `meter` is told what CloudWatch is.
     ///
     /// # Errors
     /// [`crate::error::LocalError::Deployed`] for a mapping that AWS would refuse, or a failed call.
@@ -61,7 +63,9 @@ impl EventSources {
         clients: &Clients,
         invoker: Arc<dyn Invoker>,
         choices: Choices,
+        meter: &Meter,
     ) -> Result<Self> {
+        let invoker = meter.around(invoker);
         let mut mappings = Vec::new();
         for deployed in settings::mappings(clients).await? {
             let invoker = Arc::clone(&invoker);
@@ -98,7 +102,13 @@ impl EventSources {
                         }),
                     };
                     let notices = streams::Notices::new(clients.clone(), mapping.uuid.clone());
-                    let stream = streams::Stream::new(source, deployed.function, invoker, notices);
+                    let stream = streams::Stream::new(
+                        source,
+                        deployed.function,
+                        invoker,
+                        notices,
+                        meter.clone(),
+                    );
                     let (task, commands, status) =
                         spawn(StreamPoller::new(mapping, choices), stream);
                     (task, Commands::Stream(commands), status)

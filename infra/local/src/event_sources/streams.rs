@@ -21,6 +21,7 @@ use reader::Reader;
 
 use super::drive::{Performer, Poller, Status};
 use super::invoker::{Function, Invoker};
+use super::meter::Meter;
 
 impl Poller for StreamPoller {
     type Input = Input;
@@ -100,6 +101,7 @@ pub(super) struct Stream {
     function: Function,
     invoker: Arc<dyn Invoker>,
     notices: Arc<Notices>,
+    meter: Meter,
 }
 
 impl Stream {
@@ -108,12 +110,14 @@ impl Stream {
         function: Function,
         invoker: Arc<dyn Invoker>,
         notices: Notices,
+        meter: Meter,
     ) -> Self {
         Self {
             reader: Arc::new(Reader::new(source)),
             function,
             invoker,
             notices: Arc::new(notices),
+            meter,
         }
     }
 }
@@ -181,8 +185,11 @@ impl Performer<StreamPoller> for Stream {
                 event,
             } => {
                 let notices = Arc::clone(&self.notices);
+                let (meter, function) = (self.meter.clone(), self.function.name.clone());
                 let told = async move {
-                    match notices.send(&destination, &notice, &event).await {
+                    let sent = notices.send(&destination, &notice, &event).await;
+                    meter.given_up(&function, notice.batch_size, sent.is_ok());
+                    match sent {
                         Ok(()) => Input::NoticeDelivered { call },
                         Err(error) => {
                             tracing::warn!(error, "a failure destination took no notice");

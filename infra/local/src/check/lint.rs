@@ -1,0 +1,101 @@
+//! `cfn-lint`, and `sam validate --lint` for what SAM's transform makes of the template.
+
+use std::path::Path;
+
+use super::{Finding, new_log, read};
+use crate::deploy::Sam;
+use crate::error::{LocalError, Result};
+use crate::process::last_lines;
+use crate::progress::Progress;
+
+/// What cfn-lint finds.
+pub(super) async fn cfn_lint(
+    sam: &Sam,
+    template: &Path,
+    directory: &Path,
+    progress: Progress,
+) -> Result<Vec<Finding>> {
+    let step = progress.step("Checking the template (cfn-lint)");
+    let log = new_log(directory, "cfn-lint.log");
+    let program = sam.tool("cfn-lint", directory, &log);
+    let run = program
+        .args(["--format", "parseable"])
+        .arg(template)
+        .run("cfn-lint")
+        .await;
+    let Err(failure) = run else {
+        step.done();
+        return Ok(Vec::new());
+    };
+    let findings = findings(&read(&log)?, template);
+    if findings.is_empty() {
+        // It failed at something else than the template.
+        return Err(failure);
+    }
+    step.done();
+    Ok(findings)
+}
+
+/// What `sam validate --lint` finds: all of it is one.
+pub(super) async fn sam_validate(
+    sam: &Sam,
+    template: &Path,
+    directory: &Path,
+    progress: Progress,
+) -> Result<Option<Finding>> {
+    let step = progress.step("Checking the template (sam validate --lint)");
+    let log = new_log(directory, "sam-validate.log");
+    let program = sam.program("validate", directory, &log)?;
+    let run = program
+        .args(["--lint", "--template-file"])
+        .arg(template)
+        .run("sam validate --lint")
+        .await;
+    let finding = match run {
+        Ok(()) => None,
+        Err(LocalError::Step { step, .. }) => Some(Finding {
+            line: None,
+            rule: step,
+            message: last_lines(&log),
+            template: template.to_path_buf(),
+        }),
+        Err(error) => return Err(error),
+    };
+    step.done();
+    Ok(finding)
+}
+
+/// The findings in what `cfn-lint --format parseable` writes: `FILE:LINE:COLUMN:LINE:COLUMN:RULE:MESSAGE`.
+fn findings(said: &str, template: &Path) -> Vec<Finding> {
+    let prefix = format!("{}:", template.display());
+    let finding = |text: &str| {
+        let mut fields = text.splitn(6, ':');
+        let line = fields.next()?.parse().ok()?;
+        let rule = fields.nth(3)?.to_owned();
+        Some(Finding {
+            line: Some(line),
+            rule,
+            message: fields.next()?.to_owned(),
+            template: template.to_path_buf(),
+        })
+    };
+    said.lines()
+        .filter_map(|line| finding(line.strip_prefix(&prefix)?))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_finding_is_a_line_of_its_own() {
+        let said =
+            "a: note\n/t/template.yaml:346:7:346:17:E3002:Not allowed ('x': did you mean y?)\n";
+        let findings = findings(said, Path::new("/t/template.yaml"));
+        assert_eq!(
+            findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["/t/template.yaml:346: E3002: Not allowed ('x': did you mean y?)"]
+        );
+    }
+}

@@ -1,0 +1,244 @@
+//! The ways to deploy, held to the template and the tools: `samconfig.toml` and the workflows.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clap::Parser as _;
+use onewrite_local::binaries::Architecture;
+use onewrite_local::cli::Cli;
+use onewrite_tests::template::{Template, repository, scalar, template};
+use serde_json::Value;
+
+const ENVIRONMENTS: [&str; 3] = ["default", "staging", "production"];
+
+fn samconfig() -> toml::Table {
+    let text = std::fs::read_to_string(repository("samconfig.toml")).unwrap();
+    text.parse().unwrap()
+}
+
+/// Whether the template takes this value for this parameter.
+fn is_taken(template: &Template, name: &str, value: &str) -> bool {
+    let parameter = template.at(&format!("/Parameters/{name}"));
+    let bound = |name: &str| parameter[name].as_i64();
+    let is_allowed = match parameter["AllowedValues"].as_array() {
+        Some(allowed) => allowed.iter().filter_map(scalar).any(|one| one == value),
+        None => true,
+    };
+    let is_in_bounds = match (parameter["Type"].as_str(), value.parse::<i64>()) {
+        (Some("Number"), Ok(number)) => {
+            bound("MinValue").is_none_or(|least| least <= number)
+                && bound("MaxValue").is_none_or(|most| number <= most)
+        }
+        (Some("Number"), Err(_)) => false,
+        _ => true,
+    };
+    parameter.is_object() && is_allowed && is_in_bounds
+}
+
+#[test]
+fn each_environment_is_a_stack_of_its_own_that_the_template_takes() {
+    let config = samconfig();
+    let template = template().unwrap();
+    let mut stacks = BTreeSet::new();
+    for environment in ENVIRONMENTS {
+        let parameters = |command: &str| &config[environment][command]["parameters"];
+        let stack = parameters("global")["stack_name"].as_str().unwrap();
+        assert!(stacks.insert(stack), "{stack} is there twice");
+        assert_eq!(parameters("build")["beta_features"].as_bool(), Some(true));
+        assert_eq!(parameters("validate")["lint"].as_bool(), Some(true));
+        let deploy = parameters("deploy");
+        assert_eq!(deploy["capabilities"].as_str(), Some("CAPABILITY_IAM"));
+        let overrides = deploy.get("parameter_overrides");
+        let overrides = overrides.and_then(toml::Value::as_array);
+        for override_ in overrides.into_iter().flatten() {
+            let (name, value) = override_.as_str().unwrap().split_once('=').unwrap();
+            assert!(
+                is_taken(&template, name, value),
+                "{environment}: {name}={value}"
+            );
+        }
+    }
+    let named: BTreeSet<&str> = config.keys().map(String::as_str).collect();
+    assert_eq!(named, ENVIRONMENTS.into_iter().chain(["version"]).collect());
+}
+
+#[test]
+fn what_is_left_to_fill_in_is_a_parameter_of_the_template() {
+    let text = std::fs::read_to_string(repository("samconfig.toml")).unwrap();
+    let template = template().unwrap();
+    let left: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("# \"")?.strip_suffix("=\","))
+        .collect();
+    assert!(left.contains(&"AlarmTopicArn"), "{left:?}");
+    for name in left {
+        assert!(is_taken(&template, name, ""), "{name}");
+    }
+}
+
+// ---- the workflows
+
+/// Each workflow with its file's text, by file name.
+fn workflows() -> BTreeMap<String, (String, Value)> {
+    let directory = repository(".github/workflows");
+    let files = std::fs::read_dir(directory).unwrap();
+    let each = files.map(|file| {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let workflow = onewrite_local::template::parse(&text).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        (name, (text, workflow))
+    });
+    each.collect()
+}
+
+fn jobs(workflow: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    workflow["jobs"].as_object().unwrap().iter()
+}
+
+fn steps(job: &Value) -> impl Iterator<Item = &Value> {
+    job["steps"].as_array().into_iter().flatten()
+}
+
+/// A command with what its job's matrix puts into it, once for each.
+fn with_matrix(command: &str, job: &Value) -> Vec<String> {
+    let Some(include) = job["strategy"]["matrix"]["include"].as_array() else {
+        return vec![command.to_owned()];
+    };
+    let fill = |values: &Value| {
+        let values = values.as_object().unwrap().iter();
+        values.fold(command.to_owned(), |command, (name, value)| {
+            command.replace(
+                &format!("${{{{ matrix.{name} }}}}"),
+                value.as_str().unwrap(),
+            )
+        })
+    };
+    include.iter().map(fill).collect()
+}
+
+/// Whether what a step runs is there to be run.
+fn is_there(command: &str) -> bool {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let targets = Architecture::ALL.map(Architecture::target);
+    match words[..] {
+        ["bash", script] => repository(script).is_file(),
+        ["cargo", "local", ref options @ ..] => {
+            Cli::try_parse_from(["cargo local"].iter().chain(options)).is_ok()
+        }
+        ["rustup", "target", "add", target] => targets.contains(&target),
+        [
+            "python",
+            "-m",
+            "pip",
+            "install",
+            "--no-deps",
+            "--require-hashes",
+            "--requirement",
+            file,
+        ] => repository(file).is_file(),
+        ["sam", "build", "--config-env", "\"$ENVIRONMENT\""]
+        | [
+            "sam",
+            "deploy",
+            "--config-env",
+            "\"$ENVIRONMENT\"",
+            "--no-confirm-changeset",
+        ] => true,
+        _ => false,
+    }
+}
+
+#[test]
+fn every_step_of_a_workflow_can_be_run() {
+    let mut runs = BTreeSet::new();
+    for (name, (_, workflow)) in workflows() {
+        for (job, step) in
+            jobs(&workflow).flat_map(|(_, job)| steps(job).map(move |step| (job, step)))
+        {
+            if let Some(command) = step["run"].as_str() {
+                for command in with_matrix(command, job) {
+                    assert!(is_there(&command), "{name}: {command}");
+                    runs.insert(command);
+                }
+            } else {
+                assert!(step["uses"].is_string(), "{name}: {step}");
+            }
+        }
+    }
+    assert!(runs.contains("bash .ci/run"));
+    for architecture in Architecture::ALL {
+        let build = format!("cargo local build --architecture {}", architecture.name());
+        assert!(runs.contains(&build), "{build}");
+    }
+}
+
+#[test]
+fn an_action_of_others_is_pinned_to_a_commit_whose_version_is_said() {
+    for (name, (text, _)) in workflows() {
+        for line in text.lines() {
+            let Some((_, action)) = line.split_once("uses: ") else {
+                continue;
+            };
+            if let Some(own) = action.strip_prefix("./") {
+                assert!(repository(own).is_file(), "{name}: {own}");
+                continue;
+            }
+            let (_, pinned) = action.split_once('@').unwrap();
+            let (commit, version) = pinned.split_once(" # v").unwrap();
+            assert!(
+                commit.len() == 40 && commit.chars().all(|c| c.is_ascii_hexdigit()),
+                "{name}: {action}"
+            );
+            assert_eq!(version.split('.').count(), 3, "{name}: {action}");
+        }
+    }
+}
+
+#[test]
+fn only_a_deployment_may_ask_for_a_token_and_production_comes_after_staging() {
+    let workflows = workflows();
+    let mut deployed = BTreeMap::new();
+    for (name, (_, workflow)) in &workflows {
+        // A workflow may read and no more, unless a job says otherwise.
+        assert_eq!(
+            workflow["permissions"],
+            serde_json::json!({"contents": "read"}),
+            "{name}"
+        );
+        for (job_name, job) in jobs(workflow) {
+            let may = job["permissions"]["id-token"] == "write";
+            let called = job["with"]["environment"].as_str();
+            let deploys = job["environment"].is_string() || called.is_some();
+            assert_eq!(may, deploys, "{name}: {job_name}");
+            if let Some(environment) = called {
+                deployed.insert(environment, (job_name, &job["needs"]));
+                assert!(samconfig().contains_key(environment), "{environment}");
+            }
+        }
+    }
+    let (staging, needs) = deployed["staging"];
+    assert_eq!(*needs, serde_json::json!(["test", "build"]));
+    assert_eq!(*deployed["production"].1, Value::from(staging.as_str()));
+    assert_eq!(deployed.len(), 2);
+    // What is deployed is tested and on main; a pull request deploys nothing.
+    let guard = &workflows["deploy.yml"].1["jobs"]["staging"]["if"];
+    let guard = guard.as_str().unwrap();
+    assert!(
+        guard.contains("github.event_name != 'pull_request'"),
+        "{guard}"
+    );
+    assert!(guard.contains("github.ref == 'refs/heads/main'"), "{guard}");
+    // The role is the environment's to name, and the environment is what somebody approves.
+    let (text, deployment) = &workflows["deploy-to.yml"];
+    assert_eq!(
+        deployment["jobs"]["deploy"]["environment"],
+        "${{ inputs.environment }}"
+    );
+    assert_eq!(
+        deployment["jobs"]["deploy"]["env"]["ENVIRONMENT"],
+        "${{ inputs.environment }}"
+    );
+    assert!(text.contains("role-to-assume: ${{ vars.AWS_ROLE_ARN }}"));
+    assert!(!text.contains("secrets."));
+}
