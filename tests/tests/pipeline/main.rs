@@ -6,6 +6,7 @@ mod doctor;
 mod drills;
 mod least_privilege;
 mod operator;
+mod recovery;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

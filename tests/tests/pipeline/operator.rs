@@ -10,13 +10,15 @@ use onewrite_local::{
     workspace::Workspace,
 };
 use serde_json::Value;
+use tokio::process::Command;
 
 use super::{malformed, options, start_event_sources, store, valid, wait_until};
 
-/// Runs the tool on the stack; its exit code, its answer and its complaints.
-pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String, String) {
+/// The tool, to be run on the stack.
+pub(super) fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let credentials = stack.credentials();
-    let output = tokio::process::Command::new(env!("CARGO"))
+    let mut command = Command::new(env!("CARGO"));
+    command
         .args([
             "run",
             "--quiet",
@@ -30,10 +32,13 @@ pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String,
         .current_dir(Workspace::here().root())
         .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
         .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs the tool on the stack; its exit code, its answer and its complaints.
+pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String, String) {
+    let output = command(stack, arguments).output().await.unwrap();
     let Output {
         status,
         stdout,
@@ -73,7 +78,7 @@ async fn publish(stack: &Stack, id: &str) {
 }
 
 /// Edits an item by hand: in another version than its event tells of, no event of it can be completed.
-async fn set_version(stack: &Stack, id: &str, version: u32) {
+pub(super) async fn set_version(stack: &Stack, id: &str, version: u32) {
     let (clients, outputs) = (stack.clients(), stack.outputs());
     clients
         .dynamodb
@@ -185,6 +190,7 @@ async fn a_trace_says_where_a_notification_is_and_a_redrive_brings_it_on() {
         "DONE            2 items",
         "INIT            1 items",
         "oldest INIT     ",
+        "forward         Enabled, no data since ",
     ] {
         assert!(said.contains(row), "{row}: {said}");
     }
@@ -194,7 +200,7 @@ async fn a_trace_says_where_a_notification_is_and_a_redrive_brings_it_on() {
     let (code, said, _) = onewrite(&stack, &redrive).await;
     assert_eq!(code, 0, "{said}");
     assert!(
-        said.ends_with("Next: onewrite redrive failures --id spoilt --yes\n"),
+        said.ends_with(" redrive failures --id spoilt --apply\n"),
         "{said}"
     );
     let (_, said) = trace(&stack, "spoilt").await;
