@@ -184,18 +184,12 @@ async fn alarms_of_what_comes_in() {
         said.contains("MissingId") && said.contains("conflict"),
         "{said}"
     );
+    // By the settings of now it is a notification.
     let pointer = "NOTIFICATION_ID_POINTER";
     let before = set_variable(&clients, &outputs.ingest, pointer, "/id").await;
     runs(
         &stack,
-        &[
-            "redrive",
-            "dlq",
-            "--reason",
-            "MissingId",
-            "--apply",
-            "--yes",
-        ],
+        &["redrive", "dlq", "--id", "moved", "--apply", "--yes"],
     )
     .await;
     are_done(&stack, &["moved".to_owned()]).await;
