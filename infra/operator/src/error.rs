@@ -47,6 +47,14 @@ pub enum OperatorError {
     /// No region is set.
     #[error("no region is set")]
     NoRegion,
+    /// A table of prices cannot be used.
+    #[error("prices of {file}: {reason}")]
+    Prices {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
     /// A call failed.
     #[error("{call} failed: {reason}")]
     Aws {
@@ -117,6 +125,7 @@ impl OperatorError {
                 "name a stack that was deployed from this project's template.yaml"
             }
             Self::NoRegion => "name one by --region, AWS_REGION or the profile",
+            Self::Prices { .. } => "`onewrite cost --print-prices` writes one to begin with",
             Self::Aws { .. } => return None,
         })
     }
