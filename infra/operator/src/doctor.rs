@@ -10,6 +10,8 @@ pub mod deployed;
 
 mod checks;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use deployed::Deployed;
 

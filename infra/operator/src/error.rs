@@ -73,6 +73,14 @@ pub enum OperatorError {
         /// What differs.
         what: String,
     },
+    /// A table of prices cannot be used.
+    #[error("prices of {file}: {reason}")]
+    Prices {
+        /// The file.
+        file: String,
+        /// Why.
+        reason: String,
+    },
     /// A call failed.
     #[error("{call} failed: {reason}")]
     Aws {
@@ -147,6 +155,7 @@ impl OperatorError {
             Self::OtherRun { .. } => {
                 "give the arguments it was begun with, name another file, or delete it to begin anew"
             }
+            Self::Prices { .. } => "`onewrite cost --print-prices` writes one to begin with",
             Self::Declined | Self::File { .. } | Self::Aws { .. } => return None,
         })
     }

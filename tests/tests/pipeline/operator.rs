@@ -1,6 +1,9 @@
 //! The operator's tool beside a whole stack: what it says of a notification in each place it can be in.
 
-use std::process::Output;
+use std::{
+    path::PathBuf,
+    process::{Output, Stdio},
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
@@ -15,21 +18,12 @@ use tokio::process::Command;
 use super::{malformed, options, start_event_sources, store, valid, wait_until};
 
 /// The tool, to be run on the stack.
-pub(super) fn command(stack: &Stack, arguments: &[&str]) -> Command {
+pub(super) async fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let credentials = stack.credentials();
-    let mut command = Command::new(env!("CARGO"));
+    let mut command = Command::new(tool(stack).await);
     command
-        .args([
-            "run",
-            "--quiet",
-            "--locked",
-            "--package",
-            "onewrite-operator",
-            "--",
-        ])
         .args(["--endpoint-url", &stack.endpoint(), "--region", REGION])
         .args(arguments)
-        .current_dir(Workspace::here().root())
         .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
         .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
         .kill_on_drop(true);
@@ -38,7 +32,7 @@ pub(super) fn command(stack: &Stack, arguments: &[&str]) -> Command {
 
 /// Runs the tool on the stack; its exit code, its answer and its complaints.
 pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String, String) {
-    let output = command(stack, arguments).output().await.unwrap();
+    let output = command(stack, arguments).await.output().await.unwrap();
     let Output {
         status,
         stdout,
@@ -46,6 +40,29 @@ pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String,
     } = output;
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+/// The tool's binary, built once for each stack and kept beside it: dozens of calls need not ask cargo each time.
+async fn tool(stack: &Stack) -> PathBuf {
+    let tool = stack.directory().join("onewrite");
+    if !tool.exists() {
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--message-format=json"])
+            .args(["--package", "onewrite-operator", "--bin", "onewrite"])
+            .current_dir(Workspace::here().root())
+            .stderr(Stdio::inherit())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .unwrap();
+        let messages = String::from_utf8(built.stdout).unwrap();
+        let executable = messages.lines().find_map(|line| {
+            let message: Value = serde_json::from_str(line).unwrap();
+            Some(message["executable"].as_str()?.to_owned())
+        });
+        std::fs::copy(executable.expect("the tool is built"), &tool).unwrap();
+    }
+    tool
 }
 
 pub(super) async fn trace(stack: &Stack, id: &str) -> (i32, String) {

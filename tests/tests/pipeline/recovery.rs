@@ -364,6 +364,7 @@ async fn what_stays_in_init_for_too_long_is_found_and_comes_again() {
     let slow = reconcile(&[&paged[..], &["--rate", "1"]].concat());
     let slow: Vec<&str> = slow.iter().map(String::as_str).collect();
     let mut interrupted = command(&stack, &slow)
+        .await
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -428,6 +429,7 @@ async fn watch(stack: &Stack) {
     let alarm = alarm.state_value(StateValue::Alarm).state_reason("seen");
     alarm.send().await.unwrap();
     let watching = command(stack, &["status", "--watch", "1"])
+        .await
         .stdout(Stdio::piped())
         .spawn();
     let mut watching = watching.unwrap();
