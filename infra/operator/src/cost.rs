@@ -407,7 +407,7 @@ impl Cost {
         } = &self.assumptions;
         let queue = match queue_type {
             QueueType::Standard => "a standard queue",
-            QueueType::Fifo => "a FIFO queue",
+            QueueType::Fifo => "a FIFO queue, its batches of one",
         };
         let stream = match shards {
             0 => "an on-demand stream".to_owned(),

@@ -169,7 +169,7 @@ fn each_thing_that_breaks_a_promise_is_named_alone() {
         ),
         (|d| queue(d).policy = None, (Broken, "tls", "queue")),
         (
-            |d| queue(d).retention_seconds = 86_400 * 15,
+            |d| d.dead_letter_queue.as_mut().unwrap().retention_seconds = 86_400 * 13,
             (Broken, "dead-letter-retention", "dead-letter queue"),
         ),
         (
