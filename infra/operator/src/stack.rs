@@ -29,6 +29,7 @@ pub struct Target {
         global = true,
         value_name = "NAME",
         env = "ONEWRITE_STACK",
+        hide_env_values = true,
         default_value = DEFAULT_STACK
     )]
     pub stack: String,

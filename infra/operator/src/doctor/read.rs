@@ -10,7 +10,8 @@ use aws_sdk_dynamodb::{
     },
 };
 use aws_sdk_kinesis::types::EncryptionType;
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
+use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
+use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Deserialize;
 
@@ -269,21 +270,27 @@ async fn bucket_public(stack: &Stack) -> Read<Vec<&'static str>> {
     let settings = [
         (
             "BlockPublicAcls",
-            block.as_ref().and_then(|block| block.block_public_acls()),
+            block
+                .as_ref()
+                .and_then(PublicAccessBlockConfiguration::block_public_acls),
         ),
         (
             "IgnorePublicAcls",
-            block.as_ref().and_then(|block| block.ignore_public_acls()),
+            block
+                .as_ref()
+                .and_then(PublicAccessBlockConfiguration::ignore_public_acls),
         ),
         (
             "BlockPublicPolicy",
-            block.as_ref().and_then(|block| block.block_public_policy()),
+            block
+                .as_ref()
+                .and_then(PublicAccessBlockConfiguration::block_public_policy),
         ),
         (
             "RestrictPublicBuckets",
             block
                 .as_ref()
-                .and_then(|block| block.restrict_public_buckets()),
+                .and_then(PublicAccessBlockConfiguration::restrict_public_buckets),
         ),
     ];
     let off = settings.into_iter().filter(|(_, on)| *on != Some(true));
@@ -394,7 +401,7 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
             .collect(),
         maximum_concurrency: mapping
             .scaling_config()
-            .and_then(|scaling| scaling.maximum_concurrency())
+            .and_then(ScalingConfig::maximum_concurrency)
             .map(i64::from),
         has_pollers: mapping.provisioned_poller_config().is_some(),
     };
