@@ -11,6 +11,7 @@ use aws_sdk_dynamodb::{
 };
 use aws_sdk_kinesis::types::EncryptionType;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType};
+use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Deserialize;
 
@@ -266,27 +267,22 @@ async fn bucket_public(stack: &Stack) -> Read<Vec<&'static str>> {
         got,
     )?;
     let block = got.and_then(|got| got.public_access_block_configuration);
+    let is_on = |setting: fn(&PublicAccessBlockConfiguration) -> Option<bool>| {
+        block.as_ref().and_then(setting).unwrap_or_default()
+    };
     let settings = [
-        (
-            "BlockPublicAcls",
-            block.as_ref().and_then(|block| block.block_public_acls()),
-        ),
-        (
-            "IgnorePublicAcls",
-            block.as_ref().and_then(|block| block.ignore_public_acls()),
-        ),
+        ("BlockPublicAcls", is_on(|block| block.block_public_acls)),
+        ("IgnorePublicAcls", is_on(|block| block.ignore_public_acls)),
         (
             "BlockPublicPolicy",
-            block.as_ref().and_then(|block| block.block_public_policy()),
+            is_on(|block| block.block_public_policy),
         ),
         (
             "RestrictPublicBuckets",
-            block
-                .as_ref()
-                .and_then(|block| block.restrict_public_buckets()),
+            is_on(|block| block.restrict_public_buckets),
         ),
     ];
-    let off = settings.into_iter().filter(|(_, on)| *on != Some(true));
+    let off = settings.into_iter().filter(|(_, is_on)| !is_on);
     Ok(off.map(|(name, _)| name).collect())
 }
 
@@ -394,7 +390,7 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
             .collect(),
         maximum_concurrency: mapping
             .scaling_config()
-            .and_then(|scaling| scaling.maximum_concurrency())
+            .and_then(aws_sdk_lambda::types::ScalingConfig::maximum_concurrency)
             .map(i64::from),
         has_pollers: mapping.provisioned_poller_config().is_some(),
     };
