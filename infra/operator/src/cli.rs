@@ -116,7 +116,7 @@ impl Cli {
                     Output::Table => doctor::text(&findings),
                     Output::Json => json(&findings),
                 });
-                Ok(doctor::exit_code(&findings))
+                Ok(ExitCode::from(doctor::exit_code(&findings)))
             }
             Command::Status { count } => {
                 let status = status::status(&stack, count).await?;

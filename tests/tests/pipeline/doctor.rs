@@ -297,6 +297,7 @@ async fn a_misconfiguration_is_named_and_nothing_else() {
     stores(&patient).await;
     patient.shows(&[]).await;
     pauses(&patient).await;
+    losses(&patient).await;
     patient.stack.stop().await;
 }
 
@@ -739,4 +740,19 @@ async fn pauses(patient: &Patient) {
     let broken = |place: &str| ("broken".to_owned(), "paused".to_owned(), place.to_owned());
     assert_eq!(paused, [broken("complete"), broken("forward")]);
     patient.update(ingest, |update| update.enabled(false)).await;
+}
+
+/// What was deleted is told as such, not as something that could not be read.
+async fn losses(patient: &Patient) {
+    let url = &patient.stack.outputs().dead_letter_queue_url;
+    let delete = patient.clients.sqs.delete_queue().queue_url(url);
+    delete.send().await.unwrap();
+    let (code, found) = examine(&patient.stack).await;
+    let of_it = found
+        .iter()
+        .filter(|(.., place)| place == "dead-letter queue");
+    let of_it: Vec<_> = of_it
+        .map(|(severity, check, _)| (severity.as_str(), check.as_str()))
+        .collect();
+    assert_eq!((code, of_it), (6, vec![("broken", "missing")]));
 }
