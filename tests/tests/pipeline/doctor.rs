@@ -181,7 +181,7 @@ impl Patient {
     }
 
     /// Has the alias that the mapping invokes be a version with this variable, sees what the doctor says, and has it be
-    /// what it was. As long as no version was published, nothing is different.
+    /// what it was.
     async fn with_variable(
         &self,
         function: &str,
@@ -223,10 +223,12 @@ impl Patient {
         set(variables).await;
         let publish = lambda.publish_version().function_name(function);
         let published = publish.send().await.unwrap().version.unwrap();
+        // What counts is what the mapping invokes, not what was written last.
+        set(before).await;
+        self.shows(&[]).await;
         point(&published).await;
         self.shows(wanted).await;
         point(&version).await;
-        set(before).await;
     }
 }
 
