@@ -121,7 +121,7 @@ impl Cli {
                     Output::Table => doctor::text(&findings),
                     Output::Json => json(&findings),
                 });
-                Ok(doctor::exit_code(&findings))
+                Ok(ExitCode::from(doctor::exit_code(&findings)))
             }
             Command::Status(args) => watch(&stack, &args, self.output).await,
             Command::Trace {

@@ -181,7 +181,7 @@ impl Patient {
     }
 
     /// Has the alias that the mapping invokes be a version with this variable, sees what the doctor says, and has it be
-    /// what it was. As long as no version was published, nothing is different.
+    /// what it was.
     async fn with_variable(
         &self,
         function: &str,
@@ -223,10 +223,12 @@ impl Patient {
         set(variables).await;
         let publish = lambda.publish_version().function_name(function);
         let published = publish.send().await.unwrap().version.unwrap();
+        // What counts is what the mapping invokes, not what was written last.
+        set(before).await;
+        self.shows(&[]).await;
         point(&published).await;
         self.shows(wanted).await;
         point(&version).await;
-        set(before).await;
     }
 }
 
@@ -297,6 +299,7 @@ async fn a_misconfiguration_is_named_and_nothing_else() {
     stores(&patient).await;
     patient.shows(&[]).await;
     pauses(&patient).await;
+    losses(&patient).await;
     patient.stack.stop().await;
 }
 
@@ -739,4 +742,19 @@ async fn pauses(patient: &Patient) {
     let broken = |place: &str| ("broken".to_owned(), "paused".to_owned(), place.to_owned());
     assert_eq!(paused, [broken("complete"), broken("forward")]);
     patient.update(ingest, |update| update.enabled(false)).await;
+}
+
+/// What was deleted is told as such, not as something that could not be read.
+async fn losses(patient: &Patient) {
+    let url = &patient.stack.outputs().dead_letter_queue_url;
+    let delete = patient.clients.sqs.delete_queue().queue_url(url);
+    delete.send().await.unwrap();
+    let (code, found) = examine(&patient.stack).await;
+    let of_it = found
+        .iter()
+        .filter(|(.., place)| place == "dead-letter queue");
+    let of_it: Vec<_> = of_it
+        .map(|(severity, check, _)| (severity.as_str(), check.as_str()))
+        .collect();
+    assert_eq!((code, of_it), (6, vec![("broken", "missing")]));
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Finding, Promise, Severity,
     deployed::{Deployed, Function, Mapping, Queue, Reader, Stream, Table, Unread},
-    text,
+    exit_code, text,
 };
 
 const QUEUE: &str = "arn:aws:sqs:us-east-1:1:q";
@@ -400,6 +400,23 @@ fn what_cannot_be_read_is_never_fine() {
         names(&gone),
         [(Severity::Broken, "missing", "dead-letter queue")]
     );
+}
+
+#[test]
+fn a_script_is_told_the_worst() {
+    let unread: fn(&mut Deployed) =
+        |deployed| deployed.is_recoverable = Err(Unread::Failed("no".to_owned()));
+    let unprotected: fn(&mut Deployed) = |deployed| table(deployed).is_protected = false;
+    let advice: fn(&mut Deployed) = |deployed| table(deployed).has_kms_key = false;
+    let code = |changes: &[fn(&mut Deployed)]| {
+        exit_code(&with(|deployed| {
+            changes.iter().for_each(|change| change(deployed));
+        }))
+    };
+    assert_eq!(code(&[]), 0);
+    assert_eq!(code(&[advice]), 0);
+    assert_eq!(code(&[advice, unread]), 1);
+    assert_eq!(code(&[advice, unread, unprotected]), 6);
 }
 
 #[test]
