@@ -266,6 +266,10 @@ async fn alarms_of_what_comes_in() {
 
     // Oldest message: paused.
     stack.event_sources().unwrap().disable();
+    wait_until("the pollers stand still", async || {
+        stack.event_sources().unwrap().is_idle()
+    })
+    .await;
     send(&stack, &[valid("paused", "1")]).await;
     goes_off(&stack, "OldestMessage").await;
     let said = runs(&stack, &["status"]).await;

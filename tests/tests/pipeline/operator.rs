@@ -207,7 +207,7 @@ async fn a_trace_says_where_a_notification_is_and_a_redrive_brings_it_on() {
         "DONE            2 items",
         "INIT            1 items",
         "oldest INIT     ",
-        "forward         Enabled, no data since ",
+        "forward         Disabled, no data since ",
     ] {
         assert!(said.contains(row), "{row}: {said}");
     }
