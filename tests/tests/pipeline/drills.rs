@@ -27,7 +27,7 @@ use onewrite_tests::settings::{redirect, set_variable};
 use super::{
     PATIENCE, malformed,
     operator::{onewrite, trace},
-    options, store, valid, wait_until,
+    options, store, until_still, valid, wait_until,
 };
 
 /// A minute of an alarm is three seconds.
@@ -337,10 +337,7 @@ async fn alarms_of_what_is_published() {
 
     // Unreadable: somebody has taken an item's payload away, and its event with it. It is restored, and asked for.
     stack.event_sources().unwrap().disable();
-    wait_until("the pollers stand still", async || {
-        stack.event_sources().unwrap().is_idle()
-    })
-    .await;
+    until_still(&stack).await;
     store(&clients, &outputs.table, &["edited".to_owned()]).await;
     edit(
         &clients,
@@ -433,10 +430,7 @@ async fn alarms_of_what_is_accepted() {
     redirect(&clients, &outputs.complete, "DYNAMODB", &stack.endpoint())
         .await
         .unwrap();
-    wait_until("the pollers stand still", async || {
-        stack.event_sources().unwrap().is_idle()
-    })
-    .await;
+    until_still(&stack).await;
     runs(&stack, &["redrive", "failures", "--apply", "--yes"]).await;
     are_done(&stack, &failed).await;
     let said = runs(&stack, &["redrive", "failures"]).await;

@@ -60,6 +60,14 @@ async fn wait_until<F: Future<Output = bool>>(what: &str, mut condition: impl Fn
     assert!(in_time.is_ok(), "waited in vain until {what}");
 }
 
+/// Waits until nothing is under way in the pollers; a receive that waits for messages may still be.
+async fn until_still(stack: &Stack) {
+    wait_until("the pollers stand still", async || {
+        stack.event_sources().unwrap().is_idle()
+    })
+    .await;
+}
+
 fn options(name: &str) -> StackOptions {
     StackOptions {
         event_sources: false,
@@ -138,10 +146,7 @@ async fn every_message_ends_where_it_must() {
 
     // Ten copies wait in the queue, so that a receive finds several: duplicates in one batch.
     stack.event_sources().unwrap().disable();
-    wait_until("the pollers stand still", async || {
-        stack.event_sources().unwrap().is_idle()
-    })
-    .await;
+    until_still(&stack).await;
     let mut messages: Vec<Sample> = (0..10).map(|_| valid("copied", r#"{"n": 1.0}"#)).collect();
     messages.extend((0..10).map(|n| {
         valid(
@@ -374,7 +379,7 @@ async fn a_record_that_kinesis_does_not_take_comes_again_with_what_follows_it() 
     for (phase, place) in [("head", 0), ("middle", RECORDS / 2), ("end", RECORDS - 1)] {
         let sources = stack.event_sources().unwrap();
         sources.disable();
-        wait_until("the pollers stand still", async || sources.is_idle()).await;
+        until_still(&stack).await;
         let ids: Vec<String> = (0..RECORDS).map(|n| format!("{phase}-{n}")).collect();
         store(&clients, &outputs.table, &ids).await;
         let failing = ids[place].clone();
