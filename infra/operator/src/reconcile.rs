@@ -18,6 +18,7 @@ use tokio::{
 use crate::{
     checkpoint::{Checkpoint, Reached, Run},
     consent::Consent,
+    cost::prices::Prices,
     error::OperatorError,
     pace::Pace,
     progress,
@@ -33,13 +34,6 @@ const READ_UNIT_BYTES: f64 = 4_096.0;
 
 /// Bytes of one write request unit (the same place).
 const WRITE_UNIT_BYTES: f64 = 1_024.0;
-
-/// What a million units cost in US dollars: on-demand, standard table class, us-east-1 (DynamoDB pricing page, since
-/// November 2024).
-const DOLLARS_PER_MILLION_READ_UNITS: f64 = 0.125;
-
-/// The same of writes.
-const DOLLARS_PER_MILLION_WRITE_UNITS: f64 = 0.625;
 
 /// Units of a page whose cost is not told: 1 MB, the most that a `Scan` reads (DynamoDB API reference).
 const FULL_PAGE_UNITS: f64 = 128.0;
@@ -116,19 +110,21 @@ impl Estimate {
 
     /// In words.
     #[must_use]
-    pub fn text(self, read_units_a_second: u32) -> String {
+    pub fn text(self, read_units_a_second: u32, prices: &Prices) -> String {
         let units = self.read_units().ceil();
         let seconds = units / f64::from(read_units_a_second);
-        let dollars = units * DOLLARS_PER_MILLION_READ_UNITS / 1e6;
+        let dollars = prices.dynamodb_read_units.of(units);
         let touch = (self.bytes as f64 / self.items.max(1) as f64 / WRITE_UNIT_BYTES).ceil();
         let touch = touch.max(1.0);
-        let thousand = touch * 1e3 * DOLLARS_PER_MILLION_WRITE_UNITS / 1e6;
+        let thousand = prices.dynamodb_write_units.of(touch * 1e3);
         format!(
-            "The table has ~{} items, ~{} bytes: reads ~{units} units in ~{} (~${dollars:.4}), and for a thousand touches writes ~{}000 units (~${thousand:.4}); prices on demand, us-east-1, of November 2024.",
+            "The table has ~{} items, ~{} bytes: reads ~{units} units in ~{} (~${dollars:.4}), and for a thousand touches writes ~{}000 units (~${thousand:.4}); prices on demand, {}, of {}.",
             self.items,
             self.bytes,
             duration((seconds * 1e3) as i64),
             touch,
+            prices.region,
+            prices.as_of,
         )
     }
 }
@@ -199,7 +195,8 @@ impl ReconcileArgs {
                 Checkpoint::start(run, before)
             }
         };
-        eprintln!("{}", estimate.text(self.read_units));
+        let prices = Prices::built_in()?;
+        eprintln!("{}", estimate.text(self.read_units, &prices));
         if apply {
             let age = self.pending_older_than;
             self.consent
@@ -486,13 +483,13 @@ mod tests {
             bytes: 1_500_000_000,
         };
         assert_eq!(
-            estimate.text(500),
-            "The table has ~1000000 items, ~1500000000 bytes: reads ~183106 units in ~6m06s (~$0.0229), and for a thousand touches writes ~2000 units (~$0.0013); prices on demand, us-east-1, of November 2024."
+            estimate.text(500, &Prices::built_in().unwrap()),
+            "The table has ~1000000 items, ~1500000000 bytes: reads ~183106 units in ~6m06s (~$0.0229), and for a thousand touches writes ~2000 units (~$0.0013); prices on demand, us-east-1, of 2026-11."
         );
         let nothing = Estimate { items: 0, bytes: 0 };
         assert!(
             nothing
-                .text(500)
+                .text(500, &Prices::built_in().unwrap())
                 .contains("reads ~0 units in ~0.000s (~$0.0000)")
         );
     }

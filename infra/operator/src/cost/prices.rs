@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::OperatorError;
+
 /// The built-in table, as it is printed.
 pub const BUILT_IN: &str = include_str!("prices.json");
 
@@ -25,6 +27,8 @@ pub struct Prices {
     pub sqs_fifo_requests: Price,
     /// Write units of the table.
     pub dynamodb_write_units: Price,
+    /// Read units of the table; the functions read nothing, a reconcile does.
+    pub dynamodb_read_units: Price,
     /// A month of a GB in the table.
     pub dynamodb_storage: Price,
     /// A month of a GB in its point-in-time recovery.
@@ -66,6 +70,17 @@ impl Price {
 }
 
 impl Prices {
+    /// The built-in table, read.
+    ///
+    /// # Errors
+    /// [`OperatorError::Prices`]; a test reads it.
+    pub fn built_in() -> Result<Self, OperatorError> {
+        Self::parse(BUILT_IN).map_err(|reason| OperatorError::Prices {
+            file: "built-in".to_owned(),
+            reason,
+        })
+    }
+
     /// Reads a table.
     ///
     /// # Errors
@@ -81,13 +96,14 @@ impl Prices {
         Ok(prices)
     }
 
-    fn named(&self) -> [(&'static str, &Price); 13] {
+    fn named(&self) -> [(&'static str, &Price); 14] {
         [
             ("lambda_requests", &self.lambda_requests),
             ("lambda_gb_seconds", &self.lambda_gb_seconds),
             ("sqs_standard_requests", &self.sqs_standard_requests),
             ("sqs_fifo_requests", &self.sqs_fifo_requests),
             ("dynamodb_write_units", &self.dynamodb_write_units),
+            ("dynamodb_read_units", &self.dynamodb_read_units),
             ("dynamodb_storage", &self.dynamodb_storage),
             ("dynamodb_recovery", &self.dynamodb_recovery),
             ("kinesis_stream_hours", &self.kinesis_stream_hours),
