@@ -43,6 +43,10 @@ pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
 /// Most writes in one `TransactWriteItems` call (DynamoDB API reference); one of them is the DONE write itself.
 pub const MAX_TRANSACT_WRITES: usize = 100;
 
+/// Statements of one `BatchExecuteStatement` call (DynamoDB developer guide, "Running batch operations with PartiQL for
+/// DynamoDB": 25).
+pub const MAX_BATCH_STATEMENTS: usize = 25;
+
 /// Time to open a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 

@@ -22,6 +22,13 @@ pub trait NewNotifications: Send + Sync {
     async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError>;
 }
 
+#[async_trait]
+impl<T: NewNotifications + ?Sized> NewNotifications for Box<T> {
+    async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
+        (**self).insert(item).await
+    }
+}
+
 /// What came of one insert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {

@@ -16,6 +16,8 @@ pub struct Config {
     pub pointers: MessagePointers,
     /// `MAX_IN_FLIGHT`: messages of one batch that are written at the same time, 1 to 1,000.
     pub max_in_flight: usize,
+    /// `BATCHED_INSERTS`: `true` where messages that are written at the same time go together, by PartiQL.
+    pub batched_inserts: bool,
     /// `INVOCATION_BUDGET_MS`: how long an invocation may take where its deadline is not known; the function's
     /// timeout.
     pub invocation_budget: Duration,
@@ -38,6 +40,7 @@ impl Config {
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
             },
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
+            batched_inserts: environment.parsed("BATCHED_INSERTS", false)?,
             invocation_budget: environment.invocation_budget()?,
         })
     }
@@ -62,6 +65,7 @@ mod tests {
         let config = read(&[("TABLE_NAME", "t")]).unwrap();
         assert_eq!(config.table_name, "t");
         assert_eq!(config.pointers, MessagePointers::default());
+        assert!(!config.batched_inserts);
         assert_eq!(
             read(&[]).unwrap_err().to_string(),
             "environment variable TABLE_NAME is not set"
@@ -75,10 +79,19 @@ mod tests {
     }
 
     #[test]
+    fn inserts_are_batched_where_it_is_said() {
+        for (text, batched) in [("true", true), ("false", false)] {
+            let config = read(&[("TABLE_NAME", "t"), ("BATCHED_INSERTS", text)]).unwrap();
+            assert_eq!(config.batched_inserts, batched);
+        }
+    }
+
+    #[test]
     fn a_wrong_setting_is_named() {
         for (name, value) in [
             ("NOTIFICATION_ID_POINTER", "id"),
             ("MAX_IN_FLIGHT", "0"),
+            ("BATCHED_INSERTS", "yes"),
             ("INVOCATION_BUDGET_MS", "x"),
         ] {
             let error = read(&[("TABLE_NAME", "t"), (name, value)])

@@ -21,7 +21,7 @@ use super::{clients::dynamodb_client, failure::Failure};
 use crate::{
     item::{NotificationItem, attribute, to_rfc3339},
     limits::MAX_TRANSACT_WRITES,
-    notification::Status,
+    notification::{Fingerprint, Status},
     table::{Completed, Completion, Completions, Inserted, NewNotifications, TableError},
 };
 
@@ -32,10 +32,11 @@ pub struct DynamoDbTable {
     table_name: String,
 }
 
-type Attributes = HashMap<String, AttributeValue>;
+pub(super) type Attributes = HashMap<String, AttributeValue>;
 
 /// The item that made a condition fail is the answer to what it means.
-const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+pub(super) const ALL_OLD: ReturnValuesOnConditionCheckFailure =
+    ReturnValuesOnConditionCheckFailure::AllOld;
 
 impl DynamoDbTable {
     /// The table of that name, by a client of `config`.
@@ -69,8 +70,7 @@ impl NewNotifications for DynamoDbTable {
         match error.as_service_error() {
             Some(PutItemError::ConditionalCheckFailedException(failed)) => {
                 let old = failed.item().ok_or(TableError::NoOldItem)?;
-                let fingerprint =
-                    text(old, attribute::FINGERPRINT).and_then(|hex| hex.parse().ok());
+                let fingerprint = fingerprint(old);
                 Ok(Inserted::Exists { fingerprint })
             }
             _ => Err(Failure::of(&error).into()),
@@ -242,6 +242,11 @@ const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 /// The code of a reason; none for an item that was in order, whose code is `None`, in a text.
 fn failure_code(reason: &CancellationReason) -> Option<&str> {
     reason.code().filter(|code| *code != "None")
+}
+
+/// The fingerprint of an item; none where somebody edited it away.
+pub(super) fn fingerprint(item: &Attributes) -> Option<Fingerprint> {
+    text(item, attribute::FINGERPRINT)?.parse().ok()
 }
 
 fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {

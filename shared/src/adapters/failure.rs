@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use crate::{stream::StreamError, table::TableError};
 
 /// A call that failed, by what the caller may conclude.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
     Throttled { code: String },
     Unknown { reason: String },
@@ -48,6 +48,24 @@ impl Failure {
         Self::of_code(Some(code), 400)
     }
 
+    /// Reads the code of a statement that failed in a batch: nothing was written, unless the server failed.
+    pub(super) fn of_statement(code: Option<&str>) -> Self {
+        let status = if code == Some("InternalServerError") {
+            500
+        } else {
+            400
+        };
+        Self::of_code(code, status)
+    }
+
+    /// Whether trying again at once may heal it.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::Unknown { .. } => true,
+            Self::Refused { .. } => false,
+        }
+    }
+
     fn of_code(code: Option<&str>, status: u16) -> Self {
         match code {
             Some(code) if THROTTLING_CODES.contains(&code) => Self::Throttled {
@@ -67,7 +85,7 @@ impl Failure {
         }
     }
 
-    fn unknown(reason: impl Into<String>) -> Self {
+    pub(super) fn unknown(reason: impl Into<String>) -> Self {
         Self::Unknown {
             reason: reason.into(),
         }

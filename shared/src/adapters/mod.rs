@@ -3,7 +3,9 @@
 //!
 //! - [`clients`]: how the SDK is set up, with every timeout it leaves unset
 //! - [`dynamodb`], [`kinesis`]: the ports to table and stream
+//! - [`batched`]: the port to the table that `ingest` has, by batches of PartiQL
 
+pub mod batched;
 pub mod clients;
 pub mod dynamodb;
 mod failure;

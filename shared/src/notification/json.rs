@@ -66,6 +66,10 @@ impl<'a> Node<'a> {
                         .collect::<Result<_, _>>()?,
                 )
             }
+            // Its end and its characters were checked when it was read as a raw value; without escapes it stands for itself.
+            Some(b'"') if !text.contains('\\') => {
+                Value::String(Cow::Borrowed(&text[1..text.len() - 1]))
+            }
             Some(b'"') => {
                 let Text(string) = serde_json::from_str(text).map_err(|error| invalid(&error))?;
                 Value::String(string)
