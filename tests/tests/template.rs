@@ -232,7 +232,11 @@ fn more_is_granted_only_where_a_parameter_asks_for_it() {
     let policies: BTreeMap<&str, (&str, &Value)> = template
         .resources("AWS::IAM::Policy")
         .map(|(name, policy)| {
-            assert_eq!(policy["Properties"]["Roles"], all_roles, "{name}");
+            let roles = match name {
+                "BatchedInsertsPolicy" => json!([reference("IngestRole")]),
+                _ => all_roles.clone(),
+            };
+            assert_eq!(policy["Properties"]["Roles"], roles, "{name}");
             let condition = policy["Condition"].as_str().unwrap();
             let statements = &policy["Properties"]["PolicyDocument"]["Statement"];
             (name, (condition, statements))
@@ -245,6 +249,7 @@ fn more_is_granted_only_where_a_parameter_asks_for_it() {
     assert_eq!(
         conditions,
         BTreeMap::from([
+            ("BatchedInsertsPolicy", "BatchesInserts"),
             ("KeyPolicy", "HasKey"),
             ("TracingPolicy", "IsTraced"),
             ("VpcPolicy", "IsInVpc"),
@@ -258,6 +263,21 @@ fn more_is_granted_only_where_a_parameter_asks_for_it() {
     assert_eq!(
         *traces,
         json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"])
+    );
+    // Where it inserts, nothing lets it change an item that is there.
+    let [allow, deny] = [0, 1].map(|place| &policies["BatchedInsertsPolicy"].1[place]);
+    let table = attribute_of("NotificationTable.Arn");
+    assert_eq!(
+        (&allow["Effect"], &allow["Action"], &allow["Resource"]),
+        (
+            &"Allow".into(),
+            &json!(["dynamodb:PartiQLInsert", "dynamodb:GetItem"]),
+            &table
+        )
+    );
+    assert_eq!(
+        (&deny["Effect"], &deny["Action"], &deny["Resource"]),
+        (&"Deny".into(), &"dynamodb:PutItem".into(), &table)
     );
     // Lambda is let make interfaces; the code is not.
     let [allow, deny] = [0, 1].map(|place| &policies["VpcPolicy"].1[place]);

@@ -66,7 +66,8 @@ pub struct Build {
 impl Build {
     /// The template as the emulator can take it. Its SAM transform knows a parameter by its default alone, where AWS's
     /// knows the value that was given. Its alarms know no metric math and no dimensions, so that each would be set off
-    /// by any other's metrics: they are given none that it has, and are there to be set.
+    /// by any other's metrics: they are given none that it has, and are there to be set. It judges a PartiQL batch by
+    /// an action of its own, where AWS asks for `dynamodb:PartiQLInsert` and the like.
     fn write_for_emulator(&self) -> Result<()> {
         let built = self.directory.join("template.yaml");
         let text =
@@ -94,6 +95,7 @@ impl Build {
             }
         }
         let text = serde_yaml_ng::to_string(&template).map_err(unreadable)?;
+        let text = text.replace("dynamodb:PartiQLInsert", "dynamodb:BatchExecuteStatement");
         let file = self.directory.join(FOR_EMULATOR);
         std::fs::write(&file, text).map_err(|source| LocalError::file(&file, source))
     }
@@ -417,6 +419,7 @@ mod tests {
             "Parameters:\n  RequireTls: {Type: String, Default: \"true\"}\n  Mine: {Default: 1}\n",
             "Resources:\n",
             "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
+            "  P: {Type: AWS::IAM::Policy, Properties: {Action: [dynamodb:PartiQLInsert, dynamodb:GetItem]}}\n",
             "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
         );
         let root = workspace_with(&[("template.yaml", template)]);
@@ -430,6 +433,8 @@ mod tests {
         };
         let mut expected = read("template.yaml");
         expected["Parameters"]["RequireTls"]["Default"] = "false".into();
+        let inserts = &mut expected["Resources"]["P"]["Properties"]["Action"][0];
+        *inserts = "dynamodb:BatchExecuteStatement".into();
         let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
         expected["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
         assert_eq!(read(FOR_EMULATOR), expected);
