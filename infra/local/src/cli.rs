@@ -84,6 +84,12 @@ enum Command {
     /// Run the very pipeline under load for minutes, with faults on the wire and killed functions, then look for losses.
     #[command(disable_help_flag = true)]
     Soak(ProofOptions),
+    /// Measure the functions beside what people would use instead, in ratios; see `--help` for more.
+    #[command(disable_help_flag = true)]
+    Bench(ProofOptions),
+    /// Tell how a load goes through the pipeline over time: backlogs, concurrency, ages, the limit that is met first.
+    #[command(disable_help_flag = true)]
+    Scale(ProofOptions),
     /// Change the code in one place after the other and tell which changes no test sees (cargo-mutants).
     #[command(disable_help_flag = true)]
     Mutants(ProofOptions),
@@ -213,6 +219,8 @@ impl Cli {
             Command::Bugs(options) => options.run(proof::BUGS),
             Command::Model(options) => options.run(proof::MODEL),
             Command::Soak(options) => options.run(proof::SOAK),
+            Command::Bench(options) => options.run(proof::BENCH),
+            Command::Scale(options) => options.run(proof::SCALE),
             Command::Mutants(ProofOptions { options }) => {
                 match proof::mutants(&Workspace::here(), &options).await? {}
             }

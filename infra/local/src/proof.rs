@@ -1,4 +1,4 @@
-//! The commands that show that the promises hold. Each is an example of the tests' crate, which knows how, or a tool; here
+//! The commands that show that the promises hold. Each is a program of the tests' crates, which know how, or a tool; here
 //! they only get their names, so that all commands are found in one place.
 
 use std::convert::Infallible;
@@ -12,41 +12,57 @@ use crate::python::Interpreter;
 use crate::tools::{self, Tool};
 use crate::workspace::Workspace;
 
-/// A proof, by the example that it is.
+/// A proof, by the program that it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Proof {
-    /// The example of the tests' crate.
-    pub example: &'static str,
+    /// How cargo knows it: package, kind and name.
+    pub program: [&'static str; 4],
     /// What it is always told.
     pub options: &'static [&'static str],
 }
 
 /// Handlers and event sources in simulated worlds.
 pub const SIMULATE: Proof = Proof {
-    example: "simulate",
+    program: example("simulate"),
     options: &[],
 };
 
 /// The same with a bug in it, one after the other.
 pub const BUGS: Proof = Proof {
-    example: "simulate",
+    program: example("simulate"),
     options: &["--bugs"],
 };
 
 /// Every state of the protocol within bounds.
 pub const MODEL: Proof = Proof {
-    example: "model",
+    program: example("model"),
     options: &[],
 };
 
 /// The very pipeline under load and random trouble.
 pub const SOAK: Proof = Proof {
-    example: "soak",
+    program: example("soak"),
     options: &[],
 };
 
+/// The functions beside what people would use instead.
+pub const BENCH: Proof = Proof {
+    program: ["--package", "onewrite-bench", "--bin", "bench"],
+    options: &[],
+};
+
+/// How the pipeline grows: a simulation of its capacity.
+pub const SCALE: Proof = Proof {
+    program: ["--package", "onewrite-scale", "--bin", "scale"],
+    options: &[],
+};
+
+const fn example(name: &'static str) -> [&'static str; 4] {
+    ["--package", "onewrite-tests", "--example", name]
+}
+
 impl Proof {
-    /// Becomes the example: its output, its exit code and the signals it gets are its own.
+    /// Becomes the program: its output, its exit code and the signals it gets are its own.
     ///
     /// # Errors
     /// [`LocalError::Spawn`]; otherwise it does not return.
@@ -54,8 +70,9 @@ impl Proof {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = Command::new(cargo);
         command
-            .args(["run", "--quiet", "--package", "onewrite-tests", "--example"])
-            .args([self.example, "--"])
+            .args(["run", "--quiet"])
+            .args(self.program)
+            .arg("--")
             .args(self.options)
             .args(options);
         become_program(&mut command, workspace)

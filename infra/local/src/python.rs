@@ -28,26 +28,31 @@ pub struct Requirements {
     text: &'static str,
 }
 
+impl Requirements {
+    /// The pinned packages of `text`, a requirements file with hashes; `what` says in messages what they are.
+    #[must_use]
+    pub const fn new(name: &'static str, what: &'static str, text: &'static str) -> Self {
+        Self { name, what, text }
+    }
+}
+
 /// ministack and what it needs to read a SAM template. Apart from the SAM CLI, for both pin boto3, differently.
-pub const EMULATOR: Requirements = Requirements {
-    name: "emulator",
-    what: "the emulator",
-    text: include_str!("../python/emulator.txt"),
-};
+pub const EMULATOR: Requirements = Requirements::new(
+    "emulator",
+    "the emulator",
+    include_str!("../python/emulator.txt"),
+);
 
 /// The SAM CLI, cargo-lambda and the linters.
-pub const SAM: Requirements = Requirements {
-    name: "sam",
-    what: "the SAM CLI and cargo-lambda",
-    text: include_str!("../python/sam.txt"),
-};
+pub const SAM: Requirements = Requirements::new(
+    "sam",
+    "the SAM CLI and cargo-lambda",
+    include_str!("../python/sam.txt"),
+);
 
 /// checkov. Apart from the SAM CLI, for it pins an old boto3.
-pub const CHECKOV: Requirements = Requirements {
-    name: "checkov",
-    what: "checkov",
-    text: include_str!("../python/checkov.txt"),
-};
+pub const CHECKOV: Requirements =
+    Requirements::new("checkov", "checkov", include_str!("../python/checkov.txt"));
 
 /// A usable Python.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,300 @@
+//! What SCALING.md repeats is what the constants and presets say, and what a run of them gives.
+#![allow(clippy::unwrap_used)]
+
+use onewrite_scale::{
+    cost::{BUILT_IN, Prices},
+    limits,
+    preset::{Preset, load},
+    report::{Run, short},
+    settings::{Load, Polling, Profile, Settings, Speed, Stream},
+};
+
+const GUIDE: &str = include_str!("../../SCALING.md");
+
+fn run(load: &Load, settings: &Settings) -> Run {
+    let prices = Prices::parse(BUILT_IN).unwrap();
+    Run::of(load, settings, &Speed::default(), 1.0, &prices)
+}
+
+/// A whole number with commas.
+fn commas(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let bytes = digits.as_bytes().rchunks(3).rev();
+    let groups = bytes.map(|group| String::from_utf8_lossy(group).into_owned());
+    groups.collect::<Vec<_>>().join(",")
+}
+
+fn row(name: &str, of: impl Fn(Preset) -> String) -> String {
+    let cells = Preset::ALL.map(of).join(" | ");
+    format!("| {name} | {cells} |")
+}
+
+#[track_caller]
+fn assert_has(rows: &[String]) {
+    let missing: Vec<_> = rows.iter().filter(|row| !GUIDE.contains(*row)).collect();
+    assert!(
+        missing.is_empty(),
+        "SCALING.md lacks:\n{}",
+        missing
+            .iter()
+            .map(|row| format!("{row}\n"))
+            .collect::<String>()
+    );
+}
+
+#[test]
+fn limits_are_those_of_the_simulation() {
+    use limits::*;
+    let figures = [
+        ("concurrent invocations at the start", SQS_FIRST_CONCURRENCY),
+        ("more each minute", SQS_CONCURRENCY_PER_MINUTE),
+        ("at most", SQS_MOST_CONCURRENCY),
+        ("invocations of one poller", POLLER_CONCURRENCY),
+        (
+            "receives of one poller a second, of 10 messages",
+            POLLER_RECEIVES,
+        ),
+        (
+            "more concurrency each minute",
+            POLLER_CONCURRENCY_PER_MINUTE,
+        ),
+        ("`IngestMinimumPollers` at most", MINIMUM_POLLERS.1.into()),
+        ("`IngestMaximumPollers` at most", MAXIMUM_POLLERS.into()),
+        ("messages in flight", SQS_IN_FLIGHT),
+        (
+            "receives before a message is a dead letter",
+            RECEIVES.into(),
+        ),
+        (
+            "concurrent executions of an account",
+            ACCOUNT_CONCURRENCY.into(),
+        ),
+        (
+            "requests a second for each of them",
+            REQUESTS_PER_CONCURRENCY,
+        ),
+        (
+            "environments more in 10 s, of one function",
+            ENVIRONMENTS_PER_PERIOD,
+        ),
+        ("messages or records of a batch", BATCH.into()),
+        (
+            "megabytes of an invocation's payload",
+            INVOCATION_BYTES / 1e6,
+        ),
+        (
+            "`ParallelizationFactor` at most",
+            PARALLELIZATION_FACTOR.into(),
+        ),
+        ("write units a second of a new table", TABLE_FIRST_UNITS),
+        (
+            "minutes in which it may throttle more than twice its peak",
+            TABLE_GROWTH_SECONDS / 60.0,
+        ),
+        (
+            "write units a second of a table, unless raised",
+            TABLE_QUOTA_UNITS,
+        ),
+        ("write units a second of a partition", PARTITION_UNITS),
+        ("readers of a shard", TABLE_STREAM_READERS.into()),
+        ("hours that it keeps changes", TABLE_STREAM_HOURS.into()),
+        ("records a second into a shard", SHARD_RECORDS),
+        ("megabytes a second into a shard", SHARD_BYTES / 1e6),
+        ("megabytes a second out of a shard", SHARD_READ_BYTES / 1e6),
+        (
+            "megabytes a second into a new on-demand stream",
+            ON_DEMAND_FIRST_SHARDS,
+        ),
+        (
+            "minutes in which it may throttle more than twice its 30-day peak",
+            ON_DEMAND_GROWTH_SECONDS / 60.0,
+        ),
+        ("megabytes a second of it at most", ON_DEMAND_QUOTA_SHARDS),
+        (
+            "the same in us-east-1, us-west-2, eu-west-1",
+            ON_DEMAND_QUOTA_SHARDS_LARGE,
+        ),
+        ("shards of an account there", SHARD_QUOTA.into()),
+        ("records of one `PutRecords`", PUT_RECORDS),
+    ];
+    let rows = figures.map(|(what, figure)| format!("| {what} | {} |", commas(figure)));
+    assert_has(&rows);
+}
+
+#[test]
+fn settings_are_those_of_the_presets() {
+    let number = |value: f64| commas(value);
+    let polling = |of: fn(Polling) -> Option<u32>| {
+        move |preset: Preset| {
+            of(preset.settings().polling).map_or_else(|| "-".to_owned(), |most| commas(most.into()))
+        }
+    };
+    let rows = [
+        row("stacks", |preset| number(preset.settings().stacks.into())),
+        row("`IngestBatchSize`", |preset| {
+            number(preset.settings().ingest_batch.into())
+        }),
+        row("`IngestBatchingWindowSeconds`", |preset| {
+            number(preset.settings().ingest_window.into())
+        }),
+        row(
+            "`IngestMaximumConcurrency`",
+            polling(|polling| match polling {
+                Polling::Standard {
+                    maximum_concurrency,
+                } => Some(maximum_concurrency),
+                Polling::Provisioned { .. } => None,
+            }),
+        ),
+        row(
+            "`IngestMinimumPollers`",
+            polling(|polling| match polling {
+                Polling::Standard { .. } => Some(0),
+                Polling::Provisioned { minimum, .. } => Some(minimum),
+            }),
+        ),
+        row(
+            "`IngestMaximumPollers`",
+            polling(|polling| match polling {
+                Polling::Standard { .. } => None,
+                Polling::Provisioned { maximum, .. } => Some(maximum),
+            }),
+        ),
+        row("`ForwardParallelizationFactor`", |preset| {
+            number(preset.settings().forward_parallelization.into())
+        }),
+        row("`CompleteParallelizationFactor`", |preset| {
+            number(preset.settings().complete_parallelization.into())
+        }),
+        row("`ShardCount`", |preset| match preset.settings().stream {
+            Stream::Provisioned { shards } => number(shards.into()),
+            Stream::OnDemand { .. } => "0".to_owned(),
+        }),
+        row("warm write units of the table", |preset| {
+            number(preset.settings().table_warm_units)
+        }),
+        row("quota of write units of a table", |preset| {
+            number(preset.settings().table_quota_units)
+        }),
+        row("quota of concurrent executions, of all stacks", |preset| {
+            number(preset.settings().account_concurrency.into())
+        }),
+    ];
+    assert_has(&rows);
+    for preset in Preset::ALL {
+        if let Stream::Provisioned { shards } = preset.settings().stream {
+            assert!(shards <= limits::TEMPLATE_SHARDS);
+            assert!(shards * preset.settings().stacks <= limits::SHARD_QUOTA);
+        }
+    }
+}
+
+#[test]
+fn results_are_those_of_the_presets_runs() {
+    let runs = Preset::ALL.map(|preset| (preset, run(&load(preset.rate()), &preset.settings())));
+    let of = |get: fn(&Run) -> String| {
+        let runs = &runs;
+        move |preset: Preset| {
+            let run = runs.iter().find(|(of, _)| *of == preset);
+            run.map_or_else(String::new, |(_, run)| get(run))
+        }
+    };
+    fn steady(run: &Run) -> &onewrite_scale::flow::Sample {
+        run.samples.last().unwrap()
+    }
+    fn stacks(run: &Run) -> f64 {
+        run.settings.stacks.into()
+    }
+    let rows = [
+        row(
+            "invocations at once: `ingest`, `forward`, `complete`",
+            of(|run| {
+                let sample = steady(run);
+                let each = [
+                    sample.ingest_concurrency,
+                    sample.forward_concurrency,
+                    sample.complete_concurrency,
+                ];
+                each.map(|value| commas((value * stacks(run)).ceil()))
+                    .join(", ")
+            }),
+        ),
+        row(
+            "write units a second",
+            of(|run| commas(steady(run).units * stacks(run))),
+        ),
+        row(
+            "records a second into Kinesis",
+            of(|run| commas(steady(run).published * stacks(run))),
+        ),
+        row(
+            "megabytes a second into Kinesis",
+            of(|run| {
+                let megabytes = steady(run).published * stacks(run) * run.load.record_bytes() / 1e6;
+                if megabytes < 10.0 {
+                    short(megabytes)
+                } else {
+                    commas(megabytes)
+                }
+            }),
+        ),
+        row("most messages in a queue", of(|run| commas(run.peak.queue))),
+        row(
+            "oldest message at most, seconds",
+            of(|run| short(run.peak.oldest)),
+        ),
+        row(
+            "seconds to DONE: half, 99 in a hundred",
+            of(|run| format!("{:.1}, {:.1}", steady(run).p50, steady(run).p99)),
+        ),
+        row("USD an hour", of(|run| commas(run.cost.usd))),
+        row(
+            "USD an hour for DynamoDB alone",
+            of(|run| {
+                let positions = run.cost.positions.iter();
+                let of_table = positions.filter(|position| position.service == "DynamoDB");
+                commas(of_table.map(|position| position.usd).sum())
+            }),
+        ),
+    ];
+    assert!(runs.iter().all(|(_, run)| run.keeps_up));
+    assert_has(&rows);
+}
+
+#[test]
+fn limits_are_met_when_the_guide_says() {
+    let rows = [
+        (Preset::Hundred, 5_000.0),
+        (Preset::TenThousand, 40_000.0),
+        (Preset::Million, 4_000_000.0),
+    ]
+    .map(|(preset, rate)| {
+        let load = Load {
+            profile: Profile::Ramp { from: 0.0 },
+            ..load(rate)
+        };
+        let first = run(&load, &preset.settings()).met_first.unwrap();
+        format!(
+            "| `--preset {} --profile ramp --rate {rate:.0}` | {} | {} |",
+            preset.rate(),
+            commas(load.at(first.first.unwrap())),
+            first.limit.what()
+        )
+    });
+    assert_has(&rows);
+}
+
+#[test]
+fn assumptions_are_those_of_the_simulation() {
+    let speed = Speed::default();
+    let rows = [
+        ("--cpu-invocation-ms", speed.cpu_of_invocation_ms),
+        ("--cpu-message-ms", speed.cpu_of_record_ms),
+        ("--dynamodb-ms", speed.dynamodb_ms),
+        ("--kinesis-ms", speed.kinesis_ms),
+        ("--downstream-ms", speed.downstream_ms),
+        ("--tail", speed.tail),
+    ]
+    .map(|(option, value)| format!("| `{option}` | {value} |"));
+    assert_has(&rows);
+}

@@ -1,0 +1,41 @@
+"""What the Python peers store of a message: the item that this project's ingest would write."""
+
+import hashlib
+import json
+from datetime import datetime, timezone
+
+
+def item_of(message_id: str, body: str) -> dict:
+    message = json.loads(body)
+    kind = message.get("type", "notification")
+    payload = json.dumps(message["payload"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
+    return {
+        "notification_id": {"S": message["notification_id"]},
+        "source_message_id": {"S": message_id},
+        "type": {"S": kind},
+        "payload": {"S": payload},
+        "fingerprint": {"S": hashlib.sha256(f"{kind}\n{payload}".encode()).hexdigest()},
+        "status": {"S": "INIT"},
+        "version": {"N": "1"},
+        "redrives": {"N": "0"},
+        "created_at": {"S": now},
+        "updated_at": {"S": now},
+    }
+
+
+def put_new(client, table: str, item: dict) -> dict:
+    """Writes the item if there is none of its id, and returns what is there; the same one again is no error."""
+    try:
+        client.put_item(
+            TableName=table,
+            Item=item,
+            ConditionExpression="attribute_not_exists(notification_id)",
+            ReturnValuesOnConditionCheckFailure="ALL_OLD",
+        )
+    except client.exceptions.ConditionalCheckFailedException as error:
+        stored = error.response.get("Item", {})
+        if stored.get("fingerprint") != item["fingerprint"]:
+            raise ValueError("another notification stands under this id") from None
+        return stored
+    return item

@@ -1,0 +1,193 @@
+//! `cargo local bench`.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::Parser;
+use onewrite_bench::{
+    contender::{self, Contender},
+    events::{self, Ids},
+    figures::Figures,
+    goals,
+    measure::{Bench, PAYLOAD},
+    report,
+    share::{SIZES_MB, Share},
+    stub::Stub,
+};
+use onewrite_local::{progress::Progress, workspace::Workspace};
+
+/// Measure the functions beside what people would use instead. Exit code 1 if a ratio is worse than the gate allows.
+#[derive(Debug, Parser)]
+#[command(name = "cargo local bench", bin_name = "cargo local bench")]
+struct Arguments {
+    /// Runs of each contender in each figure.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+    /// Only what the gate judges: the functions and the bare SDK calls.
+    #[arg(long)]
+    short: bool,
+    /// Where to write index.html and results.json; target/bench/report if left out.
+    #[arg(long, value_name = "DIRECTORY")]
+    output: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)]
+async fn run(arguments: Arguments) -> Result<ExitCode> {
+    let workspace = Workspace::here();
+    let home = workspace.root().join("target").join("bench");
+    let logs = home.join("logs");
+    std::fs::create_dir_all(&logs)?;
+    let contenders = contenders(&workspace, arguments.short).await?;
+    let stub = Stub::start(&home).await?;
+    let mut bench = Bench {
+        stub: &stub,
+        logs: &logs,
+        runs: arguments.runs.into(),
+        figures: Figures::default(),
+        tell: |step| eprintln!("Measuring {step}"),
+    };
+    measure(&mut bench, &contenders, arguments.short).await?;
+    let figures = bench.figures;
+    let judged: Vec<_> = goals::all()
+        .iter()
+        .filter_map(|goal| goal.judge(&figures))
+        .collect();
+    let about = format!(
+        "{} cores, {}; medians of {} runs (least and most), contenders taking turns. Payloads of {PAYLOAD} bytes where \
+         nothing else is said; services on the loopback, over TLS, that answer at once.",
+        std::thread::available_parallelism()?,
+        std::env::consts::ARCH,
+        arguments.runs,
+    );
+    let output = arguments.output.unwrap_or_else(|| home.join("report"));
+    report::write(&output, &figures, &judged, &about)?;
+    println!("{}", report::tables(&figures));
+    println!("{}", report::goals(&judged));
+    println!("{about}\n{}", output.join("index.html").display());
+    let failed = judged.iter().any(|judged| judged.passes == Some(false));
+    Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// Those of `ingest` and those of `forward`.
+struct Contenders {
+    ingest: Vec<Contender>,
+    forward: Vec<Contender>,
+}
+
+async fn contenders(workspace: &Workspace, short: bool) -> Result<Contenders> {
+    use contender::{
+        BARE, BARE_FORWARD, FORWARD, NODE_FORWARD, PYTHON_FORWARD, RAW, SAMPLE, SAMPLE_ALL,
+        SAMPLE_FORWARD,
+    };
+    const FORWARDS: [&str; 5] = [
+        FORWARD,
+        BARE_FORWARD,
+        SAMPLE_FORWARD,
+        PYTHON_FORWARD,
+        NODE_FORWARD,
+    ];
+    let progress = Progress::detect();
+    let mut all = contender::functions(workspace, progress).await?;
+    let bare = [("bare-ingest", BARE), ("bare-forward", BARE_FORWARD)];
+    all.extend(contender::rust(workspace, "bare", &bare, progress).await?);
+    if !short {
+        let raw = [("raw-ingest", RAW)];
+        all.extend(contender::rust(workspace, "raw", &raw, progress).await?);
+        let sample = [
+            ("sample-ingest", SAMPLE),
+            ("sample-ingest-all", SAMPLE_ALL),
+            ("sample-forward", SAMPLE_FORWARD),
+        ];
+        all.extend(contender::rust(workspace, "sample", &sample, progress).await?);
+        for others in [
+            contender::python(workspace, progress).await,
+            contender::node(workspace, progress).await,
+        ] {
+            match others {
+                Ok(others) => all.extend(others),
+                Err(error) => eprintln!("left out: {error:#}"),
+            }
+        }
+    }
+    let (forward, ingest) = all
+        .into_iter()
+        .partition(|contender| FORWARDS.contains(&contender.name));
+    Ok(Contenders { ingest, forward })
+}
+
+/// Whether it stands for its kind where starting takes seconds.
+fn is_of_its_kind(contender: &Contender) -> bool {
+    use contender::{
+        DOUBLE_WRITE, INGEST_BATCHED, NODE_PLAIN, PYTHON_ALL, PYTHON_PLAIN, SAMPLE_ALL,
+    };
+    let others = [
+        INGEST_BATCHED,
+        SAMPLE_ALL,
+        PYTHON_PLAIN,
+        PYTHON_ALL,
+        NODE_PLAIN,
+        DOUBLE_WRITE,
+    ];
+    !others.contains(&contender.name)
+}
+
+async fn measure(bench: &mut Bench<'_>, contenders: &Contenders, short: bool) -> Result<()> {
+    let one_message = || events::sqs(1, PAYLOAD);
+    bench.programs(&contenders.ingest);
+    bench.programs(&contenders.forward);
+    let ingest: Vec<_> = contenders.ingest.iter().collect();
+    let forward: Vec<_> = contenders.forward.iter().collect();
+    bench.cold(&ingest, None, one_message).await?;
+    let sizes: &[u64] = if short { &[] } else { &SIZES_MB };
+    match Share::of_memory(SIZES_MB[0]) {
+        Ok(share) => {
+            drop(share);
+            let some: Vec<_> = contenders
+                .ingest
+                .iter()
+                .filter(|one| is_of_its_kind(one))
+                .collect();
+            for size in sizes {
+                bench.cold(&some, Some(*size), one_message).await?;
+            }
+        }
+        Err(error) => eprintln!("left out: shares of a core, {error:#}"),
+    }
+    let batches: &[usize] = if short {
+        &[10, 1_000]
+    } else {
+        &[1, 10, 100, 1_000]
+    };
+    for messages in batches {
+        bench.ingest_cpu(&ingest, *messages).await?;
+    }
+    if !short {
+        bench.ingest_wall(&ingest).await?;
+    }
+    bench.forward_rate(&forward).await?;
+    let growth: &[usize] = if short {
+        &[1_000, 10_000]
+    } else {
+        &[1, 10, 100, 1_000, 10_000]
+    };
+    // Peers that make a call for each record say nothing of growth, and take long to say it.
+    let own: Vec<_> = forward.iter().take(2).copied().collect();
+    for changes in growth {
+        bench.forward_cpu(&own, *changes, Ids::Distinct).await?;
+    }
+    for changes in growth {
+        bench.forward_cpu(&own[..1], *changes, Ids::One).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! Lambda's Runtime API for one function (Lambda developer guide, "Using the Lambda runtime API"): events to it, answers
+//! from it, and when.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::{Context as _, Result, bail};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, mpsc},
+    task::JoinSet,
+};
+
+/// A function's timeout.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The Runtime API of one process; it ends when it is dropped.
+pub struct RuntimeApi {
+    address: SocketAddr,
+    state: Arc<State>,
+    events: mpsc::Sender<Bytes>,
+    answers: mpsc::Receiver<Answer>,
+    _tasks: JoinSet<()>,
+}
+
+struct State {
+    events: Mutex<mpsc::Receiver<Bytes>>,
+    answers: mpsc::Sender<Answer>,
+    ready: OnceLock<Instant>,
+    invocations: AtomicU64,
+}
+
+/// What a function answered, and when it had.
+#[derive(Debug)]
+pub struct Answer {
+    /// The moment at which all of it was there.
+    pub at: Instant,
+    /// The response, or what the function reports as its error.
+    pub body: Result<Bytes, Bytes>,
+}
+
+impl RuntimeApi {
+    /// Listens on the loopback.
+    ///
+    /// # Errors
+    /// No port.
+    pub async fn start() -> Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let (events, waiting) = mpsc::channel(1);
+        let (sender, answers) = mpsc::channel(1);
+        let state = Arc::new(State {
+            events: Mutex::new(waiting),
+            answers: sender,
+            ready: OnceLock::new(),
+            invocations: AtomicU64::new(0),
+        });
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, Arc::clone(&state)));
+        Ok(Self {
+            address,
+            state,
+            events,
+            answers,
+            _tasks: tasks,
+        })
+    }
+
+    /// For `AWS_LAMBDA_RUNTIME_API`.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// When the function asked for its first event: the end of its initialisation.
+    #[must_use]
+    pub fn ready(&self) -> Option<Instant> {
+        self.state.ready.get().copied()
+    }
+
+    /// Hands an event to the function and waits for its answer.
+    ///
+    /// # Errors
+    /// It reports an error, or does not answer within its timeout.
+    pub async fn invoke(&mut self, event: Bytes) -> Result<(Bytes, Instant)> {
+        self.events.send(event).await?;
+        let answer = tokio::time::timeout(TIMEOUT, self.answers.recv()).await;
+        let answer = answer.context("the function does not answer")?;
+        let answer = answer.context("the function has gone")?;
+        match answer.body {
+            Ok(body) => Ok((body, answer.at)),
+            Err(error) => bail!("the function failed: {}", String::from_utf8_lossy(&error)),
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        let _ = stream.set_nodelay(true);
+        connections.spawn(async move {
+            let answer = service_fn(|request| answer(request, &state));
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let path = parts.uri.path();
+    if path.ends_with("/next") {
+        return next(state).await;
+    }
+    let at = Instant::now();
+    let body = if path.ends_with("/response") {
+        Ok(body)
+    } else {
+        Err(body)
+    };
+    state.answers.send(Answer { at, body }).await?;
+    Ok(Response::builder().status(202).body(Full::default())?)
+}
+
+async fn next(state: &State) -> Result<Response<Full<Bytes>>> {
+    state.ready.get_or_init(Instant::now);
+    let next = state.events.lock().await.recv().await;
+    let event = next.context("the bench has gone")?;
+    let deadline = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)? + TIMEOUT;
+    let number = state.invocations.fetch_add(1, Ordering::Relaxed);
+    let response = Response::builder()
+        .header("content-type", "application/json")
+        .header(
+            "lambda-runtime-aws-request-id",
+            format!("8476a536-e9f4-11e8-9739-{number:012x}"),
+        )
+        .header(
+            "lambda-runtime-deadline-ms",
+            deadline.as_millis().to_string(),
+        )
+        .header(
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:us-east-1:000000000000:function:bench",
+        )
+        .header(
+            "lambda-runtime-trace-id",
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0",
+        );
+    Ok(response.body(Full::new(event))?)
+}

@@ -1,0 +1,221 @@
+//! DynamoDB and Kinesis as a function sees them: TLS, keep-alive, an answer after a chosen time. Nothing is stored;
+//! calls are counted. It does as little as it can, for it must never be what is measured.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+    header::CONTENT_TYPE,
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::TokioIo;
+use memchr::memmem;
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::ring,
+        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    },
+};
+
+/// Where Linux distributions keep the authorities that they trust; Lambda's own has the first.
+const SYSTEM_BUNDLES: [&str; 2] = [
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/certs/ca-certificates.crt",
+];
+
+/// A running stub; it ends when it is dropped.
+pub struct Stub {
+    address: SocketAddr,
+    bundle: PathBuf,
+    state: Arc<State>,
+    _tasks: JoinSet<()>,
+}
+
+#[derive(Default)]
+struct State {
+    latency_micros: AtomicU64,
+    calls: Mutex<BTreeMap<String, u64>>,
+    connections: AtomicU64,
+}
+
+impl Stub {
+    /// Listens on the loopback. The authorities of this machine and the stub's own are written to a file below
+    /// `directory`: as on Lambda, a function that reads its authorities has some 140 to read.
+    ///
+    /// # Errors
+    /// No port, no certificate, or a file that cannot be written.
+    pub async fn start(directory: &Path) -> Result<Self> {
+        let (acceptor, authority) = certificates()?;
+        let bundle = directory.join("authorities.pem");
+        let system = SYSTEM_BUNDLES
+            .iter()
+            .find_map(|path| std::fs::read_to_string(path).ok());
+        let all = system.unwrap_or_default() + "\n" + &authority;
+        std::fs::write(&bundle, all).with_context(|| bundle.display().to_string())?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
+        let state = Arc::new(State::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(accept(listener, acceptor, Arc::clone(&state)));
+        Ok(Self {
+            address,
+            bundle,
+            state,
+            _tasks: tasks,
+        })
+    }
+
+    /// Its URL, for `AWS_ENDPOINT_URL_DYNAMODB` and its like.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// The file of authorities that a function must trust.
+    #[must_use]
+    pub fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// From now on each call takes this long.
+    pub fn set_latency(&self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.state.latency_micros.store(micros, Ordering::Relaxed);
+    }
+
+    /// Calls by operation since the last time that this was asked.
+    #[must_use]
+    pub fn take_calls(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *self.state.calls())
+    }
+
+    /// Connections so far.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl State {
+    fn calls(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u64>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An authority of this run's own, and a server that it vouches for.
+fn certificates() -> Result<(TlsAcceptor, String)> {
+    let authority_key = KeyPair::generate()?;
+    let mut authority = CertificateParams::new(Vec::new())?;
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    // With one name for both, OpenSSL takes the server for its own authority.
+    let names = &mut authority.distinguished_name;
+    names.push(DnType::CommonName, "authority of the bench");
+    let authority_pem = authority.self_signed(&authority_key)?.pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let key = KeyPair::generate()?;
+    let certificate =
+        CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)?;
+    Ok((TlsAcceptor::from(Arc::new(config)), authority_pem))
+}
+
+async fn accept(listener: TcpListener, acceptor: TlsAcceptor, state: Arc<State>) {
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, state) = (acceptor.clone(), Arc::clone(&state));
+        // An answer must not wait for a full segment.
+        let _ = stream.set_nodelay(true);
+        connections.spawn(async move {
+            let Ok(stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            state.connections.fetch_add(1, Ordering::Relaxed);
+            let answer = service_fn(|request| answer(request, &state));
+            // A function that was ended cuts its connections.
+            let _ = http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    state: &State,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let target = parts.headers.get("x-amz-target");
+    let target = target.and_then(|target| target.to_str().ok());
+    let operation = target.and_then(|target| target.split_once('.'));
+    let operation = operation.map_or("unknown", |(_, operation)| operation);
+    *state.calls().entry(operation.to_owned()).or_default() += 1;
+    let latency = Duration::from_micros(state.latency_micros.load(Ordering::Relaxed));
+    if !latency.is_zero() {
+        tokio::time::sleep(latency).await;
+    }
+    let mut response = Response::new(Full::from(body_of(operation, &body)));
+    let json = hyper::header::HeaderValue::from_static("application/x-amz-json-1.0");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    Ok(response)
+}
+
+/// Success, for as many entries as were asked for. Keys of JSON are looked for as they are written: within a text their
+/// quotes would be escaped.
+fn body_of(operation: &str, request: &[u8]) -> String {
+    let count = |key: &str| memmem::find_iter(request, key).count();
+    match operation {
+        "PutRecords" => {
+            const ENTRY: &str = r#"{"SequenceNumber":"49668899999999999999999999999999999999999999999999999001","ShardId":"shardId-000000000000"}"#;
+            let entries = vec![ENTRY; count(r#""PartitionKey":"#)].join(",");
+            format!(r#"{{"FailedRecordCount":0,"Records":[{entries}]}}"#)
+        }
+        "PutRecord" => r#"{"SequenceNumber":"49668899999999999999999999999999999999999999999999999001","ShardId":"shardId-000000000000"}"#.to_owned(),
+        "BatchExecuteStatement" => {
+            let responses = vec![r#"{"TableName":"t"}"#; count(r#""Statement":"#)].join(",");
+            format!(r#"{{"Responses":[{responses}]}}"#)
+        }
+        _ => "{}".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_entry_is_answered_and_what_a_text_says_is_none() {
+        let entry = r#"{"Data":"e30=","PartitionKey":"a \"PartitionKey\": b"}"#;
+        let request = format!(r#"{{"StreamName":"s","Records":[{entry},{entry}]}}"#);
+        let answer: serde_json::Value =
+            serde_json::from_str(&body_of("PutRecords", request.as_bytes())).unwrap();
+        assert_eq!(answer["Records"].as_array().unwrap().len(), 2);
+        let request =
+            r#"{"Statements":[{"Statement":"INSERT","Parameters":[{"S":"{\"Statement\":1}"}]}]}"#;
+        let answer: serde_json::Value =
+            serde_json::from_str(&body_of("BatchExecuteStatement", request.as_bytes())).unwrap();
+        assert_eq!(answer["Responses"].as_array().unwrap().len(), 1);
+    }
+}
