@@ -57,6 +57,9 @@ pub struct Sam {
     interpreter: Interpreter,
 }
 
+/// The template's policy that lets `ingest` insert by PartiQL.
+const INSERTS_BY_PARTIQL: &str = "BatchedInsertsPolicy";
+
 /// Functions that are built and a template that names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
@@ -67,7 +70,7 @@ impl Build {
     /// The template as the emulator can take it. Its SAM transform knows a parameter by its default alone, where AWS's
     /// knows the value that was given. Its alarms know no metric math and no dimensions, so that each would be set off
     /// by any other's metrics: they are given none that it has, and are there to be set. It judges a PartiQL batch by
-    /// an action of its own, where AWS asks for `dynamodb:PartiQLInsert` and the like.
+    /// an action of its own and no resource, where AWS asks for `dynamodb:PartiQLInsert` on each table.
     fn write_for_emulator(&self) -> Result<()> {
         let built = self.directory.join("template.yaml");
         let text =
@@ -81,7 +84,16 @@ impl Build {
             }
         }
         let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
-        for (_, resource) in resources {
+        for (name, resource) in resources {
+            if name.as_str() == Some(INSERTS_BY_PARTIQL) {
+                let statements = &mut resource["Properties"]["PolicyDocument"]["Statement"];
+                let batches =
+                    "{Effect: Allow, Action: dynamodb:BatchExecuteStatement, Resource: '*'}";
+                let batches = serde_yaml_ng::from_str(batches).map_err(unreadable)?;
+                if let Some(statements) = statements.as_sequence_mut() {
+                    statements.push(batches);
+                }
+            }
             if resource["Type"] == "AWS::CloudWatch::Alarm" {
                 let properties = &mut resource["Properties"];
                 if let Some(properties) = properties.as_mapping_mut() {
@@ -95,7 +107,6 @@ impl Build {
             }
         }
         let text = serde_yaml_ng::to_string(&template).map_err(unreadable)?;
-        let text = text.replace("dynamodb:PartiQLInsert", "dynamodb:BatchExecuteStatement");
         let file = self.directory.join(FOR_EMULATOR);
         std::fs::write(&file, text).map_err(|source| LocalError::file(&file, source))
     }
@@ -419,7 +430,7 @@ mod tests {
             "Parameters:\n  RequireTls: {Type: String, Default: \"true\"}\n  Mine: {Default: 1}\n",
             "Resources:\n",
             "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
-            "  P: {Type: AWS::IAM::Policy, Properties: {Action: [dynamodb:PartiQLInsert, dynamodb:GetItem]}}\n",
+            "  BatchedInsertsPolicy: {Properties: {PolicyDocument: {Statement: []}}}\n",
             "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
         );
         let root = workspace_with(&[("template.yaml", template)]);
@@ -433,8 +444,9 @@ mod tests {
         };
         let mut expected = read("template.yaml");
         expected["Parameters"]["RequireTls"]["Default"] = "false".into();
-        let inserts = &mut expected["Resources"]["P"]["Properties"]["Action"][0];
-        *inserts = "dynamodb:BatchExecuteStatement".into();
+        let batches = "[{Effect: Allow, Action: dynamodb:BatchExecuteStatement, Resource: '*'}]";
+        expected["Resources"]["BatchedInsertsPolicy"]["Properties"]["PolicyDocument"]["Statement"] =
+            serde_yaml_ng::from_str(batches).unwrap();
         let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
         expected["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
         assert_eq!(read(FOR_EMULATOR), expected);

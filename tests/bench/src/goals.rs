@@ -104,7 +104,7 @@ pub fn all() -> Vec<Goal> {
         rate()
             .beside(BARE_FORWARD)
             .at_least(1.0 / 1.25)
-            .gate(1.0 / 1.7),
+            .gate(1.0 / 2.3),
         goal(FORWARD_CALLS, &changes_of(10_000, Ids::Distinct), FORWARD)
             .at_most(1.0 / 500.0)
             .gate(1.0 / 500.0),

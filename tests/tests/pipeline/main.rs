@@ -129,16 +129,7 @@ fn receives(stack: &Stack, recorder: &Recorder) -> BTreeMap<String, Vec<u32>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_ends_where_it_must() {
-    every_message_of(options("standard")).await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_message_ends_where_it_must_by_batched_inserts() {
-    every_message_of(options("batched").parameter("IngestBatchedInserts", "true")).await;
-}
-
-async fn every_message_of(options: StackOptions) {
-    let options = options.parameter("LogLevel", "debug");
+    let options = options("standard").parameter("LogLevel", "debug");
     let (mut stack, recorder) = start(options).await;
 
     // Whoever has no credentials of the account is refused: what follows runs with IAM enforced.
@@ -633,20 +624,9 @@ fn wire_faults(of_operation: &[WireFault]) -> Vec<WireFault> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_whatever_happens_on_the_wire() {
-    nothing_is_lost_on_the_wire(options("wire"), "PutItem").await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_lost_whatever_happens_on_the_wire_to_a_batch_of_inserts() {
-    let options = options("wire-batched").parameter("IngestBatchedInserts", "true");
-    nothing_is_lost_on_the_wire(options, "BatchExecuteStatement").await;
-}
-
-/// `insert` is the operation by which `ingest` writes.
-async fn nothing_is_lost_on_the_wire(options: StackOptions, insert: &str) {
     /// More than any run takes: a script that does not end is a fault that does not happen.
     const WAVES: usize = 200;
-    let mut stack = Stack::start(options).await.unwrap();
+    let mut stack = Stack::start(options("wire")).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let emulator = stack
         .endpoint()
@@ -654,7 +634,7 @@ async fn nothing_is_lost_on_the_wire(options: StackOptions, insert: &str) {
         .parse()
         .unwrap();
     let of_operation = [
-        (&outputs.ingest, "DYNAMODB", insert, &[][..]),
+        (&outputs.ingest, "DYNAMODB", "PutItem", &[][..]),
         (
             &outputs.forward,
             "KINESIS",
