@@ -125,16 +125,16 @@ impl Bench<'_> {
     /// # Errors
     /// A contender's.
     pub async fn ingest_cpu(&mut self, contenders: &[&Contender], messages: usize) -> Result<()> {
-        let case = batch_of(messages);
         let event = || events::sqs(messages, PAYLOAD);
-        let micros = self.warm(INGEST_CPU, &case, contenders, messages, event);
-        for (contender, (micros, calls)) in contenders.iter().zip(micros.await?) {
-            self.figures
-                .add(INGEST_CPU, &*case, contender.name, &micros);
-            self.figures
-                .add(INGEST_CALLS, &*case, contender.name, &[calls]);
-        }
-        Ok(())
+        let case = batch_of(messages);
+        self.cpu(
+            (INGEST_CPU, INGEST_CALLS),
+            &case,
+            contenders,
+            messages,
+            event,
+        )
+        .await
     }
 
     /// CPU of warm functions for batches of this many small changes.
@@ -147,14 +147,32 @@ impl Bench<'_> {
         changes: usize,
         ids: Ids,
     ) -> Result<()> {
-        let case = changes_of(changes, ids);
         let event = || events::stream(changes, ids, SMALL_PAYLOAD);
-        let micros = self.warm(FORWARD_CPU, &case, contenders, changes, event);
-        for (contender, (micros, calls)) in contenders.iter().zip(micros.await?) {
+        let case = changes_of(changes, ids);
+        self.cpu(
+            (FORWARD_CPU, FORWARD_CALLS),
+            &case,
+            contenders,
+            changes,
+            event,
+        )
+        .await
+    }
+
+    /// CPU and calls, each for one message or record.
+    async fn cpu(
+        &mut self,
+        (cpu, calls): (Figure, Figure),
+        case: &str,
+        contenders: &[&Contender],
+        size: usize,
+        event: impl Fn() -> Bytes,
+    ) -> Result<()> {
+        let measured = self.warm(cpu, case, contenders, size, event).await?;
+        for (contender, (micros, calls_of_one)) in contenders.iter().zip(measured) {
+            self.figures.add(cpu, case, contender.name, &micros);
             self.figures
-                .add(FORWARD_CPU, &*case, contender.name, &micros);
-            self.figures
-                .add(FORWARD_CALLS, &*case, contender.name, &[calls]);
+                .add(calls, case, contender.name, &[calls_of_one]);
         }
         Ok(())
     }
