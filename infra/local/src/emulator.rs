@@ -24,6 +24,9 @@ const PROBE_LIMIT: Duration = Duration::from_secs(2);
 /// Another process can take a free port between our look and the emulator's bind.
 const PORT_ATTEMPTS: u32 = 5;
 
+/// What starts it.
+const LAUNCHER: &str = include_str!("../python/emulator.py");
+
 /// The account's own credentials, which may do anything in this emulator; functions get sessions of their roles.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -186,10 +189,11 @@ fn program(
     std::fs::create_dir_all(&temporary).map_err(|source| LocalError::file(&temporary, source))?;
     let program = Program::new(
         interpreter.path(),
-        environment.program("ministack"),
+        environment.program("python"),
         log(directory),
     );
     Ok(isolated(program, directory)
+        .args(["-c", LAUNCHER])
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")

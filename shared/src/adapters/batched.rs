@@ -6,8 +6,10 @@
 //! cost one by one; what it saves is requests. Its IAM action, `dynamodb:PartiQLInsert`, cannot change an item that is
 //! there.
 
+mod copies;
+
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -21,6 +23,7 @@ use aws_sdk_dynamodb::{
 };
 use futures::channel::oneshot;
 
+use self::copies::Copies;
 use super::{
     clients::dynamodb_client,
     dynamodb::{ALL_OLD, Attributes, fingerprint},
@@ -36,11 +39,13 @@ use crate::{
 /// One DynamoDB table of notifications, written to in batches.
 ///
 /// There is no task and no clock behind it: who inserts while others do either finds its item taken along by one of
-/// them, or takes along what waits. A lone insert is a batch of one.
+/// them, or takes along what waits. A lone insert is a batch of one, and an insert of an id that is under way waits for
+/// that one's answer.
 #[derive(Debug)]
 pub struct BatchedInserts {
     client: Client,
     table_name: String,
+    copies: Copies,
     queue: Mutex<Queue>,
 }
 
@@ -53,14 +58,13 @@ struct Queue {
 /// An insert that no request has taken along yet.
 struct Waiting {
     ticket: u64,
-    id: NotificationId,
     statement: BatchStatementRequest,
     reply: oneshot::Sender<Reply>,
 }
 
 impl std::fmt::Debug for Waiting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Waiting({})", self.id)
+        write!(f, "Waiting({})", self.ticket)
     }
 }
 
@@ -82,6 +86,7 @@ impl BatchedInserts {
         Self {
             client: dynamodb_client(config),
             table_name: table_name.into(),
+            copies: Copies::default(),
             queue: Mutex::default(),
         }
     }
@@ -101,8 +106,7 @@ impl BatchedInserts {
             Err(failure) => return Reply::CallFailed(failure),
         };
         let (reply, replied) = oneshot::channel();
-        let id = item.notification.id.clone();
-        let ticket = self.queue().add(id, statement, reply);
+        let ticket = self.queue().add(statement, reply);
         // Who is about to insert as well does so before this goes on.
         tokio::task::yield_now().await;
         while let Some(batch) = self.next_batch_for(ticket) {
@@ -193,41 +197,24 @@ impl BatchedInserts {
 }
 
 impl Queue {
-    fn add(
-        &mut self,
-        id: NotificationId,
-        statement: BatchStatementRequest,
-        reply: oneshot::Sender<Reply>,
-    ) -> u64 {
+    fn add(&mut self, statement: BatchStatementRequest, reply: oneshot::Sender<Reply>) -> u64 {
         let ticket = self.tickets;
         self.tickets += 1;
         self.waiting.push_back(Waiting {
             ticket,
-            id,
             statement,
             reply,
         });
         ticket
     }
 
-    /// What the next request has, oldest first, each of another id (a request may not name an item twice); none once
-    /// `ticket` was taken along.
+    /// What the next request has, oldest first; none once `ticket` was taken along. Each is of another id, as a request
+    /// may not name an item twice: [`Copies`] lets one of an id come here, and another only where it was given up.
     fn next_batch_for(&mut self, ticket: u64) -> Option<Vec<Waiting>> {
         self.waiting.iter().find(|one| one.ticket == ticket)?;
-        let mut ids = HashSet::new();
-        let (mut batch, mut left) = (Vec::new(), VecDeque::new());
-        for waiting in self.waiting.drain(..) {
-            if waiting.reply.is_canceled() {
-                continue;
-            }
-            if batch.len() < MAX_BATCH_STATEMENTS && ids.insert(waiting.id.clone()) {
-                batch.push(waiting);
-            } else {
-                left.push_back(waiting);
-            }
-        }
-        self.waiting = left;
-        Some(batch)
+        self.waiting.retain(|one| !one.reply.is_canceled());
+        let size = self.waiting.len().min(MAX_BATCH_STATEMENTS);
+        Some(self.waiting.drain(..size).collect())
     }
 }
 
@@ -251,6 +238,13 @@ impl Reply {
 #[async_trait]
 impl NewNotifications for BatchedInserts {
     async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
+        self.copies.insert(item, self.insert_first(item)).await
+    }
+}
+
+impl BatchedInserts {
+    /// The insert that is alone with its id: a try, and again where that may heal it.
+    async fn insert_first(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
         let mut tried = 1;
         loop {
             let failure = match self.try_insert(item).await {

@@ -18,13 +18,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_lambda::types::{EventSourcePosition, FunctionResponseType};
 use jiff::Timestamp;
 use onewrite::{
-    item::{Enrichment, NotificationItem, to_millis},
+    adapters::{batched::BatchedInserts, dynamodb::DynamoDbTable},
+    item::{Enrichment, NotificationItem, attribute, to_millis},
     limits::{MAX_ATTEMPTS, MAX_ITEM_BYTES, MAX_RECEIVES},
     notification::MessagePointers,
+    testing::contract::{self, EffectsTable},
 };
 use onewrite_event_sources::choices::Choices;
 use onewrite_local::{
-    clients::Clients,
+    clients::{self, Clients},
     demo,
     emulator::{Credentials, REGION},
     messages,
@@ -128,8 +130,31 @@ fn receives(stack: &Stack, recorder: &Recorder) -> BTreeMap<String, Vec<u32>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_adapters_of_the_table_keep_its_contract() {
+    let stack = Stack::start(options("contract")).await.unwrap();
+    let config = clients::config(&stack.endpoint(), stack.credentials());
+    let name = &stack.outputs().table;
+    let table = DynamoDbTable::new(&config, name);
+    contract::new_notifications(&table, "put-").await;
+    contract::new_notifications(&BatchedInserts::new(&config, name), "batched-").await;
+    contract::completions(&table, "complete-").await;
+    let key = attribute::NOTIFICATION_ID;
+    contract::completions_with_writes(&table, EffectsTable { name, key }, "writes-").await;
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_message_ends_where_it_must() {
-    let options = options("standard").parameter("LogLevel", "debug");
+    every_message_of(options("standard")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_ends_where_it_must_by_batched_inserts() {
+    every_message_of(options("batched").parameter("IngestBatchedInserts", "true")).await;
+}
+
+async fn every_message_of(options: StackOptions) {
+    let options = options.parameter("LogLevel", "debug");
     let (mut stack, recorder) = start(options).await;
 
     // Whoever has no credentials of the account is refused: what follows runs with IAM enforced.
@@ -624,9 +649,20 @@ fn wire_faults(of_operation: &[WireFault]) -> Vec<WireFault> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_whatever_happens_on_the_wire() {
+    nothing_is_lost_on_the_wire(options("wire"), "PutItem").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_whatever_happens_on_the_wire_to_a_batch_of_inserts() {
+    let options = options("wire-batched").parameter("IngestBatchedInserts", "true");
+    nothing_is_lost_on_the_wire(options, "BatchExecuteStatement").await;
+}
+
+/// `insert` is the operation by which `ingest` writes.
+async fn nothing_is_lost_on_the_wire(options: StackOptions, insert: &str) {
     /// More than any run takes: a script that does not end is a fault that does not happen.
     const WAVES: usize = 200;
-    let mut stack = Stack::start(options("wire")).await.unwrap();
+    let mut stack = Stack::start(options).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let emulator = stack
         .endpoint()
@@ -634,7 +670,7 @@ async fn nothing_is_lost_whatever_happens_on_the_wire() {
         .parse()
         .unwrap();
     let of_operation = [
-        (&outputs.ingest, "DYNAMODB", "PutItem", &[][..]),
+        (&outputs.ingest, "DYNAMODB", insert, &[][..]),
         (
             &outputs.forward,
             "KINESIS",
