@@ -3,7 +3,7 @@
 //! The document is a function of the item's state alone, so every retry and redrive of a change has the same `id` and
 //! the same bytes, and a consumer can drop repeats by `id`.
 
-use std::{borrow::Cow, collections::BTreeMap, str::FromStr};
+use std::{borrow::Cow, str::FromStr};
 
 use jiff::Timestamp;
 
@@ -13,7 +13,7 @@ use crate::{
     notification::{
         Fingerprint, InvalidName, NotificationId, NotificationType, Payload, Rejection, Status,
         TraceParent, check_name,
-        json::{Node, Value},
+        json::{Node, Object, Value},
     },
 };
 
@@ -255,7 +255,7 @@ pub enum UnreadableEvent {
     },
 }
 
-struct Attributes<'a>(&'a BTreeMap<Cow<'a, str>, Node<'a>>);
+struct Attributes<'a>(&'a Object<'a>);
 
 impl Attributes<'_> {
     fn parsed<T>(

@@ -13,8 +13,7 @@ pub const MAX_TYPE_CHARS: usize = 128;
 /// Longest CloudEvents `source`, in characters (ASCII, so also bytes). Our own.
 pub const MAX_SOURCE_CHARS: usize = 256;
 
-/// Deepest nesting of arrays and objects in a message. Our own: it bounds the time to read a body, which is read once
-/// for each level, and the stack.
+/// Deepest nesting of arrays and objects in a message. Our own: it bounds the stack, here and in whatever reads an event.
 pub const MAX_JSON_DEPTH: usize = 64;
 
 /// Largest item, in bytes, names and values counted (DynamoDB developer guide, "Constraints": 400 KB).

@@ -1,12 +1,11 @@
 //! A JSON value read for what it says and how it is spelled: the text of every node is kept beside its meaning.
 //!
-//! serde_json does the reading. Numbers are never converted, duplicate keys are refused (parsers disagree on which one
-//! counts, so two consumers could act on different values), and depth is bounded.
+//! Read in one pass (RFC 8259). Numbers are never converted, duplicate keys are refused (parsers disagree on which one
+//! counts, so two consumers could act on different values), and depth is bounded. serde_json reads the strings that have
+//! escapes; it keeps no text of what it reads, but for one level at a time, which made a reader on it go over a text once
+//! for each level.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 use super::Rejection;
 use crate::limits::MAX_JSON_DEPTH;
@@ -23,7 +22,29 @@ pub(crate) enum Value<'a> {
     Literal,
     String(Cow<'a, str>),
     Array(Vec<Node<'a>>),
-    Object(BTreeMap<Cow<'a, str>, Node<'a>>),
+    Object(Object<'a>),
+}
+
+/// An object's members, sorted by the UTF-8 bytes of their keys, none of which stands there twice.
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
+
+impl<'a> Object<'a> {
+    fn new(mut members: Vec<(Cow<'a, str>, Node<'a>)>) -> Result<Self, Rejection> {
+        members.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let twice = members.windows(2).any(|pair| pair[0].0 == pair[1].0);
+        (!twice)
+            .then_some(Self(members))
+            .ok_or(Rejection::DuplicateKey)
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Node<'a>> {
+        let found = self.0.binary_search_by(|(own, _)| own.as_ref().cmp(key));
+        found.ok().map(|index| &self.0[index].1)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Node<'a>)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), value))
+    }
 }
 
 impl<'a> Node<'a> {
@@ -34,112 +55,187 @@ impl<'a> Node<'a> {
 
     /// Reads one whole JSON text of at most `depth` levels.
     pub(crate) fn parse_to_depth(text: &'a str, depth: usize) -> Result<Self, Rejection> {
-        let raw: &RawValue = serde_json::from_str(text).map_err(|error| invalid(&error))?;
-        Self::read(raw, depth)
+        let mut reader = Reader { text, at: 0 };
+        reader.skip_space();
+        let node = reader.node(depth)?;
+        reader.skip_space();
+        match reader.peek() {
+            None => Ok(node),
+            Some(_) => Err(reader.invalid()),
+        }
     }
+}
 
+/// Goes over a text once. It stops before ASCII bytes only, so that every place it remembers is between characters.
+struct Reader<'a> {
+    text: &'a str,
+    /// The next byte.
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
     /// `levels`: how many more there may be.
-    fn read(raw: &'a RawValue, levels: usize) -> Result<Self, Rejection> {
-        let text = raw.get();
-        let nested = || levels.checked_sub(1).ok_or(Rejection::TooDeep);
-        let value = match text.as_bytes().first() {
-            Some(b'{') => {
-                let levels = nested()?;
-                let entries: Entries<'a> =
-                    serde_json::from_str(text).map_err(|error| invalid(&error))?;
-                let mut object = BTreeMap::new();
-                for (key, value) in entries.0 {
-                    if object.insert(key, Self::read(value, levels)?).is_some() {
-                        return Err(Rejection::DuplicateKey);
-                    }
-                }
-                Value::Object(object)
-            }
-            Some(b'[') => {
-                let levels = nested()?;
-                let elements: Vec<&'a RawValue> =
-                    serde_json::from_str(text).map_err(|error| invalid(&error))?;
-                Value::Array(
-                    elements
-                        .into_iter()
-                        .map(|raw| Self::read(raw, levels))
-                        .collect::<Result<_, _>>()?,
-                )
-            }
-            // Its end and its characters were checked when it was read as a raw value; without escapes it stands for itself.
-            Some(b'"') if !text.contains('\\') => {
-                Value::String(Cow::Borrowed(&text[1..text.len() - 1]))
-            }
-            Some(b'"') => {
-                let Text(string) = serde_json::from_str(text).map_err(|error| invalid(&error))?;
-                Value::String(string)
-            }
-            _ => Value::Literal,
+    fn node(&mut self, levels: usize) -> Result<Node<'a>, Rejection> {
+        let begin = self.at;
+        let value = match self.peek() {
+            Some(b'{') => Value::Object(self.object(levels)?),
+            Some(b'[') => Value::Array(self.array(levels)?),
+            Some(b'"') => Value::String(self.string()?),
+            Some(b't') => self.word("true")?,
+            Some(b'f') => self.word("false")?,
+            Some(b'n') => self.word("null")?,
+            _ => self.number()?,
         };
-        Ok(Self { text, value })
+        Ok(Node {
+            text: &self.text[begin..self.at],
+            value,
+        })
     }
-}
 
-fn invalid(error: &serde_json::Error) -> Rejection {
-    // Only the place: serde_json's message can quote the input.
-    Rejection::InvalidJson {
-        line: error.line(),
-        column: error.column(),
-    }
-}
-
-/// A string, borrowed where it holds no escapes (plain `Cow` fields always copy).
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-            fn visit_borrowed_str<E: serde::de::Error>(
-                self,
-                text: &'de str,
-            ) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
+    fn object(&mut self, levels: usize) -> Result<Object<'a>, Rejection> {
+        let levels = levels.checked_sub(1).ok_or(Rejection::TooDeep)?;
+        let mut members = Vec::new();
+        let mut more = self.enter(b'}');
+        while more {
+            let key = self.string()?;
+            self.skip_space();
+            self.expect(b':')?;
+            self.skip_space();
+            members.push((key, self.node(levels)?));
+            more = self.another(b'}')?;
         }
-        deserializer.deserialize_str(TextVisitor)
+        Object::new(members)
     }
-}
 
-/// An object's entries in the order they are written, duplicates and all.
-struct Entries<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Entries<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EntriesVisitor;
-        impl<'de> Visitor<'de> for EntriesVisitor {
-            type Value = Entries<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::new();
-                while let Some((Text(key), value)) = map.next_entry::<Text<'de>, &'de RawValue>()? {
-                    entries.push((key, value));
-                }
-                Ok(Entries(entries))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Self::Value, A::Error> {
-                Err(A::Error::custom("not an object"))
-            }
+    fn array(&mut self, levels: usize) -> Result<Vec<Node<'a>>, Rejection> {
+        let levels = levels.checked_sub(1).ok_or(Rejection::TooDeep)?;
+        let mut elements = Vec::new();
+        let mut more = self.enter(b']');
+        while more {
+            elements.push(self.node(levels)?);
+            more = self.another(b']')?;
         }
-        deserializer.deserialize_map(EntriesVisitor)
+        Ok(elements)
+    }
+
+    /// Steps into an array or object, to its first element or beyond its end. Whether there is an element.
+    fn enter(&mut self, end: u8) -> bool {
+        self.at += 1;
+        self.skip_space();
+        !self.take(end)
+    }
+
+    /// Steps behind an element, to the next one or beyond the end. Whether there is another.
+    fn another(&mut self, end: u8) -> Result<bool, Rejection> {
+        self.skip_space();
+        if self.take(end) {
+            return Ok(false);
+        }
+        self.expect(b',')?;
+        self.skip_space();
+        Ok(true)
+    }
+
+    /// Borrowed where it has no escapes: then it stands for itself.
+    fn string(&mut self) -> Result<Cow<'a, str>, Rejection> {
+        let begin = self.at;
+        self.expect(b'"')?;
+        let mut has_escapes = false;
+        loop {
+            self.skip_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1f));
+            match self.peek() {
+                Some(b'"') => break,
+                Some(b'\\') => has_escapes = true,
+                _ => return Err(self.invalid()),
+            }
+            // What is escaped may be a quote; whether it may be escaped is checked below.
+            self.at += 1;
+            self.skip_character();
+        }
+        self.at += 1;
+        if !has_escapes {
+            return Ok(Cow::Borrowed(&self.text[begin + 1..self.at - 1]));
+        }
+        let read = serde_json::from_str(&self.text[begin..self.at]);
+        read.map(Cow::Owned).map_err(|error| {
+            // Its column is of the string, which has one line. Its message is not used: it can quote the input.
+            self.at = begin + error.column().saturating_sub(1);
+            self.invalid()
+        })
+    }
+
+    fn number(&mut self) -> Result<Value<'a>, Rejection> {
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            let _ = self.take(b'+') || self.take(b'-');
+            self.digits()?;
+        }
+        Ok(Value::Literal)
+    }
+
+    /// At least one.
+    fn digits(&mut self) -> Result<(), Rejection> {
+        let begin = self.at;
+        self.skip_while(|byte| byte.is_ascii_digit());
+        (self.at > begin)
+            .then_some(())
+            .ok_or_else(|| self.invalid())
+    }
+
+    fn word(&mut self, word: &str) -> Result<Value<'a>, Rejection> {
+        word.bytes().try_for_each(|byte| self.expect(byte))?;
+        Ok(Value::Literal)
+    }
+
+    fn skip_space(&mut self) {
+        self.skip_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    }
+
+    fn skip_while(&mut self, is_skipped: impl Fn(u8) -> bool) {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += rest
+            .iter()
+            .position(|byte| !is_skipped(*byte))
+            .unwrap_or(rest.len());
+    }
+
+    fn skip_character(&mut self) {
+        let character = self.text[self.at..].chars().next();
+        self.at += character.map_or(0, char::len_utf8);
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    /// Steps over this byte, which is ASCII, if it is the next one.
+    fn take(&mut self, byte: u8) -> bool {
+        let taken = self.peek() == Some(byte);
+        self.at += usize::from(taken);
+        taken
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), Rejection> {
+        self.take(byte).then_some(()).ok_or_else(|| self.invalid())
+    }
+
+    /// Something else was expected here.
+    fn invalid(&self) -> Rejection {
+        let before = &self.text.as_bytes()[..self.at.min(self.text.len())];
+        let lines = before.split(|byte| *byte == b'\n');
+        let (line, last) = lines.enumerate().last().unwrap_or_default();
+        Rejection::InvalidJson {
+            line: line + 1,
+            column: last.len() + 1,
+        }
     }
 }
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -204,16 +300,110 @@ mod tests {
         }
     }
 
+    /// What serde_json makes of a node's text, put together from the nodes in it.
+    fn value(node: &Node<'_>) -> serde_json::Value {
+        match &node.value {
+            Value::Literal => serde_json::from_str(node.text).unwrap(),
+            Value::String(text) => text.as_ref().into(),
+            Value::Array(elements) => elements.iter().map(value).collect(),
+            Value::Object(object) => {
+                let members = object
+                    .iter()
+                    .map(|(key, node)| (key.to_owned(), value(node)));
+                serde_json::Value::Object(members.collect())
+            }
+        }
+    }
+
+    fn assert_texts_are_kept(node: &Node<'_>) {
+        let read = serde_json::from_str::<serde_json::Value>(node.text);
+        assert_eq!(read.unwrap(), value(node), "{}", node.text);
+        match &node.value {
+            Value::Literal | Value::String(_) => {}
+            Value::Array(elements) => elements.iter().for_each(assert_texts_are_kept),
+            Value::Object(object) => object.iter().for_each(|(key, node)| {
+                assert!(std::ptr::eq(object.get(key).unwrap(), node));
+                assert_texts_are_kept(node);
+            }),
+        }
+    }
+
+    #[test]
+    fn every_place_of_an_error_is_the_place() {
+        for (text, line, column) in [
+            ("", 1, 1),
+            ("  ", 1, 3),
+            ("[1 2]", 1, 4),
+            ("\n[\n1,]", 3, 3),
+            ("tru", 1, 4),
+            ("-", 1, 2),
+            ("1.", 1, 3),
+            ("1e+", 1, 4),
+            ("{\"a\" 1}", 1, 6),
+            ("{1:1}", 1, 2),
+            ("\"é\u{1}\"", 1, 4),
+            ("\"ab", 1, 4),
+            ("[\"\\\"", 1, 5),
+            ("[\"a\\x\"]", 1, 5),
+            ("{} {}", 1, 4),
+        ] {
+            assert_eq!(
+                parse(text),
+                Err(Rejection::InvalidJson { line, column }),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn texts_and_meanings_are_kept_at_every_level() {
+        let text = " { \"b\" : [ 1.0 , -0, 1E+2, \"\\u00e9\\\"\\\\é\" , {} , [ ] ],\t\"a\\n\":{\"\":null,\"x\":[true,false]}} ";
+        let node = Node::parse(text).unwrap();
+        assert_eq!(node.text, text.trim());
+        assert_texts_are_kept(&node);
+    }
+
     proptest! {
         #[test]
         fn any_text_gives_a_result_and_agrees_with_serde_json(text in r#"[\[\]{}:,"\\a0-9.eEtrufalsn \u{e9}-]{0,40}"#) {
             let ours = parse(&text);
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
-            match ours {
+            match &ours {
                 Ok(()) => prop_assert!(theirs.is_ok() || theirs.unwrap_err().to_string().contains("out of range")),
                 Err(Rejection::DuplicateKey | Rejection::TooDeep) => {}
                 Err(_) => prop_assert!(theirs.is_err()),
             }
         }
+
+        #[test]
+        fn what_is_read_is_what_serde_json_reads(value in json(), cut in any::<prop::sample::Index>()) {
+            for text in [value.to_string(), format!("{value:#}")] {
+                assert_texts_are_kept(&Node::parse(&text).unwrap());
+                // A text that lacks a piece is refused where serde_json refuses it.
+                let mut broken = text.clone();
+                let at = text.floor_char_boundary(cut.index(text.len()));
+                broken.remove(at);
+                let theirs = serde_json::from_str::<serde_json::Value>(&broken).is_ok();
+                let ours = parse(&broken);
+                prop_assert!(ours.is_ok() == theirs || ours == Err(Rejection::DuplicateKey), "{broken}");
+            }
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            (-1e9..1e9).prop_map(|number: f64| number.into()),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into),
+                prop::collection::btree_map("[a-d\"\\\\\n\u{e9}]{0,3}", inner, 0..5)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
     }
 }

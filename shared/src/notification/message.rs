@@ -63,7 +63,7 @@ impl Pointer {
         self.0
             .iter()
             .try_fold(document, |node, token| match &node.value {
-                Value::Object(entries) => entries.get(token.as_str()),
+                Value::Object(object) => object.get(token),
                 Value::Array(elements) => elements.get(array_index(token)?),
                 Value::String(_) | Value::Literal => None,
             })
@@ -157,11 +157,11 @@ pub enum Rejection {
         position: usize,
     },
     /// The text is not one JSON value.
-    #[error("the body is not JSON (line {line}, column {column} of the value that is broken)")]
+    #[error("the body is not JSON (line {line}, column {column})")]
     InvalidJson {
         /// The line of the error, from 1.
         line: usize,
-        /// Its column, from 1.
+        /// Its column in bytes, from 1.
         column: usize,
     },
     /// The JSON value is no object.
