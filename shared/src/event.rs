@@ -176,12 +176,13 @@ impl NotificationEvent {
         json.push('{');
         for (name, value) in attributes {
             if let Some(value) = value {
-                let text = serde_json::Value::from(value);
-                json.push_str(&format!("\"{name}\":{text},"));
+                push(&mut json, [name, "\":"]);
+                push_string(&mut json, &value);
+                json.push(',');
             }
         }
         // Not through a serializer: that would spell the payload's numbers and strings anew.
-        json.push_str(&format!("\"{}\":{}}}", a::DATA, self.data.as_str()));
+        push(&mut json, [a::DATA, "\":", self.data.as_str(), "}"]);
         json
     }
 
@@ -232,6 +233,22 @@ impl NotificationEvent {
         attributes.equal(a::ID, &event.id())?;
         attributes.equal(a::PARTITION_KEY, event.subject.as_str())?;
         Ok(event)
+    }
+}
+
+/// Writes `"` and these texts as they are.
+fn push<const N: usize>(json: &mut String, texts: [&str; N]) {
+    json.push('"');
+    texts.into_iter().for_each(|text| json.push_str(text));
+}
+
+/// Writes a JSON string. Most texts here have nothing to escape, and need no serializer.
+fn push_string(json: &mut String, text: &str) {
+    let is_escaped = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    if text.bytes().any(is_escaped) {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        push(json, [text, "\""]);
     }
 }
 

@@ -2,7 +2,10 @@
 //!
 //! No SDK types here: [`Item`] is serde_dynamo's, which both the stream's events and the adapter speak.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_dynamo::{AttributeValue, Item};
@@ -145,64 +148,70 @@ impl NotificationItem {
     /// (DynamoDB developer guide, "Item sizes and formats").
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.to_item()
-            .iter()
-            .map(|(name, value)| {
-                name.len()
-                    + match value {
-                        AttributeValue::S(text) => text.len(),
-                        // One byte for two digits, one for the sign and exponent.
-                        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
-                        _ => 0,
-                    }
-            })
+        let of_value = |value: &Field<'_>| match value {
+            Field::Text(text) => text.len(),
+            // One byte for two digits, one for the sign and exponent.
+            Field::Number(number) => number.to_string().len().div_ceil(2) + 1,
+        };
+        self.fields()
+            .map(|(name, value)| name.len() + of_value(&value))
             .sum()
     }
 
     /// The item's attributes.
     #[must_use]
     pub fn to_item(&self) -> Item {
+        let attributes: HashMap<String, AttributeValue> = self
+            .fields()
+            .map(|(name, value)| {
+                let value = match value {
+                    Field::Text(text) => AttributeValue::S(text.into_owned()),
+                    Field::Number(number) => AttributeValue::N(number.to_string()),
+                };
+                (name.to_owned(), value)
+            })
+            .collect();
+        attributes.into()
+    }
+
+    /// The attributes that are there, whoever wants them in what form.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
         use attribute as a;
-        let string = |text: &str| AttributeValue::S(text.to_owned());
-        let number = |number: i128| AttributeValue::N(number.to_string());
-        let mut item = HashMap::from([
-            (a::NOTIFICATION_ID, string(self.notification.id.as_str())),
-            (a::STATUS, string(self.status.as_str())),
-            (a::TYPE, string(self.notification.kind.as_str())),
-            (a::PAYLOAD, string(self.notification.payload.as_str())),
-            (
-                a::FINGERPRINT,
-                string(&self.notification.fingerprint.to_string()),
-            ),
-            (a::CREATED_AT, string(&to_rfc3339(self.created_at))),
-            (a::UPDATED_AT, string(&to_rfc3339(self.updated_at))),
+        let text = |text| Some(Field::Text(Cow::Borrowed(text)));
+        let made = |text| Some(Field::Text(Cow::Owned(text)));
+        let number = |number: i128| Some(Field::Number(number));
+        let Notification {
+            id,
+            kind,
+            payload,
+            fingerprint,
+        } = &self.notification;
+        let fields = [
+            (a::NOTIFICATION_ID, text(id.as_str())),
+            (a::STATUS, text(self.status.as_str())),
+            (a::TYPE, text(kind.as_str())),
+            (a::PAYLOAD, text(payload.as_str())),
+            (a::FINGERPRINT, made(fingerprint.to_string())),
+            (a::CREATED_AT, made(to_rfc3339(self.created_at))),
+            (a::UPDATED_AT, made(to_rfc3339(self.updated_at))),
             (a::VERSION, number(self.version.into())),
-            (a::SOURCE_MESSAGE_ID, string(&self.source_message_id)),
+            (a::SOURCE_MESSAGE_ID, text(&self.source_message_id)),
             (a::REDRIVES, number(self.redrives.into())),
-        ]);
-        let optional = [
             (
                 a::TRACEPARENT,
                 self.traceparent
                     .as_ref()
-                    .map(|trace| string(trace.as_str())),
+                    .and_then(|trace| text(trace.as_str())),
             ),
-            (a::ENRICHMENT, self.enrichment.as_deref().map(string)),
+            (a::ENRICHMENT, self.enrichment.as_deref().and_then(text)),
             (
                 a::EXPIRES_AT,
-                self.expires_at.map(|seconds| number(seconds.into())),
+                self.expires_at.and_then(|at| number(at.into())),
             ),
         ];
-        item.extend(
-            optional
-                .into_iter()
-                .filter_map(|(name, value)| Some((name, value?))),
-        );
-        Item::from(
-            item.into_iter()
-                .map(|(name, value)| (name.to_owned(), value))
-                .collect::<HashMap<_, _>>(),
-        )
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
     }
 
     /// Reads an item's attributes. Attributes this project does not know are ignored.
@@ -237,6 +246,12 @@ impl NotificationItem {
             expires_at: fields.optional(a::EXPIRES_AT, as_number)?,
         })
     }
+}
+
+/// The value of one attribute.
+pub(crate) enum Field<'a> {
+    Text(Cow<'a, str>),
+    Number(i128),
 }
 
 /// An item that is no notification: an attribute is missing or was edited into something else.

@@ -26,7 +26,7 @@ use futures::channel::oneshot;
 use self::copies::Copies;
 use super::{
     clients::dynamodb_client,
-    dynamodb::{ALL_OLD, Attributes, fingerprint},
+    dynamodb::{ALL_OLD, attributes, fingerprint},
     failure::Failure,
 };
 use crate::{
@@ -156,9 +156,7 @@ impl BatchedInserts {
 
     /// Its text depends on the names of the attributes alone; what is in them goes as parameters.
     fn statement(&self, item: &NotificationItem) -> Result<BatchStatementRequest, Failure> {
-        let attributes: Attributes = item.to_item().into();
-        let mut attributes: Vec<_> = attributes.into_iter().collect();
-        attributes.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        let attributes: Vec<_> = attributes(item).collect();
         let mut text = format!("INSERT INTO \"{}\" VALUE {{", self.table_name);
         for (index, (name, _)) in attributes.iter().enumerate() {
             text.push_str(if index == 0 { "'" } else { ",'" });
@@ -238,7 +236,8 @@ impl Reply {
 #[async_trait]
 impl NewNotifications for BatchedInserts {
     async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
-        self.copies.insert(item, self.insert_first(item)).await
+        let insert = Box::pin(self.insert_first(item));
+        self.copies.insert(item, insert).await
     }
 }
 

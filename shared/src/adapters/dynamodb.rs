@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
 
 use super::{clients::dynamodb_client, failure::Failure};
 use crate::{
-    item::{NotificationItem, attribute, to_rfc3339},
+    item::{Field, NotificationItem, attribute, to_rfc3339},
     limits::MAX_TRANSACT_WRITES,
     notification::{Fingerprint, Status},
     table::{Completed, Completion, Completions, Inserted, NewNotifications, TableError},
@@ -30,6 +30,19 @@ use crate::{
 pub struct DynamoDbTable {
     client: Client,
     table_name: String,
+}
+
+/// An item's attributes as the SDK has them.
+pub(super) fn attributes(
+    item: &NotificationItem,
+) -> impl Iterator<Item = (String, AttributeValue)> {
+    item.fields().map(|(name, value)| {
+        let value = match value {
+            Field::Text(text) => AttributeValue::S(text.into_owned()),
+            Field::Number(number) => AttributeValue::N(number.to_string()),
+        };
+        (name.to_owned(), value)
+    })
 }
 
 pub(super) type Attributes = HashMap<String, AttributeValue>;
@@ -55,7 +68,7 @@ impl NewNotifications for DynamoDbTable {
             .client
             .put_item()
             .table_name(&self.table_name)
-            .set_item(Some(item.to_item().into()))
+            .set_item(Some(attributes(item).collect()))
             .condition_expression(format!(
                 "attribute_not_exists({})",
                 attribute::NOTIFICATION_ID

@@ -11,11 +11,24 @@ use onewrite_local::{
     workspace::Workspace,
 };
 
+/// The function whose job a contender does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Job {
+    /// Messages into the table.
+    Ingest,
+    /// Changes of the table into the stream.
+    Forward,
+    /// From the stream to DONE.
+    Complete,
+}
+
 /// Somebody who does the job of a function.
 #[derive(Debug, Clone)]
 pub struct Contender {
     /// In tables and in [`crate::goals`].
     pub name: &'static str,
+    /// Whose job it does.
+    pub job: Job,
     /// The program.
     pub program: PathBuf,
     /// Its arguments.
@@ -38,6 +51,8 @@ pub const FORWARD: &str = "onewrite forward";
 pub const BARE: &str = "bare SDK call";
 /// The same HTTP request, signed, and nothing else.
 pub const RAW: &str = "raw HTTP and SigV4";
+/// This project's `complete`.
+pub const COMPLETE: &str = "onewrite complete";
 /// `PutRecords` and nothing else.
 pub const BARE_FORWARD: &str = "bare PutRecords";
 /// AWS's sample in Rust, one message after the other.
@@ -74,10 +89,11 @@ fn pairs(settings: &[(&str, &str)]) -> Vec<(String, String)> {
     settings.iter().map(own).collect()
 }
 
-fn program(name: &'static str, path: PathBuf) -> Result<Contender> {
+fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Contender> {
     let bytes = std::fs::metadata(&path)?.len();
     Ok(Contender {
         name,
+        job,
         directory: path.parent().map(Path::to_path_buf).unwrap_or_default(),
         program: path,
         arguments: Vec::new(),
@@ -97,21 +113,26 @@ pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<
     let architecture = architecture.unwrap_or(Architecture::X86_64);
     let built = binaries::build(workspace, architecture, progress).await?;
     let names = [
-        ("ingest", INGEST, &[][..]),
+        ("ingest", INGEST, Job::Ingest, &[][..]),
         (
             "ingest",
             INGEST_BATCHED,
+            Job::Ingest,
             &[("BATCHED_INSERTS", "true"), ("MAX_IN_FLIGHT", "100")],
         ),
-        ("forward", FORWARD, &[]),
+        ("forward", FORWARD, Job::Forward, &[]),
+        ("complete", COMPLETE, Job::Complete, &[]),
     ];
-    let made = names.into_iter().filter_map(|(function, name, settings)| {
-        let binary = built.iter().find(|binary| binary.function == function)?;
-        Some(program(name, binary.path.clone()).map(|program| Contender {
-            environment: pairs(settings),
-            ..program
-        }))
-    });
+    let made = names
+        .into_iter()
+        .filter_map(|(function, name, job, settings)| {
+            let binary = built.iter().find(|binary| binary.function == function)?;
+            let program = program(name, job, binary.path.clone());
+            Some(program.map(|program| Contender {
+                environment: pairs(settings),
+                ..program
+            }))
+        });
     made.collect()
 }
 
@@ -122,7 +143,7 @@ pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<
 pub async fn rust(
     workspace: &Workspace,
     package: &str,
-    programs: &[(&str, &'static str)],
+    programs: &[(&str, &'static str, Job)],
     progress: Progress,
 ) -> Result<Vec<Contender>> {
     let interpreter = Interpreter::find().await?;
@@ -143,7 +164,7 @@ pub async fn rust(
     step.done();
     let made = programs
         .iter()
-        .map(|(file, name)| program(name, target.join("release").join(file)));
+        .map(|(file, name, job)| program(name, *job, target.join("release").join(file)));
     made.collect()
 }
 
@@ -156,14 +177,15 @@ pub async fn python(workspace: &Workspace, progress: Progress) -> Result<Vec<Con
     let packages =
         python::environment(workspace, &interpreter, PYTHON_REQUIREMENTS, progress).await?;
     let modules = [
-        ("ingest", PYTHON),
-        ("ingest_plain", PYTHON_PLAIN),
-        ("ingest_all", PYTHON_ALL),
-        ("forward", PYTHON_FORWARD),
-        ("double_write", DOUBLE_WRITE),
+        ("ingest", PYTHON, Job::Ingest),
+        ("ingest_plain", PYTHON_PLAIN, Job::Ingest),
+        ("ingest_all", PYTHON_ALL, Job::Ingest),
+        ("forward", PYTHON_FORWARD, Job::Forward),
+        ("double_write", DOUBLE_WRITE, Job::Ingest),
     ];
-    let contender = |(module, name)| Contender {
+    let contender = |(module, name, job)| Contender {
         name,
+        job,
         program: packages.program("python"),
         arguments: vec![
             "-m".to_owned(),
@@ -206,12 +228,13 @@ pub async fn node(workspace: &Workspace, progress: Progress) -> Result<Vec<Conte
     step.done();
     let program = on_path("node").context("there is no node on PATH")?;
     let modules = [
-        ("ingest", NODE),
-        ("ingest_plain", NODE_PLAIN),
-        ("forward", NODE_FORWARD),
+        ("ingest", NODE, Job::Ingest),
+        ("ingest_plain", NODE_PLAIN, Job::Ingest),
+        ("forward", NODE_FORWARD, Job::Forward),
     ];
-    let contender = |(module, name)| Contender {
+    let contender = |(module, name, job)| Contender {
         name,
+        job,
         program: program.clone(),
         arguments: vec![format!("dist/{module}.cjs")],
         directory: home.clone(),

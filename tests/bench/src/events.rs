@@ -2,7 +2,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::body::Bytes;
+use jiff::Timestamp;
+use onewrite::{
+    event::NotificationEvent,
+    item::{Enrichment, NotificationItem},
+    notification::MessagePointers,
+};
 use serde_json::{Value, json};
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
@@ -34,7 +41,7 @@ pub fn sqs(messages: usize, payload_bytes: usize) -> Bytes {
     let payload = payload(payload_bytes);
     let record = |_| {
         let id = new_id();
-        let body = format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#);
+        let body = body(&id, &payload);
         json!({
             "messageId": id,
             "receiptHandle": "AQEB".repeat(90),
@@ -111,6 +118,63 @@ pub fn stream(changes: usize, ids: Ids, payload_bytes: usize) -> Bytes {
         })
     };
     records(&(0..changes).map(record).collect::<Vec<_>>())
+}
+
+/// A batch of Kinesis records: the events of new notifications with this many bytes of payload each.
+///
+/// # Panics
+/// Never: the notifications are well-formed.
+#[must_use]
+pub fn kinesis(events: usize, payload_bytes: usize) -> Bytes {
+    let payload = payload(payload_bytes);
+    let record = |index: usize| {
+        let id = new_id();
+        let event = NotificationEvent::of_item(&item(&id, &payload)).to_json();
+        let sequence = format!("{:056}", 49_545_115_243_490_985_u64 + index as u64);
+        json!({
+            "kinesis": {
+                "kinesisSchemaVersion": "1.0",
+                "partitionKey": id,
+                "sequenceNumber": sequence,
+                "data": BASE64_STANDARD.encode(event),
+                "approximateArrivalTimestamp": 1_795_428_001.123,
+            },
+            "eventSource": "aws:kinesis",
+            "eventVersion": "1.0",
+            "eventID": format!("shardId-000000000006:{sequence}"),
+            "eventName": "aws:kinesis:record",
+            "invokeIdentityArn": "arn:aws:iam::123456789012:role/complete",
+            "awsRegion": "us-east-1",
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/notifications",
+        })
+    };
+    records(&(0..events).map(record).collect::<Vec<_>>())
+}
+
+/// An id of its own, and a payload of this many bytes.
+pub(crate) fn sample(payload_bytes: usize) -> (String, String) {
+    (new_id(), payload(payload_bytes))
+}
+
+/// The body of a message.
+pub(crate) fn body(id: &str, payload: &str) -> String {
+    format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#)
+}
+
+/// A notification as `ingest` would write it.
+pub(crate) fn item(id: &str, payload: &str) -> NotificationItem {
+    let body = body(id, payload);
+    let item = MessagePointers::default()
+        .parse(body.as_bytes())
+        .and_then(|notification| {
+            let enrichment = Enrichment::default();
+            let now = Timestamp::UNIX_EPOCH;
+            NotificationItem::new(notification, &enrichment, id.to_owned(), None, now)
+        });
+    match item {
+        Ok(item) => item,
+        Err(rejection) => unreachable!("{rejection}"),
+    }
 }
 
 fn records(records: &[Value]) -> Bytes {

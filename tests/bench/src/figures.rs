@@ -88,6 +88,16 @@ figures! {
     FORWARD_CPU = "forward: CPU of a record", "µs";
     /// Calls to AWS.
     FORWARD_CALLS = "forward: calls of a record", "";
+    /// CPU of a warm function, by batch size.
+    COMPLETE_CPU = "complete: CPU of a notification", "µs";
+    /// Calls to AWS.
+    COMPLETE_CALLS = "complete: calls of a notification", "";
+    /// From the event to the answer of a batch as large as the template's, with the share of the template's memory.
+    BILLED = "time of an invocation at 256 MB, 5 ms a call", "ms";
+    /// By position; the contenders are designs.
+    COST = "cost of a million notifications of 1 KB, from the queue to DONE", "USD";
+    /// Of the tables; the contenders are designs.
+    WRITE_UNITS = "write units of a notification of 1 KB, from the queue to DONE", "";
     /// How much of a core the bench itself took while the functions worked.
     BENCH_SHARE = "the bench's own use of a core", "%";
 }

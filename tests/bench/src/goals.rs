@@ -5,13 +5,14 @@ use serde::Serialize;
 
 use crate::{
     contender::{
-        BARE, BARE_FORWARD, FORWARD, INGEST, INGEST_BATCHED, NODE, NODE_FORWARD, PYTHON, RAW,
-        SAMPLE, SAMPLE_FORWARD,
+        BARE, BARE_FORWARD, COMPLETE, FORWARD, INGEST, INGEST_BATCHED, NODE, NODE_FORWARD, PYTHON,
+        RAW, SAMPLE, SAMPLE_FORWARD,
     },
+    cost::{self, DOUBLE, ONEWRITE, POWERTOOLS, WITH_PIPES},
     events::Ids,
     figures::{
-        COLD_START, FORWARD_CALLS, FORWARD_CPU, FORWARD_RATE, Figure, Figures, INGEST_CALLS,
-        INGEST_CPU, INGEST_WALL, MEMORY, PROGRAM,
+        COLD_START, COMPLETE_CALLS, COST, FORWARD_CALLS, FORWARD_CPU, FORWARD_RATE, Figure,
+        Figures, INGEST_CALLS, INGEST_CPU, INGEST_WALL, MEMORY, PROGRAM, WRITE_UNITS,
     },
     measure::{WHOLE_CORE, batch_of, changes_of},
 };
@@ -108,7 +109,13 @@ pub fn all() -> Vec<Goal> {
         goal(FORWARD_CALLS, &changes_of(10_000, Ids::Distinct), FORWARD)
             .at_most(1.0 / 500.0)
             .gate(1.0 / 500.0),
+        goal(COMPLETE_CALLS, &batch_of(10), COMPLETE)
+            .at_most(1.0)
+            .gate(1.0),
+        goal(WRITE_UNITS, cost::ALL, ONEWRITE).at_most(2.0),
     ];
+    let peers = [WITH_PIPES, POWERTOOLS, DOUBLE];
+    goals.extend(peers.map(|peer| goal(COST, cost::ALL, ONEWRITE).beside(peer).at_most(1.0)));
     // A record costs no more in a large batch than in a middling one: nothing grows with the square.
     goals.extend([Ids::Distinct, Ids::One].map(|ids| {
         goal(FORWARD_CPU, &changes_of(10_000, ids), FORWARD)
@@ -250,7 +257,7 @@ mod tests {
     #[test]
     fn the_gate_judges_ratios_counts_and_nothing_that_a_machine_decides() {
         for goal in all().iter().filter(|goal| goal.gate.is_some()) {
-            let is_count = [INGEST_CALLS, FORWARD_CALLS].contains(&goal.figure);
+            let is_count = [INGEST_CALLS, FORWARD_CALLS, COMPLETE_CALLS].contains(&goal.figure);
             assert!(
                 is_count || goal.beside != Beside::Nothing,
                 "{}",

@@ -4,6 +4,7 @@
 //! - [`contender`]: who is measured, how each is built and started
 //! - [`process`], [`share`], [`runtime_api`], [`stub`], [`events`]: a function as the platform runs it
 //! - [`measure`]: the measurements; [`figures`]: what came of them
+//! - [`cost`]: what each design costs by them
 //! - [`goals`]: what is wanted, and what the gate allows
 //! - [`report`], [`plot`]: tables, JSON and a page
 //!
@@ -12,6 +13,7 @@
 #![deny(missing_docs)]
 
 pub mod contender;
+pub mod cost;
 pub mod events;
 pub mod figures;
 pub mod goals;

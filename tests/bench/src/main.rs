@@ -5,7 +5,8 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Result;
 use clap::Parser;
 use onewrite_bench::{
-    contender::{self, Contender},
+    contender::{self, Contender, Job},
+    cost::{self, MEMORY_MB},
     events::{self, Ids},
     figures::Figures,
     goals,
@@ -58,7 +59,8 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         tell: |step| eprintln!("Measuring {step}"),
     };
     measure(&mut bench, &contenders, arguments.short).await?;
-    let figures = bench.figures;
+    let mut figures = bench.figures;
+    cost::reckon(&mut figures)?;
     let judged: Vec<_> = goals::all()
         .iter()
         .filter_map(|goal| goal.judge(&figures))
@@ -79,35 +81,22 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(failed)))
 }
 
-/// Those of `ingest` and those of `forward`.
-struct Contenders {
-    ingest: Vec<Contender>,
-    forward: Vec<Contender>,
-}
-
-async fn contenders(workspace: &Workspace, short: bool) -> Result<Contenders> {
-    use contender::{
-        BARE, BARE_FORWARD, FORWARD, NODE_FORWARD, PYTHON_FORWARD, RAW, SAMPLE, SAMPLE_ALL,
-        SAMPLE_FORWARD,
-    };
-    const FORWARDS: [&str; 5] = [
-        FORWARD,
-        BARE_FORWARD,
-        SAMPLE_FORWARD,
-        PYTHON_FORWARD,
-        NODE_FORWARD,
-    ];
+async fn contenders(workspace: &Workspace, short: bool) -> Result<Vec<Contender>> {
+    use contender::{BARE, BARE_FORWARD, RAW, SAMPLE, SAMPLE_ALL, SAMPLE_FORWARD};
     let progress = Progress::detect();
     let mut all = contender::functions(workspace, progress).await?;
-    let bare = [("bare-ingest", BARE), ("bare-forward", BARE_FORWARD)];
+    let bare = [
+        ("bare-ingest", BARE, Job::Ingest),
+        ("bare-forward", BARE_FORWARD, Job::Forward),
+    ];
     all.extend(contender::rust(workspace, "bare", &bare, progress).await?);
     if !short {
-        let raw = [("raw-ingest", RAW)];
+        let raw = [("raw-ingest", RAW, Job::Ingest)];
         all.extend(contender::rust(workspace, "raw", &raw, progress).await?);
         let sample = [
-            ("sample-ingest", SAMPLE),
-            ("sample-ingest-all", SAMPLE_ALL),
-            ("sample-forward", SAMPLE_FORWARD),
+            ("sample-ingest", SAMPLE, Job::Ingest),
+            ("sample-ingest-all", SAMPLE_ALL, Job::Ingest),
+            ("sample-forward", SAMPLE_FORWARD, Job::Forward),
         ];
         all.extend(contender::rust(workspace, "sample", &sample, progress).await?);
         for others in [
@@ -120,10 +109,7 @@ async fn contenders(workspace: &Workspace, short: bool) -> Result<Contenders> {
             }
         }
     }
-    let (forward, ingest) = all
-        .into_iter()
-        .partition(|contender| FORWARDS.contains(&contender.name));
-    Ok(Contenders { ingest, forward })
+    Ok(all)
 }
 
 /// Whether it stands for its kind where starting takes seconds.
@@ -142,27 +128,39 @@ fn is_of_its_kind(contender: &Contender) -> bool {
     !others.contains(&contender.name)
 }
 
-async fn measure(bench: &mut Bench<'_>, contenders: &Contenders, short: bool) -> Result<()> {
+async fn measure(bench: &mut Bench<'_>, contenders: &[Contender], short: bool) -> Result<()> {
     let one_message = || events::sqs(1, PAYLOAD);
-    bench.programs(&contenders.ingest);
-    bench.programs(&contenders.forward);
-    let ingest: Vec<_> = contenders.ingest.iter().collect();
-    let forward: Vec<_> = contenders.forward.iter().collect();
+    let one_change = || events::stream(1, Ids::Distinct, PAYLOAD);
+    let one_event = || events::kinesis(1, PAYLOAD);
+    let doing = |job| contenders.iter().filter(move |one| one.job == job);
+    let ingest: Vec<_> = doing(Job::Ingest).collect();
+    let forward: Vec<_> = doing(Job::Forward).collect();
+    let complete: Vec<_> = doing(Job::Complete).collect();
+    bench.programs(contenders);
     bench.cold(&ingest, None, one_message).await?;
-    let sizes: &[u64] = if short { &[] } else { &SIZES_MB };
-    match Share::of_memory(SIZES_MB[0]) {
-        Ok(share) => {
-            drop(share);
-            let some: Vec<_> = contenders
-                .ingest
-                .iter()
-                .filter(|one| is_of_its_kind(one))
-                .collect();
-            for size in sizes {
-                bench.cold(&some, Some(*size), one_message).await?;
+    if !short {
+        bench.cold(&forward, None, one_change).await?;
+        bench.cold(&complete, None, one_event).await?;
+        match Share::of_memory(MEMORY_MB) {
+            Ok(share) => {
+                drop(share);
+                let some: Vec<_> = doing(Job::Ingest)
+                    .filter(|one| is_of_its_kind(one))
+                    .collect();
+                for size in SIZES_MB {
+                    bench.cold(&some, Some(size), one_message).await?;
+                }
+                bench
+                    .billed(&ingest, cost::INGEST_BATCH, events::sqs)
+                    .await?;
+                let stream = |changes, bytes| events::stream(changes, Ids::Distinct, bytes);
+                bench.billed(&forward, cost::FORWARD_BATCH, stream).await?;
+                bench
+                    .billed(&complete, cost::COMPLETE_BATCH, events::kinesis)
+                    .await?;
             }
+            Err(error) => eprintln!("left out: shares of a core, and so what it costs; {error:#}"),
         }
-        Err(error) => eprintln!("left out: shares of a core, {error:#}"),
     }
     let batches: &[usize] = if short {
         &[10, 1_000]
@@ -188,6 +186,9 @@ async fn measure(bench: &mut Bench<'_>, contenders: &Contenders, short: bool) ->
     }
     for changes in growth {
         bench.forward_cpu(&own[..1], *changes, Ids::One).await?;
+    }
+    for events in batches {
+        bench.complete_cpu(&complete, *events).await?;
     }
     Ok(())
 }

@@ -11,10 +11,12 @@ use nix::time::ClockId;
 
 use crate::{
     contender::Contender,
+    cost::MEMORY_MB,
     events::{self, Ids},
     figures::{
-        BENCH_SHARE, COLD_START, FORWARD_CALLS, FORWARD_CPU, FORWARD_RATE, Figure, Figures,
-        INGEST_CALLS, INGEST_CPU, INGEST_WALL, INITIALISATION, MEMORY, PROGRAM,
+        BENCH_SHARE, BILLED, COLD_START, COMPLETE_CALLS, COMPLETE_CPU, FORWARD_CALLS, FORWARD_CPU,
+        FORWARD_RATE, Figure, Figures, INGEST_CALLS, INGEST_CPU, INGEST_WALL, INITIALISATION,
+        MEMORY, PROGRAM,
     },
     process::Process,
     stub::Stub,
@@ -159,6 +161,17 @@ impl Bench<'_> {
         .await
     }
 
+    /// CPU of warm functions for batches of this many events.
+    ///
+    /// # Errors
+    /// A contender's.
+    pub async fn complete_cpu(&mut self, contenders: &[&Contender], events: usize) -> Result<()> {
+        let event = || events::kinesis(events, PAYLOAD);
+        let case = batch_of(events);
+        let figures = (COMPLETE_CPU, COMPLETE_CALLS);
+        self.cpu(figures, &case, contenders, events, event).await
+    }
+
     /// CPU and calls, each for one message or record.
     async fn cpu(
         &mut self,
@@ -240,6 +253,45 @@ impl Bench<'_> {
             measured.push((micros, calls));
         }
         Ok(measured)
+    }
+
+    /// How long a warm invocation takes with the share of the memory that the template gives it, where a call takes its
+    /// time: what Lambda bills.
+    ///
+    /// # Errors
+    /// A contender's, or there are no shares here.
+    pub async fn billed(
+        &mut self,
+        contenders: &[&Contender],
+        size: usize,
+        event: impl Fn(usize, usize) -> Bytes,
+    ) -> Result<()> {
+        let case = batch_of(size);
+        (self.tell)(&format!("{}, {case}", BILLED.name));
+        self.stub.set_latency(LATENCY);
+        let mut warm = Vec::new();
+        for contender in contenders {
+            let process = Process::start(contender, self.stub, Some(MEMORY_MB), self.logs);
+            let mut process = process.await.context(contender.name)?;
+            for _ in 0..3 {
+                let event = event(size, PAYLOAD);
+                process.invoke(event).await.context(contender.name)?;
+            }
+            warm.push((process, Vec::new()));
+        }
+        for run in 0..self.runs {
+            for place in turns(run, contenders.len()) {
+                let (process, times) = &mut warm[place];
+                let time = process.invoke(event(size, PAYLOAD)).await;
+                times.push(time.context(contenders[place].name)?.as_secs_f64() * 1e3);
+            }
+        }
+        self.stub.set_latency(Duration::ZERO);
+        for ((process, times), contender) in warm.into_iter().zip(contenders) {
+            process.end().await?;
+            self.figures.add(BILLED, &*case, contender.name, &times);
+        }
+        Ok(())
     }
 
     /// How long a batch of ten takes where a call takes its time: the first one of a process, and a warm one.

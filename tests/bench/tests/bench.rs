@@ -4,14 +4,16 @@
 use std::{path::Path, time::Duration};
 
 use onewrite_bench::{
-    contender::Contender,
+    contender::{Contender, Job},
+    cost::MEMORY_MB,
     events::{self, Ids},
     figures::{
-        COLD_START, FORWARD_CALLS, Figures, INGEST_CALLS, INGEST_CPU, INGEST_WALL, INITIALISATION,
-        MEMORY,
+        BILLED, COLD_START, COMPLETE_CALLS, FORWARD_CALLS, Figures, INGEST_CALLS, INGEST_CPU,
+        INGEST_WALL, INITIALISATION, MEMORY,
     },
     measure::{Bench, LATENCY, WHOLE_CORE, batch_of},
     process::Process,
+    share::Share,
     stub::Stub,
 };
 use onewrite_local::python::Interpreter;
@@ -23,6 +25,7 @@ async fn contender(settings: &[(&str, &str)]) -> Contender {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Contender {
         name: NAME,
+        job: Job::Ingest,
         program: Interpreter::find().await.unwrap().path().to_path_buf(),
         arguments: vec!["function.py".to_owned()],
         directory,
@@ -50,6 +53,11 @@ async fn what_a_function_does_is_what_is_measured() {
     bench.ingest_wall(&contenders).await.unwrap();
     let distinct = bench.forward_cpu(&contenders, 7, Ids::Distinct);
     distinct.await.unwrap();
+    bench.complete_cpu(&contenders, 3).await.unwrap();
+    let has_shares = Share::of_memory(MEMORY_MB).is_ok();
+    if has_shares {
+        bench.billed(&contenders, 4, events::sqs).await.unwrap();
+    }
 
     let figures = bench.figures;
     let of = |figure, case: &str| figures.get(figure, case, NAME).unwrap();
@@ -62,6 +70,11 @@ async fn what_a_function_does_is_what_is_measured() {
     assert!(of(INGEST_CPU, &batch_of(10)).minimum > 0.0);
     assert_eq!(of(INGEST_CALLS, &batch_of(10)).median, 1.0);
     assert_eq!(of(FORWARD_CALLS, "7").median, 1.0);
+    assert_eq!(of(COMPLETE_CALLS, &batch_of(3)).median, 1.0);
+    if has_shares {
+        let billed = of(BILLED, &batch_of(4)).minimum;
+        assert!(billed >= 4.0 * LATENCY.as_secs_f64() * 1e3, "{billed} ms");
+    }
     // Ten calls one after the other, and no call waits less than it should.
     let wall = of(INGEST_WALL, "warm").minimum;
     assert!(wall >= 10.0 * LATENCY.as_secs_f64() * 1e3, "{wall} ms");
