@@ -53,7 +53,8 @@ impl Json {
             }
             _ => {
                 let length = u.int_in_range(0..=4)?;
-                let entries = (0..length).map(|_| Ok((u.arbitrary()?, Self::of_depth(u, depth - 1)?)));
+                let entries =
+                    (0..length).map(|_| Ok((u.arbitrary()?, Self::of_depth(u, depth - 1)?)));
                 Self::Object(entries.collect::<Result<_, _>>()?)
             }
         })

@@ -14,7 +14,11 @@ fn fingerprint(payload: &str) -> Fingerprint {
 
 fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     let one: Json = u.arbitrary()?;
-    let other = if u.arbitrary()? { one.clone() } else { u.arbitrary()? };
+    let other = if u.arbitrary()? {
+        one.clone()
+    } else {
+        u.arbitrary()?
+    };
     let (mut text, mut other_text) = (String::new(), String::new());
     one.spell(u, &mut text)?;
     other.spell(u, &mut other_text)?;

@@ -102,7 +102,9 @@ fn input(bytes: &[u8]) -> arbitrary::Result<(Event, Vec<Weather>)> {
     let weather: Vec<Weather> = u.arbitrary()?;
     let changes: Vec<Change> = u.arbitrary()?;
     let records = changes.iter().enumerate();
-    let records: Vec<Value> = records.map(|(place, change)| change.to_json(place)).collect();
+    let records: Vec<Value> = records
+        .map(|(place, change)| change.to_json(place))
+        .collect();
     let event = serde_json::from_value(json!({"Records": records})).expect("an event");
     Ok((event, weather))
 }
@@ -119,8 +121,11 @@ fuzz_target!(|bytes: &[u8]| {
             Selected::Skip(_) | Selected::Unreadable(_) => None,
         })
         .collect();
-    let numbers: Vec<Option<String>> =
-        event.records.iter().map(|record| record.change.sequence_number.clone()).collect();
+    let numbers: Vec<Option<String>> = event
+        .records
+        .iter()
+        .map(|record| record.change.sequence_number.clone())
+        .collect();
     let stream = InMemoryStream::new(2).shuffling(bytes.len() as u64);
     let faults: Vec<StreamFault> = weather.iter().map(Weather::fault).collect();
     let faulty = FaultyStream::new(stream.clone(), move |call, _| {
@@ -147,7 +152,10 @@ fuzz_target!(|bytes: &[u8]| {
         None => documents.len(),
         Some(failure) => {
             let lowest = failure.item_identifier.as_deref();
-            numbers.iter().position(|number| number.as_deref() == lowest).expect("of the batch")
+            numbers
+                .iter()
+                .position(|number| number.as_deref() == lowest)
+                .expect("of the batch")
         }
     });
     for (_, document) in documents[..passed].iter().flatten() {

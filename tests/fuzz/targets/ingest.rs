@@ -25,7 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
         .collect();
     let table = InMemoryTable::default();
     let pointers = MessagePointers::default();
-    let ingest = Ingest::new(table.clone(), pointers.clone(), 4, |_| Enrichment::default());
+    let ingest = Ingest::new(table.clone(), pointers.clone(), 4, |_| {
+        Enrichment::default()
+    });
     let ingest = ingest.with_metrics(|_| {});
     let answer = block_on(async {
         let budget = Budget::of_remaining(None, Duration::from_secs(3));
@@ -39,16 +41,27 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert!(!messages.iter().any(lacks_id));
     let failed = answer.batch_item_failures.iter();
-    let failed: HashSet<&str> = failed.map(|failure| failure.item_identifier.as_str()).collect();
-    let ids: HashSet<&str> = messages.iter().filter_map(|(id, _)| id.as_deref()).collect();
+    let failed: HashSet<&str> = failed
+        .map(|failure| failure.item_identifier.as_str())
+        .collect();
+    let ids: HashSet<&str> = messages
+        .iter()
+        .filter_map(|(id, _)| id.as_deref())
+        .collect();
     assert!(failed.is_subset(&ids));
     for (id, body) in &messages {
         if id.as_deref().is_some_and(|id| failed.contains(id)) {
             continue;
         }
-        let body = body.as_deref().expect("no message without a body is acknowledged");
-        let notification = pointers.parse(body.as_bytes()).expect("no malformed message is");
-        let item = table.item(notification.id.as_str()).expect("what is, is stored");
+        let body = body
+            .as_deref()
+            .expect("no message without a body is acknowledged");
+        let notification = pointers
+            .parse(body.as_bytes())
+            .expect("no malformed message is");
+        let item = table
+            .item(notification.id.as_str())
+            .expect("what is, is stored");
         let stored = item.get(attribute::FINGERPRINT);
         let fingerprint = AttributeValue::S(notification.fingerprint.to_string());
         assert_eq!(stored, Some(&fingerprint));
