@@ -12,36 +12,53 @@ use crate::{
     plot,
 };
 
-/// A table for each figure: contenders down, cases across, the median with the least and the most.
+/// A table for each figure: contenders down, cases across, the median with the least and the most. Cases that do not fit
+/// a line have tables of their own.
 #[must_use]
 pub fn tables(figures: &Figures) -> String {
     let mut text = String::new();
     for figure in figures::ALL {
         let (cases, contenders) = figures.of(*figure);
-        if contenders.is_empty() {
-            continue;
+        for cases in lines(&cases) {
+            let mut table = table();
+            let mut header = vec![heading(*figure)];
+            header.extend(cases.iter().map(ToString::to_string));
+            table.set_header(header);
+            for contender in &contenders {
+                let cells = cases.iter().map(|case| {
+                    let spread = figures.get(*figure, case, contender);
+                    spread.map(told).unwrap_or_default()
+                });
+                let cells: Vec<_> = cells.collect();
+                if cells.iter().any(|cell| !cell.is_empty()) {
+                    table.add_row([vec![(*contender).to_owned()], cells].concat());
+                }
+            }
+            align_right(&mut table);
+            text.push_str(&format!("{table}\n\n"));
         }
-        let mut table = table();
-        table.set_header(
-            [
-                &[heading(*figure)],
-                &cases.iter().map(ToString::to_string).collect::<Vec<_>>()[..],
-            ]
-            .concat(),
-        );
-        for contender in contenders {
-            let cell = |case: &&str| {
-                let spread = figures.get(*figure, case, contender);
-                spread.map_or(String::new(), told)
-            };
-            let mut row = vec![contender.to_owned()];
-            row.extend(cases.iter().map(cell));
-            table.add_row(row);
-        }
-        align_right(&mut table);
-        text.push_str(&format!("{table}\n\n"));
     }
     text
+}
+
+/// Cases that are told side by side.
+fn lines<'a>(cases: &[&'a str]) -> Vec<Vec<&'a str>> {
+    const LINE: usize = 120;
+    const CELL: usize = 20;
+    let mut lines: Vec<Vec<&str>> = Vec::new();
+    let mut width = LINE;
+    for case in cases {
+        let cell = CELL.max(case.chars().count());
+        width += cell;
+        match lines.last_mut() {
+            Some(line) if width <= LINE => line.push(case),
+            _ => {
+                lines.push(vec![case]);
+                width = cell;
+            }
+        }
+    }
+    lines
 }
 
 /// A line for each goal.
@@ -170,3 +187,34 @@ td, th { padding: .2em .8em; border-bottom: 1px solid #ddd; text-align: left; }
 svg { max-width: 100%; height: auto; }
 </style>
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_the_cases_that_fit_it_and_no_case_is_lost() {
+        let (long, longest) = ("x".repeat(50), "y".repeat(200));
+        let cases = [
+            "a", "b", "c", "d", "e", "f", "g", &long, &long, &longest, "h",
+        ];
+        let lines = lines(&cases);
+        assert_eq!(lines.concat(), cases);
+        let sizes: Vec<_> = lines.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [6, 3, 1, 1]);
+        assert!(super::lines(&[]).is_empty());
+    }
+
+    #[test]
+    fn a_table_has_those_of_whom_there_is_a_figure() {
+        let mut figures = Figures::default();
+        let (one, other) = ("1".repeat(100), "2".repeat(100));
+        figures.add(figures::COLD_START, &*one, "first", &[1.5]);
+        figures.add(figures::COLD_START, &*other, "second", &[2.5, 3.5]);
+        let text = tables(&figures);
+        let (first, second) = text.split_once("\n\n").unwrap();
+        assert!(first.contains("first") && first.contains("1.5") && !first.contains("second"));
+        assert!(second.contains("second") && second.contains("3 (2.5-3.5)"));
+        assert!(!second.contains("first"));
+    }
+}
