@@ -161,21 +161,22 @@ impl NotificationItem {
     /// The item's attributes.
     #[must_use]
     pub fn to_item(&self) -> Item {
-        let attributes: HashMap<String, AttributeValue> = self
-            .fields()
-            .map(|(name, value)| {
-                let value = match value {
-                    Field::Text(text) => AttributeValue::S(text.into_owned()),
-                    Field::Number(number) => AttributeValue::N(number.to_string()),
-                };
-                (name.to_owned(), value)
-            })
-            .collect();
-        attributes.into()
+        self.attributes().collect::<HashMap<_, _>>().into()
     }
 
-    /// The attributes that are there, whoever wants them in what form.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
+    /// The item's attributes, for whoever keeps them in something else than a map.
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = (String, AttributeValue)> {
+        self.fields().map(|(name, value)| {
+            let value = match value {
+                Field::Text(text) => AttributeValue::S(text.into_owned()),
+                Field::Number(number) => AttributeValue::N(number.to_string()),
+            };
+            (name.to_owned(), value)
+        })
+    }
+
+    /// The attributes that are there.
+    fn fields(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
         use attribute as a;
         let text = |text| Some(Field::Text(Cow::Borrowed(text)));
         let made = |text| Some(Field::Text(Cow::Owned(text)));
@@ -249,7 +250,7 @@ impl NotificationItem {
 }
 
 /// The value of one attribute.
-pub(crate) enum Field<'a> {
+enum Field<'a> {
     Text(Cow<'a, str>),
     Number(i128),
 }

@@ -237,13 +237,13 @@ impl Reply {
 impl NewNotifications for BatchedInserts {
     async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
         let insert = Box::pin(self.insert_first(item));
-        self.copies.insert(item, insert).await
+        Ok(self.copies.insert(item, insert).await?)
     }
 }
 
 impl BatchedInserts {
     /// The insert that is alone with its id: a try, and again where that may heal it.
-    async fn insert_first(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
+    async fn insert_first(&self, item: &NotificationItem) -> Result<Inserted, Failure> {
         let mut tried = 1;
         loop {
             let failure = match self.try_insert(item).await {
@@ -254,10 +254,10 @@ impl BatchedInserts {
                     None => Failure::unknown("the item that was there is gone"),
                 },
                 Reply::StatementFailed(failure) => failure,
-                Reply::CallFailed(failure) => return Err(failure.into()),
+                Reply::CallFailed(failure) => return Err(failure),
             };
             if tried == MAX_ATTEMPTS || !failure.may_pass() {
-                return Err(failure.into());
+                return Err(failure);
             }
             let pause = RETRY_BASE * 2_u32.pow(tried);
             tokio::time::sleep(pause.mul_f64(rand::random())).await;

@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::{
 
 use super::{clients::dynamodb_client, failure::Failure};
 use crate::{
-    item::{Field, NotificationItem, attribute, to_rfc3339},
+    item::{NotificationItem, attribute, to_rfc3339},
     limits::MAX_TRANSACT_WRITES,
     notification::{Fingerprint, Status},
     table::{Completed, Completion, Completions, Inserted, NewNotifications, TableError},
@@ -36,13 +36,7 @@ pub struct DynamoDbTable {
 pub(super) fn attributes(
     item: &NotificationItem,
 ) -> impl Iterator<Item = (String, AttributeValue)> {
-    item.fields().map(|(name, value)| {
-        let value = match value {
-            Field::Text(text) => AttributeValue::S(text.into_owned()),
-            Field::Number(number) => AttributeValue::N(number.to_string()),
-        };
-        (name.to_owned(), value)
-    })
+    item.attributes().map(|(name, value)| (name, value.into()))
 }
 
 pub(super) type Attributes = HashMap<String, AttributeValue>;

@@ -257,6 +257,7 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

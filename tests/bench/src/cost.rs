@@ -307,6 +307,7 @@ mod tests {
         };
         assert_eq!(default("IngestMemoryMegabytes"), MEMORY_MB as usize);
         assert_eq!(default("StreamFunctionMemoryMegabytes"), MEMORY_MB as usize);
+        assert!(BILLED.name.contains(&format!("at {MEMORY_MB} MB")));
         assert_eq!(default("IngestBatchSize"), INGEST_BATCH);
         assert_eq!(default("ForwardBatchSize"), FORWARD_BATCH);
         assert_eq!(default("CompleteBatchSize"), COMPLETE_BATCH);

@@ -190,6 +190,22 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// One that has taken this many events.
+    async fn start_warm(
+        &self,
+        contender: &Contender,
+        memory_mb: Option<u64>,
+        events: usize,
+        event: impl Fn() -> Bytes,
+    ) -> Result<Process> {
+        let process = Process::start(contender, self.stub, memory_mb, self.logs);
+        let mut process = process.await.context(contender.name)?;
+        for _ in 0..events {
+            process.invoke(event()).await.context(contender.name)?;
+        }
+        Ok(process)
+    }
+
     /// Records of 1 KB that a second of CPU publishes.
     ///
     /// # Errors
@@ -220,11 +236,7 @@ impl Bench<'_> {
         let batches = WARMED_BY.div_ceil(size);
         let mut warm = Vec::new();
         for contender in contenders {
-            let process = Process::start(contender, self.stub, None, self.logs);
-            let mut process = process.await.context(contender.name)?;
-            for _ in 0..batches {
-                process.invoke(event()).await.context(contender.name)?;
-            }
+            let process = self.start_warm(contender, None, batches, &event).await?;
             warm.push((process, Vec::new(), 0.0, Vec::new()));
         }
         for run in 0..self.runs {
@@ -271,12 +283,10 @@ impl Bench<'_> {
         self.stub.set_latency(LATENCY);
         let mut warm = Vec::new();
         for contender in contenders {
-            let process = Process::start(contender, self.stub, Some(MEMORY_MB), self.logs);
-            let mut process = process.await.context(contender.name)?;
-            for _ in 0..3 {
-                let event = event(size, PAYLOAD);
-                process.invoke(event).await.context(contender.name)?;
-            }
+            let event = || event(size, PAYLOAD);
+            let process = self
+                .start_warm(contender, Some(MEMORY_MB), 3, event)
+                .await?;
             warm.push((process, Vec::new()));
         }
         for run in 0..self.runs {

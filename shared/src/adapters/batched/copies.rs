@@ -12,9 +12,8 @@ use std::{
 use futures::channel::oneshot;
 
 use crate::{
-    item::NotificationItem,
-    notification::{Fingerprint, NotificationId},
-    table::{Inserted, TableError},
+    adapters::failure::Failure, item::NotificationItem, notification::NotificationId,
+    table::Inserted,
 };
 
 /// The ids that are under way, each with the copies that wait.
@@ -22,25 +21,7 @@ use crate::{
 pub(super) struct Copies(Mutex<HashMap<NotificationId, Vec<oneshot::Sender<Learned>>>>);
 
 /// What the first one learned and tells the others.
-#[derive(Debug, Clone)]
-enum Learned {
-    /// An item is there, whoever wrote it.
-    Exists(Option<Fingerprint>),
-    /// The table is throttled; the others would be as well.
-    Throttled { code: String },
-    /// The table did not answer.
-    Unknown { reason: String },
-}
-
-impl From<Learned> for Result<Inserted, TableError> {
-    fn from(learned: Learned) -> Self {
-        match learned {
-            Learned::Exists(fingerprint) => Ok(Inserted::Exists { fingerprint }),
-            Learned::Throttled { code } => Err(TableError::Throttled { code }),
-            Learned::Unknown { reason } => Err(TableError::Unknown { reason }),
-        }
-    }
-}
+type Learned = Result<Inserted, Failure>;
 
 impl Copies {
     /// Inserts `item` by `insert`, unless another one of its id is under way; then that one's answer is the answer.
@@ -49,12 +30,12 @@ impl Copies {
     pub(super) async fn insert(
         &self,
         item: &NotificationItem,
-        insert: impl Future<Output = Result<Inserted, TableError>> + Send,
-    ) -> Result<Inserted, TableError> {
+        insert: impl Future<Output = Result<Inserted, Failure>> + Send,
+    ) -> Result<Inserted, Failure> {
         let id = &item.notification.id;
         while let Some(first) = self.join(id) {
             if let Ok(learned) = first.await {
-                return learned.into();
+                return learned;
             }
         }
         let mut under_way = UnderWay {
@@ -85,14 +66,14 @@ impl Copies {
 }
 
 /// What the others may conclude; nothing where each must ask for itself.
-fn learned(item: &NotificationItem, inserted: &Result<Inserted, TableError>) -> Option<Learned> {
+fn learned(item: &NotificationItem, inserted: &Result<Inserted, Failure>) -> Option<Learned> {
     match inserted {
-        Ok(Inserted::Created) => Some(Learned::Exists(Some(item.notification.fingerprint))),
-        Ok(Inserted::Exists { fingerprint }) => Some(Learned::Exists(*fingerprint)),
-        Err(TableError::Throttled { code }) => Some(Learned::Throttled { code: code.clone() }),
-        Err(TableError::Unknown { reason }) => Some(Learned::Unknown {
-            reason: reason.clone(),
-        }),
+        Ok(Inserted::Created) => Some(Ok(Inserted::Exists {
+            fingerprint: Some(item.notification.fingerprint),
+        })),
+        Ok(exists) => Some(Ok(*exists)),
+        // Throttled or not answered, and so would the others be.
+        Err(failure) if failure.may_pass() => Some(Err(failure.clone())),
         Err(_) => None,
     }
 }
@@ -128,13 +109,7 @@ mod tests {
     use futures::{FutureExt, future::join_all};
 
     use super::*;
-    use crate::testing::contract::notification;
-
-    fn refused() -> TableError {
-        TableError::Refused {
-            code: "ValidationException".to_owned(),
-        }
-    }
+    use crate::{table::TableError, testing::contract::notification};
 
     fn exists(item: &NotificationItem) -> Inserted {
         Inserted::Exists {
@@ -145,7 +120,7 @@ mod tests {
     /// What each of these inserts of one id gets where those that ask are answered so, and how many ask.
     async fn inserted(
         items: &[NotificationItem],
-        answer: impl Fn(&NotificationItem) -> Result<Inserted, TableError> + Sync,
+        answer: impl Fn(&NotificationItem) -> Result<Inserted, Failure> + Sync,
     ) -> (Vec<Result<Inserted, TableError>>, usize) {
         let (copies, asked) = (Copies::default(), AtomicUsize::new(0));
         let (copies_ref, asked_ref, answer) = (&copies, &asked, &answer);
@@ -156,7 +131,8 @@ mod tests {
                 answer(item)
             })
         });
-        let inserted = join_all(inserts).await;
+        let inserted = join_all(inserts).await.into_iter();
+        let inserted = inserted.map(|one| one.map_err(TableError::from)).collect();
         assert!(copies.ids().is_empty());
         (inserted, asked.into_inner())
     }
@@ -187,8 +163,8 @@ mod tests {
             let failed = |_: &_| {
                 let reason = "a reason".to_owned();
                 Err(match name {
-                    "Throttled" => TableError::Throttled { code: reason },
-                    _ => TableError::Unknown { reason },
+                    "Throttled" => Failure::Throttled { code: reason },
+                    _ => Failure::Unknown { reason },
                 })
             };
             let (all, asked) = inserted(&items, failed).await;
@@ -204,7 +180,7 @@ mod tests {
         let items = ["1", "2", "3"].map(|payload| notification("n", payload));
         let bad = items[0].notification.fingerprint;
         let answer = |item: &NotificationItem| match item.notification.fingerprint == bad {
-            true => Err(refused()),
+            true => Err(Failure::refused("ValidationException")),
             false => Ok(Inserted::Created),
         };
         let (all, asked) = inserted(&items, answer).await;
