@@ -47,6 +47,14 @@ pub const INGEST: &str = "onewrite";
 pub const INGEST_BATCHED: &str = "onewrite, batched";
 /// This project's `forward`.
 pub const FORWARD: &str = "onewrite forward";
+/// Another build of `ingest`.
+pub const INGEST_OTHER: &str = "other build";
+/// Another build with `BATCHED_INSERTS`.
+pub const INGEST_BATCHED_OTHER: &str = "other build, batched";
+/// Another build of `forward`.
+pub const FORWARD_OTHER: &str = "other build, forward";
+/// Another build of `complete`.
+pub const COMPLETE_OTHER: &str = "other build, complete";
 /// The same SDK call and nothing else.
 pub const BARE: &str = "bare SDK call";
 /// The same HTTP request, signed, and nothing else.
@@ -90,7 +98,8 @@ fn pairs(settings: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Contender> {
-    let bytes = std::fs::metadata(&path)?.len();
+    let file = std::fs::metadata(&path).with_context(|| path.display().to_string())?;
+    let bytes = file.len();
     Ok(Contender {
         name,
         job,
@@ -107,31 +116,49 @@ fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Contender> {
 /// # Errors
 /// The build's.
 pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<Contender>> {
-    let own =
+    let is_here =
         |architecture: &Architecture| architecture.target().starts_with(std::env::consts::ARCH);
-    let architecture = Architecture::ALL.into_iter().find(own);
+    let architecture = Architecture::ALL.into_iter().find(is_here);
     let architecture = architecture.unwrap_or(Architecture::X86_64);
     let built = binaries::build(workspace, architecture, progress).await?;
+    let path = |function: &str| {
+        let binary = built.iter().find(|binary| binary.function == function);
+        binary.map(|binary| binary.path.clone()).unwrap_or_default()
+    };
+    own([INGEST, INGEST_BATCHED, FORWARD, COMPLETE], path)
+}
+
+/// Another build of the functions, of other code or with other options: the folder that `cargo lambda build` made.
+///
+/// # Errors
+/// A function is not there.
+pub fn other_build(directory: &Path) -> Result<Vec<Contender>> {
     let names = [
-        ("ingest", INGEST, Job::Ingest, &[][..]),
-        (
-            "ingest",
-            INGEST_BATCHED,
-            Job::Ingest,
-            &[("BATCHED_INSERTS", "true"), ("MAX_IN_FLIGHT", "100")],
-        ),
-        ("forward", FORWARD, Job::Forward, &[]),
-        ("complete", COMPLETE, Job::Complete, &[]),
+        INGEST_OTHER,
+        INGEST_BATCHED_OTHER,
+        FORWARD_OTHER,
+        COMPLETE_OTHER,
+    ];
+    own(names, |function| directory.join(function).join("bootstrap"))
+}
+
+/// This project's functions: `ingest`, the same with batched inserts, `forward` and `complete`.
+fn own(names: [&'static str; 4], path: impl Fn(&str) -> PathBuf) -> Result<Vec<Contender>> {
+    let batched = &[("BATCHED_INSERTS", "true"), ("MAX_IN_FLIGHT", "100")];
+    let functions = [
+        ("ingest", Job::Ingest, &[][..]),
+        ("ingest", Job::Ingest, batched),
+        ("forward", Job::Forward, &[]),
+        ("complete", Job::Complete, &[]),
     ];
     let made = names
         .into_iter()
-        .filter_map(|(function, name, job, settings)| {
-            let binary = built.iter().find(|binary| binary.function == function)?;
-            let program = program(name, job, binary.path.clone());
-            Some(program.map(|program| Contender {
+        .zip(functions)
+        .map(|(name, (function, job, settings))| {
+            Ok(Contender {
                 environment: pairs(settings),
-                ..program
-            }))
+                ..program(name, job, path(function))?
+            })
         });
     made.collect()
 }
@@ -252,4 +279,40 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 fn peers(workspace: &Workspace) -> PathBuf {
     workspace.root().join("tests").join("bench").join("peers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_build_is_whole_or_what_is_missing_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let add = |function: &str| {
+            let home = directory.path().join(function);
+            std::fs::create_dir(&home).unwrap();
+            std::fs::write(home.join("bootstrap"), function).unwrap();
+        };
+        add("ingest");
+        add("complete");
+        let error = other_build(directory.path()).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("forward/bootstrap"),
+            "{error:#}"
+        );
+
+        add("forward");
+        let contenders = other_build(directory.path()).unwrap();
+        let told: Vec<_> = contenders
+            .iter()
+            .map(|one| (one.name, one.job, one.bytes, one.environment.len()))
+            .collect();
+        let expected = [
+            (INGEST_OTHER, Job::Ingest, Some(6), 0),
+            (INGEST_BATCHED_OTHER, Job::Ingest, Some(6), 2),
+            (FORWARD_OTHER, Job::Forward, Some(7), 0),
+            (COMPLETE_OTHER, Job::Complete, Some(8), 0),
+        ];
+        assert_eq!(told, expected);
+    }
 }

@@ -27,6 +27,10 @@ struct Arguments {
     /// Only what the gate judges: the functions and the bare SDK calls.
     #[arg(long)]
     short: bool,
+    /// Another build of the functions, to measure a change or an option: a folder with ingest/bootstrap and so on, as
+    /// target/local/binaries has it.
+    #[arg(long, value_name = "DIRECTORY")]
+    beside: Option<PathBuf>,
     /// Where to write index.html and results.json; target/bench/report if left out.
     #[arg(long, value_name = "DIRECTORY")]
     output: Option<PathBuf>,
@@ -49,7 +53,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let home = workspace.root().join("target").join("bench");
     let logs = home.join("logs");
     std::fs::create_dir_all(&logs)?;
-    let contenders = contenders(&workspace, arguments.short).await?;
+    let mut contenders = contenders(&workspace, arguments.short).await?;
+    if let Some(directory) = &arguments.beside {
+        contenders.extend(contender::other_build(directory)?);
+    }
     let stub = Stub::start(&home).await?;
     let mut bench = Bench {
         stub: &stub,
@@ -115,10 +122,12 @@ async fn contenders(workspace: &Workspace, short: bool) -> Result<Vec<Contender>
 /// Whether it stands for its kind where starting takes seconds.
 fn is_of_its_kind(contender: &Contender) -> bool {
     use contender::{
-        DOUBLE_WRITE, INGEST_BATCHED, NODE_PLAIN, PYTHON_ALL, PYTHON_PLAIN, SAMPLE_ALL,
+        DOUBLE_WRITE, INGEST_BATCHED, INGEST_BATCHED_OTHER, NODE_PLAIN, PYTHON_ALL, PYTHON_PLAIN,
+        SAMPLE_ALL,
     };
     let others = [
         INGEST_BATCHED,
+        INGEST_BATCHED_OTHER,
         SAMPLE_ALL,
         PYTHON_PLAIN,
         PYTHON_ALL,
@@ -129,6 +138,7 @@ fn is_of_its_kind(contender: &Contender) -> bool {
 }
 
 async fn measure(bench: &mut Bench<'_>, contenders: &[Contender], short: bool) -> Result<()> {
+    use contender::{BARE_FORWARD, FORWARD, FORWARD_OTHER};
     let one_message = || events::sqs(1, PAYLOAD);
     let one_change = || events::stream(1, Ids::Distinct, PAYLOAD);
     let one_event = || events::kinesis(1, PAYLOAD);
@@ -180,12 +190,20 @@ async fn measure(bench: &mut Bench<'_>, contenders: &[Contender], short: bool) -
         &[1, 10, 100, 1_000, 10_000]
     };
     // Peers that make a call for each record say nothing of growth, and take long to say it.
-    let own: Vec<_> = forward.iter().take(2).copied().collect();
+    let those = |names: &[&str]| -> Vec<_> {
+        let mut those = forward.clone();
+        those.retain(|one| names.contains(&one.name));
+        those
+    };
+    let distinct = those(&[FORWARD, FORWARD_OTHER, BARE_FORWARD]);
     for changes in growth {
-        bench.forward_cpu(&own, *changes, Ids::Distinct).await?;
+        bench
+            .forward_cpu(&distinct, *changes, Ids::Distinct)
+            .await?;
     }
+    let of_one = those(&[FORWARD, FORWARD_OTHER]);
     for changes in growth {
-        bench.forward_cpu(&own[..1], *changes, Ids::One).await?;
+        bench.forward_cpu(&of_one, *changes, Ids::One).await?;
     }
     for events in batches {
         bench.complete_cpu(&complete, *events).await?;
