@@ -294,3 +294,15 @@ async fn an_endpoint_that_never_answers_holds_nobody_for_ever() {
     }
     assert!(began.elapsed() <= OPERATION_TIMEOUT);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_is_told_by_its_place_and_never_by_what_is_in_it() {
+    let endpoint = Endpoint::new([]);
+    let table = table(&endpoint).await;
+    let item = item("n-1");
+    let mut insert = Box::pin(table.insert(&item));
+    assert!(futures::poll!(&mut insert).is_pending());
+    let told = format!("{table:?}");
+    assert!(told.contains("Waiting(0)"), "{told}");
+    assert!(!told.contains(CANARY), "{told}");
+}
