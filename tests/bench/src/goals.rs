@@ -90,11 +90,11 @@ pub fn all() -> Vec<Goal> {
         cold().beside(BARE).at_most(1.3).gate(1.6),
         memory().at_most(10.0),
         memory().beside(PYTHON).at_most(1.0 / 5.0),
-        memory().beside(BARE).at_most(1.3).gate(1.35),
+        memory().beside(BARE).at_most(1.3).gate(1.3),
         goal(PROGRAM, "stripped", INGEST).at_most(5.0),
-        cpu(INGEST, 10).beside(BARE).at_most(1.15).gate(1.7),
-        cpu(INGEST, 1_000).beside(BARE).at_most(1.15).gate(1.7),
-        cpu(INGEST_BATCHED, 10).beside(BARE).at_most(0.25).gate(0.9),
+        cpu(INGEST, 10).beside(BARE).at_most(1.15).gate(1.6),
+        cpu(INGEST, 1_000).beside(BARE).at_most(1.15).gate(1.6),
+        cpu(INGEST_BATCHED, 10).beside(BARE).at_most(0.25).gate(0.8),
         cpu(INGEST_BATCHED, 100).beside(BARE).at_most(0.1),
         first(INGEST).at_most(1.3),
         first(INGEST_BATCHED).at_most(1.3),
@@ -105,7 +105,7 @@ pub fn all() -> Vec<Goal> {
         rate()
             .beside(BARE_FORWARD)
             .at_least(1.0 / 1.25)
-            .gate(1.0 / 2.3),
+            .gate(1.0 / 2.0),
         goal(FORWARD_CALLS, &changes_of(10_000, Ids::Distinct), FORWARD)
             .at_most(1.0 / 500.0)
             .gate(1.0 / 500.0),
