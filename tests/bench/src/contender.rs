@@ -123,7 +123,8 @@ pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<
     let built = binaries::build(workspace, architecture, progress).await?;
     let path = |function: &str| {
         let binary = built.iter().find(|binary| binary.function == function);
-        binary.map(|binary| binary.path.clone()).unwrap_or_default()
+        let binary = binary.with_context(|| format!("{function} was not built"))?;
+        Ok(binary.path.clone())
     };
     own([INGEST, INGEST_BATCHED, FORWARD, COMPLETE], path)
 }
@@ -139,11 +140,13 @@ pub fn other_build(directory: &Path) -> Result<Vec<Contender>> {
         FORWARD_OTHER,
         COMPLETE_OTHER,
     ];
-    own(names, |function| directory.join(function).join("bootstrap"))
+    own(names, |function| {
+        Ok(directory.join(function).join("bootstrap"))
+    })
 }
 
 /// This project's functions: `ingest`, the same with batched inserts, `forward` and `complete`.
-fn own(names: [&'static str; 4], path: impl Fn(&str) -> PathBuf) -> Result<Vec<Contender>> {
+fn own(names: [&'static str; 4], path: impl Fn(&str) -> Result<PathBuf>) -> Result<Vec<Contender>> {
     let batched = &[("BATCHED_INSERTS", "true"), ("MAX_IN_FLIGHT", "100")];
     let functions = [
         ("ingest", Job::Ingest, &[][..]),
@@ -157,7 +160,7 @@ fn own(names: [&'static str; 4], path: impl Fn(&str) -> PathBuf) -> Result<Vec<C
         .map(|(name, (function, job, settings))| {
             Ok(Contender {
                 environment: pairs(settings),
-                ..program(name, job, path(function))?
+                ..program(name, job, path(function)?)?
             })
         });
     made.collect()

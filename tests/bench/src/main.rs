@@ -53,10 +53,11 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let home = workspace.root().join("target").join("bench");
     let logs = home.join("logs");
     std::fs::create_dir_all(&logs)?;
+    // Looked at before anything is built: what is missing there is told at once.
+    let other = arguments.beside.as_deref().map(contender::other_build);
+    let other = other.transpose()?.unwrap_or_default();
     let mut contenders = contenders(&workspace, arguments.short).await?;
-    if let Some(directory) = &arguments.beside {
-        contenders.extend(contender::other_build(directory)?);
-    }
+    contenders.extend(other);
     let stub = Stub::start(&home).await?;
     let mut bench = Bench {
         stub: &stub,
@@ -191,9 +192,8 @@ async fn measure(bench: &mut Bench<'_>, contenders: &[Contender], short: bool) -
     };
     // Peers that make a call for each record say nothing of growth, and take long to say it.
     let those = |names: &[&str]| -> Vec<_> {
-        let mut those = forward.clone();
-        those.retain(|one| names.contains(&one.name));
-        those
+        let named = |one: &&Contender| names.contains(&one.name);
+        forward.iter().copied().filter(named).collect()
     };
     let distinct = those(&[FORWARD, FORWARD_OTHER, BARE_FORWARD]);
     for changes in growth {

@@ -1,4 +1,5 @@
-//! The measurements. Contenders take turns, each run in another order, so that what this machine does meanwhile meets all of them alike.
+//! The measurements. Contenders take turns, each run in another order, so that what this machine does meanwhile meets all
+//! of them alike.
 
 use std::{
     path::Path,
