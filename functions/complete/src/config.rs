@@ -1,28 +1,28 @@
-//! The settings of `complete`, read once.
+//! The settings of `complete`.
 
 use std::time::Duration;
 
-use onewrite::config::{ConfigError, Environment};
+use onewrite_runtime::config::{ConfigError, Environment};
 
-/// Every setting of `complete`.
+/// The settings of `complete`, read once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `TABLE_NAME`: the table whose items go to DONE.
+    /// `TABLE_NAME`: the table of notifications.
     pub table_name: String,
-    /// `DONE_RETENTION_DAYS`: days after its DONE when an item may be removed, 0 to 36,500; 0 keeps it for good.
+    /// `DONE_RETENTION_DAYS`: DynamoDB may remove an item this many days after it became DONE, 0 to 36,500. 0 keeps it
+    /// forever.
     pub done_retention_days: u32,
-    /// `MAX_IN_FLIGHT`: notifications of one batch that are at work at the same time, 1 to 1,000.
+    /// `MAX_IN_FLIGHT`: notifications of one batch that are processed at the same time, 1 to 1,000.
     pub max_in_flight: usize,
-    /// `INVOCATION_BUDGET_MS`: how long an invocation may take where its deadline is not known; the function's
-    /// timeout.
+    /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
 }
 
 impl Config {
-    /// Reads the settings.
+    /// Reads the settings from `environment`.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first variable that is missing or wrong.
+    /// [`ConfigError`] names the first variable that is missing or invalid.
     pub fn read<F: Fn(&str) -> Option<String>>(
         environment: &Environment<F>,
     ) -> Result<Self, ConfigError> {
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_table_has_no_default() {
+    fn only_the_table_name_is_required() {
         let config = read(&[("TABLE_NAME", "t")]).unwrap();
         assert_eq!(
             config,
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_read() {
+    fn reads_all_settings() {
         let config = read(&[
             ("TABLE_NAME", "t"),
             ("DONE_RETENTION_DAYS", "30"),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_is_named() {
+    fn errors_name_the_variable() {
         for (name, value) in [
             ("DONE_RETENTION_DAYS", "-1"),
             ("DONE_RETENTION_DAYS", "36501"),

@@ -1,50 +1,52 @@
-//! One batch, from the event to the answer.
+//! Handles one batch of Kinesis records and returns its batch item failure.
 
 use std::time::Duration;
 
 use aws_lambda_events::event::{kinesis::KinesisEvent, streams::KinesisEventResponse};
 use futures::{StreamExt as _, stream};
-use jiff::Timestamp;
 use onewrite::{
-    budget::Budget,
-    completion::{self, Completer, CompletionError, Downstream},
+    completion::{Completer, CompletionError, CompletionOutcome, Downstream},
     event::{NotificationEvent, UnreadableEvent},
-    spans::{self, Span},
     table::Completions,
+};
+use onewrite_runtime::{
+    budget::Budget,
+    observer::Observer,
+    spans::Span,
     telemetry::{Metrics, elapsed},
 };
 
-use crate::record::{Arrival, MissingSequenceNumber, lowest};
+use crate::record::{IncomingEvent, MissingSequenceNumber, lowest};
 
-/// What became of one event.
+/// The outcome of one event.
 #[derive(Debug)]
-pub enum Outcome {
-    /// This invocation moved its notification to DONE.
+pub enum EventOutcome {
+    /// This invocation moved the notification to DONE.
     Done,
-    /// Its notification was in DONE before.
+    /// The notification was already DONE.
     AlreadyDone,
-    /// It tells of no INIT. The mapping's filter keeps such events away; the code does not rely on it.
+    /// The event does not report INIT. The filter of the mapping drops such events, but the code does not rely on it.
     Ignored,
-    /// Its notification is not known to be in DONE.
-    Failed(Failure),
+    /// The notification is not known to be DONE.
+    Failed(EventFailure),
 }
 
-/// Why an event must come again. What no repetition heals goes to the failure destination when the mapping's retries
-/// are used up.
+/// Why an event must be retried. An event that no retry helps goes to the failure destination after the last retry of
+/// the mapping.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The record is no event of this project.
+pub enum EventFailure {
+    /// The record is not an event of this project.
     #[error(transparent)]
     Unreadable(#[from] UnreadableEvent),
     /// The notification could not be completed.
     #[error(transparent)]
     Completion(#[from] CompletionError),
-    /// The invocation's time was up.
-    #[error("the invocation's time was up")]
+    /// The time of the invocation was up.
+    #[error("the time of the invocation was up")]
     OutOfTime,
 }
 
-impl Outcome {
+impl EventOutcome {
     /// The name of the outcome in metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -57,12 +59,13 @@ impl Outcome {
     }
 }
 
-/// The names of all outcomes, so that each is in every metrics line, also at 0.
+/// The names of all outcomes. Each line of metrics contains all of them, also with the value 0.
 const OUTCOMES: [&str; 4] = ["Done", "AlreadyDone", "Ignored", "Failed"];
 
-/// The names of all metrics, but for those of the failures: events by outcome, of which `Received` is the sum with
-/// `Copies`, events that one batch had twice; from a notification's being stored to its DONE; and what was left of the
-/// invocation's time.
+/// The names of all metrics, except the names of failures.
+///
+/// `Received` is the sum of the outcomes and of `Copies`, the events that a batch contained twice. `StoredToDone` is the
+/// time from storing a notification to its DONE. `RemainingTime` is what was left of the invocation.
 pub const METRICS: [&str; 8] = [
     "Received",
     "Copies",
@@ -74,18 +77,18 @@ pub const METRICS: [&str; 8] = [
     "RemainingTime",
 ];
 
-/// One event of a batch, done with.
-struct Taken {
-    /// The records it came in.
+/// A handled event of the batch.
+struct HandledEvent {
+    /// The sequence numbers of the records that contain it.
     sequence_numbers: Vec<String>,
-    outcome: Outcome,
-    /// From its notification's being stored to its DONE, where that was now.
+    outcome: EventOutcome,
+    /// From storing to DONE, if this invocation wrote DONE.
     stored_to_done: Option<Duration>,
-    /// Its part of the trace its message came with, where it became DONE now.
+    /// Its part of the trace, if this invocation wrote DONE.
     span: Option<Span>,
 }
 
-impl Failure {
+impl EventFailure {
     /// The name of the failure in logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -96,7 +99,7 @@ impl Failure {
         }
     }
 
-    /// Whether repetition alone may heal it; else an operator must act.
+    /// Whether a retry alone may succeed. If not, an operator must act.
     fn is_transient(&self) -> bool {
         match self {
             Self::Unreadable(_) => false,
@@ -106,73 +109,56 @@ impl Failure {
     }
 }
 
-/// The function: everything that stays the same from batch to batch.
+/// The handler of `complete`. It is the same for all batches.
 pub struct Complete<T, D> {
     completer: Completer<T>,
     downstream: D,
     max_in_flight: usize,
-    clock: fn() -> Timestamp,
-    emit: fn(&Metrics),
-    tell: fn(&[Span]),
+    observer: Observer,
 }
 
 impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
-    /// Completes what `downstream` accepts, at most `max_in_flight` notifications at a time.
+    /// Completes the notifications that `downstream` accepts. At most `max_in_flight` are processed at the same time.
     pub fn new(completer: Completer<T>, downstream: D, max_in_flight: usize) -> Self {
         Self {
             completer,
             downstream,
             max_in_flight,
-            clock: Timestamp::now,
-            emit: Metrics::emit,
-            tell: spans::tell,
+            observer: Observer::default(),
         }
     }
 
-    /// The same function by another clock.
+    /// Uses this clock and these outputs for metrics and spans.
     #[must_use]
-    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
-        Self { clock, ..self }
+    pub fn with_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
-    /// The same function with another way out for its spans than the X-Ray daemon.
-    #[must_use]
-    pub fn with_spans(self, tell: fn(&[Span])) -> Self {
-        Self { tell, ..self }
-    }
-
-    /// The same function with another way out for its metrics than standard output.
-    #[must_use]
-    pub fn with_metrics(self, emit: fn(&Metrics)) -> Self {
-        Self { emit, ..self }
-    }
-
-    /// Takes one batch and answers from which record on it must come again. Every event is tried, whatever becomes of
-    /// the others, and their order does not matter: each is of another notification, or of another version of it.
+    /// Handles one batch. The response names the lowest failed record, from which Lambda retries.
+    ///
+    /// Every event is tried, even after a failure. Their order does not matter, because each belongs to another
+    /// notification or to another version of it.
     ///
     /// # Errors
-    /// [`MissingSequenceNumber`]: the batch fails whole. What of it is DONE by then stays DONE.
+    /// [`MissingSequenceNumber`]: the whole batch fails. Notifications that are DONE by then stay DONE.
     pub async fn handle(
         &self,
         event: KinesisEvent,
         budget: Budget,
     ) -> Result<KinesisEventResponse, MissingSequenceNumber> {
         let received = event.records.len();
-        let batch: Vec<Taken> = stream::iter(Arrival::read_all(event.records))
-            .map(|arrival| self.take(arrival, budget))
+        let batch: Vec<HandledEvent> = stream::iter(IncomingEvent::read_all(event.records))
+            .map(|incoming| self.handle_event(incoming, budget))
             .buffer_unordered(self.max_in_flight)
             .collect()
             .await;
-        (self.emit)(&metrics(received, &batch, budget));
-        let spans: Vec<Span> = batch
-            .iter()
-            .filter_map(|taken| taken.span.clone())
-            .collect();
-        (self.tell)(&spans);
+        let spans: Vec<Span> = batch.iter().filter_map(|one| one.span.clone()).collect();
+        self.observer
+            .report(&metrics(received, &batch, budget), &spans);
         let failed = batch
             .iter()
-            .filter(|taken| matches!(taken.outcome, Outcome::Failed(_)))
-            .flat_map(|taken| &taken.sequence_numbers);
+            .filter(|handled| matches!(handled.outcome, EventOutcome::Failed(_)))
+            .flat_map(|handled| &handled.sequence_numbers);
         let mut response = KinesisEventResponse::default();
         if let Some(sequence_number) = lowest(failed)? {
             response.add_failure(sequence_number);
@@ -180,30 +166,29 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
         Ok(response)
     }
 
-    /// Takes one event: whatever goes wrong is its own failure.
-    async fn take(&self, arrival: Arrival, budget: Budget) -> Taken {
-        let began = (self.clock)();
-        let outcome = match &arrival.event {
+    async fn handle_event(&self, incoming: IncomingEvent, budget: Budget) -> HandledEvent {
+        let started = self.observer.now();
+        let outcome = match &incoming.event {
             Ok(event) => self
                 .complete(event, budget)
                 .await
-                .unwrap_or_else(Outcome::Failed),
-            Err(unreadable) => Outcome::Failed(unreadable.clone().into()),
+                .unwrap_or_else(EventOutcome::Failed),
+            Err(unreadable) => EventOutcome::Failed(unreadable.clone().into()),
         };
-        log(&arrival, &outcome);
-        let done_now = arrival
+        log(&incoming, &outcome);
+        let done_now = incoming
             .event
             .ok()
-            .filter(|_| matches!(outcome, Outcome::Done));
-        let now = (self.clock)();
-        Taken {
-            sequence_numbers: arrival.sequence_numbers,
+            .filter(|_| matches!(outcome, EventOutcome::Done));
+        let now = self.observer.now();
+        HandledEvent {
+            sequence_numbers: incoming.sequence_numbers,
             outcome,
-            // An INIT event's time is when its item was stored.
+            // The time of an INIT event is the time at which its item was stored.
             stored_to_done: done_now.as_ref().map(|event| elapsed(event.time, now)),
             span: done_now.and_then(|event| {
                 let trace = event.traceparent.as_ref();
-                Span::of(trace, &event.subject, "complete", (began, now))
+                Span::new(trace, &event.subject, "complete", (started, now))
             }),
         }
     }
@@ -212,34 +197,36 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
         &self,
         event: &NotificationEvent,
         budget: Budget,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<EventOutcome, EventFailure> {
         if budget.left().is_zero() {
-            return Err(Failure::OutOfTime);
+            return Err(EventFailure::OutOfTime);
         }
         let completion = self.completer.complete(event, &self.downstream);
         match tokio::time::timeout_at(budget.end(), completion).await {
-            Ok(Ok(completion::Outcome::Accepted)) => Ok(Outcome::Done),
-            Ok(Ok(completion::Outcome::AlreadyDone)) => Ok(Outcome::AlreadyDone),
-            Ok(Ok(completion::Outcome::Ignored)) => Ok(Outcome::Ignored),
+            Ok(Ok(CompletionOutcome::Accepted)) => Ok(EventOutcome::Done),
+            Ok(Ok(CompletionOutcome::AlreadyDone)) => Ok(EventOutcome::AlreadyDone),
+            Ok(Ok(CompletionOutcome::Ignored)) => Ok(EventOutcome::Ignored),
             Ok(Err(error)) => Err(error.into()),
-            Err(_elapsed) => Err(Failure::OutOfTime),
+            Err(_elapsed) => Err(EventFailure::OutOfTime),
         }
     }
 }
 
-/// One line for each outcome that somebody may ask for, by the ids alone.
-fn log(arrival: &Arrival, outcome: &Outcome) {
-    let notification_id = arrival
+/// Logs one line per event, with ids only.
+fn log(incoming: &IncomingEvent, outcome: &EventOutcome) {
+    let notification_id = incoming
         .event
         .as_ref()
         .ok()
         .map(|event| event.subject.as_str());
-    let sequence_number = arrival.sequence_numbers.first();
+    let sequence_number = incoming.sequence_numbers.first();
     match outcome {
-        Outcome::Done => tracing::debug!(notification_id, sequence_number, "done"),
-        Outcome::AlreadyDone => tracing::info!(notification_id, sequence_number, "already done"),
-        Outcome::Ignored => tracing::debug!(notification_id, sequence_number, "ignored"),
-        Outcome::Failed(failure) => {
+        EventOutcome::Done => tracing::debug!(notification_id, sequence_number, "done"),
+        EventOutcome::AlreadyDone => {
+            tracing::info!(notification_id, sequence_number, "already done")
+        }
+        EventOutcome::Ignored => tracing::debug!(notification_id, sequence_number, "ignored"),
+        EventOutcome::Failed(failure) => {
             let (name, reason) = (failure.name(), failure.to_string());
             if failure.is_transient() {
                 tracing::warn!(
@@ -247,7 +234,7 @@ fn log(arrival: &Arrival, outcome: &Outcome) {
                     sequence_number,
                     failure = name,
                     reason,
-                    "failed, will be delivered again"
+                    "failed, Lambda will deliver it again"
                 );
             } else {
                 tracing::error!(
@@ -255,26 +242,26 @@ fn log(arrival: &Arrival, outcome: &Outcome) {
                     sequence_number,
                     failure = name,
                     reason,
-                    "failed, goes to the failure destination unless it is put right"
+                    "failed, it goes to the failure destination unless somebody fixes the cause"
                 );
             }
         }
     }
 }
 
-fn metrics(received: usize, batch: &[Taken], budget: Budget) -> Metrics {
+fn metrics(received: usize, batch: &[HandledEvent], budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("complete");
     metrics.add("Received", received);
     metrics.add("Copies", received - batch.len());
     for name in OUTCOMES {
         metrics.add(name, 0);
     }
-    for taken in batch {
-        metrics.add(taken.outcome.name(), 1);
-        if let Outcome::Failed(failure) = &taken.outcome {
+    for handled in batch {
+        metrics.add(handled.outcome.name(), 1);
+        if let EventOutcome::Failed(failure) = &handled.outcome {
             metrics.add(failure.name(), 1);
         }
-        if let Some(time) = taken.stored_to_done {
+        if let Some(time) = handled.stored_to_done {
             metrics.time("StoredToDone", time);
         }
     }

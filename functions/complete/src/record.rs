@@ -1,59 +1,57 @@
-//! What of a Kinesis record is used, which records are copies of one event, and which record is reported where some
-//! fail.
+//! Decodes Kinesis records, finds copies of one event, and decides which record is reported after a failure.
 
 use std::collections::HashMap;
 
 use aws_lambda_events::event::kinesis::KinesisEventRecord;
 use onewrite::event::{NotificationEvent, UnreadableEvent};
 
-/// One thing to take of a batch: an event with all its copies, or one record that is no event.
-pub struct Arrival {
-    /// The event, if the record is one.
+/// One unit of work in a batch: an event with all its copies, or one record that cannot be decoded.
+pub struct IncomingEvent {
+    /// The event, if the record can be decoded.
     pub event: Result<NotificationEvent, UnreadableEvent>,
-    /// The sequence numbers of the records it came in, as they were sent.
+    /// The sequence numbers of all records that contain the event.
     pub sequence_numbers: Vec<String>,
 }
 
-impl Arrival {
-    /// Reads a batch, each event once: redelivery and redrive may put the same event into it twice, and to take it
-    /// twice at the same time would call the downstream twice for nothing.
+impl IncomingEvent {
+    /// Decodes a batch and merges copies. Redelivery and redrive can put the same event into a batch twice, and handling
+    /// both would call the downstream twice for no reason.
     #[must_use]
     pub fn read_all(records: Vec<KinesisEventRecord>) -> Vec<Self> {
-        let mut arrivals: Vec<Self> = Vec::with_capacity(records.len());
-        let mut place_of_event = HashMap::new();
+        let mut all: Vec<Self> = Vec::with_capacity(records.len());
+        let mut position_of_event = HashMap::new();
         for record in records {
             let event = NotificationEvent::parse(&record.kinesis.data);
-            let mut place = arrivals.len();
+            let mut position = all.len();
             if let Ok(event) = &event {
-                // The version too: it differs where somebody edited the item, and then one may succeed.
+                // Includes the version: it differs if somebody edited the item, and then one of the events may succeed.
                 let key = (event.subject.clone(), event.status, event.sequence);
-                place = *place_of_event.entry(key).or_insert(place);
+                position = *position_of_event.entry(key).or_insert(position);
             }
-            if place == arrivals.len() {
-                arrivals.push(Self {
+            if position == all.len() {
+                all.push(Self {
                     event,
                     sequence_numbers: Vec::new(),
                 });
             }
-            arrivals[place]
+            all[position]
                 .sequence_numbers
                 .push(record.kinesis.sequence_number);
         }
-        arrivals
+        all
     }
 }
 
-/// A failed record whose sequence number is missing or no number cannot be reported, so the batch fails whole and
-/// nothing of it is lost.
+/// A failed record with a missing or invalid sequence number cannot be reported, so the whole batch fails and nothing is
+/// lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a failed record has no sequence number: the whole batch is failed")]
+#[error("a failed record has no sequence number: the whole batch fails")]
 pub struct MissingSequenceNumber;
 
-/// The lowest of the failed sequence numbers. It alone decides: Lambda delivers it and everything after it again
-/// (Lambda developer guide, "Configuring partial batch response with Kinesis").
+/// The lowest of the failed sequence numbers. Lambda retries from there, so no other number matters (Lambda developer guide, "Configuring partial batch response with Kinesis").
 ///
 /// # Errors
-/// [`MissingSequenceNumber`]: one of them could be the lowest and cannot be named.
+/// [`MissingSequenceNumber`]: a number is invalid and could be the lowest.
 pub fn lowest<'a>(
     failed: impl IntoIterator<Item = &'a String>,
 ) -> Result<Option<&'a String>, MissingSequenceNumber> {
@@ -65,7 +63,7 @@ pub fn lowest<'a>(
     })
 }
 
-/// Orders decimal numbers of any length by their value: Kinesis' have up to 129 digits, without padding (API
+/// A sort key for decimal numbers of any length. Kinesis' sequence numbers have up to 129 digits without padding (API
 /// reference, `SequenceNumber`).
 fn value(number: &str) -> Option<(usize, &str)> {
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());

@@ -14,12 +14,10 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::Timestamp;
 use onewrite::{
-    budget::Budget,
     completion::{Completer, Downstream, DownstreamError, Effect},
     event::NotificationEvent,
     item::{NotificationItem, attribute},
@@ -27,10 +25,12 @@ use onewrite::{
     notification::{NotificationId, Status},
     stream::Record,
     table::{Completions, NewNotifications},
-    telemetry::Metrics,
-    testing::{Fault, FaultyTable, InMemoryTable, Log, StoredRecord, contract, lambda_event},
 };
 use onewrite_complete::{handler::Complete, record::MissingSequenceNumber};
+use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
+use onewrite_testing::{
+    Fault, FaultyTable, InMemoryTable, Log, StoredRecord, contract, lambda_event,
+};
 use proptest::prelude::*;
 use serde_dynamo::AttributeValue as Value;
 use tokio::time::Instant;
@@ -48,7 +48,6 @@ struct Accountant {
     most_in_flight: AtomicUsize,
 }
 
-#[async_trait]
 impl Downstream<TransactWriteItem> for &Accountant {
     async fn accept(
         &self,
@@ -125,7 +124,7 @@ fn done_event(id: &str) -> Vec<u8> {
 }
 
 fn document(item: &NotificationItem) -> Vec<u8> {
-    NotificationEvent::of_item(item).to_json().into_bytes()
+    NotificationEvent::from_item(item).to_json().into_bytes()
 }
 
 /// The sequence number of the record at a place: 8, 9, 10, 11 …, whose order is that of numbers and not of texts.
@@ -197,9 +196,11 @@ async fn what_became_of_each_event_is_counted_and_logged_by_its_name() {
     );
     documents.push(already);
 
-    let complete = complete(table, &accountant)
-        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
-    let budget = Budget::of_remaining(None, BUDGET);
+    let complete = complete(table, &accountant).with_observer(
+        Observer::default()
+            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+    );
+    let budget = Budget::from_remaining(None, BUDGET);
     let _ = complete.handle(batch(&documents), budget).await.unwrap();
 
     let told = TOLD.take();
@@ -256,7 +257,7 @@ async fn handle_within<T: Completions<Write = TransactWriteItem>>(
     budget: Duration,
 ) -> Option<String> {
     let response = complete(table, accountant)
-        .handle(event, Budget::of_remaining(None, budget))
+        .handle(event, Budget::from_remaining(None, budget))
         .await
         .unwrap();
     assert!(response.batch_item_failures.len() <= 1, "the lowest alone");
@@ -459,7 +460,7 @@ async fn a_failed_record_without_a_sequence_number_fails_the_batch() {
         let mut event = batch(&documents);
         event.records[1].kinesis.sequence_number = missing.to_owned();
         let answer = complete(table.clone(), &accountant)
-            .handle(event, Budget::of_remaining(None, BUDGET))
+            .handle(event, Budget::from_remaining(None, BUDGET))
             .await;
         assert_eq!(answer.unwrap_err(), MissingSequenceNumber);
         assert!(is_done(&table, "c"), "the others are tried all the same");

@@ -5,18 +5,17 @@ use std::{cell::RefCell, collections::BTreeSet, time::Duration};
 
 use aws_lambda_events::event::{dynamodb, kinesis::KinesisEvent, streams::KinesisEventResponse};
 use onewrite::{
-    budget::Budget,
     completion::Completer,
     event::NotificationEvent,
     item::{NotificationItem, attribute},
     table::NewNotifications,
-    telemetry::Metrics,
-    testing::InMemoryTable,
 };
 use onewrite_complete::{
     downstream::LogOnly,
     handler::{Complete, METRICS},
 };
+use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
+use onewrite_testing::InMemoryTable;
 use serde_dynamo::AttributeValue;
 
 const EVENT: &str = include_str!("../../../infra/events/complete.json");
@@ -37,7 +36,7 @@ async fn the_event_of_forward_s_sample_takes_its_item_to_done() {
     let table = InMemoryTable::default();
     table.insert(&item()).await.unwrap();
     let complete = Complete::new(Completer::new(table.clone(), 0), LogOnly, 4);
-    let budget = Budget::of_remaining(None, Duration::from_secs(10));
+    let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = complete.handle(event(), budget).await.unwrap();
     assert_eq!(response, KinesisEventResponse::default());
     let stored = table.item("rf_8841").unwrap();
@@ -53,11 +52,13 @@ thread_local! {
 async fn the_time_from_table_to_done_is_told_once() {
     let table = InMemoryTable::default();
     table.insert(&item()).await.unwrap();
-    let complete = Complete::new(Completer::new(table, 0), LogOnly, 4)
-        .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
-        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
+    let complete = Complete::new(Completer::new(table, 0), LogOnly, 4).with_observer(
+        Observer::default()
+            .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
+            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+    );
     for _ in 0..2 {
-        let budget = Budget::of_remaining(None, Duration::from_secs(10));
+        let budget = Budget::from_remaining(None, Duration::from_secs(10));
         let _ = complete.handle(event(), budget).await.unwrap();
     }
     let told = TOLD.take();
@@ -70,7 +71,7 @@ async fn the_time_from_table_to_done_is_told_once() {
 #[tokio::test]
 async fn without_an_item_it_is_returned_to_its_shard() {
     let complete = Complete::new(Completer::new(InMemoryTable::default(), 0), LogOnly, 4);
-    let budget = Budget::of_remaining(None, Duration::from_secs(10));
+    let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = complete.handle(event(), budget).await.unwrap();
     let sequence_number = event().records[0].kinesis.sequence_number.clone();
     assert_eq!(
@@ -81,7 +82,7 @@ async fn without_an_item_it_is_returned_to_its_shard() {
 
 #[test]
 fn its_data_is_the_document_of_that_item() {
-    let document = NotificationEvent::of_item(&item()).to_json();
+    let document = NotificationEvent::from_item(&item()).to_json();
     let data = event().records[0].kinesis.data.0.clone();
     assert_eq!(String::from_utf8(data).unwrap(), document);
 }

@@ -1,29 +1,26 @@
-//! The settings of `forward`, read once.
+//! The settings of `forward`.
 
 use std::time::Duration;
 
-use onewrite::{
-    config::{ConfigError, Environment},
-    event::EventSource,
-};
+use onewrite::event::EventSource;
+use onewrite_runtime::config::{ConfigError, Environment};
 
-/// Every setting of `forward`.
+/// The settings of `forward`, read once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `STREAM_NAME`: the Kinesis stream that the events go to.
+    /// `STREAM_NAME`: the Kinesis stream for the events.
     pub stream_name: String,
-    /// `EVENT_SOURCE`: CloudEvents' `source`.
+    /// `EVENT_SOURCE`: the CloudEvents attribute `source`.
     pub event_source: EventSource,
-    /// `INVOCATION_BUDGET_MS`: how long an invocation may take where its deadline is not known; the function's
-    /// timeout.
+    /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
 }
 
 impl Config {
-    /// Reads the settings.
+    /// Reads the settings from `environment`.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first variable that is missing or wrong.
+    /// [`ConfigError`] names the first variable that is missing or invalid.
     pub fn read<F: Fn(&str) -> Option<String>>(
         environment: &Environment<F>,
     ) -> Result<Self, ConfigError> {
@@ -50,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_stream_has_no_default() {
+    fn only_the_stream_name_is_required() {
         let config = read(&[("STREAM_NAME", "s")]).unwrap();
         assert_eq!(
             config,
@@ -67,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_is_read() {
+    fn reads_all_settings() {
         let config = read(&[
             ("STREAM_NAME", "s"),
             ("EVENT_SOURCE", "//refunds.example"),
@@ -79,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_is_named() {
+    fn errors_name_the_variable() {
         for (name, value) in [
             ("EVENT_SOURCE", ""),
             ("EVENT_SOURCE", "a b"),

@@ -1,4 +1,4 @@
-//! One batch, from the event to the answer.
+//! Handles one batch of stream records and returns its batch item failure.
 
 use aws_lambda_events::event::{
     dynamodb::{Event, EventRecord},
@@ -6,29 +6,34 @@ use aws_lambda_events::event::{
 };
 use jiff::Timestamp;
 use onewrite::{
-    budget::Budget,
     event::EventSource,
     notification::TraceParent,
-    spans::{self, Span},
     stream::{EventStream, Record},
+};
+use onewrite_runtime::{
+    budget::Budget,
+    observer::Observer,
+    spans::Span,
     telemetry::{Metrics, elapsed},
 };
 
 use crate::{
-    publish::{Published, publish},
-    select::{Selected, is_redrive, key, select},
+    publish::{PublishResult, publish},
+    select::{Selection, is_redrive, key, select},
 };
 
-/// A change that is not published and whose record has no sequence number cannot be reported, so the batch fails whole
-/// and nothing of it is passed.
+/// An unpublished record without sequence number cannot be reported, so the whole batch fails and nothing is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an unpublished record has no sequence number: the whole batch is failed")]
+#[error("an unpublished record has no sequence number: the whole batch fails")]
 pub struct MissingSequenceNumber;
 
-/// The names of all metrics. `Received` = `Forwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes; `Redrives`
-/// are those of them that ask for an event again. `PutRecordsCalls`, `FailedCalls` as a whole, `FailedEntries` of calls
-/// that succeeded, and `RetriedEntries` that were put more than once tell how hard it was. Then from a change to the end
-/// of the batch that told of it, redrives apart; and what was left of the invocation's time.
+/// The names of all metrics.
+///
+/// `Received` = `Forwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes. `Redrives` counts the changes that
+/// request an event again. `FailedCalls` counts calls that failed as a whole, `FailedEntries` counts failed entries of
+/// successful calls, and `RetriedEntries` counts entries that were put more than once. `StoredToForwarded` is the time
+/// from a change to the end of the batch that published it, without redrives. `RemainingTime` is what was left of the
+/// invocation.
 pub const METRICS: [&str; 12] = [
     "Received",
     "Forwarded",
@@ -44,93 +49,79 @@ pub const METRICS: [&str; 12] = [
     "RemainingTime",
 ];
 
-/// The function: everything that stays the same from batch to batch.
+/// The handler of `forward`. It is the same for all batches.
 pub struct Forward<S> {
     stream: S,
     source: EventSource,
     jitter: fn() -> f64,
-    clock: fn() -> Timestamp,
-    emit: fn(&Metrics),
-    tell: fn(&[Span]),
+    observer: Observer,
 }
 
-/// A batch, sorted by what is to be done.
+/// A batch, divided into records to publish and changes to skip.
 #[derive(Default)]
 struct Batch {
-    /// What is to be published, in the order of the changes.
+    /// The records to publish, in the order of their changes.
     records: Vec<Record>,
-    /// For each of them, its place in the batch.
-    places: Vec<usize>,
-    /// For each of them when its change was made; none for a redrive, which tells of an old one.
+    /// For each record, the position of its change in the batch.
+    positions: Vec<usize>,
+    /// For each record, the time of its change. `None` for a redrive, which repeats an old change.
     changed_at: Vec<Option<Timestamp>>,
-    /// For each of them the trace that its message came with.
+    /// For each record, the trace that its message came with.
     traces: Vec<Option<TraceParent>>,
     skipped: usize,
     unreadable: usize,
 }
 
 impl<S: EventStream> Forward<S> {
-    /// Publishes to `stream`, as `source`.
+    /// Publishes events with this `source` to `stream`.
     pub fn new(stream: S, source: EventSource) -> Self {
         Self {
             stream,
             source,
             jitter: rand::random,
-            clock: Timestamp::now,
-            emit: Metrics::emit,
-            tell: spans::tell,
+            observer: Observer::default(),
         }
     }
 
-    /// The same function with another source of jitter, from 0 to 1.
+    /// Uses this source of jitter, which returns values from 0 to 1.
     #[must_use]
     pub fn with_jitter(self, jitter: fn() -> f64) -> Self {
         Self { jitter, ..self }
     }
 
-    /// The same function by another clock.
+    /// Uses this clock and these outputs for metrics and spans.
     #[must_use]
-    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
-        Self { clock, ..self }
+    pub fn with_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
-    /// The same function with another way out for its spans than the X-Ray daemon.
-    #[must_use]
-    pub fn with_spans(self, tell: fn(&[Span])) -> Self {
-        Self { tell, ..self }
-    }
-
-    /// The same function with another way out for its metrics than standard output.
-    #[must_use]
-    pub fn with_metrics(self, emit: fn(&Metrics)) -> Self {
-        Self { emit, ..self }
-    }
-
-    /// Takes one batch and answers from which change on it must come again: from the first that is not confirmed,
-    /// whatever became of those behind it (Lambda developer guide, "Configuring partial batch response with DynamoDB
-    /// and Lambda": Lambda delivers the lowest sequence number and everything after it again).
+    /// Handles one batch. The response names the first change that Kinesis did not confirm, even if later changes were
+    /// confirmed: Lambda retries from the lowest reported sequence number (Lambda developer guide, "Configuring partial
+    /// batch response with DynamoDB and Lambda").
     ///
     /// # Errors
-    /// [`MissingSequenceNumber`]: the batch fails whole.
+    /// [`MissingSequenceNumber`]: the whole batch fails.
     pub async fn handle(
         &self,
         event: Event,
         budget: Budget,
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
-        let began = (self.clock)();
+        let started = self.observer.now();
         let batch = self.read(&event.records);
         let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
-        let now = (self.clock)();
-        (self.emit)(&metrics(&batch, &published, now, budget));
-        (self.tell)(&batch.spans(&published, (began, now)));
+        let now = self.observer.now();
+        self.observer.report(
+            &metrics(&batch, &published, now, budget),
+            &batch.spans(&published, (started, now)),
+        );
         let mut response = DynamoDbEventResponse::default();
         if let Some(first) = published.first_unconfirmed() {
-            let record = &event.records[batch.places[first]];
+            let record = &event.records[batch.positions[first]];
             let sequence_number = sequence_number(record).ok_or(MissingSequenceNumber)?;
             tracing::warn!(
                 notification_id = batch.records[first].id.as_str(),
                 sequence_number,
-                "not published: the batch comes again from here"
+                "not published: Lambda will retry the batch from here"
             );
             let mut failure = DynamoDbBatchItemFailure::default();
             failure.item_identifier = Some(sequence_number.to_owned());
@@ -141,12 +132,12 @@ impl<S: EventStream> Forward<S> {
 
     fn read(&self, records: &[EventRecord]) -> Batch {
         let mut batch = Batch::default();
-        for (place, record) in records.iter().enumerate() {
+        for (position, record) in records.iter().enumerate() {
             match select(record) {
-                Selected::Forward(event) => {
+                Selection::Forward(event) => {
                     let event = event.with_source(self.source.clone());
                     let changed_at = (!is_redrive(record)).then_some(event.time);
-                    batch.places.push(place);
+                    batch.positions.push(position);
                     batch.changed_at.push(changed_at);
                     batch.traces.push(event.traceparent.clone());
                     batch.records.push(Record {
@@ -154,14 +145,14 @@ impl<S: EventStream> Forward<S> {
                         id: event.subject,
                     });
                 }
-                Selected::Skip(_) => batch.skipped += 1,
-                Selected::Unreadable(unreadable) => {
+                Selection::Skip(_) => batch.skipped += 1,
+                Selection::Unreadable(unreadable) => {
                     batch.unreadable += 1;
                     tracing::error!(
                         notification_id = key(record),
                         sequence_number = sequence_number(record),
                         reason = unreadable.to_string(),
-                        "unreadable: passed, the item stays in the table"
+                        "unreadable: skipped, the item stays in the table"
                     );
                 }
             }
@@ -171,13 +162,13 @@ impl<S: EventStream> Forward<S> {
 }
 
 impl Batch {
-    /// What was published, in the traces that the messages came with.
-    fn spans(&self, published: &Published, times: (Timestamp, Timestamp)) -> Vec<Span> {
+    /// One span per published record that belongs to a sampled trace.
+    fn spans(&self, published: &PublishResult, times: (Timestamp, Timestamp)) -> Vec<Span> {
         let all = self.records.iter().zip(&self.traces);
         all.zip(&published.confirmed)
             .filter(|(_, confirmed)| **confirmed)
             .filter_map(|((record, trace), _)| {
-                Span::of(trace.as_ref(), &record.id, "forward", times)
+                Span::new(trace.as_ref(), &record.id, "forward", times)
             })
             .collect()
     }
@@ -188,7 +179,7 @@ fn sequence_number(record: &EventRecord) -> Option<&str> {
     number.filter(|number| !number.is_empty())
 }
 
-fn metrics(batch: &Batch, published: &Published, now: Timestamp, budget: Budget) -> Metrics {
+fn metrics(batch: &Batch, published: &PublishResult, now: Timestamp, budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("forward");
     let received = batch.records.len() + batch.skipped + batch.unreadable;
     metrics.add("Received", received);
@@ -226,14 +217,14 @@ fn metrics(batch: &Batch, published: &Published, now: Timestamp, budget: Budget)
 mod tests {
     use std::{collections::BTreeSet, time::Duration};
 
-    use onewrite::testing::{
+    use onewrite_testing::{
         EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault, contract,
     };
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn every_change_is_counted_once_and_every_failure_by_its_kind() {
+    async fn counts_each_change_once_and_each_failure_by_kind() {
         use onewrite::{item::attribute, table::NewNotifications as _};
         let table = InMemoryTable::default();
         for id in ["a", "b", "never", "removed"] {
@@ -243,7 +234,7 @@ mod tests {
                 .unwrap();
         }
         table.remove("removed");
-        // A status that is none: the one change here that concerns the downstream and cannot be told.
+        // An invalid status: the change concerns the downstream but cannot become an event.
         let broken = serde_dynamo::AttributeValue::S("x".to_owned());
         table.edit("a", |item| {
             drop(item.insert(attribute::STATUS.to_owned(), broken));
@@ -264,7 +255,7 @@ mod tests {
             EventSource::default(),
         );
         let batch = forward.read(&event.records);
-        let budget = Budget::of_remaining(None, Duration::from_secs(10));
+        let budget = Budget::from_remaining(None, Duration::from_secs(10));
         let published = publish(&forward.stream, &batch.records, budget, forward.jitter).await;
         let now = "2026-11-23T10:00:02Z".parse().unwrap();
         let metrics = metrics(&batch, &published, now, budget);
@@ -275,7 +266,7 @@ mod tests {
             ("Skipped", 1),
             ("Unreadable", 1),
             ("Unpublished", 1),
-            // All four are lost; "a" and "never" fail; "never" fails alone with "a"; "never" is refused.
+            // Call 0 loses all four records. "a" and "never" fail in call 1, "never" fails in call 2, call 3 is refused.
             ("PutRecordsCalls", 4),
             ("FailedCalls", 2),
             ("FailedEntries", 3),

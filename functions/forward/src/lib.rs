@@ -1,11 +1,36 @@
-//! `forward`: changes of the table in, events in Kinesis out, in order for each notification.
+//! `forward`: publishes each change of the table to Kinesis, in order for each notification.
 //!
-//! - [`select`]: which change becomes an event
-//! - [`publish`]: events into the stream, none before an earlier one of its notification is confirmed
-//! - [`handler`]: a batch from the event to the answer
+//! - [`run`]: the whole function
+//! - [`select`]: which changes become events
+//! - [`publish`]: events into the stream, in order for each notification
+//! - [`handler`]: handles one batch
 //! - [`config`]: the settings
+#![deny(missing_docs)]
 
 pub mod config;
 pub mod handler;
 pub mod publish;
 pub mod select;
+
+use aws_lambda_events::event::dynamodb::Event;
+use lambda_runtime::Error;
+use onewrite_aws::{clients, kinesis::KinesisStream};
+use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
+
+use crate::{config::Config, handler::Forward};
+
+/// Runs the Lambda function.
+///
+/// # Errors
+/// The Lambda runtime API cannot be reached. A missing or invalid setting ends the process instead.
+pub async fn run() -> Result<(), Error> {
+    telemetry::init();
+    let config = read_or_exit(Config::read);
+    let stream = KinesisStream::new(&clients::sdk_config().await, &config.stream_name);
+    let forward = Forward::new(stream, config.event_source);
+    invocation::serve(
+        config.invocation_budget,
+        async |event: Event, budget: Budget| forward.handle(event, budget).await,
+    )
+    .await
+}

@@ -1,8 +1,8 @@
-//! Events into the stream, in order for each notification.
+//! Publishes records to the stream, in order for each notification.
 //!
-//! `PutRecords` keeps no order among its records, and a record that failed may be stored all the same. So one call has
-//! at most one record of an id, and the next one of that id goes only when the one before it is confirmed: whatever
-//! fails, none is overtaken.
+//! `PutRecords` keeps no order among its records, and a failed record may be stored nevertheless. Therefore one call
+//! contains at most one record per id, and the next record of an id is sent only after the previous one is confirmed. No
+//! failure lets a record overtake an earlier one.
 
 use std::{
     cmp::Reverse,
@@ -11,51 +11,51 @@ use std::{
 };
 
 use onewrite::{
-    budget::Budget,
     limits::{MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES, RETRY_BASE, RETRY_CAP},
     notification::NotificationId,
-    stream::{EventStream, Put, Record, StreamError},
+    stream::{EventStream, PutResult, Record, StreamError},
 };
+use onewrite_runtime::budget::Budget;
 
-/// What became of some records.
+/// The result of publishing some records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Published {
-    /// For each record whether the stream has confirmed it.
+pub struct PublishResult {
+    /// For each record, whether the stream confirmed it.
     pub confirmed: Vec<bool>,
-    /// `PutRecords` calls.
+    /// The number of `PutRecords` calls.
     pub calls: usize,
-    /// Calls that failed as a whole, or were not answered in time.
+    /// Calls that failed as a whole or got no response in time.
     pub failed_calls: usize,
-    /// Entries that failed in calls that succeeded.
+    /// Failed entries of successful calls.
     pub failed_entries: usize,
     /// Records that were put more than once.
     pub retried_entries: usize,
 }
 
-impl Published {
-    /// The first record that is not confirmed.
+impl PublishResult {
+    /// The position of the first unconfirmed record.
     #[must_use]
     pub fn first_unconfirmed(&self) -> Option<usize> {
         self.confirmed.iter().position(|confirmed| !confirmed)
     }
 }
 
-/// Puts `records`, which are in the order of their changes, and puts what fails again, with back-off and jitter, while
-/// the budget lasts.
+/// Publishes `records`, which must be in the order of their changes. Retries failed records with back-off and jitter until
+/// the budget is used up.
 ///
-/// It does not stop at a record that keeps failing: those of other ids go on. Where the stream refuses a call, a retry
-/// would not heal it, so nothing more is tried. `jitter` draws from 0 to 1.
+/// A record that keeps failing does not stop records of other ids. If the stream refuses a whole call, a retry would not
+/// help, so publishing ends. `jitter` returns values from 0 to 1.
 pub async fn publish<S: EventStream>(
     stream: &S,
     records: &[Record],
     budget: Budget,
     jitter: fn() -> f64,
-) -> Published {
+) -> PublishResult {
     let mut publisher = Publisher::new(records);
     let mut failures_in_a_row = 0;
     while !budget.left().is_zero() {
         let Some(call) = publisher.next_call() else {
-            // All that is left has failed since the last pause.
+            // All remaining records have failed since the last pause.
             if publisher.failed.is_empty() {
                 break;
             }
@@ -63,26 +63,26 @@ pub async fn publish<S: EventStream>(
                 break;
             }
             failures_in_a_row += 1;
-            publisher.try_again();
+            publisher.requeue_failed();
             continue;
         };
         let batch: Vec<Record> = call.iter().map(|index| records[*index].clone()).collect();
         let answer = tokio::time::timeout_at(budget.end(), stream.put(&batch)).await;
         let progress = match answer {
-            Ok(Ok(puts)) if puts.len() == batch.len() => publisher.answered(&call, &puts),
+            Ok(Ok(puts)) if puts.len() == batch.len() => publisher.record_results(&call, &puts),
             Ok(Ok(puts)) => {
-                let (sent, answered) = (batch.len(), puts.len());
-                publisher.call_failed(call, Some(&StreamError::Malformed { sent, answered }));
+                let (sent, received) = (batch.len(), puts.len());
+                publisher.call_failed(call, Some(&StreamError::Malformed { sent, received }));
                 break;
             }
             Ok(Err(error)) => {
-                let is_final = !is_transient(&error);
+                let is_final = !error.is_transient();
                 publisher.call_failed(call, Some(&error));
                 if is_final || !pause(jittered(failures_in_a_row, jitter()), budget).await {
                     break;
                 }
                 failures_in_a_row += 1;
-                publisher.try_again();
+                publisher.requeue_failed();
                 false
             }
             Err(_elapsed) => {
@@ -97,15 +97,7 @@ pub async fn publish<S: EventStream>(
     publisher.published
 }
 
-/// Whether repetition alone may heal it; else an operator must act.
-fn is_transient(error: &StreamError) -> bool {
-    match error {
-        StreamError::Throttled { .. } | StreamError::Unknown { .. } => true,
-        StreamError::Refused { .. } | StreamError::Malformed { .. } => false,
-    }
-}
-
-/// Waits before what failed is tried again; false where the time is up before that.
+/// Waits before a retry. Returns false if the budget ends before the pause.
 async fn pause(pause: Duration, budget: Budget) -> bool {
     if pause >= budget.left() {
         return false;
@@ -114,8 +106,8 @@ async fn pause(pause: Duration, budget: Budget) -> bool {
     true
 }
 
-/// "Full jitter": anything between nothing and the doubled pause, so that invocations that failed together do not come
-/// again together (AWS Architecture Blog, "Exponential Backoff And Jitter"). `draw` is between 0 and 1.
+/// "Full jitter": a pause between zero and the doubled limit, so that invocations that failed together do not retry
+/// together (AWS Architecture Blog, "Exponential Backoff And Jitter"). `draw` is between 0 and 1.
 fn jittered(failures_in_a_row: u32, draw: f64) -> Duration {
     let doubled = RETRY_BASE.saturating_mul(2_u32.saturating_pow(failures_in_a_row));
     doubled.min(RETRY_CAP).mul_f64(draw)
@@ -123,12 +115,12 @@ fn jittered(failures_in_a_row: u32, draw: f64) -> Duration {
 
 struct Publisher<'a> {
     records: &'a [Record],
-    published: Published,
-    /// The next record of each id: free to go, since what came before it is confirmed. Lowest first.
+    published: PublishResult,
+    /// Records that may be sent now, because all earlier records of their ids are confirmed. Lowest position first.
     ready: BinaryHeap<Reverse<usize>>,
-    /// Records that failed and wait for the next pause to end.
+    /// Failed records that wait for the end of the next pause.
     failed: Vec<usize>,
-    /// For each record the next one of its id.
+    /// For each record, the next record with the same id.
     next_of_id: Vec<Option<usize>>,
     tried: Vec<bool>,
 }
@@ -144,9 +136,9 @@ impl<'a> Publisher<'a> {
                 None => ready.push(Reverse(index)),
             }
         }
-        let published = Published {
+        let published = PublishResult {
             confirmed: vec![false; records.len()],
-            ..Published::default()
+            ..PublishResult::default()
         };
         Self {
             records,
@@ -158,7 +150,7 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// The records of the next call: as many as its limits allow, each of another id.
+    /// The records of the next call: as many as the limits allow, each with a different id.
     fn next_call(&mut self) -> Option<Vec<usize>> {
         let (mut call, mut bytes) = (Vec::new(), 0);
         while let Some(Reverse(index)) = self.ready.peek().copied() {
@@ -177,16 +169,16 @@ impl<'a> Publisher<'a> {
         (!call.is_empty()).then_some(call)
     }
 
-    /// Whether any record was confirmed.
-    fn answered(&mut self, call: &[usize], puts: &[Put]) -> bool {
+    /// Stores the results of a call. Returns whether any record was confirmed.
+    fn record_results(&mut self, call: &[usize], puts: &[PutResult]) -> bool {
         let mut codes: Vec<&str> = Vec::new();
         for (index, put) in call.iter().zip(puts) {
             match put {
-                Put::Confirmed { .. } => {
+                PutResult::Confirmed { .. } => {
                     self.published.confirmed[*index] = true;
                     self.ready.extend(self.next_of_id[*index].map(Reverse));
                 }
-                Put::Failed { code } => {
+                PutResult::Failed { code } => {
                     self.failed.push(*index);
                     codes.push(code);
                 }
@@ -207,27 +199,27 @@ impl<'a> Publisher<'a> {
         failed < call.len()
     }
 
-    /// Nothing is known of any record of the call.
+    /// Marks all records of a call as failed.
     fn call_failed(&mut self, call: Vec<usize>, error: Option<&StreamError>) {
         let records = call.len();
         let reason = error.map_or_else(
-            || "the invocation's time was up".to_owned(),
+            || "the time of the invocation was up".to_owned(),
             ToString::to_string,
         );
-        if error.is_none_or(is_transient) {
+        if error.is_none_or(StreamError::is_transient) {
             tracing::warn!(records, reason, "a PutRecords call failed");
         } else {
             tracing::error!(
                 records,
                 reason,
-                "a PutRecords call failed, and a retry alone will not heal it"
+                "a PutRecords call failed, and a retry alone does not help"
             );
         }
         self.published.failed_calls += 1;
         self.failed.extend(call);
     }
 
-    fn try_again(&mut self) {
+    fn requeue_failed(&mut self) {
         self.ready.extend(self.failed.drain(..).map(Reverse));
     }
 }
@@ -237,17 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_retry_heals_is_told_from_what_asks_for_an_operator() {
-        let text = String::new;
-        assert!(is_transient(&StreamError::Throttled { code: text() }));
-        assert!(is_transient(&StreamError::Unknown { reason: text() }));
-        assert!(!is_transient(&StreamError::Refused { code: text() }));
-        let (sent, answered) = (2, 1);
-        assert!(!is_transient(&StreamError::Malformed { sent, answered }));
-    }
-
-    #[test]
-    fn pauses_double_up_to_a_cap_and_jitter_takes_any_part_of_them() {
+    fn pauses_double_up_to_the_cap_and_jitter_scales_them() {
         let longest: Vec<_> = (0..8)
             .map(|failures| jittered(failures, 1.0).as_millis())
             .collect();

@@ -1,4 +1,4 @@
-//! Which change of the table becomes an event. Pure: one stream record in, what to do with it out.
+//! Decides which changes of the table become events. Pure: no I/O, no clock.
 
 use aws_lambda_events::event::dynamodb::EventRecord;
 use onewrite::{
@@ -7,64 +7,66 @@ use onewrite::{
 };
 use serde_dynamo::{AttributeValue, Item};
 
-/// What to do with a change.
+/// The decision about one change.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Selected {
-    /// Tell of it.
+pub enum Selection {
+    /// Publish this event.
     Forward(Box<NotificationEvent>),
-    /// It concerns nobody downstream.
-    Skip(Skipped),
-    /// It is no change of a notification. It must not hold its shard: the item stays in the table, where the operator
-    /// finds it.
+    /// The change does not concern the downstream.
+    Skip(SkipReason),
+    /// The change is not a change of a valid notification. It must not block its shard. The item stays in the table, where
+    /// the operator finds it.
     Unreadable(Unreadable),
 }
 
-/// Why a change is passed over.
+/// Why a change is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Skipped {
-    /// The item was removed: by DynamoDB's TTL, or by hand.
+pub enum SkipReason {
+    /// The item was removed, by DynamoDB's TTL or by hand.
     Removed,
-    /// Neither its status nor its redrives changed: somebody edited other attributes.
+    /// Neither `status` nor `redrives` changed: somebody edited other attributes.
     OtherAttributes,
 }
 
-/// Why a change cannot be told of.
+/// Why a change cannot become an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
-    /// Neither INSERT, MODIFY nor REMOVE.
-    #[error("the change is of no kind that DynamoDB Streams has")]
+    /// The change is neither INSERT, MODIFY nor REMOVE.
+    #[error("the change is neither INSERT, MODIFY nor REMOVE")]
     UnknownKind,
-    /// The stream does not carry new images.
+    /// The stream does not contain new images.
     #[error("the change has no new image")]
     NoNewImage,
-    /// The new image is no notification.
+    /// The new image is not a valid notification.
     #[error(transparent)]
     Item(#[from] UnreadableItem),
 }
 
 /// Decides on one change.
 #[must_use]
-pub fn select(record: &EventRecord) -> Selected {
+pub fn select(record: &EventRecord) -> Selection {
     let (old, new) = (&record.change.old_image, &record.change.new_image);
     match record.event_name.as_str() {
-        "REMOVE" => Selected::Skip(Skipped::Removed),
-        "MODIFY" if is_of_other_attributes(old, new) => Selected::Skip(Skipped::OtherAttributes),
+        "REMOVE" => Selection::Skip(SkipReason::Removed),
+        "MODIFY" if changes_other_attributes_only(old, new) => {
+            Selection::Skip(SkipReason::OtherAttributes)
+        }
         "INSERT" | "MODIFY" => match event(new) {
-            Ok(event) => Selected::Forward(Box::new(event)),
-            Err(unreadable) => Selected::Unreadable(unreadable),
+            Ok(event) => Selection::Forward(Box::new(event)),
+            Err(unreadable) => Selection::Unreadable(unreadable),
         },
-        _ => Selected::Unreadable(Unreadable::UnknownKind),
+        _ => Selection::Unreadable(Unreadable::UnknownKind),
     }
 }
 
-/// The values themselves are compared, not what they mean: where the old image was edited into something unreadable,
-/// or is not carried, the change is told rather than passed over.
-fn is_of_other_attributes(old: &Item, new: &Item) -> bool {
+/// Compares the raw values. If the old image is missing or was edited into something invalid, the change is published
+/// rather than skipped.
+fn changes_other_attributes_only(old: &Item, new: &Item) -> bool {
     let same = |name| old.get(name).is_some() && old.get(name) == new.get(name);
     same(attribute::STATUS) && same(attribute::REDRIVES)
 }
 
-/// Whether the change asks for an event that was told before: somebody added to `redrives`, and the status is as it was.
+/// Whether the change requests an event again: `redrives` was increased and the status is unchanged.
 #[must_use]
 pub fn is_redrive(record: &EventRecord) -> bool {
     let (old, new) = (&record.change.old_image, &record.change.new_image);
@@ -77,12 +79,12 @@ fn event(image: &Item) -> Result<NotificationEvent, Unreadable> {
     if image.is_empty() {
         return Err(Unreadable::NoNewImage);
     }
-    Ok(NotificationEvent::of_item(&NotificationItem::from_item(
+    Ok(NotificationEvent::from_item(&NotificationItem::from_item(
         image,
     )?))
 }
 
-/// The item's key, if it is text: for the log of a change that cannot be read.
+/// The notification id of the change, if it is a text. For the log.
 #[must_use]
 pub fn key(record: &EventRecord) -> Option<&str> {
     match record.change.keys.get(attribute::NOTIFICATION_ID)? {
@@ -94,7 +96,8 @@ pub fn key(record: &EventRecord) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use aws_lambda_events::event::dynamodb::Event;
-    use onewrite::{notification::Status, testing::contract};
+    use onewrite::notification::Status;
+    use onewrite_testing::contract;
     use serde_json::{Value, json};
 
     use super::*;
@@ -133,13 +136,13 @@ mod tests {
 
     fn forwarded(record: &EventRecord) -> Option<(String, Status)> {
         match select(record) {
-            Selected::Forward(event) => Some((event.id(), event.status)),
+            Selection::Forward(event) => Some((event.id(), event.status)),
             _ => None,
         }
     }
 
     #[test]
-    fn an_insert_and_a_change_of_status_or_redrives_become_events() {
+    fn inserts_and_changes_of_status_or_redrives_become_events() {
         let insert = record("INSERT", None, Some(item()));
         assert_eq!(
             forwarded(&insert),
@@ -160,21 +163,21 @@ mod tests {
     }
 
     #[test]
-    fn removals_and_edits_of_other_attributes_are_passed_over() {
+    fn skips_removals_and_edits_of_other_attributes() {
         assert_eq!(
             select(&record("REMOVE", Some(done()), None)),
-            Selected::Skip(Skipped::Removed)
+            Selection::Skip(SkipReason::Removed)
         );
         let mut noted = item();
         noted["note"] = json!({"S": "by hand"});
         assert_eq!(
             select(&record("MODIFY", Some(item()), Some(noted))),
-            Selected::Skip(Skipped::OtherAttributes)
+            Selection::Skip(SkipReason::OtherAttributes)
         );
     }
 
     #[test]
-    fn a_change_whose_old_image_tells_nothing_is_told() {
+    fn publishes_a_change_with_an_incomplete_old_image() {
         let without = |name: &str| {
             let mut old = item();
             old.as_object_mut().unwrap().remove(name);
@@ -183,14 +186,14 @@ mod tests {
         for old in [None, Some(without("status")), Some(without("redrives"))] {
             assert!(forwarded(&record("MODIFY", old, Some(item()))).is_some());
         }
-        // An item that was unreadable and was put right.
+        // An invalid item that somebody fixed.
         let mut broken = item();
         broken["status"] = json!({"N": "1"});
         assert!(forwarded(&record("MODIFY", Some(broken), Some(item()))).is_some());
     }
 
     #[test]
-    fn what_is_no_notification_is_unreadable() {
+    fn an_invalid_image_is_unreadable() {
         let mut broken = item();
         broken["payload"] = json!({"M": {}});
         let attribute = UnreadableItem {
@@ -198,20 +201,20 @@ mod tests {
         };
         assert_eq!(
             select(&record("INSERT", None, Some(broken))),
-            Selected::Unreadable(Unreadable::Item(attribute))
+            Selection::Unreadable(Unreadable::Item(attribute))
         );
         assert_eq!(
             select(&record("INSERT", None, None)),
-            Selected::Unreadable(Unreadable::NoNewImage)
+            Selection::Unreadable(Unreadable::NoNewImage)
         );
         assert_eq!(
             select(&record("UPSERT", None, Some(item()))),
-            Selected::Unreadable(Unreadable::UnknownKind)
+            Selection::Unreadable(Unreadable::UnknownKind)
         );
     }
 
     #[test]
-    fn the_key_is_told_where_it_is_text() {
+    fn key_returns_the_notification_id() {
         assert_eq!(key(&record("INSERT", None, None)), Some("n1"));
     }
 }

@@ -8,23 +8,21 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use aws_lambda_events::event::dynamodb::Event;
 use jiff::Timestamp;
 use onewrite::{
-    budget::Budget,
     event::{EventSource, NotificationEvent},
     item::{NotificationItem, attribute},
     limits::{ANSWER_MARGIN, MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES, RETRY_BASE},
     notification::Status,
-    stream::{EventStream, Put, Record, StreamError},
-    telemetry::Metrics,
-    testing::{
-        Change, EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, Log, StreamFault,
-        contract, lambda_event,
-    },
+    stream::{EventStream, PutResult, Record, StreamError},
 };
 use onewrite_forward::handler::{Forward, MissingSequenceNumber};
+use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
+use onewrite_testing::{
+    Change, EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, Log, StreamFault,
+    contract, lambda_event,
+};
 use proptest::prelude::*;
 use serde_json::json;
 use tokio::time::Instant;
@@ -82,7 +80,7 @@ async fn handle_within<S: EventStream + Clone>(
     budget: Duration,
 ) -> Option<usize> {
     let forward = Forward::new(Watched::new(stream.clone()), EventSource::default());
-    let answer = forward.handle(event, Budget::of_remaining(None, budget));
+    let answer = forward.handle(event, Budget::from_remaining(None, budget));
     // A handler that overstays fails its test rather than hold it.
     let response = tokio::time::timeout(10 * budget, answer)
         .await
@@ -129,9 +127,8 @@ impl<S> Watched<S> {
     }
 }
 
-#[async_trait]
 impl<S: EventStream> EventStream for Watched<S> {
-    async fn put(&self, records: &[Record]) -> Result<Vec<Put>, StreamError> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
         let number = {
             let mut calls = self.calls.lock().unwrap();
             calls.push(records.to_vec());
@@ -394,11 +391,14 @@ async fn a_pause_is_as_long_as_the_jitter_given_and_an_invocation_has_one_line_o
         (|| 1.0, RETRY_BASE),
     ] {
         let stream = FaultyStream::scripted(InMemoryStream::new(1), [Fault::Throttled.into()]);
-        let forward = Forward::new(stream, EventSource::default())
-            .with_jitter(jitter)
-            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
+        let forward =
+            Forward::new(stream, EventSource::default())
+                .with_jitter(jitter)
+                .with_observer(Observer::default().with_metrics(|metrics| {
+                    TOLD.with_borrow_mut(|told| told.push(metrics.clone()))
+                }));
         let started = Instant::now();
-        let budget = Budget::of_remaining(None, BUDGET);
+        let budget = Budget::from_remaining(None, BUDGET);
         let _ = forward.handle(batch(&["a"]), budget).await.unwrap();
         // The timer's grain is a millisecond.
         let waited = started.elapsed();
@@ -416,9 +416,8 @@ async fn a_pause_is_as_long_as_the_jitter_given_and_an_invocation_has_one_line_o
 #[derive(Clone)]
 struct OneShort(InMemoryStream);
 
-#[async_trait]
 impl EventStream for OneShort {
-    async fn put(&self, records: &[Record]) -> Result<Vec<Put>, StreamError> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
         self.0.put(&records[1..]).await
     }
 }
@@ -544,7 +543,7 @@ async fn a_failed_record_without_sequence_number_fails_the_batch() {
             StreamFault::Entries(records.iter().map(fault).collect())
         });
         let forward = Forward::new(Watched::new(stream), EventSource::default());
-        let budget = Budget::of_remaining(None, BUDGET);
+        let budget = Budget::from_remaining(None, BUDGET);
         assert_eq!(
             forward.handle(event.clone(), budget).await,
             Err(MissingSequenceNumber)
@@ -559,7 +558,7 @@ async fn a_failed_record_without_sequence_number_fails_the_batch() {
 async fn the_configured_source_is_told() {
     let stream = InMemoryStream::new(1);
     let forward = Forward::new(stream.clone(), "//refunds.example".parse().unwrap());
-    let budget = Budget::of_remaining(None, BUDGET);
+    let budget = Budget::from_remaining(None, BUDGET);
     forward.handle(batch(&["a"]), budget).await.unwrap();
     let event = NotificationEvent::parse(&stream.records()[0].record.data).unwrap();
     assert_eq!(event.source.as_str(), "//refunds.example");

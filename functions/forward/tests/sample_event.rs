@@ -7,14 +7,13 @@ use aws_lambda_events::event::{
     dynamodb::Event, kinesis::KinesisEvent, streams::DynamoDbEventResponse,
 };
 use onewrite::{
-    budget::Budget,
     event::{EventSource, NotificationEvent},
     notification::Status,
     stream::Record,
-    telemetry::Metrics,
-    testing::InMemoryStream,
 };
 use onewrite_forward::handler::Forward;
+use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
+use onewrite_testing::InMemoryStream;
 
 const INSERT: &str = include_str!("../../../infra/events/forward.json");
 const MODIFY: &str = include_str!("../../../infra/events/forward-modify.json");
@@ -31,10 +30,12 @@ async fn forwarded(event: &str) -> Record {
 
 async fn published(event: Event) -> Record {
     let stream = InMemoryStream::new(1);
-    let forward = Forward::new(stream.clone(), EventSource::default())
-        .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
-        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
-    let budget = Budget::of_remaining(None, Duration::from_secs(10));
+    let forward = Forward::new(stream.clone(), EventSource::default()).with_observer(
+        Observer::default()
+            .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
+            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+    );
+    let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = forward.handle(event, budget).await.unwrap();
     assert_eq!(response, DynamoDbEventResponse::default());
     let records = stream.records();

@@ -1,13 +1,15 @@
-//! YOUR LOGIC, 1 of 2: what a team adds to a notification between parsing and the one write.
+//! The aggregation: what a team adds to a notification between parsing and the one write.
 
 use onewrite::{item::Enrichment, notification::Notification};
 
-/// Adds to the item whatever can be told from the notification alone. What is added is stored beside the payload as
-/// the attribute `enrichment` and travels with the event; id, type, payload and fingerprint cannot be changed here.
+/// Returns what to store in addition to the notification. This one adds nothing.
 ///
-/// This function is pure, and the guarantees rest on that: it is given no client, must call nothing and must not read
-/// a clock, because it runs again for each copy of a message. A panic fails this message alone. To refuse a message,
-/// do not: refuse it downstream, where the audit trail shows it.
+/// The result is stored as the attribute `enrichment` and travels with the event. The id, type, payload and fingerprint
+/// cannot be changed.
+///
+/// An aggregation must be pure, because the guarantees depend on it: it runs again for each copy of a message, so it must
+/// not call anything and must not read a clock. A panic fails only the one message. Do not reject messages here; refuse
+/// them downstream, where the audit trail shows it.
 ///
 /// ```
 /// # use onewrite::{item::Enrichment, notification::Notification};

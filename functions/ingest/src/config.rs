@@ -1,33 +1,28 @@
-//! The settings of `ingest`, read once.
+//! The settings of `ingest`.
 
 use std::time::Duration;
 
-use onewrite::{
-    config::{ConfigError, Environment},
-    notification::MessagePointers,
-};
+use onewrite::notification::MessagePointers;
+use onewrite_runtime::config::{ConfigError, Environment};
 
-/// Every setting of `ingest`.
+/// The settings of `ingest`, read once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// `TABLE_NAME`: the table to write to.
+    /// `TABLE_NAME`: the table of notifications.
     pub table_name: String,
     /// `NOTIFICATION_ID_POINTER`, `NOTIFICATION_TYPE_POINTER`, `PAYLOAD_POINTER`.
     pub pointers: MessagePointers,
     /// `MAX_IN_FLIGHT`: messages of one batch that are written at the same time, 1 to 1,000.
     pub max_in_flight: usize,
-    /// `BATCHED_INSERTS`: `true` where messages that are written at the same time go together, by PartiQL.
-    pub batched_inserts: bool,
-    /// `INVOCATION_BUDGET_MS`: how long an invocation may take where its deadline is not known; the function's
-    /// timeout.
+    /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
 }
 
 impl Config {
-    /// Reads the settings.
+    /// Reads the settings from `environment`.
     ///
     /// # Errors
-    /// [`ConfigError`] names the first variable that is missing or wrong.
+    /// [`ConfigError`] names the first variable that is missing or invalid.
     pub fn read<F: Fn(&str) -> Option<String>>(
         environment: &Environment<F>,
     ) -> Result<Self, ConfigError> {
@@ -40,7 +35,6 @@ impl Config {
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
             },
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
-            batched_inserts: environment.parsed("BATCHED_INSERTS", false)?,
             invocation_budget: environment.invocation_budget()?,
         })
     }
@@ -61,11 +55,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_table_has_no_default() {
+    fn only_the_table_name_is_required() {
         let config = read(&[("TABLE_NAME", "t")]).unwrap();
         assert_eq!(config.table_name, "t");
         assert_eq!(config.pointers, MessagePointers::default());
-        assert!(!config.batched_inserts);
         assert_eq!(
             read(&[]).unwrap_err().to_string(),
             "environment variable TABLE_NAME is not set"
@@ -79,19 +72,10 @@ mod tests {
     }
 
     #[test]
-    fn inserts_are_batched_where_it_is_said() {
-        for (text, batched) in [("true", true), ("false", false)] {
-            let config = read(&[("TABLE_NAME", "t"), ("BATCHED_INSERTS", text)]).unwrap();
-            assert_eq!(config.batched_inserts, batched);
-        }
-    }
-
-    #[test]
-    fn a_wrong_setting_is_named() {
+    fn errors_name_the_variable() {
         for (name, value) in [
             ("NOTIFICATION_ID_POINTER", "id"),
             ("MAX_IN_FLIGHT", "0"),
-            ("BATCHED_INSERTS", "yes"),
             ("INVOCATION_BUDGET_MS", "x"),
         ] {
             let error = read(&[("TABLE_NAME", "t"), (name, value)])

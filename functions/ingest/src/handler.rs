@@ -1,55 +1,57 @@
-//! One batch, from the event to the answer.
+//! Handles one batch of SQS messages and returns its batch item failures.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures::{FutureExt, StreamExt, stream};
-use jiff::Timestamp;
 use onewrite::{
-    budget::Budget,
     item::{Enrichment, NotificationItem, to_millis},
     notification::{MessagePointers, Notification, NotificationId, Rejection},
-    spans::{self, Span},
-    table::{Inserted, NewNotifications, TableError},
+    table::{InsertResult, NewNotifications, TableError},
+};
+use onewrite_runtime::{
+    budget::Budget,
+    observer::Observer,
+    spans::Span,
     telemetry::{Metrics, elapsed},
 };
 
 use crate::message::{Message, MissingMessageId, lanes};
 
-/// What became of one message.
+/// The outcome of one message.
 #[derive(Debug)]
-pub enum Outcome {
-    /// Its notification is in the table now.
+pub enum MessageOutcome {
+    /// The message created its notification in the table.
     Created,
-    /// Its notification was in the table before, with the same fingerprint: a duplicate.
+    /// The table already had this notification with the same fingerprint: a duplicate.
     AlreadyStored,
-    /// Another notification stands under its id.
+    /// The table has a different notification under this id.
     Conflict,
-    /// It can never become a notification.
+    /// The message can never become a notification.
     Rejected(Rejection),
-    /// Nothing is known; another receive may succeed.
-    Failed(Failure),
+    /// The outcome is unknown. Another receive may succeed.
+    Failed(MessageFailure),
 }
 
-/// Why nothing is known of a message.
+/// Why the outcome of a message is unknown.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The table did not answer for it.
+pub enum MessageFailure {
+    /// The table gave no usable answer.
     #[error(transparent)]
     Table(#[from] TableError),
-    /// The code panicked; the other messages go on.
+    /// The code panicked. The other messages go on.
     #[error("the code panicked")]
     Panicked,
-    /// The invocation's time was up.
-    #[error("the invocation's time was up")]
+    /// The time of the invocation was up.
+    #[error("the time of the invocation was up")]
     OutOfTime,
-    /// An earlier message of its FIFO group failed, so it was not tried.
+    /// An earlier message of the same FIFO group failed, so this one was not tried.
     #[error("an earlier message of its group failed")]
     BehindFailure,
 }
 
-impl Outcome {
-    /// Whether the message may be deleted from its queue: only if its notification is in the table.
+impl MessageOutcome {
+    /// Whether the message may be deleted from its queue. True only if its notification is in the table.
     #[must_use]
     pub fn is_acknowledged(&self) -> bool {
         match self {
@@ -71,12 +73,13 @@ impl Outcome {
     }
 }
 
-/// The names of all outcomes, so that each is in every metrics line, also at 0.
+/// The names of all outcomes. Each line of metrics contains all of them, also with the value 0.
 const OUTCOMES: [&str; 5] = ["Created", "AlreadyStored", "Conflict", "Rejected", "Failed"];
 
-/// The names of all metrics, but for `Rejected` with the name of each rejection behind it: messages by outcome, of
-/// which `Received` is the sum; from a message's sending to its notification's being stored; and what was left of the
-/// invocation's time.
+/// The names of all metrics, except `Rejected` followed by the name of a rejection.
+///
+/// `Received` is the sum of the outcomes. `QueueToStored` is the time from sending a message to storing its notification.
+/// `RemainingTime` is what was left of the invocation.
 pub const METRICS: [&str; 8] = [
     "Received",
     "Created",
@@ -88,166 +91,156 @@ pub const METRICS: [&str; 8] = [
     "RemainingTime",
 ];
 
-/// One message of a batch, done with.
-struct Taken {
+/// A handled message of the batch.
+struct HandledMessage {
     message_id: String,
-    outcome: Outcome,
-    /// From its sending to its being stored, where it was stored now.
+    outcome: MessageOutcome,
+    /// From sending to storing, if this invocation stored it.
     queue_to_stored: Option<Duration>,
-    /// Its part of the trace it came with, where it was stored now.
+    /// Its part of the trace, if this invocation stored it.
     span: Option<Span>,
 }
 
-/// The function: everything that stays the same from batch to batch.
-pub struct Ingest<T> {
+/// The handler of `ingest`. It is the same for all batches.
+pub struct Ingest<T, A> {
     table: T,
     pointers: MessagePointers,
     max_in_flight: usize,
-    aggregate: fn(&Notification) -> Enrichment,
-    clock: fn() -> Timestamp,
-    emit: fn(&Metrics),
-    tell: fn(&[Span]),
+    aggregate: A,
+    observer: Observer,
 }
 
-impl<T: NewNotifications> Ingest<T> {
-    /// Writes to `table` what `pointers` find and `aggregate` adds, at most `max_in_flight` messages at a time.
-    pub fn new(
-        table: T,
-        pointers: MessagePointers,
-        max_in_flight: usize,
-        aggregate: fn(&Notification) -> Enrichment,
-    ) -> Self {
+impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
+    /// Finds notifications in messages with `pointers`, adds what `aggregate` returns, and writes them to `table`. At most
+    /// `max_in_flight` messages are written at the same time.
+    pub fn new(table: T, pointers: MessagePointers, max_in_flight: usize, aggregate: A) -> Self {
         Self {
             table,
             pointers,
             max_in_flight,
             aggregate,
-            clock: Timestamp::now,
-            emit: Metrics::emit,
-            tell: spans::tell,
+            observer: Observer::default(),
         }
     }
 
-    /// The same function by another clock.
+    /// Uses this clock and these outputs for metrics and spans.
     #[must_use]
-    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
-        Self { clock, ..self }
+    pub fn with_observer(self, observer: Observer) -> Self {
+        Self { observer, ..self }
     }
 
-    /// The same function with another way out for its spans than the X-Ray daemon.
-    #[must_use]
-    pub fn with_spans(self, tell: fn(&[Span])) -> Self {
-        Self { tell, ..self }
-    }
-
-    /// The same function with another way out for its metrics than standard output.
-    #[must_use]
-    pub fn with_metrics(self, emit: fn(&Metrics)) -> Self {
-        Self { emit, ..self }
-    }
-
-    /// Takes one batch and answers which of its messages must come again.
+    /// Handles one batch. The response names the messages that SQS must deliver again.
     ///
     /// # Errors
-    /// [`MissingMessageId`]: the batch fails whole; nothing of it was tried.
+    /// [`MissingMessageId`]: the whole batch fails, and no message was tried.
     pub async fn handle(
         &self,
         event: SqsEvent,
         budget: Budget,
     ) -> Result<SqsBatchResponse, MissingMessageId> {
         let messages = Message::read_all(event.records)?;
-        let batch: Vec<Taken> = stream::iter(lanes(messages))
-            .map(|lane| self.take_lane(lane, budget))
+        let batch: Vec<HandledMessage> = stream::iter(lanes(messages))
+            .map(|lane| self.handle_lane(lane, budget))
             .buffer_unordered(self.max_in_flight)
             .map(stream::iter)
             .flatten()
             .collect()
             .await;
-        (self.emit)(&metrics(&batch, budget));
-        let spans: Vec<Span> = batch
-            .iter()
-            .filter_map(|taken| taken.span.clone())
-            .collect();
-        (self.tell)(&spans);
+        let spans: Vec<Span> = batch.iter().filter_map(|one| one.span.clone()).collect();
+        self.observer.report(&metrics(&batch, budget), &spans);
         let mut response = SqsBatchResponse::default();
-        for taken in batch {
-            if !taken.outcome.is_acknowledged() {
-                response.add_failure(taken.message_id);
+        for handled in batch {
+            if !handled.outcome.is_acknowledged() {
+                response.add_failure(handled.message_id);
             }
         }
         Ok(response)
     }
 
-    /// Takes messages one after the other; behind the first that is not acknowledged, none is tried (Lambda developer
-    /// guide, "SQS error handling": a FIFO function stops at the first failure and returns the rest as failed).
-    async fn take_lane(&self, lane: Vec<Message>, budget: Budget) -> Vec<Taken> {
+    /// Handles messages one after the other. After the first that is not acknowledged, no further message is tried (Lambda
+    /// developer guide, "SQS error handling": a FIFO function stops at the first failure and returns the rest as failed).
+    async fn handle_lane(&self, lane: Vec<Message>, budget: Budget) -> Vec<HandledMessage> {
         let mut all = Vec::with_capacity(lane.len());
-        let mut blocked = false;
+        let mut is_blocked = false;
         for message in lane {
-            let began = (self.clock)();
-            let (id, outcome) = if blocked {
-                let untried = Outcome::Failed(Failure::BehindFailure);
-                log(&message, None, &untried);
-                (None, untried)
+            let handled = if is_blocked {
+                let outcome = MessageOutcome::Failed(MessageFailure::BehindFailure);
+                log(&message, None, &outcome);
+                HandledMessage {
+                    message_id: message.id,
+                    outcome,
+                    queue_to_stored: None,
+                    span: None,
+                }
             } else {
-                self.take(&message, budget).await
+                self.handle_message(message, budget).await
             };
-            blocked |= !outcome.is_acknowledged();
-            let now = (self.clock)();
-            let stored_now = id.filter(|_| matches!(outcome, Outcome::Created));
-            all.push(Taken {
-                queue_to_stored: stored_now
-                    .as_ref()
-                    .and_then(|_| Some(elapsed(message.sent_at?, now))),
-                span: stored_now.and_then(|id| {
-                    Span::of(message.traceparent.as_ref(), &id, "ingest", (began, now))
-                }),
-                message_id: message.id,
-                outcome,
-            });
+            is_blocked |= !handled.outcome.is_acknowledged();
+            all.push(handled);
         }
         all
     }
 
-    /// Takes one message: whatever goes wrong is its own failure. Also its id, where it was found.
-    async fn take(&self, message: &Message, budget: Budget) -> (Option<NotificationId>, Outcome) {
+    async fn handle_message(&self, message: Message, budget: Budget) -> HandledMessage {
+        let started = self.observer.now();
+        let (id, outcome) = self.try_store(&message, budget).await;
+        log(&message, id.as_ref(), &outcome);
+        let now = self.observer.now();
+        let stored_id = id.filter(|_| matches!(outcome, MessageOutcome::Created));
+        HandledMessage {
+            queue_to_stored: stored_id
+                .as_ref()
+                .and(message.sent_at)
+                .map(|sent_at| elapsed(sent_at, now)),
+            span: stored_id.and_then(|id| {
+                Span::new(message.traceparent.as_ref(), &id, "ingest", (started, now))
+            }),
+            message_id: message.id,
+            outcome,
+        }
+    }
+
+    /// Stores one message. A panic or a timeout fails this message only. Also returns the notification id, if it was found.
+    async fn try_store(
+        &self,
+        message: &Message,
+        budget: Budget,
+    ) -> (Option<NotificationId>, MessageOutcome) {
         let mut id = None;
-        let outcome = if budget.left().is_zero() {
-            Outcome::Failed(Failure::OutOfTime)
-        } else {
-            let store = AssertUnwindSafe(self.store(message, &mut id)).catch_unwind();
-            match tokio::time::timeout_at(budget.end(), store).await {
-                Ok(Ok(Ok(outcome))) => outcome,
-                Ok(Ok(Err(error))) => Outcome::Failed(error.into()),
-                Ok(Err(_panic)) => Outcome::Failed(Failure::Panicked),
-                Err(_elapsed) => Outcome::Failed(Failure::OutOfTime),
-            }
+        if budget.left().is_zero() {
+            return (id, MessageOutcome::Failed(MessageFailure::OutOfTime));
+        }
+        let store = AssertUnwindSafe(self.store(message, &mut id)).catch_unwind();
+        let outcome = match tokio::time::timeout_at(budget.end(), store).await {
+            Ok(Ok(Ok(outcome))) => outcome,
+            Ok(Ok(Err(error))) => MessageOutcome::Failed(error.into()),
+            Ok(Err(_panic)) => MessageOutcome::Failed(MessageFailure::Panicked),
+            Err(_elapsed) => MessageOutcome::Failed(MessageFailure::OutOfTime),
         };
-        log(message, id.as_ref(), &outcome);
         (id, outcome)
     }
 
-    /// Parses, aggregates, writes. `id` is set as soon as it is known, for the log.
+    /// Parses, aggregates and writes. Sets `id` as soon as it is known, for the log.
     async fn store(
         &self,
         message: &Message,
         id: &mut Option<NotificationId>,
-    ) -> Result<Outcome, TableError> {
-        let item = match self.read(message, id) {
+    ) -> Result<MessageOutcome, TableError> {
+        let item = match self.to_item(message, id) {
             Ok(item) => item,
-            Err(rejection) => return Ok(Outcome::Rejected(rejection)),
+            Err(rejection) => return Ok(MessageOutcome::Rejected(rejection)),
         };
         let fingerprint = item.notification.fingerprint;
         Ok(match self.table.insert(&item).await? {
-            Inserted::Created => Outcome::Created,
-            Inserted::Exists {
+            InsertResult::Created => MessageOutcome::Created,
+            InsertResult::Exists {
                 fingerprint: Some(stored),
-            } if stored == fingerprint => Outcome::AlreadyStored,
-            Inserted::Exists { .. } => Outcome::Conflict,
+            } if stored == fingerprint => MessageOutcome::AlreadyStored,
+            InsertResult::Exists { .. } => MessageOutcome::Conflict,
         })
     }
 
-    fn read(
+    fn to_item(
         &self,
         message: &Message,
         id: &mut Option<NotificationId>,
@@ -256,7 +249,7 @@ impl<T: NewNotifications> Ingest<T> {
         let notification = self.pointers.parse(body.as_bytes())?;
         *id = Some(notification.id.clone());
         let enrichment = (self.aggregate)(&notification);
-        let now = to_millis((self.clock)());
+        let now = to_millis(self.observer.now());
         NotificationItem::new(
             notification,
             &enrichment,
@@ -267,23 +260,23 @@ impl<T: NewNotifications> Ingest<T> {
     }
 }
 
-/// One line for each outcome that somebody may ask for; what went well is in the table.
-fn log(message: &Message, notification_id: Option<&NotificationId>, outcome: &Outcome) {
+/// Logs one line per message. A stored message needs no line at the default level, because the table shows it.
+fn log(message: &Message, notification_id: Option<&NotificationId>, outcome: &MessageOutcome) {
     let message_id = message.id.as_str();
     let receive_count = message.receive_count;
     let notification_id = notification_id.map(NotificationId::as_str);
     match outcome {
-        Outcome::Created => tracing::debug!(message_id, notification_id, "created"),
-        Outcome::AlreadyStored => {
+        MessageOutcome::Created => tracing::debug!(message_id, notification_id, "created"),
+        MessageOutcome::AlreadyStored => {
             tracing::info!(message_id, notification_id, receive_count, "already stored")
         }
-        Outcome::Conflict => tracing::warn!(
+        MessageOutcome::Conflict => tracing::warn!(
             message_id,
             notification_id,
             receive_count,
-            "conflict: another notification stands under this id"
+            "conflict: the table has a different notification under this id"
         ),
-        Outcome::Rejected(rejection) => {
+        MessageOutcome::Rejected(rejection) => {
             let (name, reason) = (rejection.name(), rejection.to_string());
             tracing::warn!(
                 message_id,
@@ -294,31 +287,31 @@ fn log(message: &Message, notification_id: Option<&NotificationId>, outcome: &Ou
                 "rejected"
             );
         }
-        Outcome::Failed(failure) => {
+        MessageOutcome::Failed(failure) => {
             let reason = failure.to_string();
             tracing::warn!(
                 message_id,
                 notification_id,
                 receive_count,
                 reason,
-                "failed, will be received again"
+                "failed, SQS will deliver it again"
             );
         }
     }
 }
 
-fn metrics(batch: &[Taken], budget: Budget) -> Metrics {
+fn metrics(batch: &[HandledMessage], budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("ingest");
     metrics.add("Received", batch.len());
     for name in OUTCOMES {
         metrics.add(name, 0);
     }
-    for taken in batch {
-        metrics.add(taken.outcome.name(), 1);
-        if let Outcome::Rejected(rejection) = &taken.outcome {
+    for handled in batch {
+        metrics.add(handled.outcome.name(), 1);
+        if let MessageOutcome::Rejected(rejection) = &handled.outcome {
             metrics.add(format!("Rejected{}", rejection.name()), 1);
         }
-        if let Some(time) = taken.queue_to_stored {
+        if let Some(time) = handled.queue_to_stored {
             metrics.time("QueueToStored", time);
         }
     }

@@ -1,14 +1,55 @@
-//! `ingest`: SQS messages in, ONE conditional write for each, nothing else.
+//! `ingest`: turns each SQS message into one conditional write, and does nothing else.
 //!
-//! - [`aggregate`]: the place for a team's own logic; pure
-//! - [`message`]: what of an SQS message is used, and which messages must wait for each other
-//! - [`handler`]: a batch from the event to the answer
+//! - [`run`]: the whole function, for a program of your own with your own aggregation
+//! - [`aggregate`]: the aggregation that this repository deploys
+//! - [`message`]: the parts of an SQS message that are used, and which messages must wait for each other
+//! - [`handler`]: handles one batch
 //! - [`config`]: the settings
 //!
-//! There is no second side effect here, and there must not be one: a message that fails is returned to its queue, and
-//! the queue alone moves it to the dead-letter queue.
+//! There must never be a second side effect here. A failed message goes back to its queue, and only the queue moves it to
+//! the dead-letter queue.
+#![deny(missing_docs)]
 
 pub mod aggregate;
 pub mod config;
 pub mod handler;
 pub mod message;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::Error;
+use onewrite::{item::Enrichment, notification::Notification};
+use onewrite_aws::{clients, dynamodb::DynamoDbTable};
+use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
+
+use crate::{config::Config, handler::Ingest};
+
+/// Runs the Lambda function with your own aggregation. See [`aggregate::aggregate`] for what it may do.
+///
+/// ```no_run
+/// use onewrite::{item::Enrichment, notification::Notification};
+///
+/// fn with_size(notification: &Notification) -> Enrichment {
+///     let mut enrichment = Enrichment::default();
+///     enrichment.insert("payload_bytes", notification.payload.as_str().len());
+///     enrichment
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), lambda_runtime::Error> {
+///     onewrite_ingest::run(with_size).await
+/// }
+/// ```
+///
+/// # Errors
+/// The Lambda runtime API cannot be reached. A missing or invalid setting ends the process instead.
+pub async fn run(aggregate: impl Fn(&Notification) -> Enrichment) -> Result<(), Error> {
+    telemetry::init();
+    let config = read_or_exit(Config::read);
+    let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
+    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
+    invocation::serve(
+        config.invocation_budget,
+        async |event: SqsEvent, budget: Budget| ingest.handle(event, budget).await,
+    )
+    .await
+}

@@ -1,4 +1,4 @@
-//! What of an SQS message is used, and which messages of a batch must wait for each other.
+//! The parts of an SQS message that are used, and which messages of a batch must wait for each other.
 
 use std::collections::HashMap;
 
@@ -6,37 +6,37 @@ use aws_lambda_events::event::sqs::SqsMessage;
 use jiff::Timestamp;
 use onewrite::notification::TraceParent;
 
-/// One message, with the id by which it is reported. It has no `Debug`: its body is somebody's data.
+/// One message. It does not implement `Debug`, because its body is confidential.
 pub struct Message {
-    /// The SQS message id: what a batch item failure names.
+    /// The SQS message id, which a batch item failure names.
     pub id: String,
-    /// How often it was received, this time included; for the log.
+    /// How often the message was received, including this time. For the log.
     pub receive_count: Option<u32>,
-    /// When it was sent.
+    /// The time of sending.
     pub sent_at: Option<Timestamp>,
-    /// The trace it came with.
+    /// The trace of the sender.
     pub traceparent: Option<TraceParent>,
-    /// Its body; absent in a malformed event alone.
+    /// The body. Missing only in a malformed event.
     pub body: Option<String>,
-    /// The order it belongs to: its message group, on a FIFO queue.
+    /// The message group, on a FIFO queue.
     group: Option<String>,
 }
 
-/// A message without an id cannot be reported as failed, so the batch it is in fails whole and nothing of it is lost.
+/// A message without an id cannot be reported as failed, so its whole batch fails and nothing is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "message {position} of the batch has no messageId: the whole batch is failed, nothing of it was tried"
+    "message {position} of the batch has no messageId: the whole batch fails, no message was tried"
 )]
 pub struct MissingMessageId {
-    /// Its place in the batch, from 0.
+    /// The position in the batch, from 0.
     pub position: usize,
 }
 
 impl Message {
-    /// Takes what is used out of the messages of one event.
+    /// Extracts the used parts of all messages of one event.
     ///
     /// # Errors
-    /// [`MissingMessageId`], before anything was done with any of them.
+    /// [`MissingMessageId`]: one message has no id.
     pub fn read_all(records: Vec<SqsMessage>) -> Result<Vec<Self>, MissingMessageId> {
         let read = |(position, record)| Self::read(record).ok_or(MissingMessageId { position });
         records.into_iter().enumerate().map(read).collect()
@@ -61,7 +61,7 @@ impl Message {
                 .and_then(|sent| Timestamp::from_millisecond(sent.parse().ok()?).ok()),
             traceparent: traceparent(&record),
             body: record.body.take(),
-            // Without a group id (SQS always sends one) a message waits for all the others that have none.
+            // SQS always sends a group id. Messages without one would share a lane.
             group: fifo.then(|| {
                 record
                     .attributes
@@ -72,7 +72,7 @@ impl Message {
     }
 }
 
-/// The sender's own `traceparent`, else X-Ray's header.
+/// The message attribute `traceparent` of the sender, or else the X-Ray header.
 fn traceparent(record: &SqsMessage) -> Option<TraceParent> {
     let own = record
         .message_attributes
@@ -83,8 +83,8 @@ fn traceparent(record: &SqsMessage) -> Option<TraceParent> {
         .or_else(|| xray.and_then(|header| TraceParent::from_xray(header)))
 }
 
-/// Sorts a batch into lanes: within a lane one message after the other, lanes side by side. On a standard queue each
-/// message is its own lane; on a FIFO queue a lane is a message group, in order.
+/// Divides a batch into lanes. Messages of one lane are handled one after the other, and lanes are handled concurrently.
+/// On a standard queue each message has its own lane. On a FIFO queue a lane is a message group, in order.
 #[must_use]
 pub fn lanes(messages: Vec<Message>) -> Vec<Vec<Message>> {
     let mut lanes: Vec<Vec<Message>> = Vec::new();

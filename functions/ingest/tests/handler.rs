@@ -11,18 +11,17 @@ use std::{
     time::Duration,
 };
 
-use async_trait::async_trait;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use onewrite::error::ServiceError;
 use onewrite::{
-    budget::Budget,
     item::{Enrichment, NotificationItem},
     limits::{ANSWER_MARGIN, MAX_ITEM_BYTES},
     notification::{MessagePointers, Notification, TraceParent},
-    table::{Inserted, NewNotifications, TableError},
-    telemetry::Metrics,
-    testing::Log,
+    table::{InsertResult, NewNotifications, TableError},
 };
 use onewrite_ingest::handler::Ingest;
+use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
+use onewrite_testing::Log;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -36,9 +35,8 @@ struct Table {
     most_in_flight: AtomicUsize,
 }
 
-#[async_trait]
 impl NewNotifications for &Table {
-    async fn insert(&self, item: &NotificationItem) -> Result<Inserted, TableError> {
+    async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
         let id = item.notification.id.to_string();
         self.tried.lock().unwrap().push(id.clone());
         let now = self.in_flight.fetch_add(1, SeqCst) + 1;
@@ -46,29 +44,29 @@ impl NewNotifications for &Table {
         tokio::time::sleep(Duration::from_millis(5)).await;
         self.in_flight.fetch_sub(1, SeqCst);
         if id.starts_with("throttled-") {
-            return Err(TableError::Throttled {
+            return Err(TableError::Service(ServiceError::Throttled {
                 code: "ThrottlingException".to_owned(),
-            });
+            }));
         }
         if id.starts_with("hangs-") {
             std::future::pending::<()>().await;
         }
         if id.starts_with("edited-") {
-            return Ok(Inserted::Exists { fingerprint: None });
+            return Ok(InsertResult::Exists { fingerprint: None });
         }
         let mut items = self.items.lock().unwrap();
         if let Some(stored) = items.get(&id) {
-            return Ok(Inserted::Exists {
+            return Ok(InsertResult::Exists {
                 fingerprint: Some(stored.notification.fingerprint),
             });
         }
         items.insert(id.clone(), item.clone());
         if id.starts_with("lost-") {
-            return Err(TableError::Unknown {
+            return Err(TableError::Service(ServiceError::Unknown {
                 reason: "timeout".to_owned(),
-            });
+            }));
         }
-        Ok(Inserted::Created)
+        Ok(InsertResult::Created)
     }
 }
 
@@ -129,7 +127,7 @@ async fn handle_within(table: &Table, event: SqsEvent, budget: Duration) -> BTre
     let ingest = Ingest::new(table, MessagePointers::default(), 4, aggregate);
     failures(
         ingest
-            .handle(event, Budget::of_remaining(None, budget))
+            .handle(event, Budget::from_remaining(None, budget))
             .await
             .unwrap(),
     )
@@ -250,7 +248,7 @@ async fn a_batch_whose_messages_lack_ids_fails_whole_and_untried() {
         event.records[1].message_id = missing;
         let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate);
         let error = ingest
-            .handle(event, Budget::of_remaining(None, BUDGET))
+            .handle(event, Budget::from_remaining(None, BUDGET))
             .await
             .unwrap_err();
         assert_eq!(error.position, 1);
@@ -375,7 +373,7 @@ async fn aggregation_enriches_the_item_and_changes_nothing_else() {
     ingest
         .handle(
             event(&[("m1", body("a"))]),
-            Budget::of_remaining(None, BUDGET),
+            Budget::from_remaining(None, BUDGET),
         )
         .await
         .unwrap();
@@ -457,9 +455,11 @@ async fn what_became_of_each_message_is_counted_and_logged() {
         ("no-id-2", "{}".to_owned()),
         ("throttled", body("throttled-1")),
     ];
-    let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate)
-        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
-    let budget = Budget::of_remaining(None, BUDGET);
+    let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate).with_observer(
+        Observer::default()
+            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+    );
+    let budget = Budget::from_remaining(None, BUDGET);
     let _ = ingest.handle(event(&messages), budget).await.unwrap();
 
     let told = TOLD.take();

@@ -5,11 +5,10 @@ use std::{cell::RefCell, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
-use onewrite::{
-    budget::Budget, item::Enrichment, notification::MessagePointers, telemetry::Metrics,
-    testing::InMemoryTable,
-};
+use onewrite::{item::Enrichment, notification::MessagePointers};
 use onewrite_ingest::handler::{Ingest, METRICS};
+use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
+use onewrite_testing::InMemoryTable;
 use serde_json::{Value, json};
 
 const NEW: &str = include_str!("../../../infra/events/ingest.json");
@@ -24,10 +23,12 @@ thread_local! {
 async fn handle(table: &InMemoryTable, event: &str) -> SqsBatchResponse {
     let event: SqsEvent = serde_json::from_str(event).unwrap();
     let pointers = MessagePointers::default();
-    let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default())
-        .with_clock(|| "2026-11-23T10:00:00.123Z".parse::<Timestamp>().unwrap())
-        .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone())));
-    let budget = Budget::of_remaining(None, Duration::from_secs(10));
+    let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default()).with_observer(
+        Observer::default()
+            .with_clock(|| "2026-11-23T10:00:00.123Z".parse::<Timestamp>().unwrap())
+            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+    );
+    let budget = Budget::from_remaining(None, Duration::from_secs(10));
     ingest.handle(event, budget).await.unwrap()
 }
 

@@ -8,12 +8,12 @@ use std::time::Duration;
 use arbitrary::{Arbitrary, Unstructured};
 use aws_lambda_events::event::dynamodb::Event;
 use libfuzzer_sys::fuzz_target;
-use onewrite::budget::Budget;
 use onewrite::event::{EventSource, NotificationEvent};
-use onewrite::testing::{EntryFault, Fault, FaultyStream, InMemoryStream, StreamFault};
 use onewrite_forward::handler::Forward;
-use onewrite_forward::select::{Selected, select};
+use onewrite_forward::select::{Selection, select};
 use onewrite_fuzz::block_on;
+use onewrite_runtime::{budget::Budget, observer::Observer};
+use onewrite_testing::{EntryFault, Fault, FaultyStream, InMemoryStream, StreamFault};
 use serde_json::{Value, json};
 
 /// A change of one of a few items.
@@ -117,8 +117,8 @@ fuzz_target!(|bytes: &[u8]| {
         .records
         .iter()
         .map(|record| match select(record) {
-            Selected::Forward(event) => Some((event.subject.to_string(), event.to_json())),
-            Selected::Skip(_) | Selected::Unreadable(_) => None,
+            Selection::Forward(event) => Some((event.subject.to_string(), event.to_json())),
+            Selection::Skip(_) | Selection::Unreadable(_) => None,
         })
         .collect();
     let numbers: Vec<Option<String>> = event
@@ -132,9 +132,11 @@ fuzz_target!(|bytes: &[u8]| {
         faults.get(call).cloned().unwrap_or_default()
     });
     let forward = Forward::new(faulty, EventSource::default());
-    let forward = forward.with_jitter(|| 0.5).with_metrics(|_| {});
+    let forward = forward
+        .with_jitter(|| 0.5)
+        .with_observer(Observer::default().with_metrics(|_| {}));
     let answer = block_on(async {
-        let budget = Budget::of_remaining(None, Duration::from_millis(1_500));
+        let budget = Budget::from_remaining(None, Duration::from_millis(1_500));
         forward.handle(event, budget).await
     });
     let stored: Vec<String> = stream

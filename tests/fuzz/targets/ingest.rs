@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use libfuzzer_sys::fuzz_target;
-use onewrite::budget::Budget;
 use onewrite::item::{Enrichment, attribute};
 use onewrite::notification::MessagePointers;
-use onewrite::testing::InMemoryTable;
 use onewrite_fuzz::block_on;
 use onewrite_ingest::handler::Ingest;
+use onewrite_runtime::{budget::Budget, observer::Observer};
+use onewrite_testing::InMemoryTable;
 use serde_dynamo::AttributeValue;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -28,9 +28,9 @@ fuzz_target!(|bytes: &[u8]| {
     let ingest = Ingest::new(table.clone(), pointers.clone(), 4, |_| {
         Enrichment::default()
     });
-    let ingest = ingest.with_metrics(|_| {});
+    let ingest = ingest.with_observer(Observer::default().with_metrics(|_| {}));
     let answer = block_on(async {
-        let budget = Budget::of_remaining(None, Duration::from_secs(3));
+        let budget = Budget::from_remaining(None, Duration::from_secs(3));
         ingest.handle(event, budget).await
     });
     let lacks_id = |(id, _): &(Option<String>, _)| id.as_ref().is_none_or(String::is_empty);

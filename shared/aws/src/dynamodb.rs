@@ -1,0 +1,266 @@
+//! The table ports on DynamoDB: one `PutItem` for an insert, one `UpdateItem` for a completion, or one
+//! `TransactWriteItems` if a consumer commits its own writes together with DONE.
+//!
+//! The futures of the SDK are boxed, because they are large and deeply nested.
+
+use std::collections::HashMap;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    operation::{
+        put_item::PutItemError, transact_write_items::TransactWriteItemsError,
+        update_item::UpdateItemError,
+    },
+    types::{
+        AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+        Update,
+    },
+};
+
+use crate::{
+    clients::dynamodb_client,
+    failure::{from_cancellation_code, from_sdk_error},
+};
+use onewrite::error::ServiceError;
+use onewrite::{
+    item::{NotificationItem, attribute, to_rfc3339},
+    limits::MAX_TRANSACT_WRITES,
+    notification::{Fingerprint, Status},
+    table::{
+        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+    },
+};
+
+/// A DynamoDB table of notifications.
+#[derive(Debug, Clone)]
+pub struct DynamoDbTable {
+    client: Client,
+    table_name: String,
+}
+
+/// The attributes of an item as SDK values.
+fn attributes(item: &NotificationItem) -> impl Iterator<Item = (String, AttributeValue)> {
+    item.attributes().map(|(name, value)| (name, value.into()))
+}
+
+type Attributes = HashMap<String, AttributeValue>;
+
+/// Return the existing item with a failed condition. It decides what the failure means.
+const ALL_OLD: ReturnValuesOnConditionCheckFailure = ReturnValuesOnConditionCheckFailure::AllOld;
+
+impl DynamoDbTable {
+    /// The table with this name, accessed with a client of `config`.
+    pub fn new(config: &SdkConfig, table_name: impl Into<String>) -> Self {
+        Self {
+            client: dynamodb_client(config),
+            table_name: table_name.into(),
+        }
+    }
+}
+
+impl NewNotifications for DynamoDbTable {
+    async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
+        let request = self
+            .client
+            .put_item()
+            .table_name(&self.table_name)
+            .set_item(Some(attributes(item).collect()))
+            .condition_expression(format!(
+                "attribute_not_exists({})",
+                attribute::NOTIFICATION_ID
+            ))
+            .return_values_on_condition_check_failure(ALL_OLD);
+        let error = match Box::pin(request.send()).await {
+            Ok(_) => return Ok(InsertResult::Created),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
+                let old = failed.item().ok_or(TableError::NoOldItem)?;
+                let fingerprint = fingerprint(old);
+                Ok(InsertResult::Exists { fingerprint })
+            }
+            _ => Err(from_sdk_error(&error).into()),
+        }
+    }
+}
+
+impl Completions for DynamoDbTable {
+    type Write = TransactWriteItem;
+
+    async fn complete(
+        &self,
+        completion: &Completion,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<CompletionResult, TableError> {
+        let max = MAX_TRANSACT_WRITES - 1;
+        if writes.len() > max {
+            let writes = writes.len();
+            return Err(TableError::TooManyWrites { writes, max });
+        }
+        let done = self.done(completion)?;
+        if writes.is_empty() {
+            self.update(done).await
+        } else {
+            self.transact(done, writes).await
+        }
+    }
+}
+
+impl DynamoDbTable {
+    /// The conditional update INIT -> DONE.
+    fn done(&self, completion: &Completion) -> Result<Update, TableError> {
+        let from = Status::Init;
+        let to = from
+            .next()
+            .ok_or_else(|| ServiceError::refused("NoTransition"))?;
+        let key = attribute::NOTIFICATION_ID;
+        let (version, updated_at) = (attribute::VERSION, attribute::UPDATED_AT);
+        let mut set = format!("SET #status = :done, {version} = :next, {updated_at} = :now");
+        let mut values = Attributes::from([
+            (":init".to_owned(), string(from.as_str())),
+            (":done".to_owned(), string(to.as_str())),
+            (":seen".to_owned(), number(completion.version.into())),
+            (
+                ":next".to_owned(),
+                number(completion.version.saturating_add(1).into()),
+            ),
+            (":now".to_owned(), string(&to_rfc3339(completion.at))),
+        ]);
+        if let Some(seconds) = completion.expires_at {
+            set.push_str(&format!(", {} = :expires", attribute::EXPIRES_AT));
+            values.insert(":expires".to_owned(), number(seconds.into()));
+        }
+        Update::builder()
+            .table_name(&self.table_name)
+            .key(key, string(completion.id.as_str()))
+            .update_expression(set)
+            // The status decides. The version proves that nobody edited the item since the event.
+            .condition_expression(format!(
+                "attribute_exists({key}) AND #status = :init AND {version} = :seen"
+            ))
+            // STATUS is a reserved word (DynamoDB developer guide, "Reserved words").
+            .expression_attribute_names("#status", attribute::STATUS)
+            .set_expression_attribute_values(Some(values))
+            .return_values_on_condition_check_failure(ALL_OLD)
+            .build()
+            .map_err(|_| ServiceError::refused("ConstructionFailure").into())
+    }
+
+    /// Writes DONE alone. If the SDK repeats an attempt whose response was lost, the result is
+    /// [`CompletionResult::AlreadyDone`]. That is safe: `Accepted` is never returned twice.
+    async fn update(&self, done: Update) -> Result<CompletionResult, TableError> {
+        let request = self
+            .client
+            .update_item()
+            .table_name(done.table_name)
+            .set_key(Some(done.key))
+            .update_expression(done.update_expression)
+            .set_condition_expression(done.condition_expression)
+            .set_expression_attribute_names(done.expression_attribute_names)
+            .set_expression_attribute_values(done.expression_attribute_values)
+            .set_return_values_on_condition_check_failure(
+                done.return_values_on_condition_check_failure,
+            );
+        let error = match Box::pin(request.send()).await {
+            Ok(_) => return Ok(CompletionResult::Accepted),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
+                Ok(explain_failed_condition(failed.item()))
+            }
+            _ => Err(from_sdk_error(&error).into()),
+        }
+    }
+
+    /// Writes DONE and the consumer's writes in one transaction.
+    ///
+    /// The SDK creates a new client request token per call and repeats it in each attempt of the call, so a repeated
+    /// attempt after a lost response reports success. A token derived from the id would be the same in two competing
+    /// consumers, and DynamoDB would report success to both of them for ten minutes: two winners.
+    async fn transact(
+        &self,
+        done: Update,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<CompletionResult, TableError> {
+        let mut items = vec![TransactWriteItem::builder().update(done).build()];
+        items.extend(writes);
+        let request = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(items));
+        let error = match Box::pin(request.send()).await {
+            Ok(_) => return Ok(CompletionResult::Accepted),
+            Err(error) => error,
+        };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
+                explain_cancellation(canceled.cancellation_reasons()).map_err(Into::into)
+            }
+            _ => Err(from_sdk_error(&error).into()),
+        }
+    }
+}
+
+/// Explains a completion whose condition failed, from the existing item.
+fn explain_failed_condition(old: Option<&Attributes>) -> CompletionResult {
+    let Some(old) = old else {
+        return CompletionResult::UnknownId;
+    };
+    match text(old, attribute::STATUS).and_then(|status| status.parse().ok()) {
+        Some(Status::Done) => CompletionResult::AlreadyDone,
+        _ => CompletionResult::VersionMismatch,
+    }
+}
+
+/// Explains a canceled transaction. The first reason belongs to the DONE write.
+///
+/// The DONE write is checked before the consumer's writes: a competitor that won has usually made the consumer's conditions
+/// false too, and the caller must get `AlreadyDone` then. So the other reasons count only if the DONE write was fine.
+fn explain_cancellation(reasons: &[CancellationReason]) -> Result<CompletionResult, ServiceError> {
+    let Some((done, writes)) = reasons.split_first() else {
+        return Err(ServiceError::refused("TransactionCanceledException"));
+    };
+    match failure_code(done) {
+        Some(CONDITION_FAILED) => return Ok(explain_failed_condition(done.item())),
+        Some(code) => return Err(from_cancellation_code(code)),
+        None => {}
+    }
+    let codes: Vec<_> = writes.iter().filter_map(failure_code).collect();
+    if codes.contains(&CONDITION_FAILED) {
+        return Ok(CompletionResult::WritesRefused);
+    }
+    let code = codes.first().copied();
+    Err(from_cancellation_code(
+        code.unwrap_or("TransactionCanceledException"),
+    ))
+}
+
+const CONDITION_FAILED: &str = "ConditionalCheckFailed";
+
+/// The error code of a reason. For a write without error, DynamoDB returns the text `None`.
+fn failure_code(reason: &CancellationReason) -> Option<&str> {
+    reason.code().filter(|code| *code != "None")
+}
+
+/// The fingerprint of an item, or `None` if somebody removed it by hand.
+fn fingerprint(item: &Attributes) -> Option<Fingerprint> {
+    text(item, attribute::FINGERPRINT)?.parse().ok()
+}
+
+fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
+    attributes.get(name)?.as_s().ok().map(String::as_str)
+}
+
+fn string(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn number(number: i128) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+#[cfg(test)]
+mod tests;

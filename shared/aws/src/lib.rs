@@ -1,0 +1,15 @@
+//! The ports of `onewrite` on the AWS SDK: the notification table on DynamoDB and the notification stream on Kinesis.
+//!
+//! Only this crate names an SDK client. No SDK error leaves it, because an SDK error can quote a response and with it a
+//! payload.
+//!
+//! - [`clients`]: SDK configuration, including the timeouts that the SDK leaves unset
+//! - [`dynamodb`], [`kinesis`]: the adapters
+#![deny(missing_docs)]
+
+pub mod clients;
+pub mod dynamodb;
+mod failure;
+pub mod kinesis;
+#[cfg(test)]
+mod replay;

@@ -1,0 +1,247 @@
+//! INIT -> DONE around the effect of a downstream: what a consumer calls for each event.
+//!
+//! # What is guaranteed for the effect
+//!
+//! Each notification id has exactly one winner of DONE, however many consumers compete. The effect itself is different,
+//! because no call to another system can be atomic with a write to the table. The guarantee depends on how you connect
+//! the effect:
+//!
+//! - **Committed together with DONE** ([`Effect::CommitWith`]): exactly once. The effect consists of DynamoDB writes in
+//!   the transaction that writes DONE. Either all of them commit or none.
+//! - **Called before DONE, idempotent by notification id** ([`Effect::Happened`]): exactly one effect, although the call
+//!   is made at least once.
+//! - **Called before DONE, not idempotent**: at least once. A crash, a lost response or a competing consumer between the
+//!   call and DONE causes a second call.
+//!
+//! A notification is never DONE without its effect.
+//!
+//! # Your own consumer
+//!
+//! ```
+//! use onewrite::{
+//!     completion::{Completer, CompletionOutcome, Downstream, DownstreamError, Effect},
+//!     event::NotificationEvent,
+//!     table::Completions,
+//! };
+//!
+//! /// An effect in another system. The notification id is its idempotency key.
+//! struct Refunds(PaymentProvider);
+//!
+//! impl<W: Send> Downstream<W> for Refunds {
+//!     async fn accept(&self, event: &NotificationEvent) -> Result<Effect<W>, DownstreamError> {
+//!         let key = event.subject.as_str();
+//!         self.0
+//!             .refund(key, event.data.as_str())
+//!             .await
+//!             .map_err(|status| DownstreamError::new(format!("the provider returned {status}")))?;
+//!         Ok(Effect::Happened)
+//!     }
+//! }
+//!
+//! /// Processes one record of the stream. After an error, the record must be retried.
+//! async fn consume<T: Completions>(
+//!     completer: &Completer<T>,
+//!     downstream: &impl Downstream<T::Write>,
+//!     record: &[u8],
+//! ) -> Result<CompletionOutcome, Box<dyn std::error::Error>> {
+//!     let event = NotificationEvent::parse(record)?;
+//!     Ok(completer.complete(&event, downstream).await?)
+//! }
+//! # struct PaymentProvider;
+//! # impl PaymentProvider {
+//! #     async fn refund(&self, _key: &str, _order: &str) -> Result<(), u16> { Ok(()) }
+//! # }
+//! ```
+
+use std::panic::AssertUnwindSafe;
+
+use futures::FutureExt as _;
+use jiff::Timestamp;
+
+use crate::{
+    event::NotificationEvent,
+    item::{expiry, to_millis},
+    notification::Status,
+    table::{Completion, CompletionResult, Completions, TableError},
+};
+
+/// Your own work for each notification. `W` is a write that the table can commit together with DONE.
+pub trait Downstream<W>: Send + Sync {
+    /// Performs the effect of one notification, or returns the writes that are the effect. See the [module](self) for the
+    /// guarantees.
+    ///
+    /// An implementation MUST accept being called again with the same notification: after a crash, a lost response or an
+    /// error, for an event that was delivered twice (even if the item is already DONE), and by several consumers at once.
+    /// An effect outside the table therefore needs [`NotificationEvent::subject`] as its idempotency key. It SHOULD return
+    /// in bounded time. The future is dropped when the time of the invocation is up.
+    ///
+    /// # Errors
+    /// [`DownstreamError`]: the notification stays in INIT and its event is retried.
+    fn accept(
+        &self,
+        event: &NotificationEvent,
+    ) -> impl Future<Output = Result<Effect<W>, DownstreamError>> + Send;
+}
+
+/// The effect of an accepted notification.
+pub enum Effect<W> {
+    /// The effect has happened. Repeating it with the same notification id changes nothing.
+    Happened,
+    /// The effect is these writes. They commit together with DONE or not at all. DONE is one write of the transaction, so
+    /// at most [`MAX_TRANSACT_WRITES`](crate::limits::MAX_TRANSACT_WRITES) - 1 are allowed.
+    CommitWith(Vec<W>),
+}
+
+/// Why a downstream did not accept a notification. The event is retried.
+///
+/// The reason is logged, so it must not contain data of the notification. Use a status code or a name, never the text of
+/// an error that may quote its request.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct DownstreamError {
+    reason: String,
+}
+
+impl DownstreamError {
+    /// Creates an error with a reason that may be logged.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+        }
+    }
+}
+
+/// The outcome of an event that was handled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompletionOutcome {
+    /// This call moved the notification to DONE. At most one call per id has this outcome; none has it if the winner's
+    /// response was lost.
+    Accepted,
+    /// The notification was already DONE. Nothing was written, so no effect was committed a second time.
+    AlreadyDone,
+    /// The event reports another status than INIT, so there is nothing to accept. The downstream was not called.
+    Ignored,
+}
+
+/// Why an event must be retried: the notification is not known to be DONE.
+#[derive(Debug, thiserror::Error)]
+pub enum CompletionError {
+    /// The table has no item for the event: it was removed, or the event belongs to another table.
+    #[error("the table has no item with this notification id")]
+    UnknownId,
+    /// The item is not DONE and has another version than the event: somebody edited it.
+    #[error("the item has another version than the event")]
+    VersionMismatch,
+    /// A condition on one of the downstream's own writes was false. Nothing was written and the item stays in INIT.
+    #[error("a condition on the downstream's own writes was false")]
+    WritesRefused,
+    /// The downstream did not accept the notification.
+    #[error("the downstream did not accept: {0}")]
+    Downstream(#[from] DownstreamError),
+    /// The code of the downstream or of the table panicked. The panic text is dropped because it may quote anything.
+    #[error("the code panicked")]
+    Panicked,
+    /// The outcome of the write is unknown. DONE and the writes have happened together or not at all.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+impl CompletionError {
+    /// The name of the error in logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::UnknownId => "UnknownId",
+            Self::VersionMismatch => "VersionMismatch",
+            Self::WritesRefused => "WritesRefused",
+            Self::Downstream(_) => "DownstreamFailed",
+            Self::Panicked => "Panicked",
+            Self::Table(_) => "TableFailed",
+        }
+    }
+
+    /// Whether a retry alone may succeed. If not, an operator must act.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Downstream(_) | Self::Panicked => true,
+            Self::Table(error) => error.is_transient(),
+            Self::UnknownId | Self::VersionMismatch | Self::WritesRefused => false,
+        }
+    }
+}
+
+/// Moves notifications from INIT to DONE around a [`Downstream`].
+pub struct Completer<T> {
+    table: T,
+    retention_days: u32,
+    clock: fn() -> Timestamp,
+}
+
+impl<T: Completions> Completer<T> {
+    /// Completes items in `table`. DynamoDB may remove an item `retention_days` after it became DONE; 0 keeps it forever.
+    ///
+    /// The retention must be longer than the time in which an upstream may repeat a message. A removed id is unknown
+    /// again, and a repeated message would become a new notification.
+    pub fn new(table: T, retention_days: u32) -> Self {
+        Self {
+            table,
+            retention_days,
+            clock: Timestamp::now,
+        }
+    }
+
+    /// Reads this clock instead of the system clock.
+    #[must_use]
+    pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// Calls `downstream` with the event's notification and moves the notification to DONE.
+    ///
+    /// The future may be dropped at any time. The state is then the same as after a [`CompletionError::Table`].
+    ///
+    /// # Errors
+    /// [`CompletionError`]: the event must be retried.
+    pub async fn complete<D: Downstream<T::Write>>(
+        &self,
+        event: &NotificationEvent,
+        downstream: &D,
+    ) -> Result<CompletionOutcome, CompletionError> {
+        if event.status != Status::Init {
+            return Ok(CompletionOutcome::Ignored);
+        }
+        AssertUnwindSafe(self.accept_and_write(event, downstream))
+            .catch_unwind()
+            .await
+            .unwrap_or(Err(CompletionError::Panicked))
+    }
+
+    async fn accept_and_write<D: Downstream<T::Write>>(
+        &self,
+        event: &NotificationEvent,
+        downstream: &D,
+    ) -> Result<CompletionOutcome, CompletionError> {
+        let writes = match downstream.accept(event).await? {
+            Effect::Happened => Vec::new(),
+            Effect::CommitWith(writes) => writes,
+        };
+        match self.table.complete(&self.completion(event), writes).await? {
+            CompletionResult::Accepted => Ok(CompletionOutcome::Accepted),
+            CompletionResult::AlreadyDone => Ok(CompletionOutcome::AlreadyDone),
+            CompletionResult::UnknownId => Err(CompletionError::UnknownId),
+            CompletionResult::VersionMismatch => Err(CompletionError::VersionMismatch),
+            CompletionResult::WritesRefused => Err(CompletionError::WritesRefused),
+        }
+    }
+
+    fn completion(&self, event: &NotificationEvent) -> Completion {
+        let at = to_millis((self.clock)());
+        Completion {
+            id: event.subject.clone(),
+            version: event.sequence,
+            at,
+            expires_at: (self.retention_days > 0).then(|| expiry(at, self.retention_days)),
+        }
+    }
+}

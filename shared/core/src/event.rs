@@ -1,0 +1,549 @@
+//! The event that tells the downstream of a change: a CloudEvents 1.0 document in JSON, structured mode.
+//!
+//! The document is a function of the item's state alone, so every retry and redrive of a change has the same `id` and
+//! the same bytes, and a consumer can drop repeats by `id`.
+
+use std::{borrow::Cow, str::FromStr};
+
+use jiff::Timestamp;
+
+use crate::{
+    item::{NotificationItem, to_millis, to_rfc3339},
+    limits::{MAX_JSON_DEPTH, MAX_SOURCE_CHARS},
+    notification::{
+        Fingerprint, InvalidName, NotificationId, NotificationType, Payload, Rejection, Status,
+        TraceParent, check_name,
+        json::{Node, Object, Value},
+    },
+};
+
+/// The version of CloudEvents that is written and read.
+pub const SPEC_VERSION: &str = "1.0";
+
+/// The names of the document's attributes. The last six are extensions, of which `partitionkey`, `sequence` and
+/// `traceparent` are CloudEvents' own.
+pub mod attribute {
+    /// [`super::SPEC_VERSION`].
+    pub const SPEC_VERSION: &str = "specversion";
+    /// `<notification id>/<status>`: the same in every retry and redrive of a change.
+    pub const ID: &str = "id";
+    /// Who sends it.
+    pub const SOURCE: &str = "source";
+    /// `<type>.init` or `<type>.done`.
+    pub const TYPE: &str = "type";
+    /// The notification id.
+    pub const SUBJECT: &str = "subject";
+    /// When the change was made: RFC 3339 with milliseconds, UTC.
+    pub const TIME: &str = "time";
+    /// Of `data`: always `application/json`.
+    pub const DATA_CONTENT_TYPE: &str = "datacontenttype";
+    /// The payload as stored.
+    pub const DATA: &str = "data";
+    /// The notification id, which is also the record's partition key in Kinesis.
+    pub const PARTITION_KEY: &str = "partitionkey";
+    /// The item's version, as text: `"1"` in INIT, `"2"` in DONE.
+    pub const SEQUENCE: &str = "sequence";
+    /// The trace the message came with, where it had one.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// `INIT` or `DONE`.
+    pub const STATUS: &str = "status";
+    /// 64 hexadecimal digits.
+    pub const FINGERPRINT: &str = "fingerprint";
+    /// What the team's aggregation added, where it did: a JSON object, as text.
+    pub const ENRICHMENT: &str = "enrichment";
+}
+
+/// CloudEvents' `source`: who sends the events. 1 to [`MAX_SOURCE_CHARS`] printable ASCII characters without space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventSource(Cow<'static, str>);
+
+impl EventSource {
+    /// The source as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for EventSource {
+    fn default() -> Self {
+        Self("onewrite".into())
+    }
+}
+
+impl FromStr for EventSource {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        check_name(text, MAX_SOURCE_CHARS)?;
+        Ok(Self(text.to_owned().into()))
+    }
+}
+
+/// A change of a notification, as the downstream is told of it.
+#[derive(Clone, PartialEq)]
+pub struct NotificationEvent {
+    /// Who sends it.
+    pub source: EventSource,
+    /// The notification id.
+    pub subject: NotificationId,
+    /// The notification's type.
+    pub kind: NotificationType,
+    /// The status it changed to.
+    pub status: Status,
+    /// The item's version, which counts the changes of status.
+    pub sequence: u64,
+    /// When the change was made.
+    pub time: Timestamp,
+    /// The trace the message came with.
+    pub traceparent: Option<TraceParent>,
+    /// What type and payload say, whatever their spelling.
+    pub fingerprint: Fingerprint,
+    /// What the team's aggregation added: the text of a JSON object.
+    pub enrichment: Option<String>,
+    /// The payload as stored.
+    pub data: Payload,
+}
+
+impl std::fmt::Debug for NotificationEvent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NotificationEvent")
+            .field("id", &self.id())
+            .field("sequence", &self.sequence)
+            .field("data", &self.data)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NotificationEvent {
+    /// The event of an item in the state it is in, from the default source.
+    #[must_use]
+    pub fn from_item(item: &NotificationItem) -> Self {
+        let notification = &item.notification;
+        Self {
+            source: EventSource::default(),
+            subject: notification.id.clone(),
+            kind: notification.kind.clone(),
+            status: item.status,
+            sequence: item.version,
+            time: match item.status {
+                Status::Init => item.created_at,
+                Status::Done => item.updated_at,
+            },
+            traceparent: item.traceparent.clone(),
+            fingerprint: notification.fingerprint,
+            enrichment: item.enrichment.clone(),
+            data: notification.payload.clone(),
+        }
+    }
+
+    /// The same event from another source.
+    #[must_use]
+    pub fn with_source(self, source: EventSource) -> Self {
+        Self { source, ..self }
+    }
+
+    /// CloudEvents' `id`: with `source` it names the change, however often it is told.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{}/{}", self.subject, self.status)
+    }
+
+    /// The document. `data` is the payload byte for byte.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        use attribute as a;
+        let subject = self.subject.as_str();
+        let attributes = [
+            (a::SPEC_VERSION, Some(Cow::from(SPEC_VERSION))),
+            (a::ID, Some(self.id().into())),
+            (a::SOURCE, Some(self.source.as_str().into())),
+            (a::TYPE, Some(self.event_type().into())),
+            (a::SUBJECT, Some(subject.into())),
+            (a::TIME, Some(to_rfc3339(self.time).into())),
+            (a::DATA_CONTENT_TYPE, Some("application/json".into())),
+            (a::PARTITION_KEY, Some(subject.into())),
+            (a::SEQUENCE, Some(self.sequence.to_string().into())),
+            (
+                a::TRACEPARENT,
+                self.traceparent.as_ref().map(|trace| trace.as_str().into()),
+            ),
+            (a::STATUS, Some(self.status.as_str().into())),
+            (a::FINGERPRINT, Some(self.fingerprint.to_string().into())),
+            (a::ENRICHMENT, self.enrichment.as_deref().map(Into::into)),
+        ];
+        let mut json = String::with_capacity(self.data.as_str().len() + 1_024);
+        json.push('{');
+        for (name, value) in attributes {
+            if let Some(value) = value {
+                push(&mut json, [name, "\":"]);
+                push_string(&mut json, &value);
+                json.push(',');
+            }
+        }
+        // Not through a serializer: that would spell the payload's numbers and strings anew.
+        push(&mut json, [a::DATA, "\":", self.data.as_str(), "}"]);
+        json
+    }
+
+    fn event_type(&self) -> String {
+        format!("{}.{}", self.kind, self.status.event_suffix())
+    }
+
+    /// Reads a document. Attributes it does not know are ignored; those it knows must agree with each other.
+    ///
+    /// # Errors
+    /// [`UnreadableEvent`] names what is wrong, without what the document says.
+    pub fn parse(document: &[u8]) -> Result<Self, UnreadableEvent> {
+        use attribute as a;
+        let text = std::str::from_utf8(document).map_err(|_| UnreadableEvent::InvalidUtf8)?;
+        // The payload is one level down, and may be as deep as a message.
+        let node = Node::parse_to_depth(text, MAX_JSON_DEPTH + 1).map_err(UnreadableEvent::Json)?;
+        let Value::Object(object) = &node.value else {
+            return Err(UnreadableEvent::NotAnObject);
+        };
+        let attributes = Attributes(object);
+        attributes.equal(a::SPEC_VERSION, SPEC_VERSION)?;
+        attributes.equal(a::DATA_CONTENT_TYPE, "application/json")?;
+        let status: Status = attributes.parsed(a::STATUS, |text| text.parse().ok())?;
+        let event = Self {
+            source: attributes.parsed(a::SOURCE, |text| text.parse().ok())?,
+            subject: attributes.parsed(a::SUBJECT, |text| NotificationId::parse(text).ok())?,
+            kind: attributes.parsed(a::TYPE, |text| {
+                let kind = text
+                    .strip_suffix(status.event_suffix())?
+                    .strip_suffix('.')?;
+                NotificationType::parse(kind).ok()
+            })?,
+            status,
+            sequence: attributes.parsed(a::SEQUENCE, |text| text.parse().ok())?,
+            time: attributes.parsed(a::TIME, |text| text.parse().ok().map(to_millis))?,
+            traceparent: attributes.optional(a::TRACEPARENT, TraceParent::parse)?,
+            fingerprint: attributes.parsed(a::FINGERPRINT, |text| text.parse().ok())?,
+            enrichment: attributes.optional(a::ENRICHMENT, |text| {
+                Payload::parse(text)
+                    .ok()
+                    .map(|json| json.as_str().to_owned())
+            })?,
+            data: object
+                .get(a::DATA)
+                .map(Payload::from_node)
+                .ok_or(UnreadableEvent::Attribute { attribute: a::DATA })?,
+        };
+        attributes.equal(a::ID, &event.id())?;
+        attributes.equal(a::PARTITION_KEY, event.subject.as_str())?;
+        Ok(event)
+    }
+}
+
+/// Writes `"` and these texts as they are.
+fn push<const N: usize>(json: &mut String, texts: [&str; N]) {
+    json.push('"');
+    texts.into_iter().for_each(|text| json.push_str(text));
+}
+
+/// Writes a JSON string. Most texts here have nothing to escape, and need no serializer.
+fn push_string(json: &mut String, text: &str) {
+    let is_escaped = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+    if text.bytes().any(is_escaped) {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        push(json, [text, "\""]);
+    }
+}
+
+/// A document that is no event of this project.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableEvent {
+    /// Not UTF-8.
+    #[error("the event is not UTF-8")]
+    InvalidUtf8,
+    /// No JSON, or JSON that parsers may read differently.
+    #[error("the event cannot be read: {0}")]
+    Json(Rejection),
+    /// JSON, but no object.
+    #[error("the event is no JSON object")]
+    NotAnObject,
+    /// An attribute is missing, has another form, or contradicts the others.
+    #[error("the event's attribute {attribute:?} is missing or wrong")]
+    Attribute {
+        /// Its name.
+        attribute: &'static str,
+    },
+}
+
+struct Attributes<'a>(&'a Object<'a>);
+
+impl Attributes<'_> {
+    fn parsed<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, UnreadableEvent> {
+        self.optional(attribute, parse)?
+            .ok_or(UnreadableEvent::Attribute { attribute })
+    }
+
+    fn optional<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, UnreadableEvent> {
+        let Some(node) = self.0.get(attribute) else {
+            return Ok(None);
+        };
+        let Value::String(text) = &node.value else {
+            return Err(UnreadableEvent::Attribute { attribute });
+        };
+        parse(text)
+            .map(Some)
+            .ok_or(UnreadableEvent::Attribute { attribute })
+    }
+
+    fn equal(&self, attribute: &'static str, expected: &str) -> Result<(), UnreadableEvent> {
+        self.parsed(attribute, |text| (text == expected).then_some(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        item::Enrichment,
+        limits::{
+            EVENT_OVERHEAD_BYTES, ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_RECORD_BYTES,
+        },
+        notification::MessagePointers,
+    };
+
+    fn item_of(body: &str, enrichment: &Enrichment) -> NotificationItem {
+        let notification = MessagePointers::default().parse(body.as_bytes()).unwrap();
+        let trace = TraceParent::parse("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
+        let now = "2026-11-23T10:00:00.123Z".parse().unwrap();
+        NotificationItem::new(notification, enrichment, "m-1".to_owned(), trace, now).unwrap()
+    }
+
+    fn item(payload: &str) -> NotificationItem {
+        let body =
+            format!(r#"{{"notification_id":"rf_8841","type":"refund","payload":{payload}}}"#);
+        item_of(&body, &Enrichment::default())
+    }
+
+    fn done(mut item: NotificationItem) -> NotificationItem {
+        item.status = Status::Done;
+        item.version = Status::Done.version();
+        item.updated_at = "2026-11-23T10:00:04.5Z".parse().unwrap();
+        item
+    }
+
+    #[test]
+    fn the_document_is_as_the_readme_shows_it() {
+        let mut enrichment = Enrichment::default();
+        enrichment.insert("tier", "gold");
+        let item = item_of(
+            r#"{"notification_id":"rf_8841","type":"refund","payload":{"amount": 1.0, "order": 9007199254740993}}"#,
+            &enrichment,
+        );
+        let fingerprint = item.notification.fingerprint;
+        assert_eq!(
+            NotificationEvent::from_item(&item).to_json(),
+            [
+                r#"{"specversion":"1.0","id":"rf_8841/INIT","source":"onewrite","type":"refund.init","subject":"rf_8841","#,
+                r#""time":"2026-11-23T10:00:00.123Z","datacontenttype":"application/json","partitionkey":"rf_8841","#,
+                r#""sequence":"1","traceparent":"00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01","status":"INIT","#,
+                &format!(r#""fingerprint":"{fingerprint}","enrichment":"{{\"tier\":\"gold\"}}","#),
+                r#""data":{"amount": 1.0, "order": 9007199254740993}}"#,
+            ]
+            .concat()
+        );
+    }
+
+    #[test]
+    fn an_event_survives_its_document() {
+        for item in [item("{\"n\": 1.0}"), done(item("null"))] {
+            let event = NotificationEvent::from_item(&item)
+                .with_source("//refunds.example".parse().unwrap());
+            assert_eq!(event.source.as_str(), "//refunds.example");
+            let read = NotificationEvent::parse(event.to_json().as_bytes()).unwrap();
+            assert_eq!(read, event);
+        }
+    }
+
+    #[test]
+    fn the_longest_names_fit_what_is_kept_for_them() {
+        let source = "\"".repeat(MAX_SOURCE_CHARS).parse().unwrap();
+        let mut event = NotificationEvent::from_item(&item("1")).with_source(source);
+        event.subject = NotificationId::parse("\"".repeat(MAX_ID_CHARS)).unwrap();
+        assert!(event.to_json().len() <= EVENT_OVERHEAD_BYTES);
+    }
+
+    #[test]
+    fn a_time_finer_than_milliseconds_is_read_to_the_millisecond() {
+        let event = NotificationEvent::from_item(&item("1"));
+        let document = event.to_json().replacen(".123Z", ".1239Z", 1);
+        assert!(document.contains(".1239Z"));
+        assert!(NotificationEvent::parse(document.as_bytes()) == Ok(event));
+    }
+
+    #[test]
+    fn a_change_is_told_in_the_same_bytes_each_time() {
+        let mut item = item("1");
+        let first = NotificationEvent::from_item(&item);
+        item.redrives += 1;
+        assert_eq!(
+            NotificationEvent::from_item(&item).to_json(),
+            first.to_json()
+        );
+        let done = NotificationEvent::from_item(&done(item));
+        assert_eq!((done.id().as_str(), done.sequence), ("rf_8841/DONE", 2));
+        assert_ne!(done.time, first.time);
+    }
+
+    #[test]
+    fn the_deepest_payload_there_may_be_can_be_read_again() {
+        let payload = format!(
+            "{}{}",
+            "[".repeat(MAX_JSON_DEPTH),
+            "]".repeat(MAX_JSON_DEPTH)
+        );
+        let whole_body = MessagePointers {
+            payload: "".parse().unwrap(),
+            ..MessagePointers::default()
+        };
+        let levels = "[".repeat(MAX_JSON_DEPTH - 1) + &"]".repeat(MAX_JSON_DEPTH - 1);
+        let body = format!(r#"{{"notification_id":"n","deep":{levels}}}"#);
+        assert!(whole_body.parse(body.as_bytes()).is_ok());
+        let document = NotificationEvent::from_item(&item("null")).to_json();
+        for deep in [payload, body] {
+            let document = document.replace("\"data\":null", &format!("\"data\":{deep}"));
+            let event = NotificationEvent::parse(document.as_bytes()).unwrap();
+            assert_eq!(event.data.as_str(), deep);
+        }
+    }
+
+    #[test]
+    fn the_largest_item_makes_an_event_that_fits_a_record() {
+        let id = "\"".repeat(MAX_ID_CHARS);
+        let body = |quotes: usize| {
+            let id = serde_json::Value::from(id.as_str());
+            let payload = serde_json::Value::from("\\".repeat(quotes));
+            format!(r#"{{"notification_id":{id},"payload":{payload}}}"#)
+        };
+        let overhead = item_of(&body(0), &Enrichment::default()).bytes() + ITEM_GROWTH_BYTES;
+        // Escapes count once more in the enrichment, which is JSON within a JSON text.
+        let mut enrichment = Enrichment::default();
+        let quotes = (MAX_ITEM_BYTES - overhead - 64) / 2;
+        enrichment.insert("q", "\"".repeat(quotes));
+        let event = NotificationEvent::from_item(&item_of(&body(0), &enrichment));
+        let bytes = event.to_json().len() + event.subject.as_str().len();
+        assert!(
+            bytes > MAX_ITEM_BYTES && bytes < MAX_RECORD_BYTES,
+            "{bytes}"
+        );
+        assert_eq!(
+            NotificationEvent::parse(event.to_json().as_bytes()),
+            Ok(event)
+        );
+    }
+
+    #[test]
+    fn each_attribute_that_is_missing_or_wrong_is_named() {
+        let document: serde_json::Value =
+            serde_json::from_str(&NotificationEvent::from_item(&item("1")).to_json()).unwrap();
+        let optional = [attribute::TRACEPARENT, attribute::ENRICHMENT];
+        for (name, _) in document.as_object().unwrap() {
+            let error = |edit: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+                let mut document = document.as_object().unwrap().clone();
+                edit(&mut document);
+                let document = serde_json::Value::Object(document).to_string();
+                NotificationEvent::parse(document.as_bytes()).err()
+            };
+            let names_it = |error: Option<UnreadableEvent>| matches!(error, Some(UnreadableEvent::Attribute { attribute }) if attribute == name);
+            let missing = error(&|document| drop(document.remove(name)));
+            assert!(
+                names_it(missing.clone()) || optional.contains(&name.as_str()),
+                "{name}: {missing:?}"
+            );
+            if name != attribute::DATA {
+                for wrong in [1.into(), "".into(), "é x".into(), serde_json::Value::Null] {
+                    let wrong_one =
+                        error(&|document| drop(document.insert(name.clone(), wrong.clone())));
+                    assert!(names_it(wrong_one.clone()), "{name}: {wrong_one:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn attributes_that_contradict_each_other_are_refused() {
+        let document = NotificationEvent::from_item(&item("1")).to_json();
+        for (from, to, attribute) in [
+            (r#""id":"rf_8841/INIT""#, r#""id":"rf_8841/DONE""#, "id"),
+            (r#""subject":"rf_8841""#, r#""subject":"rf_8842""#, "id"),
+            (
+                r#""partitionkey":"rf_8841""#,
+                r#""partitionkey":"rf_8842""#,
+                "partitionkey",
+            ),
+            (r#""type":"refund.init""#, r#""type":"refund.done""#, "type"),
+            (r#""status":"INIT""#, r#""status":"DONE""#, "type"),
+        ] {
+            let edited = document.replace(from, to);
+            assert_ne!(edited, document);
+            assert_eq!(
+                NotificationEvent::parse(edited.as_bytes()),
+                Err(UnreadableEvent::Attribute { attribute })
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_document_is_refused_without_quoting_it() {
+        for (document, error) in [
+            (&b"\xff"[..], UnreadableEvent::InvalidUtf8),
+            (b"[]", UnreadableEvent::NotAnObject),
+            (
+                br#"{"id":1,"id":1}"#,
+                UnreadableEvent::Json(Rejection::DuplicateKey),
+            ),
+        ] {
+            assert_eq!(NotificationEvent::parse(document), Err(error));
+        }
+        let error = NotificationEvent::parse(b"{secret").unwrap_err();
+        assert!(!error.to_string().contains("secret"));
+    }
+
+    #[test]
+    fn debug_shows_no_payload() {
+        let shown = format!(
+            "{:?}",
+            NotificationEvent::from_item(&item(r#"{"iban":"DE00"}"#))
+        );
+        assert!(!shown.contains("DE00"), "{shown}");
+        assert!(shown.contains("rf_8841/INIT"), "{shown}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_payload_is_told_byte_for_byte(
+            text in "\\PC{0,20}",
+            number in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
+            space in "[ \t\n\r]{0,3}",
+        ) {
+            let text = serde_json::Value::from(text);
+            let payload = format!("{{{space}\"z\":{space}{number},\"a\"{space}:[{text},{number}{space}]}}");
+            let document = NotificationEvent::from_item(&item(&payload)).to_json();
+            let end = format!("\"data\":{payload}}}");
+            prop_assert!(document.ends_with(&end));
+            let event = NotificationEvent::parse(document.as_bytes()).unwrap();
+            prop_assert_eq!(event.data.as_str(), payload);
+        }
+
+        #[test]
+        fn any_bytes_give_a_result(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(NotificationEvent::parse(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,483 @@
+//! The notification as it stands in the table: its attributes, their names, and the size DynamoDB counts.
+//!
+//! No SDK types here: [`Item`] is serde_dynamo's, which both the stream's events and the adapter speak.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
+
+use jiff::{SignedDuration, Timestamp, Unit};
+use serde_dynamo::{AttributeValue, Item};
+
+use crate::{
+    limits::{ITEM_GROWTH_BYTES, MAX_ITEM_BYTES},
+    notification::{
+        Fingerprint, Notification, NotificationId, NotificationType, Payload, Rejection, Status,
+        TraceParent,
+    },
+};
+
+/// The names of the item's attributes.
+pub mod attribute {
+    /// String, partition key.
+    pub const NOTIFICATION_ID: &str = "notification_id";
+    /// String: `INIT` or `DONE`.
+    pub const STATUS: &str = "status";
+    /// String.
+    pub const TYPE: &str = "type";
+    /// String: JSON text as it was sent.
+    pub const PAYLOAD: &str = "payload";
+    /// String: 64 hexadecimal digits.
+    pub const FINGERPRINT: &str = "fingerprint";
+    /// String: RFC 3339 with milliseconds, UTC.
+    pub const CREATED_AT: &str = "created_at";
+    /// String: RFC 3339 with milliseconds, UTC.
+    pub const UPDATED_AT: &str = "updated_at";
+    /// Number: 1 in INIT, 2 in DONE.
+    pub const VERSION: &str = "version";
+    /// String: the SQS message the item was made of.
+    pub const SOURCE_MESSAGE_ID: &str = "source_message_id";
+    /// Number: how often its event was asked for again.
+    pub const REDRIVES: &str = "redrives";
+    /// String, absent where the message had no trace: W3C `traceparent`.
+    pub const TRACEPARENT: &str = "traceparent";
+    /// String, absent where there is none: a JSON object of what the team's aggregation added.
+    pub const ENRICHMENT: &str = "enrichment";
+    /// Number, set with DONE where a retention is configured: seconds since 1970, DynamoDB's TTL.
+    pub const EXPIRES_AT: &str = "expires_at";
+}
+
+/// What a team's aggregation adds to an item: names and JSON values, stored as one JSON object.
+///
+/// It is a function of the message alone, so two copies of a message enrich alike. Like the payload, it is never
+/// shown: `Debug` gives the number of names.
+#[derive(Clone, Default, PartialEq)]
+pub struct Enrichment(BTreeMap<String, serde_json::Value>);
+
+impl Enrichment {
+    /// Adds a value, or replaces the one of that name.
+    pub fn insert(&mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) {
+        self.0.insert(name.into(), value.into());
+    }
+
+    /// The JSON object as text; none where nothing was added.
+    #[must_use]
+    pub fn to_json(&self) -> Option<String> {
+        let object: serde_json::Map<_, _> = self.0.clone().into_iter().collect();
+        (!object.is_empty()).then(|| serde_json::Value::Object(object).to_string())
+    }
+}
+
+impl std::fmt::Debug for Enrichment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Enrichment({} names)", self.0.len())
+    }
+}
+
+/// A notification as it stands in the table.
+#[derive(Clone, PartialEq)]
+pub struct NotificationItem {
+    /// Id, type, payload, fingerprint.
+    pub notification: Notification,
+    /// Where it stands.
+    pub status: Status,
+    /// Counts the transitions.
+    pub version: u64,
+    /// When it was written first.
+    pub created_at: Timestamp,
+    /// When its status changed last.
+    pub updated_at: Timestamp,
+    /// The SQS message it was made of.
+    pub source_message_id: String,
+    /// How often its event was asked for again.
+    pub redrives: u64,
+    /// The trace its message came with.
+    pub traceparent: Option<TraceParent>,
+    /// What the team's aggregation added: the text of a JSON object.
+    pub enrichment: Option<String>,
+    /// When DynamoDB may remove it, in seconds since 1970.
+    pub expires_at: Option<i64>,
+}
+
+impl std::fmt::Debug for NotificationItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NotificationItem")
+            .field("notification", &self.notification)
+            .field("status", &self.status)
+            .field("version", &self.version)
+            .field("redrives", &self.redrives)
+            .finish_non_exhaustive()
+    }
+}
+
+impl NotificationItem {
+    /// The item of a notification that was not seen before: INIT, version 1.
+    ///
+    /// # Errors
+    /// [`Rejection::ItemTooLarge`] where DynamoDB would not store it, or would have no room for DONE.
+    pub fn new(
+        notification: Notification,
+        enrichment: &Enrichment,
+        source_message_id: String,
+        traceparent: Option<TraceParent>,
+        now: Timestamp,
+    ) -> Result<Self, Rejection> {
+        let status = Status::Init;
+        let item = Self {
+            notification,
+            status,
+            version: status.version(),
+            created_at: now,
+            updated_at: now,
+            source_message_id,
+            redrives: 0,
+            traceparent,
+            enrichment: enrichment.to_json(),
+            expires_at: None,
+        };
+        let bytes = item.bytes() + ITEM_GROWTH_BYTES;
+        if bytes > MAX_ITEM_BYTES {
+            Err(Rejection::ItemTooLarge { bytes })
+        } else {
+            Ok(item)
+        }
+    }
+
+    /// The item's size in bytes as DynamoDB counts it: names and values in UTF-8, a number at its largest
+    /// (DynamoDB developer guide, "Item sizes and formats").
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of_value = |value: &Field<'_>| match value {
+            Field::Text(text) => text.len(),
+            // One byte for two digits, one for the sign and exponent.
+            Field::Number(number) => number.to_string().len().div_ceil(2) + 1,
+        };
+        self.fields()
+            .map(|(name, value)| name.len() + of_value(&value))
+            .sum()
+    }
+
+    /// The item's attributes.
+    #[must_use]
+    pub fn to_item(&self) -> Item {
+        self.attributes().collect::<HashMap<_, _>>().into()
+    }
+
+    /// The item's attributes, for whoever keeps them in something else than a map.
+    pub fn attributes(&self) -> impl Iterator<Item = (String, AttributeValue)> {
+        self.fields().map(|(name, value)| {
+            let value = match value {
+                Field::Text(text) => AttributeValue::S(text.into_owned()),
+                Field::Number(number) => AttributeValue::N(number.to_string()),
+            };
+            (name.to_owned(), value)
+        })
+    }
+
+    /// The attributes that are there.
+    fn fields(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
+        use attribute as a;
+        let text = |text| Some(Field::Text(Cow::Borrowed(text)));
+        let made = |text| Some(Field::Text(Cow::Owned(text)));
+        let number = |number: i128| Some(Field::Number(number));
+        let Notification {
+            id,
+            kind,
+            payload,
+            fingerprint,
+        } = &self.notification;
+        let fields = [
+            (a::NOTIFICATION_ID, text(id.as_str())),
+            (a::STATUS, text(self.status.as_str())),
+            (a::TYPE, text(kind.as_str())),
+            (a::PAYLOAD, text(payload.as_str())),
+            (a::FINGERPRINT, made(fingerprint.to_string())),
+            (a::CREATED_AT, made(to_rfc3339(self.created_at))),
+            (a::UPDATED_AT, made(to_rfc3339(self.updated_at))),
+            (a::VERSION, number(self.version.into())),
+            (a::SOURCE_MESSAGE_ID, text(&self.source_message_id)),
+            (a::REDRIVES, number(self.redrives.into())),
+            (
+                a::TRACEPARENT,
+                self.traceparent
+                    .as_ref()
+                    .and_then(|trace| text(trace.as_str())),
+            ),
+            (a::ENRICHMENT, self.enrichment.as_deref().and_then(text)),
+            (
+                a::EXPIRES_AT,
+                self.expires_at.and_then(|at| number(at.into())),
+            ),
+        ];
+        fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    /// Reads an item's attributes. Attributes this project does not know are ignored.
+    ///
+    /// # Errors
+    /// [`UnreadableItem`] names the attribute that somebody must have edited by hand.
+    pub fn from_item(item: &Item) -> Result<Self, UnreadableItem> {
+        use attribute as a;
+        let fields = Fields(item);
+        Ok(Self {
+            notification: Notification {
+                id: fields.parsed(a::NOTIFICATION_ID, |text| NotificationId::parse(text).ok())?,
+                kind: fields.parsed(a::TYPE, |text| NotificationType::parse(text).ok())?,
+                payload: fields.parsed(a::PAYLOAD, |text| Payload::parse(text).ok())?,
+                fingerprint: fields
+                    .parsed(a::FINGERPRINT, |text| text.parse::<Fingerprint>().ok())?,
+            },
+            status: fields.parsed(a::STATUS, |text| text.parse().ok())?,
+            version: fields.number(a::VERSION)?,
+            created_at: fields.parsed(a::CREATED_AT, |text| text.parse().ok())?,
+            updated_at: fields.parsed(a::UPDATED_AT, |text| text.parse().ok())?,
+            source_message_id: fields.parsed(a::SOURCE_MESSAGE_ID, |text| Some(text.to_owned()))?,
+            redrives: fields.number(a::REDRIVES)?,
+            traceparent: fields.optional(a::TRACEPARENT, |value| {
+                as_text(value).and_then(TraceParent::parse)
+            })?,
+            enrichment: fields.optional(a::ENRICHMENT, |value| {
+                as_text(value)
+                    .filter(|text| Payload::parse(*text).is_ok())
+                    .map(ToOwned::to_owned)
+            })?,
+            expires_at: fields.optional(a::EXPIRES_AT, as_number)?,
+        })
+    }
+}
+
+/// The value of one attribute.
+enum Field<'a> {
+    Text(Cow<'a, str>),
+    Number(i128),
+}
+
+/// An item that is no notification: an attribute is missing or was edited into something else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the item's attribute {attribute:?} is missing or unreadable")]
+pub struct UnreadableItem {
+    /// The attribute's name.
+    pub attribute: &'static str,
+}
+
+struct Fields<'a>(&'a Item);
+
+impl<'a> Fields<'a> {
+    fn parsed<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Result<T, UnreadableItem> {
+        self.0
+            .get(attribute)
+            .and_then(as_text)
+            .and_then(parse)
+            .ok_or(UnreadableItem { attribute })
+    }
+
+    fn number<T: std::str::FromStr>(&self, attribute: &'static str) -> Result<T, UnreadableItem> {
+        self.0
+            .get(attribute)
+            .and_then(as_number)
+            .ok_or(UnreadableItem { attribute })
+    }
+
+    fn optional<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(&'a AttributeValue) -> Option<T>,
+    ) -> Result<Option<T>, UnreadableItem> {
+        match self.0.get(attribute) {
+            None => Ok(None),
+            Some(value) => parse(value).map(Some).ok_or(UnreadableItem { attribute }),
+        }
+    }
+}
+
+fn as_text(value: &AttributeValue) -> Option<&str> {
+    if let AttributeValue::S(text) = value {
+        Some(text)
+    } else {
+        None
+    }
+}
+
+fn as_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
+    if let AttributeValue::N(digits) = value {
+        digits.parse().ok()
+    } else {
+        None
+    }
+}
+
+/// RFC 3339, UTC, always with three digits of milliseconds, so that the texts sort as the times do.
+#[must_use]
+pub fn to_rfc3339(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+/// `time` cut to whole milliseconds, which is what the item keeps.
+#[must_use]
+pub fn to_millis(time: Timestamp) -> Timestamp {
+    let round = jiff::TimestampRound::new()
+        .smallest(Unit::Millisecond)
+        .mode(jiff::RoundMode::Trunc);
+    time.round(round).unwrap_or(time)
+}
+
+/// `days` after `time`, in seconds since 1970, as DynamoDB's TTL wants it.
+#[must_use]
+pub fn expiry(time: Timestamp, days: u32) -> i64 {
+    time.as_second().saturating_add(
+        SignedDuration::from_hours(24)
+            .as_secs()
+            .saturating_mul(days.into()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::notification::MessagePointers;
+
+    fn notification(payload: &str) -> Notification {
+        let body = format!(r#"{{"notification_id":"n1","type":"refund","payload":{payload}}}"#);
+        MessagePointers::default().parse(body.as_bytes()).unwrap()
+    }
+
+    fn item(payload: &str) -> Result<NotificationItem, Rejection> {
+        let now = "2026-11-23T10:00:00.5Z".parse().unwrap();
+        NotificationItem::new(
+            notification(payload),
+            &Enrichment::default(),
+            "m-1".to_owned(),
+            None,
+            now,
+        )
+    }
+
+    #[test]
+    fn an_item_survives_the_table() {
+        let mut enrichment = Enrichment::default();
+        enrichment.insert("tier", "gold");
+        let trace = TraceParent::parse("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
+        let now = "2026-11-23T10:00:00.123Z".parse().unwrap();
+        let mut item = NotificationItem::new(
+            notification("{\"n\": 1.0}"),
+            &enrichment,
+            "m-1".to_owned(),
+            trace,
+            now,
+        )
+        .unwrap();
+        assert_eq!(
+            NotificationItem::from_item(&item.to_item()),
+            Ok(item.clone())
+        );
+        assert_eq!(item.enrichment.as_deref(), Some(r#"{"tier":"gold"}"#));
+        item.expires_at = Some(expiry(now, 30));
+        assert_eq!(NotificationItem::from_item(&item.to_item()), Ok(item));
+    }
+
+    #[test]
+    fn times_have_milliseconds_and_sort_as_text() {
+        let time: Timestamp = "2026-11-23T10:00:00Z".parse().unwrap();
+        assert_eq!(to_rfc3339(time), "2026-11-23T10:00:00.000Z");
+        let time: Timestamp = "2026-11-23T10:00:00.123999Z".parse().unwrap();
+        assert_eq!(to_rfc3339(to_millis(time)), "2026-11-23T10:00:00.123Z");
+    }
+
+    #[test]
+    fn an_item_that_would_pass_400_kb_is_rejected() {
+        let overhead = item("\"\"").unwrap().bytes() + ITEM_GROWTH_BYTES;
+        let payload = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+        assert_eq!(
+            item(&payload(MAX_ITEM_BYTES - overhead)).unwrap().bytes(),
+            MAX_ITEM_BYTES - ITEM_GROWTH_BYTES
+        );
+        let rejection = item(&payload(MAX_ITEM_BYTES - overhead + 1)).unwrap_err();
+        assert_eq!(
+            rejection,
+            Rejection::ItemTooLarge {
+                bytes: MAX_ITEM_BYTES + 1
+            }
+        );
+    }
+
+    #[test]
+    fn done_never_outgrows_what_was_kept_free() {
+        let init = item("1").unwrap();
+        let mut done = init.clone();
+        done.status = Status::Done;
+        done.version = u64::MAX;
+        done.redrives = u64::MAX;
+        done.expires_at = Some(i64::MAX);
+        assert!(done.bytes() <= init.bytes() + ITEM_GROWTH_BYTES);
+    }
+
+    #[test]
+    fn an_edited_item_names_its_attribute() {
+        let good = item("1").unwrap().to_item();
+        for name in [
+            "notification_id",
+            "status",
+            "type",
+            "payload",
+            "fingerprint",
+            "version",
+            "redrives",
+            "created_at",
+        ] {
+            let mut attributes: HashMap<String, AttributeValue> = good.clone().into();
+            attributes.insert(name.to_owned(), AttributeValue::Bool(true));
+            let edited = Item::from(attributes.clone());
+            assert_eq!(
+                NotificationItem::from_item(&edited),
+                Err(UnreadableItem { attribute: name })
+            );
+            attributes.remove(name);
+            let cut = Item::from(attributes);
+            assert_eq!(
+                NotificationItem::from_item(&cut),
+                Err(UnreadableItem { attribute: name })
+            );
+        }
+    }
+
+    #[test]
+    fn a_time_to_live_is_days_in_seconds() {
+        let done: Timestamp = "1970-01-02T00:00:01.9Z".parse().unwrap();
+        assert_eq!(expiry(done, 0), 86_401);
+        assert_eq!(expiry(done, 3), 4 * 86_400 + 1);
+    }
+
+    #[test]
+    fn an_item_shows_no_payload() {
+        let shown = format!("{:?}", item(r#""DE00""#).unwrap());
+        assert!(shown.contains("n1"), "{shown}");
+        assert!(!shown.contains("DE00"), "{shown}");
+        let mut enrichment = Enrichment::default();
+        enrichment.insert("iban", "DE00");
+        assert_eq!(format!("{enrichment:?}"), "Enrichment(1 names)");
+    }
+
+    #[test]
+    fn an_item_s_size_counts_names_texts_and_numbers() {
+        let bytes = |redrives| {
+            let mut item = item("1").unwrap();
+            item.redrives = redrives;
+            item.bytes()
+        };
+        let texts = item("1").unwrap().to_item();
+        let texts = texts.iter().map(|(name, value)| match value {
+            AttributeValue::S(text) => name.len() + text.len(),
+            _ => name.len(),
+        });
+        // Two numbers of one digit: `version` and `redrives`.
+        assert_eq!(bytes(0), texts.sum::<usize>() + 2 * 2);
+        assert_eq!(bytes(999) - bytes(0), 1);
+    }
+}

@@ -1,0 +1,22 @@
+//! The domain of `onewrite`: what a notification is, what may happen to it, and the ports to the outside.
+//!
+//! This crate depends neither on the AWS SDK nor on the Lambda runtime. Adapters live in `onewrite-aws`, models for tests
+//! in `onewrite-testing`.
+//!
+//! - [`notification`]: id, type, payload, fingerprint and status, parsed once from a message
+//! - [`item`]: the notification as a DynamoDB item, and its size
+//! - [`event`]: the CloudEvents document that reports a change to the downstream
+//! - [`table`], [`stream`]: the ports to DynamoDB and Kinesis, with the contract of an adapter
+//! - [`completion`]: INIT -> DONE around the effect of a downstream
+//! - [`error`]: what a failed call to a service allows to conclude
+//! - [`limits`]: every limit in one place
+#![deny(missing_docs)]
+
+pub mod completion;
+pub mod error;
+pub mod event;
+pub mod item;
+pub mod limits;
+pub mod notification;
+pub mod stream;
+pub mod table;

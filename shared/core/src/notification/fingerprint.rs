@@ -1,0 +1,234 @@
+//! What a notification says, as one number: SHA-256 over its type and its payload in canonical form.
+
+use std::{fmt, str::FromStr};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    NotificationType,
+    json::{Node, Value},
+};
+
+/// SHA-256 over type and payload in canonical form.
+///
+/// The canonical form sorts object keys, drops insignificant white space, compares strings by value and number
+/// literals by their text. So two messages that differ only in key order, white space or escapes have the same
+/// fingerprint; any other difference (also `1` against `1.0`) makes another.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    /// The fingerprint of a payload of this type.
+    pub(super) fn new(kind: &NotificationType, payload: &Node<'_>) -> Self {
+        // In one piece: a hash that is given a text in hundreds of small ones spends more on them than on the text.
+        let mut form = String::with_capacity(kind.as_str().len() + payload.text.len() + 2);
+        // Each part is a complete JSON text, so where one ends and the next begins is never in doubt.
+        write_string(&mut form, kind.as_str());
+        write_node(&mut form, payload);
+        Self(Sha256::digest(form).into())
+    }
+}
+
+fn write_node(form: &mut String, node: &Node<'_>) {
+    match &node.value {
+        Value::Literal => form.push_str(node.text),
+        Value::String(text) => write_string(form, text),
+        Value::Array(elements) => {
+            form.push('[');
+            for (index, element) in elements.iter().enumerate() {
+                if index > 0 {
+                    form.push(',');
+                }
+                write_node(form, element);
+            }
+            form.push(']');
+        }
+        Value::Object(object) => {
+            form.push('{');
+            // Sorted by the UTF-8 bytes of the decoded keys.
+            for (index, (key, value)) in object.iter().enumerate() {
+                if index > 0 {
+                    form.push(',');
+                }
+                write_string(form, key);
+                form.push(':');
+                write_node(form, value);
+            }
+            form.push('}');
+        }
+    }
+}
+
+/// Writes a string with the two escapes that make its end findable; everything else stands for itself.
+fn write_string(form: &mut String, text: &str) {
+    form.push('"');
+    let mut written = 0;
+    for (index, _) in text.match_indices(['"', '\\']) {
+        form.push_str(&text[written..index]);
+        form.push('\\');
+        written = index;
+    }
+    form.push_str(&text[written..]);
+    form.push('"');
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A text that is no fingerprint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a fingerprint has 64 lower-case hexadecimal digits")]
+pub struct InvalidFingerprint;
+
+impl FromStr for Fingerprint {
+    type Err = InvalidFingerprint;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFingerprint> {
+        let digit = |byte: u8| match byte {
+            b'0'..=b'9' => Ok(byte - b'0'),
+            b'a'..=b'f' => Ok(byte - b'a' + 10),
+            _ => Err(InvalidFingerprint),
+        };
+        let bytes = text.as_bytes();
+        if bytes.len() != 64 {
+            return Err(InvalidFingerprint);
+        }
+        let mut value = [0; 32];
+        for (byte, pair) in value.iter_mut().zip(bytes.chunks_exact(2)) {
+            *byte = 16 * digit(pair[0])? + digit(pair[1])?;
+        }
+        Ok(Self(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fingerprint(payload: &str) -> Fingerprint {
+        Fingerprint::new(&NotificationType::default(), &Node::parse(payload).unwrap())
+    }
+
+    #[test]
+    fn spelling_makes_no_difference() {
+        let one = fingerprint(r#"{"b":[1,{"y":"é","x":null}],"a":"\"\\"}"#);
+        let other = fingerprint(
+            "{ \"a\" : \"\\u0022\\\\\",\n\t\"b\":[ 1 , {\"x\":null,\"y\":\"\\u00e9\"} ] }",
+        );
+        assert_eq!(one, other);
+    }
+
+    #[test]
+    fn any_other_difference_makes_another() {
+        let texts = [
+            "1",
+            "1.0",
+            "1e0",
+            "-0",
+            "0",
+            "\"1\"",
+            "null",
+            "\"null\"",
+            "true",
+            "[]",
+            "{}",
+            "[[]]",
+            "[1,2]",
+            "[2,1]",
+            "[12]",
+            r#"{"a":1}"#,
+            r#"{"a":"1"}"#,
+            r#"{"a":1,"b":2}"#,
+            r#"{"a":{"b":2}}"#,
+            r#"["a",1]"#,
+            r#""a\",\"b""#,
+            r#"["a","b"]"#,
+            "9007199254740993",
+            "9007199254740992",
+            "\"é\"",
+            "\"e\u{301}\"",
+        ];
+        for (i, one) in texts.iter().enumerate() {
+            for other in &texts[i + 1..] {
+                assert_ne!(fingerprint(one), fingerprint(other), "{one} {other}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_type_counts() {
+        let node = Node::parse("{}").unwrap();
+        let fingerprint =
+            |kind: &str| Fingerprint::new(&NotificationType::parse(kind).unwrap(), &node);
+        assert_ne!(fingerprint("refund"), fingerprint("payment"));
+    }
+
+    /// Stored fingerprints are compared with those of later versions of this code: the form may never change.
+    #[test]
+    fn the_form_is_fixed() {
+        assert_eq!(
+            fingerprint(r#"{"b":[1.0, null],"a":"x\u0022y"}"#).to_string(),
+            sha256(r#""notification"{"a":"x\"y","b":[1.0,null]}"#),
+        );
+    }
+
+    fn sha256(text: &str) -> String {
+        Sha256::digest(text)
+            .iter()
+            .fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").unwrap();
+                hex
+            })
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            "[a-c\"\\\\\u{e9}\n]{0,4}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map("[a-c\"\\\\]{0,2}", inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn white_space_is_insignificant(value in json()) {
+            let compact = serde_json::to_string(&value).unwrap();
+            let pretty = serde_json::to_string_pretty(&value).unwrap();
+            prop_assert_eq!(fingerprint(&compact), fingerprint(&pretty));
+        }
+
+        #[test]
+        fn equal_fingerprints_mean_equal_values(one in json(), other in json()) {
+            let same = fingerprint(&one.to_string()) == fingerprint(&other.to_string());
+            prop_assert_eq!(same, one == other);
+        }
+
+        #[test]
+        fn a_fingerprint_survives_its_text(bytes in any::<[u8; 32]>()) {
+            let value = Fingerprint(bytes);
+            prop_assert_eq!(format!("{value:?}"), value.to_string());
+            prop_assert_eq!(value.to_string().parse(), Ok(value));
+        }
+    }
+}

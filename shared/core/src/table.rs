@@ -1,0 +1,117 @@
+//! The ports to the table: the one write of `ingest`, and the transition to DONE.
+
+use jiff::Timestamp;
+
+use crate::{
+    error::ServiceError,
+    item::NotificationItem,
+    notification::{Fingerprint, NotificationId},
+};
+
+/// The table as `ingest` sees it: one conditional write and nothing else.
+pub trait NewNotifications: Send + Sync {
+    /// Writes `item` if the table has no item with its id.
+    ///
+    /// An adapter MUST decide and write in one atomic step. It MUST NOT change an existing item. It MUST return
+    /// [`InsertResult::Exists`] even if the existing item comes from an earlier attempt of the same call whose response
+    /// was lost. It MUST return in bounded time. If it returns an error, or if the future is dropped, the item may or may
+    /// not have been written.
+    ///
+    /// # Errors
+    /// [`TableError`]: the outcome is not known, so the message must be retried.
+    fn insert(
+        &self,
+        item: &NotificationItem,
+    ) -> impl Future<Output = Result<InsertResult, TableError>> + Send;
+}
+
+/// The result of one insert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsertResult {
+    /// This call created the item.
+    Created,
+    /// The table already had an item with this id. Nothing was written.
+    Exists {
+        /// The fingerprint of the existing item, or `None` if somebody removed it by hand.
+        fingerprint: Option<Fingerprint>,
+    },
+}
+
+/// The table as a consumer sees it: INIT -> DONE, alone or together with the consumer's own writes.
+pub trait Completions: Send + Sync {
+    /// A write of the consumer that can be committed together with DONE.
+    type Write: Send + Sync;
+
+    /// Moves one item from INIT to DONE if it is still in INIT and still has the given version. Commits `writes` in the
+    /// same atomic step.
+    ///
+    /// An adapter MUST let at most one call per id succeed, ever. It MUST commit all of `writes` or none of them, and
+    /// none unless the item moved to DONE. It MUST return in bounded time. If it returns an error, or if the future is
+    /// dropped, either everything was committed or nothing.
+    ///
+    /// # Errors
+    /// [`TableError`]: the outcome is not known, so the event must be retried.
+    fn complete(
+        &self,
+        completion: &Completion,
+        writes: Vec<Self::Write>,
+    ) -> impl Future<Output = Result<CompletionResult, TableError>> + Send;
+}
+
+/// A request to move one item to DONE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// The key of the item.
+    pub id: NotificationId,
+    /// The version that the event carried. The item moves only if it still has this version.
+    pub version: u64,
+    /// The time of the completion, stored as `updated_at`.
+    pub at: Timestamp,
+    /// When DynamoDB may remove the item, in seconds since 1970.
+    pub expires_at: Option<i64>,
+}
+
+/// The result of one completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CompletionResult {
+    /// This call moved the item to DONE. Each id has one winner.
+    Accepted,
+    /// The item was in DONE before. Nothing was written.
+    AlreadyDone,
+    /// The table has no item with this id. Nothing was written.
+    UnknownId,
+    /// The item has another version and is not DONE, so somebody edited it. Nothing was written.
+    VersionMismatch,
+    /// A condition on one of the consumer's own writes was false. Nothing was written.
+    WritesRefused,
+}
+
+/// A call to the table whose outcome is not known. The message or event must be retried.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// DynamoDB gave no usable answer.
+    #[error("DynamoDB: {0}")]
+    Service(#[from] ServiceError),
+    /// More writes than fit into one transaction beside the DONE write. Nothing was sent.
+    #[error("{writes} writes to commit with DONE, but at most {max} are allowed")]
+    TooManyWrites {
+        /// The number of writes in the request.
+        writes: usize,
+        /// The largest allowed number.
+        max: usize,
+    },
+    /// The condition failed, but DynamoDB did not return the old item. A duplicate and a conflict look the same then.
+    #[error("the condition failed and DynamoDB did not return the existing item")]
+    NoOldItem,
+}
+
+impl TableError {
+    /// Whether a retry alone may succeed. If not, an operator must act.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Service(error) => error.is_transient(),
+            Self::TooManyWrites { .. } | Self::NoOldItem => false,
+        }
+    }
+}

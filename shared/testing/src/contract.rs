@@ -1,0 +1,328 @@
+//! The contract of the ports to the table, seen from outside: each function makes the calls and panics at the first
+//! broken promise. The model keeps it, and so must every adapter.
+//!
+//! Ids and keys begin with `prefix`, so that runs share a table in peace: each call of each function takes one of its
+//! own, of at most 100 characters.
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use futures::future::join_all;
+use jiff::Timestamp;
+
+use onewrite::{
+    item::{Enrichment, NotificationItem, expiry, to_millis},
+    limits::{ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_TRANSACT_WRITES},
+    notification::{MessagePointers, NotificationId, Status},
+    table::{
+        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+    },
+};
+
+/// How many calls compete where one may win.
+const COMPETITORS: usize = 20;
+
+/// A notification as `ingest` would write it.
+///
+/// # Panics
+/// Where `id` is no id or `payload` no JSON.
+#[must_use]
+pub fn notification(id: &str, payload: &str) -> NotificationItem {
+    let id_json = serde_json::Value::from(id);
+    let body = format!(r#"{{"notification_id":{id_json},"type":"refund","payload":{payload}}}"#);
+    let notification = must(MessagePointers::default().parse(body.as_bytes()));
+    let now = to_millis(Timestamp::now());
+    let message_id = "00000000-0000-4000-8000-000000000000".to_owned();
+    let item = NotificationItem::new(notification, &Enrichment::default(), message_id, None, now);
+    must(item)
+}
+
+/// The completion of a notification as its INIT event asks for it.
+///
+/// # Panics
+/// Where `id` is no id.
+#[must_use]
+pub fn completion(id: &str) -> Completion {
+    let now = to_millis(Timestamp::now());
+    Completion {
+        id: must(NotificationId::parse(id)),
+        version: Status::Init.version(),
+        at: now,
+        expires_at: Some(expiry(now, 30)),
+    }
+}
+
+/// The promises of [`NewNotifications`].
+pub async fn new_notifications(table: &impl NewNotifications, prefix: &str) {
+    an_item_is_written_once(table, &format!("{prefix}once")).await;
+    one_of_many_inserts_creates(table, &format!("{prefix}compete")).await;
+    every_id_is_an_item_of_its_own(table, prefix).await;
+    the_largest_item_is_written(table, &format!("{prefix}largest")).await;
+}
+
+async fn an_item_is_written_once(table: &impl NewNotifications, id: &str) {
+    let (first, other) = (notification(id, "1"), notification(id, "2"));
+    assert_eq!(must(table.insert(&first).await), InsertResult::Created);
+    let exists = exists(&first);
+    assert_eq!(must(table.insert(&first).await), exists, "a duplicate");
+    assert_eq!(must(table.insert(&other).await), exists, "a conflict");
+    assert_eq!(must(table.insert(&first).await), exists, "left unchanged");
+}
+
+async fn one_of_many_inserts_creates(table: &impl NewNotifications, id: &str) {
+    let items: Vec<_> = (0..COMPETITORS)
+        .map(|n| notification(id, &n.to_string()))
+        .collect();
+    let inserted = join_all(items.iter().map(|item| table.insert(item))).await;
+    let inserted: Vec<_> = inserted.into_iter().map(must).collect();
+    let created = |inserted: &InsertResult| *inserted == InsertResult::Created;
+    let winners: Vec<_> = (0..COMPETITORS)
+        .filter(|&n| created(&inserted[n]))
+        .collect();
+    assert_eq!(winners.len(), 1, "one insert creates");
+    let winner = exists(&items[winners[0]]);
+    for answer in inserted.iter().filter(|answer| !created(answer)) {
+        assert_eq!(*answer, winner, "the others are told of the winner");
+    }
+}
+
+async fn every_id_is_an_item_of_its_own(table: &impl NewNotifications, prefix: &str) {
+    let printable: String = ('!'..='~').collect();
+    let fill = |last: char| {
+        let length = MAX_ID_CHARS - prefix.len() - 1;
+        format!("{prefix}{}{last}", "x".repeat(length))
+    };
+    let ids = ["id", "ID", "id.", "1", "01", &printable].map(|end| format!("{prefix}{end}"));
+    for id in ids.into_iter().chain([fill('a'), fill('b')]) {
+        let inserted = must(table.insert(&notification(&id, "1")).await);
+        assert_eq!(inserted, InsertResult::Created, "{id}");
+    }
+}
+
+async fn the_largest_item_is_written(table: &impl NewNotifications, id: &str) {
+    let overhead = notification(id, "\"\"").bytes() + ITEM_GROWTH_BYTES;
+    let payload = format!("\"{}\"", "x".repeat(MAX_ITEM_BYTES - overhead));
+    let item = notification(id, &payload);
+    assert_eq!(must(table.insert(&item).await), InsertResult::Created);
+    assert_eq!(must(table.insert(&item).await), exists(&item));
+}
+
+/// The promises of [`Completions`] without writes.
+pub async fn completions<T: NewNotifications + Completions>(table: &T, prefix: &str) {
+    an_item_is_done_once(table, &format!("{prefix}done")).await;
+    an_unknown_id_stays_unknown(table, &format!("{prefix}unknown")).await;
+    another_version_does_not_move(table, &format!("{prefix}version")).await;
+    one_of_many_completions_is_accepted(table, &format!("{prefix}compete")).await;
+    the_largest_item_is_done(table, &format!("{prefix}largest")).await;
+}
+
+async fn an_item_is_done_once<T: NewNotifications + Completions>(table: &T, id: &str) {
+    let item = created(table, id).await;
+    assert_eq!(complete(table, id).await, CompletionResult::Accepted);
+    assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
+    assert_eq!(
+        must(table.insert(&item).await),
+        exists(&item),
+        "still there"
+    );
+    assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
+}
+
+async fn an_unknown_id_stays_unknown<T: NewNotifications + Completions>(table: &T, id: &str) {
+    assert_eq!(complete(table, id).await, CompletionResult::UnknownId);
+    created(table, id).await;
+}
+
+async fn another_version_does_not_move<T: NewNotifications + Completions>(table: &T, id: &str) {
+    created(table, id).await;
+    let mut other = completion(id);
+    other.version += 1;
+    let completed = must(table.complete(&other, Vec::new()).await);
+    assert_eq!(completed, CompletionResult::VersionMismatch);
+    assert_eq!(complete(table, id).await, CompletionResult::Accepted);
+    let completed = must(table.complete(&other, Vec::new()).await);
+    assert_eq!(
+        completed,
+        CompletionResult::AlreadyDone,
+        "DONE at any version is DONE"
+    );
+}
+
+async fn one_of_many_completions_is_accepted<T: NewNotifications + Completions>(
+    table: &T,
+    id: &str,
+) {
+    created(table, id).await;
+    let completed = join_all((0..COMPETITORS).map(|_| complete(table, id))).await;
+    let count = |outcome| completed.iter().filter(|&&c| c == outcome).count();
+    assert_eq!(count(CompletionResult::Accepted), 1);
+    assert_eq!(count(CompletionResult::AlreadyDone), COMPETITORS - 1);
+}
+
+async fn the_largest_item_is_done<T: NewNotifications + Completions>(table: &T, id: &str) {
+    the_largest_item_is_written(table, id).await;
+    assert_eq!(complete(table, id).await, CompletionResult::Accepted);
+}
+
+/// A consumer's own table, whose partition key is the string attribute `key`, to commit effects to.
+#[derive(Debug, Clone, Copy)]
+pub struct EffectsTable<'a> {
+    /// The table's name.
+    pub name: &'a str,
+    /// Its partition key's name.
+    pub key: &'a str,
+}
+
+impl EffectsTable<'_> {
+    /// An effect that is refused where one of the same key is there.
+    ///
+    /// # Panics
+    /// Never for a table with a name and a key.
+    #[must_use]
+    pub fn effect(&self, key: &str) -> TransactWriteItem {
+        let put = Put::builder()
+            .table_name(self.name)
+            .item(self.key, AttributeValue::S(key.to_owned()))
+            .condition_expression("attribute_not_exists(#key)")
+            .expression_attribute_names("#key", self.key)
+            .build();
+        TransactWriteItem::builder().put(must(put)).build()
+    }
+}
+
+/// The promises of [`Completions`] with writes.
+pub async fn completions_with_writes<T>(table: &T, effects: EffectsTable<'_>, prefix: &str)
+where
+    T: NewNotifications + Completions<Write = TransactWriteItem>,
+{
+    let run = Transactions { table, effects };
+    run.effects_commit_with_done(&format!("{prefix}commit"))
+        .await;
+    run.nothing_commits_without_done(&format!("{prefix}without"))
+        .await;
+    run.one_refused_write_refuses_all(&format!("{prefix}refused"))
+        .await;
+    run.one_of_many_transactions_commits(&format!("{prefix}compete"))
+        .await;
+    run.a_transaction_has_a_largest_size(&format!("{prefix}size"))
+        .await;
+}
+
+struct Transactions<'a, T> {
+    table: &'a T,
+    effects: EffectsTable<'a>,
+}
+
+impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<'_, T> {
+    async fn complete(&self, id: &str, keys: &[&str]) -> Result<CompletionResult, TableError> {
+        let writes = keys.iter().map(|key| self.effects.effect(key)).collect();
+        self.table.complete(&completion(id), writes).await
+    }
+
+    /// Whether an effect of that key was committed, which is found out by committing one.
+    async fn is_committed(&self, key: &str) -> bool {
+        let id = format!("{key}-probe");
+        created(self.table, &id).await;
+        match must(self.complete(&id, &[key]).await) {
+            CompletionResult::Accepted => false,
+            CompletionResult::WritesRefused => true,
+            other => panic!("the probe of {key} found {other:?}"),
+        }
+    }
+
+    async fn effects_commit_with_done(&self, id: &str) {
+        created(self.table, id).await;
+        let keys = [&*format!("{id}-a"), &*format!("{id}-b")];
+        let completed = must(self.complete(id, &keys).await);
+        assert_eq!(completed, CompletionResult::Accepted);
+        for key in keys {
+            assert!(self.is_committed(key).await, "{key} commits");
+        }
+        let late = format!("{id}-late");
+        let completed = must(self.complete(id, &[&late]).await);
+        assert_eq!(completed, CompletionResult::AlreadyDone);
+        assert!(!self.is_committed(&late).await, "{late} came after DONE");
+    }
+
+    async fn nothing_commits_without_done(&self, id: &str) {
+        let key = format!("{id}-effect");
+        let completed = must(self.complete(id, &[&key]).await);
+        assert_eq!(completed, CompletionResult::UnknownId);
+        created(self.table, id).await;
+        let mut other = completion(id);
+        other.version += 1;
+        let writes = vec![self.effects.effect(&key)];
+        let completed = must(self.table.complete(&other, writes).await);
+        assert_eq!(completed, CompletionResult::VersionMismatch);
+        assert!(!self.is_committed(&key).await, "{key} had no DONE");
+    }
+
+    async fn one_refused_write_refuses_all(&self, id: &str) {
+        created(self.table, id).await;
+        let (free, taken) = (format!("{id}-free"), format!("{id}-taken"));
+        assert!(!self.is_committed(&taken).await, "the probe takes it");
+        let completed = must(self.complete(id, &[&free, &taken]).await);
+        assert_eq!(completed, CompletionResult::WritesRefused);
+        assert!(!self.is_committed(&free).await, "{free} is refused too");
+        let completed = complete(self.table, id).await;
+        assert_eq!(
+            completed,
+            CompletionResult::Accepted,
+            "the item is still in INIT"
+        );
+    }
+
+    /// Competing transactions may also fail of the conflict itself, all of them even: then the event comes again.
+    async fn one_of_many_transactions_commits(&self, id: &str) {
+        created(self.table, id).await;
+        let keys: Vec<_> = (0..COMPETITORS).map(|n| format!("{id}-{n}")).collect();
+        let calls = keys.iter().map(|key| async move {
+            let completed = self.complete(id, &[key]).await;
+            matches!(completed, Ok(CompletionResult::Accepted))
+        });
+        let mut accepted = join_all(calls).await;
+        let last = format!("{id}-last");
+        let completed = must(self.complete(id, &[&last]).await);
+        accepted.push(completed == CompletionResult::Accepted);
+        for (key, accepted) in keys.iter().chain([&last]).zip(&accepted) {
+            assert_eq!(self.is_committed(key).await, *accepted, "{key}");
+        }
+        assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1);
+    }
+
+    async fn a_transaction_has_a_largest_size(&self, id: &str) {
+        created(self.table, id).await;
+        let keys: Vec<_> = (0..MAX_TRANSACT_WRITES)
+            .map(|n| format!("{id}-{n}"))
+            .collect();
+        let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+        let refused = self.complete(id, &keys).await;
+        assert!(
+            matches!(refused, Err(TableError::TooManyWrites { .. })),
+            "{refused:?}"
+        );
+        let completed = must(self.complete(id, &keys[1..]).await);
+        assert_eq!(completed, CompletionResult::Accepted);
+    }
+}
+
+async fn created(table: &impl NewNotifications, id: &str) -> NotificationItem {
+    let item = notification(id, "1");
+    assert_eq!(
+        must(table.insert(&item).await),
+        InsertResult::Created,
+        "{id}"
+    );
+    item
+}
+
+async fn complete<T: Completions>(table: &T, id: &str) -> CompletionResult {
+    must(table.complete(&completion(id), Vec::new()).await)
+}
+
+fn exists(item: &NotificationItem) -> InsertResult {
+    let fingerprint = Some(item.notification.fingerprint);
+    InsertResult::Exists { fingerprint }
+}
+
+fn must<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| panic!("{error}"))
+}

@@ -1,0 +1,93 @@
+//! The events Lambda makes of a change stream and of a Kinesis shard, by way of the JSON it sends.
+
+use aws_lambda_events::event::{dynamodb, kinesis};
+use aws_smithy_types::base64;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::{Change, StoredRecord};
+use onewrite::item::attribute;
+
+const REGION: &str = "us-east-1";
+
+/// Changes as an event of the table's change stream.
+#[must_use]
+pub fn dynamodb(changes: &[Change]) -> dynamodb::Event {
+    read(dynamodb_json(changes))
+}
+
+/// The same as JSON, as Lambda sends it.
+#[must_use]
+pub fn dynamodb_json(changes: &[Change]) -> Value {
+    json!({"Records": changes.iter().map(dynamodb_record).collect::<Vec<_>>()})
+}
+
+/// Records of one shard as an event of the Kinesis stream.
+#[must_use]
+pub fn kinesis(records: &[StoredRecord]) -> kinesis::KinesisEvent {
+    read(kinesis_json(records))
+}
+
+/// The same as JSON, as Lambda sends it.
+#[must_use]
+pub fn kinesis_json(records: &[StoredRecord]) -> Value {
+    json!({"Records": records.iter().map(kinesis_record).collect::<Vec<_>>()})
+}
+
+fn dynamodb_record(change: &Change) -> Value {
+    let name = match (&change.old, &change.new) {
+        (None, _) => "INSERT",
+        (_, None) => "REMOVE",
+        _ => "MODIFY",
+    };
+    let mut stream_record = json!({
+        // Rounded down to the second.
+        "ApproximateCreationDateTime": change.at.as_second() as f64,
+        "Keys": {attribute::NOTIFICATION_ID: {"S": change.id}},
+        "SequenceNumber": change.sequence_number,
+        "SizeBytes": 1,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    });
+    for (image, item) in [("OldImage", &change.old), ("NewImage", &change.new)] {
+        if let Some(item) = item {
+            stream_record[image] = json!(item);
+        }
+    }
+    let mut record = json!({
+        "eventID": format!("event-{}", change.sequence_number),
+        "eventName": name,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": REGION,
+        "dynamodb": stream_record,
+        "eventSourceARN": "arn:aws:dynamodb:us-east-1:000000000000:table/notifications/stream/2026-11-23T00:00:00.000",
+    });
+    if change.by_ttl {
+        record["userIdentity"] =
+            json!({"type": "Service", "principalId": "dynamodb.amazonaws.com"});
+    }
+    record
+}
+
+fn kinesis_record(stored: &StoredRecord) -> Value {
+    json!({
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": stored.record.id.as_str(),
+            "sequenceNumber": stored.sequence_number,
+            "data": base64::encode(&stored.record.data),
+            "approximateArrivalTimestamp": stored.at.as_millisecond() as f64 / 1_000.0,
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": format!("{}:{}", stored.shard_id, stored.sequence_number),
+        "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": "arn:aws:iam::000000000000:role/complete",
+        "awsRegion": REGION,
+        "eventSourceARN": "arn:aws:kinesis:us-east-1:000000000000:stream/notifications",
+    })
+}
+
+fn read<T: DeserializeOwned>(event: Value) -> T {
+    serde_json::from_value(event).unwrap_or_else(|error| panic!("no Lambda event: {error}"))
+}

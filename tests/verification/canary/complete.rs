@@ -1,0 +1,202 @@
+//! `complete`: what it brings to DONE, finds in DONE, is refused and cannot read.
+
+use std::time::Duration;
+
+use aws_smithy_types::base64;
+use onewrite::event::{NotificationEvent, UnreadableEvent};
+use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Answer, Cloud, ENOUGH, refusal},
+    marker::{MARKER, PAYLOAD, item},
+    watched::Watched,
+};
+
+/// How table and downstream answer for an id, and what the log says then.
+const COMPLETIONS: [(&str, &str, &str); 17] = [
+    ("done", "message", "done"),
+    ("already", "message", "already done"),
+    ("unknown", "failure", "UnknownId"),
+    ("edited", "failure", "VersionMismatch"),
+    ("throttled", "reason", "throttled"),
+    ("refused", "reason", "refuses"),
+    ("failing", "reason", "not known"),
+    ("garbled", "reason", "not known"),
+    ("cut", "reason", "not known"),
+    ("rejected", "reason", "503"),
+    ("panics", "failure", "Panicked"),
+    ("commits-done", "message", "done"),
+    ("commits-already", "message", "already done"),
+    ("commits-doubted", "failure", "WritesRefused"),
+    ("commits-throttled", "reason", "throttled"),
+    ("commits-refused", "reason", "refuses"),
+    ("commits-garbled", "reason", "not known"),
+];
+
+fn table(operation: &str, request: &Value) -> Answer {
+    let message = json!({"message": format!("{MARKER}: {PAYLOAD}"), "Message": MARKER});
+    let old = |id: &str, status: &str| {
+        let mut old = json!(item(id).to_item());
+        old["status"]["S"] = status.into();
+        old
+    };
+    let key = if operation == "UpdateItem" {
+        &request["Key"]
+    } else {
+        assert_eq!(operation, "TransactWriteItems");
+        &request["TransactItems"][0]["Update"]["Key"]
+    };
+    let id = key["notification_id"]["S"].as_str().unwrap();
+    let exists = |status: &str| {
+        refusal(
+            400,
+            "ConditionalCheckFailedException",
+            json!({"message": MARKER, "Item": old(id, status)}),
+        )
+    };
+    let canceled = |reasons: [Value; 2]| {
+        refusal(
+            400,
+            "TransactionCanceledException",
+            json!({"Message": MARKER, "CancellationReasons": reasons}),
+        )
+    };
+    let reason =
+        |code: &str, item: Option<Value>| json!({"Code": code, "Message": MARKER, "Item": item});
+    let none = json!({"Code": "None"});
+    match id {
+        "done" | "commits-done" => Answer::Http(200, json!({}).to_string()),
+        "already" => exists("DONE"),
+        "unknown" => refusal(400, "ConditionalCheckFailedException", message),
+        "edited" => exists(MARKER),
+        "throttled" => refusal(400, "ThrottlingException", message),
+        "refused" | "commits-refused" => refusal(400, "ValidationException", message),
+        "failing" => refusal(500, "InternalServerError", message),
+        "garbled" | "commits-garbled" => Answer::Http(200, format!("{{\"{MARKER}\": {MARKER}")),
+        "cut" => Answer::Cut,
+        "silent" => Answer::Silence,
+        "commits-already" => canceled([
+            reason("ConditionalCheckFailed", Some(old(id, "DONE"))),
+            none,
+        ]),
+        "commits-doubted" => canceled([
+            none,
+            reason("ConditionalCheckFailed", Some(old(id, "INIT"))),
+        ]),
+        "commits-throttled" => canceled([none, reason("ThrottlingError", None)]),
+        other => panic!("{other}"),
+    }
+}
+
+fn document(id: &str) -> String {
+    NotificationEvent::from_item(&item(id)).to_json()
+}
+
+/// Documents that are no events, with the marker in place of what was there.
+fn unreadable() -> Vec<Vec<u8>> {
+    let good: Value = serde_json::from_str(&document("broken")).unwrap();
+    let mut documents: Vec<Vec<u8>> = good
+        .as_object()
+        .unwrap()
+        .keys()
+        .filter(|name| *name != "data")
+        .map(|name| {
+            let mut broken = good.clone();
+            broken[name] = format!("{MARKER} {MARKER}").into();
+            broken.to_string().into_bytes()
+        })
+        .collect();
+    documents.extend([
+        MARKER.as_bytes().to_vec(),
+        format!("\"{MARKER}\"").into_bytes(),
+        format!("{{\"{MARKER}\":1,\"{MARKER}\":2}}").into_bytes(),
+        format!("{}\"{MARKER}\"{}", "[".repeat(66), "]".repeat(66)).into_bytes(),
+        [MARKER.as_bytes(), b"\xff"].concat(),
+        document("cut-short").replace('}', "").into_bytes(),
+    ]);
+    documents
+}
+
+fn record(place: usize, data: &[u8]) -> Value {
+    json!({
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0", "partitionKey": MARKER, "sequenceNumber": (100 + place).to_string(),
+            "data": base64::encode(data), "approximateArrivalTimestamp": 1_700_000_000.5,
+        },
+        "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventID": MARKER, "eventName": "aws:kinesis:record",
+        "invokeIdentityArn": MARKER, "awsRegion": "us-east-1", "eventSourceARN": MARKER,
+    })
+}
+
+fn event<D: AsRef<[u8]>>(documents: &[D]) -> Vec<u8> {
+    let records = documents.iter().enumerate();
+    let records: Vec<Value> = records
+        .map(|(place, data)| record(place, data.as_ref()))
+        .collect();
+    json!({"Records": records}).to_string().into_bytes()
+}
+
+#[tokio::test]
+async fn complete_is_silent_on_every_path() {
+    let mut cloud = Cloud::start(table).await;
+    let function = Watched::start("complete", &cloud);
+
+    let documents = COMPLETIONS.map(|(id, ..)| document(id));
+    let answered = cloud.invoke(event(&documents), ENOUGH).await;
+    // From the third on: the first two need no second delivery.
+    assert_eq!(reported(&answered.outcome.unwrap()), "102");
+
+    let unreadable = unreadable();
+    let answered = cloud.invoke(event(&unreadable), ENOUGH).await;
+    assert_eq!(reported(&answered.outcome.unwrap()), "100");
+
+    let short = Duration::from_millis(1_500);
+    let answered = cloud.invoke(event(&[document("silent")]), short).await;
+    assert_eq!(reported(&answered.outcome.unwrap()), "100");
+
+    let edit = |pointer: &str, value: Value| {
+        let mut record = record(0, MARKER.as_bytes());
+        *record.pointer_mut(pointer).unwrap() = value;
+        json!({"Records": [record]}).to_string().into_bytes()
+    };
+    for failing in [
+        edit("/kinesis/sequenceNumber", "x".into()),
+        edit("/kinesis/data", format!("{MARKER}!").into()),
+        edit("/kinesis/data", json!([MARKER])),
+        edit("/kinesis/approximateArrivalTimestamp", MARKER.into()),
+        edit("/kinesis/sequenceNumber", json!({MARKER: MARKER})),
+        edit("/kinesis", MARKER.into()),
+        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
+        format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
+    ] {
+        let outcome = cloud.invoke(failing, ENOUGH).await.outcome;
+        assert!(outcome.is_err(), "{outcome:?}");
+    }
+
+    let log = function.end(&cloud).await;
+    for (id, field, text) in COMPLETIONS {
+        log.has(&[("notification_id", id), (field, text)]);
+    }
+    log.has(&[("notification_id", "silent"), ("failure", "OutOfTime")]);
+    log.has(&[("message", "panicked")]);
+    assert_eq!(log.count("Done"), 2);
+    assert_eq!(log.count("AlreadyDone"), 2);
+    // One more is the first of the events that failed as a whole.
+    assert_eq!(log.count("Unreadable"), unreadable.len() as u64 + 1);
+}
+
+fn reported(answer: &Value) -> &str {
+    let failures = answer["batchItemFailures"].as_array().unwrap();
+    assert_eq!(failures.len(), 1);
+    failures[0]["itemIdentifier"].as_str().unwrap()
+}
+
+#[test]
+fn nothing_made_of_an_event_shows_it_in_debug() {
+    let event = NotificationEvent::parse(document("n").as_bytes()).unwrap();
+    assert!(!format!("{event:?}").contains(MARKER));
+    for document in unreadable() {
+        let error: UnreadableEvent = NotificationEvent::parse(&document).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains(MARKER), "{error}");
+    }
+}

@@ -1,0 +1,227 @@
+//! `forward`: what it publishes, tries again, reports and cannot read.
+
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+
+use aws_lambda_events::event::dynamodb::EventRecord;
+use jiff::Timestamp;
+use onewrite::{
+    item::{NotificationItem, UnreadableItem, attribute},
+    limits::MAX_ATTEMPTS,
+};
+use onewrite_forward::select::select;
+use onewrite_testing::{Change, lambda_event};
+use serde_json::{Value, json};
+
+use crate::{
+    cloud::{Answer, Cloud, ENOUGH, refusal},
+    marker::{MARKER, PAYLOAD, item},
+    watched::Watched,
+};
+
+/// How the stream answers for an id, what the log says then, and whether the record comes again.
+const PUTS: [(&str, &str, &str, bool); 8] = [
+    ("entry-fails", "codes", "InternalFailure", false),
+    ("throttled", "reason", "throttled", false),
+    ("failing", "reason", "not known", false),
+    ("garbled", "reason", "not known", false),
+    ("cut", "reason", "not known", false),
+    ("refused", "reason", "refuses", true),
+    ("malformed", "reason", "2 entries answered for 1 sent", true),
+    ("silent", "reason", "time was up", true),
+];
+
+fn stream() -> impl Fn(&str, &Value) -> Answer {
+    let calls: Mutex<BTreeMap<String, u32>> = Mutex::default();
+    move |operation, request| {
+        assert_eq!(operation, "PutRecords");
+        let id = request["Records"][0]["PartitionKey"].as_str().unwrap();
+        let mut calls = calls.lock().unwrap();
+        let call = calls.entry(id.to_owned()).or_default();
+        *call += 1;
+        answer(id, *call, request["Records"].as_array().unwrap().len())
+    }
+}
+
+/// What heals, heals when the SDK has given up once.
+fn answer(id: &str, call: u32, records: usize) -> Answer {
+    let message = json!({"message": format!("{MARKER}: {PAYLOAD}"), "Message": MARKER});
+    let answer = |entry: Value, entries: usize| {
+        Answer::Http(
+            200,
+            json!({"FailedRecordCount": 0, "Records": vec![entry; entries]}).to_string(),
+        )
+    };
+    let confirmed = json!({"ShardId": "shardId-000000000000", "SequenceNumber": "1"});
+    let given_up = call > MAX_ATTEMPTS;
+    match id {
+        "entry-fails" if call == 1 => answer(
+            json!({"ErrorCode": "InternalFailure", "ErrorMessage": MARKER}),
+            records,
+        ),
+        "throttled" if !given_up => refusal(400, "ProvisionedThroughputExceededException", message),
+        "failing" if !given_up => refusal(500, "InternalFailure", message),
+        "garbled" if call == 1 => Answer::Http(200, format!("{{\"{MARKER}\": {MARKER}")),
+        "cut" if !given_up => Answer::Cut,
+        "refused" => refusal(400, "ValidationException", message),
+        "malformed" => answer(
+            json!({"ErrorCode": "InternalFailure", "ErrorMessage": MARKER}),
+            records + 1,
+        ),
+        "silent" => Answer::Silence,
+        _ => answer(confirmed, records),
+    }
+}
+
+fn change(id: &str) -> Value {
+    let item = item(id).to_item();
+    let change = Change {
+        sequence_number: "100".to_owned(),
+        id: id.to_owned(),
+        old: None,
+        new: Some(item),
+        at: Timestamp::UNIX_EPOCH,
+        by_ttl: false,
+    };
+    lambda_event::dynamodb_json(&[change])["Records"][0].clone()
+}
+
+fn event(records: &[Value]) -> Vec<u8> {
+    json!({"Records": records}).to_string().into_bytes()
+}
+
+/// Changes that cannot be told of, with the marker in place of what was there.
+fn unreadable() -> Vec<Value> {
+    let broken = |name: &str, value: Value| {
+        let mut record = change("broken");
+        record["dynamodb"]["NewImage"][name] = value;
+        record
+    };
+    let text = json!({"S": format!("{MARKER} {MARKER}")});
+    let mut records: Vec<Value> = [
+        attribute::NOTIFICATION_ID,
+        attribute::STATUS,
+        attribute::TYPE,
+        attribute::PAYLOAD,
+        attribute::FINGERPRINT,
+        attribute::CREATED_AT,
+        attribute::VERSION,
+        attribute::REDRIVES,
+        attribute::TRACEPARENT,
+        attribute::ENRICHMENT,
+        attribute::EXPIRES_AT,
+    ]
+    .map(|name| broken(name, text.clone()))
+    .into();
+    records.push(broken(
+        attribute::PAYLOAD,
+        json!({"M": {MARKER: {"S": MARKER}}}),
+    ));
+    records.push(broken(
+        attribute::PAYLOAD,
+        json!({"S": format!(r#"{{"{MARKER}":1,"{MARKER}":2}}"#)}),
+    ));
+    records.push(broken(attribute::VERSION, json!({"N": MARKER})));
+    let mut kind = change("broken");
+    kind["eventName"] = MARKER.into();
+    records.push(kind);
+    let mut no_image = change("broken");
+    no_image["dynamodb"]["OldImage"] = no_image["dynamodb"]["NewImage"].take();
+    records.push(no_image);
+    records
+}
+
+#[tokio::test]
+async fn forward_is_silent_on_every_path() {
+    let mut cloud = Cloud::start(stream()).await;
+    let function = Watched::start("forward", &cloud);
+
+    let answered = cloud.invoke(event(&[change("published")]), ENOUGH).await;
+    assert_eq!(reported(&answered.outcome.unwrap()), None);
+    for (id, .., comes_again) in PUTS {
+        let time = if id == "silent" {
+            Duration::from_millis(1_500)
+        } else {
+            ENOUGH
+        };
+        let answered = cloud.invoke(event(&[change(id)]), time).await;
+        assert_eq!(
+            reported(&answered.outcome.unwrap()),
+            comes_again.then_some("100".to_owned()),
+            "{id}"
+        );
+    }
+
+    let mut removed = change("removed");
+    removed["eventName"] = "REMOVE".into();
+    removed["dynamodb"]["OldImage"] = removed["dynamodb"]["NewImage"].take();
+    let mut edited = change("edited");
+    edited["eventName"] = "MODIFY".into();
+    edited["dynamodb"]["OldImage"] = edited["dynamodb"]["NewImage"].clone();
+    let answered = cloud.invoke(event(&[removed, edited]), ENOUGH).await;
+    assert_eq!(reported(&answered.outcome.unwrap()), None);
+
+    let unreadable = unreadable();
+    let answered = cloud.invoke(event(&unreadable), ENOUGH).await;
+    assert_eq!(reported(&answered.outcome.unwrap()), None);
+
+    let edit = |pointer: &str, value: Value| {
+        let mut record = change("refused");
+        *record.pointer_mut(pointer).unwrap() = value;
+        event(&[record])
+    };
+    for failing in [
+        event(&[change("panics")]),
+        edit("/dynamodb/SequenceNumber", Value::Null),
+        edit("/dynamodb/StreamViewType", MARKER.into()),
+        edit("/dynamodb/SizeBytes", MARKER.into()),
+        edit("/dynamodb/ApproximateCreationDateTime", MARKER.into()),
+        edit("/dynamodb/NewImage/payload", MARKER.into()),
+        edit("/dynamodb/NewImage/payload", json!({MARKER: MARKER})),
+        edit("/dynamodb/NewImage/payload", json!({"S": [MARKER]})),
+        edit(
+            "/dynamodb/NewImage/payload",
+            json!({"B": format!("{MARKER}!")}),
+        ),
+        edit("/dynamodb/NewImage", MARKER.into()),
+        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
+        format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
+        format!(r#"{{"Records":[],"{MARKER}":"{MARKER}","Records":[]}}"#).into_bytes(),
+    ] {
+        let outcome = cloud.invoke(failing, ENOUGH).await.outcome;
+        assert!(outcome.is_err(), "{outcome:?}");
+    }
+
+    let log = function.end(&cloud).await;
+    for (id, field, text, comes_again) in PUTS {
+        log.has(&[(field, text)]);
+        if comes_again {
+            log.has(&[("notification_id", id), ("message", "not published")]);
+        }
+    }
+    let healed = PUTS.iter().filter(|(.., comes_again)| !comes_again).count() as u64;
+    assert_eq!(log.count("Forwarded"), 1 + healed);
+    assert_eq!(log.count("Skipped"), 2);
+    assert_eq!(log.count("Unreadable"), unreadable.len() as u64);
+    log.has(&[("message", "panicked")]);
+    log.has(&[("message", "unreadable"), ("reason", "no new image")]);
+    log.has(&[("message", "unreadable"), ("reason", "of no kind")]);
+}
+
+fn reported(answer: &Value) -> Option<String> {
+    let failures = answer["batchItemFailures"].as_array().unwrap();
+    assert!(failures.len() < 2);
+    failures
+        .first()
+        .map(|failure| failure["itemIdentifier"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn nothing_made_of_a_change_shows_it_in_debug() {
+    for record in unreadable().into_iter().chain([change("good")]) {
+        let record: EventRecord = serde_json::from_value(record).unwrap();
+        let read: Result<NotificationItem, UnreadableItem> =
+            NotificationItem::from_item(&record.change.new_image);
+        let shown = format!("{:?} {read:?}", select(&record));
+        assert!(!shown.contains(MARKER), "{shown}");
+    }
+}

@@ -1,0 +1,196 @@
+//! A function as a process of its own, wired as its `main` wires it, but for what a team may put in: a hook or a
+//! downstream that panics with all it knows, and ports that write down whatever passes them.
+
+use std::fmt::{Debug, Display};
+
+use aws_lambda_events::event::{dynamodb, kinesis::KinesisEvent, sqs::SqsEvent};
+use aws_sdk_dynamodb::types::{AttributeValue, Put as PutItem, TransactWriteItem};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use onewrite::{
+    completion::{Completer, Downstream, DownstreamError, Effect},
+    event::NotificationEvent,
+    item::{Enrichment, NotificationItem},
+    notification::Notification,
+    stream::{EventStream, PutResult, Record, StreamError},
+    table::{
+        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+    },
+};
+use onewrite_aws::{clients, dynamodb::DynamoDbTable, kinesis::KinesisStream};
+use onewrite_complete::handler::Complete;
+use onewrite_forward::handler::Forward;
+use onewrite_ingest::handler::Ingest;
+use onewrite_runtime::{
+    budget::Budget,
+    config::Environment,
+    invocation::{self, Incoming},
+    telemetry,
+};
+
+/// Which function this process is.
+pub(crate) const NAME: &str = "CANARY_FUNCTION";
+
+/// How a line begins that is none of the product's: somebody's own, with the `Debug` of what is at hand.
+pub(crate) const TOLD: &str = "told: ";
+
+/// No test but what the others start this program for again: it is the function they name, or nothing.
+#[test]
+fn process() {
+    let Ok(name) = std::env::var(NAME) else {
+        return;
+    };
+    telemetry::init();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let ended = match name.as_str() {
+        "ingest" => runtime.block_on(ingest()),
+        "forward" => runtime.block_on(forward()),
+        "complete" => runtime.block_on(complete()),
+        other => panic!("no function is called {other}"),
+    };
+    ended.unwrap();
+}
+
+async fn ingest() -> Result<(), Error> {
+    let config = onewrite_ingest::config::Config::read(&Environment::from_process())?;
+    let table = Telling(DynamoDbTable::new(
+        &clients::sdk_config().await,
+        &config.table_name,
+    ));
+    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<Incoming<SqsEvent>>| {
+            let budget = Budget::from_context(&event.context, config.invocation_budget);
+            invocation::guard(ingest.handle(event.payload.0, budget)).await
+        },
+    ))
+    .await
+}
+
+async fn forward() -> Result<(), Error> {
+    let config = onewrite_forward::config::Config::read(&Environment::from_process())?;
+    let stream = Telling(KinesisStream::new(
+        &clients::sdk_config().await,
+        &config.stream_name,
+    ));
+    let forward = Forward::new(stream, config.event_source);
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<Incoming<dynamodb::Event>>| {
+            let budget = Budget::from_context(&event.context, config.invocation_budget);
+            invocation::guard(forward.handle(event.payload.0, budget)).await
+        },
+    ))
+    .await
+}
+
+async fn complete() -> Result<(), Error> {
+    let config = onewrite_complete::config::Config::read(&Environment::from_process())?;
+    let table = Telling(DynamoDbTable::new(
+        &clients::sdk_config().await,
+        &config.table_name,
+    ));
+    let completer = Completer::new(table, config.done_retention_days);
+    let complete = Complete::new(completer, Careless, config.max_in_flight);
+    lambda_runtime::run(service_fn(
+        async |event: LambdaEvent<Incoming<KinesisEvent>>| {
+            let budget = Budget::from_context(&event.context, config.invocation_budget);
+            invocation::guard(complete.handle(event.payload.0, budget)).await
+        },
+    ))
+    .await
+}
+
+fn told(what: &impl Debug) {
+    println!("{TOLD}{what:?}");
+}
+
+fn told_error<T: Debug, E: Debug + Display>(result: &Result<T, E>) {
+    told(result);
+    if let Err(error) = result {
+        println!("{TOLD}{error}");
+    }
+}
+
+/// Enriches with the payload, which is then as secret as the payload is.
+fn aggregate(notification: &Notification) -> Enrichment {
+    told(notification);
+    let payload = notification.payload.as_str();
+    assert!(notification.id.as_str() != "panics", "{payload}");
+    let mut enrichment = Enrichment::default();
+    enrichment.insert("copy", payload);
+    told(&enrichment);
+    enrichment
+}
+
+/// Accepts by the id: `panics`, `commits-` with writes that hold the payload, anything else at once.
+struct Careless;
+
+impl Downstream<TransactWriteItem> for Careless {
+    async fn accept(
+        &self,
+        event: &NotificationEvent,
+    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
+        told(event);
+        let (id, data) = (event.subject.as_str(), event.data.as_str());
+        assert!(id != "panics", "{data}");
+        if id == "rejected" {
+            return Err(DownstreamError::new("the provider answered 503"));
+        }
+        if !id.starts_with("commits-") {
+            return Ok(Effect::Happened);
+        }
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let write = PutItem::builder()
+            .table_name("ledger")
+            .item("entry", text(id))
+            .item("kind", text(event.kind.as_str()))
+            .item("copy", text(data))
+            .build()
+            .unwrap();
+        Ok(Effect::CommitWith(vec![
+            TransactWriteItem::builder().put(write).build(),
+        ]))
+    }
+}
+
+/// A port that writes down what is asked of it and what it answers.
+struct Telling<P>(P);
+
+impl<T: NewNotifications> NewNotifications for Telling<T> {
+    async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
+        told(item);
+        let answer = self.0.insert(item).await;
+        told_error(&answer);
+        answer
+    }
+}
+
+impl<T: Completions> Completions for Telling<T> {
+    type Write = T::Write;
+
+    async fn complete(
+        &self,
+        completion: &Completion,
+        writes: Vec<T::Write>,
+    ) -> Result<CompletionResult, TableError> {
+        told(completion);
+        let answer = self.0.complete(completion, writes).await;
+        told_error(&answer);
+        answer
+    }
+}
+
+impl<S: EventStream> EventStream for Telling<S> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
+        told(&records);
+        for record in records {
+            let data = String::from_utf8_lossy(&record.data);
+            assert!(record.id.as_str() != "panics", "{data}");
+        }
+        let answer = self.0.put(records).await;
+        told_error(&answer);
+        answer
+    }
+}

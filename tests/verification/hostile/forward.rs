@@ -1,0 +1,163 @@
+//! Changes of the table, through `forward`.
+
+use aws_lambda_events::event::dynamodb;
+use jiff::Timestamp;
+use onewrite::{
+    event::EventSource,
+    notification::Status,
+    stream::{EventStream, Record as StreamRecord},
+};
+use onewrite_forward::handler::Forward;
+use onewrite_runtime::invocation::Incoming;
+use onewrite_testing::{
+    self, Fault, FaultyStream, InMemoryStream, StreamFault, contract, lambda_event,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    check::{self, equal},
+    corpus::{self, Change, Event},
+};
+
+#[test]
+fn every_change_of_the_table_has_its_outcome() {
+    let cases = corpus::events("forward")
+        .into_iter()
+        .map(|event| (event.case.clone(), event));
+    check::all(cases.collect(), check_event);
+}
+
+async fn check_event(event: &Event) -> Result<(), String> {
+    let known = ["Forwarded", "Skipped", "Unreadable"];
+    if event.outcome.is_none()
+        && !event
+            .each()
+            .iter()
+            .all(|record| known.contains(&&*record.outcome))
+    {
+        return Err("a record without outcome".to_owned());
+    }
+    let records: Vec<(Value, &str)> = event
+        .each()
+        .iter()
+        .enumerate()
+        .map(|(place, record)| {
+            (
+                record.edit.apply(good(place, record.change)),
+                &*record.outcome,
+            )
+        })
+        .collect();
+    let json: Vec<Value> = records.iter().map(|(json, _)| json.clone()).collect();
+    let bytes = event.bytes(&json);
+
+    let stream = InMemoryStream::new(1);
+    let answer = handle(stream.clone(), &bytes).await;
+    if let Some(outcome) = &event.outcome {
+        equal("the invocation", answer, Err(outcome.as_str()))?;
+        return equal("the number of records", stream.records().len(), 0);
+    }
+    equal("the answer", answer, Ok(None))?;
+    let unreadable = check::lines()
+        .into_iter()
+        .filter(|line| line["message"] == "unreadable: passed, the item stays in the table");
+    let expected = records
+        .iter()
+        .filter(|(_, outcome)| *outcome == "Unreadable")
+        .count();
+    equal(
+        "the number of unreadable changes",
+        unreadable.count(),
+        expected,
+    )?;
+    let forwarded = || {
+        records
+            .iter()
+            .filter(|(_, outcome)| *outcome == "Forwarded")
+    };
+    let mut published: Vec<_> = stream
+        .records()
+        .into_iter()
+        .map(|stored| told(&stored.record))
+        .collect();
+    let mut must_be: Vec<_> = forwarded().map(|(json, _)| stored(json)).collect();
+    published.sort();
+    must_be.sort();
+    equal("the stream", published, must_be)?;
+
+    // The same where nothing can be published: it comes again from the first change that is to be told of.
+    let refusing = FaultyStream::new(stream, |_, _| StreamFault::Call(Fault::Refused));
+    let first = forwarded()
+        .next()
+        .map(|(json, _)| &json["dynamodb"]["SequenceNumber"]);
+    let must_be = match first {
+        None => Ok(None),
+        Some(Value::String(number)) => Ok(Some(number.clone())),
+        Some(_) => Err("MissingSequenceNumber"),
+    };
+    equal(
+        "the answer without a stream",
+        handle(refusing, &bytes).await,
+        must_be,
+    )
+}
+
+/// The sequence number that comes back, or the name of the failed invocation.
+async fn handle(stream: impl EventStream, event: &[u8]) -> Result<Option<String>, &'static str> {
+    check::lines();
+    let Ok(Incoming(event)) = serde_json::from_slice::<Incoming<dynamodb::Event>>(event) else {
+        return Err("Unreadable");
+    };
+    let forward = Forward::new(stream, EventSource::default());
+    let answer = forward.handle(event, check::budget()).await;
+    let failures = answer
+        .map_err(|_| "MissingSequenceNumber")?
+        .batch_item_failures;
+    assert!(failures.len() < 2, "one failure is the checkpoint");
+    Ok(failures
+        .into_iter()
+        .find_map(|failure| failure.item_identifier))
+}
+
+/// Partition key, and the payload at the end of the document.
+fn told(record: &StreamRecord) -> (String, String) {
+    let document = std::str::from_utf8(&record.data).unwrap();
+    let (_, data) = document.split_once(r#","data":"#).unwrap();
+    (
+        record.id.to_string(),
+        data.strip_suffix('}').unwrap().to_owned(),
+    )
+}
+
+/// The same of the image as it was sent.
+fn stored(record: &Value) -> (String, String) {
+    let text = |name: &str| {
+        record["dynamodb"]["NewImage"][name]["S"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    (text("notification_id"), text("payload"))
+}
+
+fn good(place: usize, change: Change) -> Value {
+    let id = format!("n{place}");
+    let init = contract::notification(&id, r#"{"n": 1.0}"#);
+    let mut done = init.clone();
+    done.status = Status::Done;
+    done.version = Status::Done.version();
+    let (old, new) = match change {
+        Change::Insert => (None, Some(init)),
+        Change::Modify => (Some(init), Some(done)),
+        Change::Remove => (Some(done), None),
+    };
+    let change = onewrite_testing::Change {
+        sequence_number: format!("{:021}", 1_000 + place),
+        id,
+        old: old.map(|item| item.to_item()),
+        new: new.map(|item| item.to_item()),
+        at: Timestamp::UNIX_EPOCH,
+        by_ttl: false,
+    };
+    json!(lambda_event::dynamodb_json(&[change])["Records"][0])
+}

@@ -1,0 +1,516 @@
+//! The model's traces through the real handlers: the model plays queue, event sources and faults, the code does its
+//! part over a table and a stream in memory, and after each action both must be in the same state.
+
+use std::{
+    fmt::{self, Display},
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use onewrite::{
+    completion::{Completer, Downstream, DownstreamError, Effect},
+    event::{EventSource, NotificationEvent},
+    item::{Enrichment, NotificationItem},
+    notification::{self, MessagePointers},
+    stream::EventStream as _,
+    table::{Completions as _, NewNotifications as _},
+};
+use onewrite_complete::handler::Complete;
+use onewrite_forward::handler::Forward;
+use onewrite_ingest::handler::Ingest;
+use onewrite_runtime::{budget::Budget, observer::Observer};
+use onewrite_testing::{InMemoryStream, InMemoryTable, StoredRecord, contract, lambda_event};
+use serde_json::json;
+use stateright::Model as _;
+
+use crate::{
+    actions::{Action, Fate},
+    bounds::Pipeline,
+    door::{Call, Door, Guarded},
+    state::{Answer, Change, Content, Event, Id, Item, Place, Request, State, Status},
+};
+
+/// How long an invocation of `forward` may take. The others must outlive any number of these.
+const BUDGET: Duration = Duration::from_secs(60);
+const LONG_BUDGET: Duration = Duration::from_secs(10_000_000);
+const LEDGER: &str = "ledger";
+
+/// Where model and code part.
+#[derive(Debug)]
+pub struct Divergence {
+    step: usize,
+    action: Action,
+    what: String,
+}
+
+impl Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, action, what } = self;
+        write!(f, "step {step}, {action:?}: {what}")
+    }
+}
+
+/// Takes the code through all actions; the states passed, or where it parts from the model.
+pub async fn replay(pipeline: &Pipeline, actions: &[Action]) -> Result<Vec<State>, Divergence> {
+    let mut world = World::new(pipeline);
+    let mut states = pipeline.init_states();
+    for (step, action) in actions.iter().enumerate() {
+        let before = states[step].clone();
+        let Some(after) = pipeline.next_state(&before, action.clone()) else {
+            return Ok(states);
+        };
+        let result = world.step(&before, action, &after).await;
+        result.map_err(|what| Divergence {
+            step,
+            action: action.clone(),
+            what,
+        })?;
+        states.push(after);
+    }
+    Ok(states)
+}
+
+/// What can be seen of model and code alike.
+#[derive(Debug, PartialEq, Eq)]
+struct Observed {
+    items: Vec<Option<Event>>,
+    effects: Vec<u8>,
+    changes: Vec<Change>,
+    records: Vec<Vec<Event>>,
+}
+
+impl Observed {
+    fn of_model(state: &State) -> Self {
+        let items = state.items.iter();
+        Self {
+            items: items.clone().map(|item| item.event).collect(),
+            effects: items.map(|item: &Item| item.effects).collect(),
+            changes: state.changes.to_vec(),
+            records: state
+                .records
+                .iter()
+                .map(|records| records.to_vec())
+                .collect(),
+        }
+    }
+}
+
+/// An invocation of a real handler. To drop it is the death of its process.
+struct Invocation<A> {
+    future: Pin<Box<dyn Future<Output = A>>>,
+    door: Door,
+    answer: Option<A>,
+}
+
+impl<A> Invocation<A> {
+    /// Starts a handler whose calls to `port` wait at a door.
+    fn start<P: Clone, F: Future<Output = A> + 'static>(
+        port: &P,
+        handle: impl FnOnce(Guarded<P>) -> F,
+    ) -> Self {
+        let door = Door::default();
+        let guarded = Guarded {
+            port: port.clone(),
+            door: door.clone(),
+        };
+        // Its polls are the model's steps, whatever tokio thinks of their number.
+        let future = tokio::task::unconstrained(handle(guarded));
+        let mut invocation = Self {
+            future: Box::pin(future),
+            door,
+            answer: None,
+        };
+        invocation.go_on();
+        invocation
+    }
+
+    /// Up to its answer or the next door.
+    fn go_on(&mut self) {
+        if self.answer.is_none()
+            && let Poll::Ready(answer) = self
+                .future
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.answer = Some(answer);
+        }
+    }
+
+    fn open(&mut self, fates: &[Fate]) {
+        self.door.open(fates);
+        self.go_on();
+    }
+}
+
+/// The code, and what it works on.
+struct World<'a> {
+    pipeline: &'a Pipeline,
+    table: InMemoryTable,
+    stream: InMemoryStream,
+    /// For each worker its invocation, whose answer names the messages that failed.
+    workers: Vec<Option<Invocation<Vec<String>>>>,
+    /// Its answer is the sequence number of the change to come again from.
+    forward: Option<Invocation<Option<String>>>,
+    /// Where the batch of `forward` ends.
+    batch_end: usize,
+    /// Invocations of `complete`, so that each has an effect of its own.
+    calls: usize,
+    air: Vec<(Request, Call)>,
+}
+
+impl<'a> World<'a> {
+    fn new(pipeline: &'a Pipeline) -> Self {
+        let workers = (0..pipeline.bounds.workers).map(|_| None);
+        Self {
+            pipeline,
+            table: InMemoryTable::default().with_other_table(LEDGER, "entry_id"),
+            stream: InMemoryStream::new(1),
+            workers: workers.collect(),
+            forward: None,
+            batch_end: 0,
+            calls: 0,
+            air: Vec::new(),
+        }
+    }
+
+    async fn step(&mut self, before: &State, action: &Action, after: &State) -> Result<(), String> {
+        let deleted = self.act(before, action, after).await?;
+        let is_deleted = |state: &State, n: usize| state.messages[n].place == Place::Deleted;
+        for n in 0..before.messages.len() {
+            if is_deleted(after, n) && !is_deleted(before, n) && deleted != Some(n as u8) {
+                return Err(format!("message {n} is deleted, and was not acknowledged"));
+            }
+        }
+        same("state", &Observed::of_model(after), &self.observe())
+    }
+
+    /// Does what an action says; the message that the code has acknowledged by it.
+    async fn act(
+        &mut self,
+        before: &State,
+        action: &Action,
+        after: &State,
+    ) -> Result<Option<u8>, String> {
+        match action {
+            // The queue's and the event sources' own doings.
+            Action::Duplicate { .. } | Action::DeadLetter { .. } => {}
+            Action::Advance { .. } | Action::CrashComplete { .. } => {}
+            Action::Receive { worker, message } => {
+                self.workers[usize::from(*worker)] = Some(self.ingest(before, *message));
+            }
+            Action::Insert { worker, fate } => self.insert(before, *worker, *fate, after)?,
+            Action::Respond { worker, .. } => {
+                let acknowledged = before.workers[usize::from(*worker)].map(|job| job.message);
+                let invocation = self.workers[usize::from(*worker)].take();
+                let failed = invocation.and_then(|invocation| invocation.answer);
+                return Ok(acknowledged.filter(|_| failed.is_some_and(|failed| failed.is_empty())));
+            }
+            Action::CrashIngest { worker } => self.workers[usize::from(*worker)] = None,
+            Action::Publish { fates } => self.publish(before, fates)?,
+            Action::Checkpoint => self.checkpoint(after).await?,
+            Action::CrashForward => self.forward = None,
+            Action::Complete { consumer, id, fate } => {
+                self.complete(before, *consumer, *id, *fate, after)?;
+            }
+            Action::CompleteElsewhere { id } => {
+                let id = name(*id);
+                let write = ledger_entry(&id, "elsewhere");
+                let completion = contract::completion(&id);
+                let completed = self.table.complete(&completion, vec![write]).await;
+                completed.map_err(|error| error.to_string())?;
+            }
+            Action::Land(request) => self.land(request).await?,
+        }
+        Ok(None)
+    }
+
+    fn ingest(&self, before: &State, message: u8) -> Invocation<Vec<String>> {
+        let sent = before.messages[usize::from(message)];
+        let body = json!({"notification_id": name(sent.id), "payload": payload(sent.content)});
+        let event = json!({"Records": [{
+            "messageId": format!("message-{message}"),
+            "body": body.to_string(),
+            "eventSource": "aws:sqs",
+            "attributes": {},
+        }]});
+        let event = serde_json::from_value(event).unwrap();
+        Invocation::start(&self.table, |table| async move {
+            let ingest = Ingest::new(table, MessagePointers::default(), 1, |_| {
+                Enrichment::default()
+            });
+            let ingest = ingest.with_observer(Observer::default().with_metrics(|_| {}));
+            let response = ingest.handle(event, budget(LONG_BUDGET)).await.unwrap();
+            let failures = response.batch_item_failures.into_iter();
+            failures.map(|failure| failure.item_identifier).collect()
+        })
+    }
+
+    fn insert(
+        &mut self,
+        before: &State,
+        worker: u8,
+        fate: Fate,
+        after: &State,
+    ) -> Result<(), String> {
+        let worker = usize::from(worker);
+        let job = before.workers[worker].ok_or("no invocation in the model")?;
+        let message = before.messages[usize::from(job.message)];
+        let invocation = self.workers[worker].as_mut().ok_or("no invocation")?;
+        let Some(Call::Insert(item)) = invocation.door.call() else {
+            return Err("the code does not write".to_owned());
+        };
+        let (id, content) = (message.id, message.content);
+        let written = (item.notification.id.as_str(), event_of(&item).content);
+        same("write", &(name(id).as_str(), content), &written)?;
+        if fate == Fate::Late {
+            let request = Request::Insert { id, content };
+            self.air.push((request, Call::Insert(item)));
+        }
+        invocation.open(&[fate]);
+        let failed = invocation.answer.as_ref().ok_or("no answer")?;
+        let answer = after.workers[worker].and_then(|job| job.answer);
+        let expected = match answer {
+            Some(Answer::Stored) => Vec::new(),
+            Some(Answer::Conflict) | None => vec![format!("message-{}", job.message)],
+        };
+        same("batch item failures", &expected, failed)?;
+        if answer.is_none() {
+            self.workers[worker] = None;
+        }
+        Ok(())
+    }
+
+    fn publish(&mut self, before: &State, fates: &[Fate]) -> Result<(), String> {
+        let batch = self.pipeline.batch(before).ok_or("nothing to publish")?;
+        let call = self.pipeline.call(before, &batch);
+        let changes = call.iter().map(|n| before.changes[usize::from(*n)]);
+        let changes: Vec<Change> = changes.collect();
+        let forward = match self.forward.take() {
+            Some(invocation) => invocation,
+            None => self.invoke_forward(before),
+        };
+        let forward = self.forward.insert(forward);
+        let records = match forward.door.call() {
+            Some(Call::Put(records)) => records,
+            _ => Vec::new(),
+        };
+        let put: Vec<Change> = records.iter().map(|record| change(&record.data)).collect();
+        same("PutRecords call", &changes, &put)?;
+        for ((fate, change), record) in fates.iter().zip(changes).zip(records) {
+            if *fate == Fate::Late {
+                self.air
+                    .push((Request::Put(change), Call::Put(vec![record])));
+            }
+        }
+        forward.open(fates);
+        Ok(())
+    }
+
+    fn invoke_forward(&mut self, before: &State) -> Invocation<Option<String>> {
+        let changes = self.table.changes();
+        self.batch_end = changes.len();
+        let event = lambda_event::dynamodb(&changes[usize::from(before.checkpoint)..]);
+        Invocation::start(&self.stream, |stream| async move {
+            let forward = Forward::new(stream, EventSource::default());
+            let forward = forward
+                .with_jitter(|| 0.0)
+                .with_observer(Observer::default().with_metrics(|_| {}));
+            let response = forward.handle(event, budget(BUDGET)).await.unwrap();
+            let failure = response.batch_item_failures.into_iter().next();
+            failure.and_then(|failure| failure.item_identifier)
+        })
+    }
+
+    async fn checkpoint(&mut self, after: &State) -> Result<(), String> {
+        let mut forward = self.forward.take().ok_or("no invocation")?;
+        if forward.answer.is_none() {
+            tokio::time::advance(BUDGET).await;
+            forward.go_on();
+        }
+        let reported = forward.answer.ok_or("no answer when the time is up")?;
+        let changes = self.table.changes();
+        let checkpoint = usize::from(after.checkpoint);
+        let place = reported.map_or(Some(self.batch_end), |number| {
+            changes
+                .iter()
+                .position(|change| change.sequence_number == number)
+        });
+        same("checkpoint", &Some(checkpoint), &place)
+    }
+
+    fn complete(
+        &mut self,
+        before: &State,
+        consumer: u8,
+        id: Id,
+        fate: Fate,
+        after: &State,
+    ) -> Result<(), String> {
+        let consumer = usize::from(consumer);
+        let position = before.consumers[consumer].positions[usize::from(id)];
+        let records = self.stream.records().into_iter();
+        let records = records.filter(|stored| stored.record.id.as_str() == name(id));
+        let batch: Vec<StoredRecord> = records.skip(position.into()).collect();
+        let mut invocation = self.invoke_complete(&batch);
+        let Some(Call::Complete(completion, writes)) = invocation.door.call() else {
+            return Err("the code does not complete".to_owned());
+        };
+        same("completion", &name(id).as_str(), &completion.id.as_str())?;
+        if fate == Fate::Late {
+            let call = Call::Complete(completion, writes);
+            self.air.push((Request::Complete(id), call));
+        }
+        invocation.open(&[fate]);
+        let reported = invocation.answer.ok_or("no answer")?;
+        let is_passed = after.consumers[consumer].completing.is_some();
+        let first = batch.first().map(|stored| stored.sequence_number.clone());
+        same(
+            "batch item failure",
+            &first.filter(|_| !is_passed),
+            &reported,
+        )
+    }
+
+    fn invoke_complete(&mut self, batch: &[StoredRecord]) -> Invocation<Option<String>> {
+        let event = lambda_event::kinesis(batch);
+        self.calls += 1;
+        let number = self.calls;
+        Invocation::start(&self.table, |table| async move {
+            let completer = Completer::new(table, 0);
+            let complete = Complete::new(completer, Accountant { number }, 1)
+                .with_observer(Observer::default().with_metrics(|_| {}));
+            let response = complete.handle(event, budget(LONG_BUDGET)).await.unwrap();
+            let failure = response.batch_item_failures.into_iter().next();
+            failure.and_then(|failure| failure.item_identifier)
+        })
+    }
+
+    async fn land(&mut self, request: &Request) -> Result<(), String> {
+        let place = self.air.iter().position(|(sent, _)| sent == request);
+        let (_, call) = self
+            .air
+            .swap_remove(place.ok_or("no such request is in the air")?);
+        // Nobody hears the answer.
+        match call {
+            Call::Insert(item) => drop(self.table.insert(&item).await),
+            Call::Put(records) => drop(self.stream.put(&records).await),
+            Call::Complete(completion, writes) => {
+                drop(self.table.complete(&completion, writes).await);
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&self) -> Observed {
+        let ids = 0..self.pipeline.bounds.ids;
+        let image = |item: &_| event_of(&NotificationItem::from_item(item).unwrap());
+        let items = ids.clone().map(|id| self.table.item(&name(id)));
+        let changes = self.table.changes().into_iter();
+        let mut effects = vec![0; ids.len()];
+        for entry in self.table.other_items(LEDGER).into_values() {
+            if let Some(serde_dynamo::AttributeValue::S(of)) = entry.get("of") {
+                effects[usize::from(id_of(of))] += 1;
+            }
+        }
+        let mut records = vec![Vec::new(); ids.len()];
+        for stored in self.stream.records() {
+            let Change { id, event } = change(&stored.record.data);
+            records[usize::from(id)].push(event);
+        }
+        Observed {
+            items: items.map(|item| item.as_ref().map(image)).collect(),
+            effects,
+            changes: changes
+                .map(|change| Change {
+                    id: id_of(&change.id),
+                    event: image(&change.new.unwrap()),
+                })
+                .collect(),
+            records,
+        }
+    }
+}
+
+/// A downstream whose effect is one new entry of the ledger for each call, committed with DONE: an effect that happens
+/// twice leaves two.
+struct Accountant {
+    number: usize,
+}
+
+impl Downstream<TransactWriteItem> for Accountant {
+    async fn accept(
+        &self,
+        event: &NotificationEvent,
+    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
+        let entry = ledger_entry(event.subject.as_str(), &self.number.to_string());
+        Ok(Effect::CommitWith(vec![entry]))
+    }
+}
+
+fn ledger_entry(id: &str, number: &str) -> TransactWriteItem {
+    let text = |text: String| AttributeValue::S(text);
+    let entry = Put::builder()
+        .table_name(LEDGER)
+        .item("entry_id", text(format!("{id}#{number}")))
+        .item("of", text(id.to_owned()))
+        .build()
+        .unwrap();
+    TransactWriteItem::builder().put(entry).build()
+}
+
+fn budget(time: Duration) -> Budget {
+    Budget::from_remaining(None, time)
+}
+
+fn same<T: PartialEq + fmt::Debug>(what: &str, model: &T, code: &T) -> Result<(), String> {
+    if model == code {
+        return Ok(());
+    }
+    Err(format!(
+        "{what}: {model:?} in the model, {code:?} in the code"
+    ))
+}
+
+fn name(id: Id) -> String {
+    format!("id-{id}")
+}
+
+fn id_of(name: &str) -> Id {
+    name.trim_start_matches("id-").parse().unwrap()
+}
+
+fn payload(content: Content) -> &'static str {
+    match content {
+        Content::First => "first",
+        Content::Other => "other",
+    }
+}
+
+fn event_of(item: &NotificationItem) -> Event {
+    event(item.notification.payload.as_str(), item.status)
+}
+
+fn event(payload: &str, status: notification::Status) -> Event {
+    Event {
+        content: match payload {
+            "\"first\"" => Content::First,
+            _ => Content::Other,
+        },
+        status: match status {
+            notification::Status::Init => Status::Init,
+            notification::Status::Done => Status::Done,
+        },
+    }
+}
+
+/// The change that a record tells of.
+fn change(document: &[u8]) -> Change {
+    let told = NotificationEvent::parse(document).unwrap();
+    Change {
+        id: id_of(told.subject.as_str()),
+        event: event(told.data.as_str(), told.status),
+    }
+}

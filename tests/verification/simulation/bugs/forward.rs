@@ -1,0 +1,150 @@
+//! A plain `forward`, which puts round after round what is not yet confirmed, with at most one thing wrong in it.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use aws_lambda_events::event::dynamodb::{Event, EventRecord};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
+use onewrite::event::NotificationEvent;
+use onewrite::item::{NotificationItem, attribute};
+use onewrite::stream::{EventStream, PutResult, Record};
+use onewrite_forward::select::{Selection, select};
+use onewrite_runtime::budget::Budget;
+use onewrite_testing::{FaultyStream, InMemoryStream};
+use serde_dynamo::AttributeValue;
+use serde_json::{Value, json};
+use tokio::time::Duration;
+
+use super::Bug;
+use crate::clock;
+use crate::functions::{Handler, Parts, handler as serve};
+
+/// Records of one call.
+const CALL: usize = 3;
+
+struct Forward {
+    stream: FaultyStream<InMemoryStream>,
+    bug: Bug,
+}
+
+pub(super) fn handler(parts: &Parts, bug: Bug) -> Handler {
+    let stream = parts.faulty_stream(parts.stream.clone());
+    let forward = Rc::new(Forward { stream, bug });
+    serve(move |event: Event, budget, _| {
+        let forward = Rc::clone(&forward);
+        async move { forward.handle(event, budget).await }.boxed_local()
+    })
+}
+
+/// What is to be published: its place in the batch, and the record.
+type Pending = Vec<(usize, Record)>;
+
+impl Forward {
+    async fn handle(&self, event: Event, budget: Budget) -> Result<Value, String> {
+        let places = event.records.iter().enumerate();
+        let mut pending: Pending = places
+            .filter_map(|(place, change)| Some((place, self.record(change)?)))
+            .collect();
+        // In the order in which they first failed.
+        let mut failed = Vec::new();
+        while !pending.is_empty() {
+            if budget.left().is_zero() && self.bug != Bug::ForwardIgnoresDeadline {
+                break;
+            }
+            pending = self.round(pending, &mut failed, budget).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let unpublished = |place: &&usize| pending.iter().any(|(other, _)| other == *place);
+        let lowest = pending.iter().map(|(place, _)| *place).min();
+        let reported = match self.bug {
+            Bug::ReportsHighest => pending.iter().map(|(place, _)| *place).max(),
+            Bug::ReportsFirstSeen => failed.iter().find(unpublished).copied().or(lowest),
+            Bug::PassesUnpublished => lowest.map(|place| place + 1),
+            _ => lowest,
+        };
+        let Some(place) = reported.filter(|place| *place < event.records.len()) else {
+            return Ok(json!({"batchItemFailures": []}));
+        };
+        match event.records[place].change.sequence_number.as_deref() {
+            Some(number) if !number.is_empty() => {
+                Ok(json!({"batchItemFailures": [{"itemIdentifier": number}]}))
+            }
+            _ => Err("a change without sequence number".to_owned()),
+        }
+    }
+
+    /// A few calls at once, answered in any order; returns what is still to be published.
+    async fn round(&self, pending: Pending, failed: &mut Vec<usize>, budget: Budget) -> Pending {
+        let mut ids = HashSet::new();
+        let is_next = |(_, record): &(usize, Record)| {
+            ids.insert(record.id.clone()) || self.bug == Bug::TwoOfAnId
+        };
+        let (next, mut rest): (Pending, Pending) = pending.into_iter().partition(is_next);
+        let calls = next.chunks(CALL).map(|call| self.call(call, budget));
+        let mut calls: FuturesUnordered<_> = calls.collect();
+        while let Some(again) = calls.next().await {
+            failed.extend(again.iter().map(|(place, _)| *place));
+            rest.extend(again);
+        }
+        if self.bug != Bug::RetryOvertakes {
+            rest.sort_by_key(|(place, _)| *place);
+        }
+        rest
+    }
+
+    /// One call; returns what was not confirmed.
+    async fn call(&self, call: &[(usize, Record)], budget: Budget) -> Pending {
+        let records: Vec<Record> = call.iter().map(|(_, record)| record.clone()).collect();
+        let put = async {
+            tokio::time::sleep(Duration::from_millis(10).mul_f64(clock::jitter())).await;
+            self.stream.put(&records).await.ok()
+        };
+        let answer = if self.bug == Bug::ForwardIgnoresDeadline {
+            put.await
+        } else {
+            let answer = tokio::time::timeout_at(budget.end(), put).await;
+            answer.ok().flatten()
+        };
+        let is_confirmed = |place: usize| {
+            let put = answer.as_ref().and_then(|puts| puts.get(place));
+            matches!(put, Some(PutResult::Confirmed { .. }))
+        };
+        let unconfirmed = (0..call.len()).filter(|place| !is_confirmed(*place));
+        unconfirmed.map(|place| call[place].clone()).collect()
+    }
+
+    /// What a change puts into the stream.
+    fn record(&self, change: &EventRecord) -> Option<Record> {
+        let is = |bug| self.bug == bug;
+        let event = match select(change) {
+            Selection::Forward(_) if is(Bug::ModifyDropped) && change.event_name == "MODIFY" => {
+                None
+            }
+            Selection::Forward(event) => Some(*event),
+            Selection::Skip(_) if is(Bug::RemovalTold) && change.event_name == "REMOVE" => {
+                let item = NotificationItem::from_item(&change.change.old_image).ok()?;
+                Some(NotificationEvent::from_item(&item))
+            }
+            // A record that no stream takes.
+            Selection::Unreadable(_) if is(Bug::UnreadableBlocks) => {
+                let id = onewrite_forward::select::key(change)?;
+                return Some(Record {
+                    id: onewrite::notification::NotificationId::parse(id).ok()?,
+                    data: vec![0; onewrite::limits::MAX_RECORD_BYTES],
+                });
+            }
+            Selection::Skip(_) | Selection::Unreadable(_) => None,
+        }?;
+        let mut document = event.to_json();
+        let redrives = change.change.new_image.get(attribute::REDRIVES);
+        if is(Bug::RedriveChangesId) && redrives != Some(&AttributeValue::N("0".to_owned())) {
+            let id = event.id();
+            document = document.replacen(&id, &format!("{id}/again"), 1);
+        }
+        Some(Record {
+            id: event.subject.clone(),
+            data: document.into_bytes(),
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! Ports that break their contracts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use onewrite::item::{NotificationItem, attribute};
+use onewrite::notification::NotificationId;
+use onewrite::stream::{EventStream, PutResult, Record, StreamError};
+use onewrite::table::{
+    Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+};
+use onewrite_testing::InMemoryTable;
+use serde_dynamo::AttributeValue;
+
+use super::Bug;
+use crate::clock;
+use crate::effects::{ENTRY_ID, LEDGER, OF};
+use crate::witness::text;
+
+#[derive(Clone)]
+pub(super) struct WrongTable {
+    inner: InMemoryTable,
+    bug: Bug,
+    effects: Arc<AtomicU64>,
+}
+
+impl WrongTable {
+    pub(super) fn new(inner: InMemoryTable, bug: Bug) -> Self {
+        Self {
+            inner,
+            bug,
+            effects: Arc::default(),
+        }
+    }
+
+    /// Replaces whatever is there.
+    fn overwrite(&self, item: &NotificationItem) {
+        self.inner.edit(item.notification.id.as_str(), |there| {
+            *there = item.to_item().into();
+        });
+    }
+
+    /// Writes an attribute without asking.
+    fn set(&self, id: &str, name: &str, value: AttributeValue) {
+        self.inner.edit(id, |item| {
+            item.insert(name.to_owned(), value);
+        });
+    }
+
+    /// An effect by a call of its own.
+    fn effect(&self, id: &NotificationId) {
+        let key = format!("apart-{}", self.effects.fetch_add(1, Ordering::SeqCst));
+        let entry = HashMap::from([
+            (ENTRY_ID.to_owned(), AttributeValue::S(key.clone())),
+            (OF.to_owned(), AttributeValue::S(id.to_string())),
+        ]);
+        self.inner.put_other(LEDGER, &key, entry);
+    }
+}
+
+impl NewNotifications for WrongTable {
+    async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
+        let id = item.notification.id.as_str();
+        match self.bug {
+            Bug::Unconditional => {
+                self.overwrite(item);
+                Ok(InsertResult::Created)
+            }
+            Bug::CheckThenAct => {
+                if self.inner.item(id).is_some() {
+                    return self.inner.insert(item).await;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                self.overwrite(item);
+                Ok(InsertResult::Created)
+            }
+            Bug::FingerprintIgnored => Ok(match self.inner.insert(item).await? {
+                InsertResult::Created => InsertResult::Created,
+                InsertResult::Exists { .. } => InsertResult::Exists {
+                    fingerprint: Some(item.notification.fingerprint),
+                },
+            }),
+            Bug::IdTruncated => {
+                let mut short = item.clone();
+                let id: String = id.chars().take(64).collect();
+                short.notification.id = NotificationId::parse(id).unwrap();
+                self.inner.insert(&short).await
+            }
+            Bug::PayloadRewritten => {
+                let inserted = self.inner.insert(item).await?;
+                if inserted == InsertResult::Created {
+                    let payload: serde_json::Value =
+                        serde_json::from_str(item.notification.payload.as_str()).unwrap();
+                    let payload = AttributeValue::S(payload.to_string());
+                    self.set(id, attribute::PAYLOAD, payload);
+                }
+                Ok(inserted)
+            }
+            Bug::ExpiresInInit => {
+                let mut expiring = item.clone();
+                expiring.expires_at = Some(clock::shown().as_second() + 3_600);
+                self.inner.insert(&expiring).await
+            }
+            _ => self.inner.insert(item).await,
+        }
+    }
+}
+
+impl Completions for WrongTable {
+    type Write = TransactWriteItem;
+
+    async fn complete(
+        &self,
+        completion: &Completion,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<CompletionResult, TableError> {
+        let id = completion.id.as_str();
+        match self.bug {
+            Bug::DoneUnconditional => {
+                self.set(id, attribute::STATUS, AttributeValue::S("DONE".to_owned()));
+                self.set(id, attribute::VERSION, AttributeValue::N("2".to_owned()));
+                self.effect(&completion.id);
+                Ok(CompletionResult::Accepted)
+            }
+            Bug::BackToInit => {
+                let completed = self.inner.complete(completion, writes).await?;
+                if completed == CompletionResult::AlreadyDone {
+                    self.set(id, attribute::STATUS, AttributeValue::S("INIT".to_owned()));
+                }
+                Ok(completed)
+            }
+            Bug::ClockInCondition => {
+                let item = self.inner.item(id);
+                let created = item.and_then(|item| text(&item, attribute::CREATED_AT));
+                let is_later = |created: &String| *created > completion.at.to_string();
+                if created.as_ref().is_some_and(is_later) {
+                    return Ok(CompletionResult::AlreadyDone);
+                }
+                self.inner.complete(completion, writes).await
+            }
+            Bug::EffectBesideDone => {
+                self.effect(&completion.id);
+                self.inner.complete(completion, Vec::new()).await
+            }
+            _ => self.inner.complete(completion, writes).await,
+        }
+    }
+}
+
+pub(super) struct WrongStream<S> {
+    inner: S,
+    bug: Bug,
+}
+
+impl<S> WrongStream<S> {
+    pub(super) fn new(inner: S, bug: Bug) -> Self {
+        Self { inner, bug }
+    }
+
+    fn change(&self, record: &Record) -> Record {
+        let mut record = record.clone();
+        if self.bug == Bug::WrongPartitionKey {
+            record.id = NotificationId::parse("all").unwrap();
+        }
+        record
+    }
+}
+
+impl<S: EventStream> EventStream for WrongStream<S> {
+    async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
+        let records: Vec<Record> = records.iter().map(|record| self.change(record)).collect();
+        let mut puts = self.inner.put(&records).await?;
+        if self.bug == Bug::EntryFailuresDropped {
+            for put in &mut puts {
+                *put = PutResult::Confirmed {
+                    shard_id: String::new(),
+                    sequence_number: String::new(),
+                };
+            }
+        }
+        Ok(puts)
+    }
+}

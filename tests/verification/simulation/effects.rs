@@ -1,0 +1,53 @@
+//! The downstream of this world: its effect is an entry of its own ledger, committed with DONE. A second commit would
+//! leave a second entry.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
+use onewrite::completion::{Downstream, DownstreamError, Effect};
+use onewrite::event::NotificationEvent;
+use onewrite::notification::NotificationId;
+
+use crate::weather::{Kind, Weather};
+
+pub(crate) const LEDGER: &str = "ledger";
+pub(crate) const ENTRY_ID: &str = "entry_id";
+/// The attribute that names the notification.
+pub(crate) const OF: &str = "of";
+
+/// What a planned panic says.
+pub(crate) const PANIC: &str = "a fault was to make this call panic";
+
+#[derive(Clone)]
+pub(crate) struct Accountant {
+    pub(crate) weather: Weather,
+    pub(crate) entries: Arc<AtomicU64>,
+}
+
+impl Downstream<TransactWriteItem> for Accountant {
+    async fn accept(
+        &self,
+        event: &NotificationEvent,
+    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
+        if self.weather.strikes(Kind::ConsumerRefuses) {
+            return Err(DownstreamError::new("the books are closed"));
+        }
+        assert!(!self.weather.strikes(Kind::FunctionPanics), "{PANIC}");
+        Ok(Effect::CommitWith(vec![self.entry(&event.subject)]))
+    }
+}
+
+impl Accountant {
+    /// The next entry of the ledger, about this notification.
+    pub(crate) fn entry(&self, of: &NotificationId) -> TransactWriteItem {
+        let number = self.entries.fetch_add(1, Ordering::SeqCst);
+        let entry = Put::builder()
+            .table_name(LEDGER)
+            .item(ENTRY_ID, AttributeValue::S(number.to_string()))
+            .item(OF, AttributeValue::S(of.to_string()))
+            .build()
+            .unwrap();
+        TransactWriteItem::builder().put(entry).build()
+    }
+}

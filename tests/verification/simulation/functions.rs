@@ -1,0 +1,174 @@
+//! The functions as the service sees them: an event in, a response or an error out. Here are the real ones.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use futures::FutureExt as _;
+use futures::future::LocalBoxFuture;
+use onewrite::completion::{Completer, Downstream};
+use onewrite::event::EventSource;
+use onewrite::item::Enrichment;
+use onewrite::notification::{MessagePointers, Notification};
+use onewrite::stream::EventStream;
+use onewrite::table::{Completions, NewNotifications};
+use onewrite_complete::handler::Complete;
+use onewrite_forward::handler::Forward;
+use onewrite_ingest::handler::Ingest;
+use onewrite_runtime::{budget::Budget, observer::Observer};
+use onewrite_testing::{FaultyStream, FaultyTable, InMemoryStream, InMemoryTable};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::clock;
+use crate::effects::{Accountant, ENTRY_ID, LEDGER};
+use crate::weather::Weather;
+
+/// One invocation.
+pub(crate) struct Call {
+    /// The event, as JSON.
+    pub(crate) event: String,
+    /// What remains of the invocation's time.
+    pub(crate) time: Duration,
+    /// It is served by the other of two versions of the code.
+    pub(crate) is_other_version: bool,
+}
+
+/// The response as JSON, or the error.
+pub(crate) type Answer = Result<String, String>;
+
+pub(crate) type Handler = Box<dyn Fn(Call) -> LocalBoxFuture<'static, Answer>>;
+
+/// The three functions of the pipeline; `complete` serves two consumers.
+pub(crate) struct Functions {
+    pub(crate) ingest: Handler,
+    pub(crate) forward: Handler,
+    pub(crate) complete: Handler,
+}
+
+/// What functions are made of.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) table: InMemoryTable,
+    pub(crate) stream: InMemoryStream,
+    pub(crate) weather: Weather,
+    pub(crate) accountant: Accountant,
+    pub(crate) max_in_flight: usize,
+    pub(crate) retention_days: u32,
+}
+
+impl Parts {
+    pub(crate) fn new(seed: u64, weather: Weather, shards: u32, max_in_flight: usize) -> Self {
+        Self {
+            table: InMemoryTable::default()
+                .with_clock(clock::shown)
+                .with_other_table(LEDGER, ENTRY_ID),
+            stream: InMemoryStream::new(shards)
+                .shuffling(seed)
+                .with_clock(clock::shown),
+            accountant: Accountant {
+                weather: weather.clone(),
+                entries: Arc::default(),
+            },
+            weather,
+            max_in_flight,
+            retention_days: u32::from(seed.is_multiple_of(2)),
+        }
+    }
+
+    /// The functions as they are deployed, over ports with faults in front.
+    pub(crate) fn functions(&self) -> Functions {
+        Functions {
+            ingest: self.ingest(&self.faulty_table(self.table.clone())),
+            forward: self.forward(self.faulty_stream(self.stream.clone())),
+            complete: self.complete(
+                self.faulty_table(self.table.clone()),
+                self.accountant.clone(),
+            ),
+        }
+    }
+
+    pub(crate) fn faulty_table<T>(&self, table: T) -> FaultyTable<T> {
+        let weather = self.weather.clone();
+        FaultyTable::new(table, move |call| weather.of_table(call.is_completion))
+    }
+
+    pub(crate) fn faulty_stream<S>(&self, stream: S) -> FaultyStream<S> {
+        let weather = self.weather.clone();
+        FaultyStream::new(stream, move |_, records| weather.of_stream(records.len()))
+    }
+
+    pub(crate) fn ingest<T: NewNotifications + Clone + 'static>(&self, table: &T) -> Handler {
+        let version = |aggregate: fn(&Notification) -> Enrichment| {
+            let pointers = MessagePointers::default();
+            let ingest = Ingest::new(table.clone(), pointers, self.max_in_flight, aggregate);
+            Rc::new(
+                ingest.with_observer(
+                    Observer::default()
+                        .with_clock(clock::shown)
+                        .with_metrics(|_| {}),
+                ),
+            )
+        };
+        let plain = version(|_| Enrichment::default());
+        let other = version(|_| {
+            let mut enrichment = Enrichment::default();
+            enrichment.insert("version", 2);
+            enrichment
+        });
+        handler(move |event, budget, is_other_version| {
+            let ingest = Rc::clone(if is_other_version { &other } else { &plain });
+            async move { ingest.handle(event, budget).await }.boxed_local()
+        })
+    }
+
+    pub(crate) fn forward<S: EventStream + 'static>(&self, stream: S) -> Handler {
+        let forward = Forward::new(stream, EventSource::default());
+        let forward = Rc::new(
+            forward
+                .with_jitter(clock::jitter)
+                .with_observer(Observer::default().with_metrics(|_| {})),
+        );
+        handler(move |event, budget, _| {
+            let forward = Rc::clone(&forward);
+            async move { forward.handle(event, budget).await }.boxed_local()
+        })
+    }
+
+    pub(crate) fn complete<T, D>(&self, table: T, downstream: D) -> Handler
+    where
+        T: Completions<Write = TransactWriteItem> + 'static,
+        D: Downstream<TransactWriteItem> + 'static,
+    {
+        let completer = Completer::new(table, self.retention_days).with_clock(clock::shown);
+        let complete = Complete::new(completer, downstream, self.max_in_flight);
+        let complete = Rc::new(complete.with_observer(Observer::default().with_metrics(|_| {})));
+        handler(move |event, budget, _| {
+            let complete = Rc::clone(&complete);
+            async move { complete.handle(event, budget).await }.boxed_local()
+        })
+    }
+}
+
+/// What the Lambda runtime does around a handler.
+pub(crate) fn handler<E, T, X, F>(handle: F) -> Handler
+where
+    E: DeserializeOwned,
+    T: Serialize,
+    X: std::fmt::Display,
+    F: Fn(E, Budget, bool) -> LocalBoxFuture<'static, Result<T, X>> + 'static,
+{
+    let handle = Rc::new(handle);
+    Box::new(move |call| {
+        let handle = Rc::clone(&handle);
+        async move {
+            let event = serde_json::from_str(&call.event).map_err(|error| error.to_string())?;
+            let budget = Budget::from_remaining(None, call.time);
+            let answer = handle(event, budget, call.is_other_version).await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            serde_json::to_string(&answer).map_err(|error| error.to_string())
+        }
+        .boxed_local()
+    })
+}

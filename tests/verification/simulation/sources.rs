@@ -1,0 +1,531 @@
+//! Does what the pollers ask for: receives, deletes, lists, reads, invokes; and tells them what came of it.
+
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use onewrite_event_sources::Millis;
+use onewrite_event_sources::choices::Choices;
+use onewrite_event_sources::mapping::StreamMapping;
+use onewrite_event_sources::outcome::Outcome;
+use onewrite_event_sources::queue::Deletion;
+use onewrite_event_sources::report::{self, Report};
+use onewrite_event_sources::sqs;
+use onewrite_event_sources::stream::{
+    self, KinesisRecord, Position, ShardDescription, StreamPoller,
+};
+use onewrite_testing::{Change, lambda_event};
+use serde_json::Value;
+
+use crate::bugs::Bug;
+use crate::clock;
+use crate::functions::{Answer, Call};
+use crate::process::{self, Ended};
+use crate::settings::{self, FUNCTION_TIMEOUT, VISIBILITY};
+use crate::weather::Kind;
+use crate::witness::{Broken, Consumer, Verdict};
+use crate::world::{World, short};
+
+/// The place of `forward`'s mapping in `World::sources`; behind it are two consumers of Kinesis.
+const FORWARD: usize = 0;
+/// The place of the queue's mapping in `World::pollers`, behind those of the streams.
+pub(crate) const QUEUE: usize = 3;
+
+/// A mapping of a stream, and its poller.
+pub(crate) struct StreamSource {
+    pub(crate) mapping: StreamMapping,
+    pub(crate) poller: StreamPoller,
+}
+
+impl StreamSource {
+    pub(crate) fn new(mapping: StreamMapping, choices: Choices) -> Self {
+        Self {
+            poller: StreamPoller::new(mapping.clone(), choices),
+            mapping,
+        }
+    }
+}
+
+/// What a poller will be told.
+pub(crate) enum Due {
+    Queue(sqs::Input),
+    Source(usize, stream::Input),
+}
+
+/// A receive that waits for messages.
+pub(crate) struct Receive {
+    call: sqs::CallId,
+    max: u32,
+    visibility: Millis,
+    pub(crate) until: Millis,
+}
+
+/// Whose invocation it is, of which items.
+pub(crate) struct Job {
+    of: JobOf,
+    /// Which poller of its mapping waits for the answer: a later one does not know it.
+    poller: u64,
+}
+
+enum JobOf {
+    Queue {
+        invocation: sqs::InvocationId,
+        message_ids: Vec<String>,
+    },
+    Source {
+        which: usize,
+        invocation: stream::InvocationId,
+        numbers: Vec<String>,
+    },
+}
+
+impl JobOf {
+    /// The place of its mapping in `World::pollers`.
+    fn mapping(&self) -> usize {
+        match self {
+            Self::Queue { .. } => QUEUE,
+            Self::Source { which, .. } => *which,
+        }
+    }
+}
+
+/// One invocation as it is handed to the service.
+struct Invocation {
+    of: JobOf,
+    event: String,
+    /// The name of an item's identifier in the event, and where it is.
+    identifier: &'static str,
+}
+
+impl World {
+    /// Answers one receive that has waited long enough or finds something; false where there is none.
+    pub(crate) fn receive(&mut self, now: Millis) -> Result<bool, Broken> {
+        let receivable = self.queue.has_receivable(now);
+        let mut receives = self.receives.iter();
+        let Some(index) = receives.position(|receive| receivable || receive.until <= now) else {
+            return Ok(false);
+        };
+        let receive = &self.receives[index];
+        let (call, is_over) = (receive.call, receive.until <= now);
+        let messages = self.queue.receive_for(now, receive.max, receive.visibility);
+        if is_over || !messages.is_empty() {
+            self.receives.remove(index);
+            self.tell_queue(sqs::Input::Received { call, messages })?;
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn tell_queue(&mut self, input: sqs::Input) -> Verdict {
+        let now = clock::now();
+        for action in self.queue_poller.handle(now, input) {
+            match action {
+                sqs::Action::Receive { call, .. }
+                    if self.weather.strikes(Kind::QueueReceiveFails) =>
+                {
+                    self.later(now, Due::Queue(sqs::Input::ReceiveFailed { call }));
+                }
+                sqs::Action::Receive {
+                    call,
+                    max_messages,
+                    wait_seconds,
+                    visibility_timeout_seconds,
+                } => self.receives.push(Receive {
+                    call,
+                    max: max_messages,
+                    visibility: Millis::from(visibility_timeout_seconds) * 1_000,
+                    until: now + Millis::from(wait_seconds) * 1_000,
+                }),
+                sqs::Action::Invoke {
+                    invocation,
+                    payload,
+                    message_ids,
+                } => {
+                    self.invoke(Invocation {
+                        of: JobOf::Queue {
+                            invocation,
+                            message_ids,
+                        },
+                        event: payload,
+                        identifier: "/messageId",
+                    });
+                }
+                sqs::Action::Delete { call, entries } => {
+                    let mut message_ids = Vec::new();
+                    for entry in entries {
+                        self.witness.deleted(&entry.message_id)?;
+                        let fails = self.weather.strikes(Kind::QueueDeleteFails);
+                        if fails
+                            || self.queue.delete(now, &entry.receipt_handle) == Deletion::Refused
+                        {
+                            message_ids.push(entry.message_id);
+                        }
+                    }
+                    let answer = if message_ids.is_empty() {
+                        sqs::Input::Deleted { call }
+                    } else {
+                        sqs::Input::DeleteFailed { call, message_ids }
+                    };
+                    self.later(now, Due::Queue(answer));
+                }
+                sqs::Action::Report(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn tell_source(&mut self, which: usize, input: stream::Input) -> Verdict {
+        let now = clock::now();
+        for action in self.sources[which].poller.handle(now, input) {
+            match action {
+                stream::Action::ListShards { call } => {
+                    let answer = if self.weather.strikes(Kind::StreamReadFails) {
+                        stream::Input::ListFailed { call }
+                    } else {
+                        let shards = self.list(which);
+                        stream::Input::Shards { call, shards }
+                    };
+                    self.later(now, Due::Source(which, answer));
+                }
+                stream::Action::Read {
+                    call,
+                    shard,
+                    position,
+                    limit,
+                } => {
+                    let answer = if self.weather.strikes(Kind::StreamReadFails) {
+                        stream::Input::ReadFailed { call }
+                    } else {
+                        self.read(which, call, &shard, &position, limit as usize)
+                    };
+                    self.later(now, Due::Source(which, answer));
+                }
+                stream::Action::Invoke {
+                    invocation,
+                    payload,
+                    sequence_numbers,
+                    ..
+                } => {
+                    let identifier = if which == FORWARD {
+                        "/dynamodb/SequenceNumber"
+                    } else {
+                        "/kinesis/sequenceNumber"
+                    };
+                    self.invoke(Invocation {
+                        of: JobOf::Source {
+                            which,
+                            invocation,
+                            numbers: sequence_numbers,
+                        },
+                        event: payload,
+                        identifier,
+                    });
+                }
+                stream::Action::Notify { call, notice, .. } => {
+                    let (first, last) =
+                        (&notice.start_sequence_number, &notice.end_sequence_number);
+                    self.note(None, || {
+                        let (first, last) = (tail(Some(first)), tail(Some(last)));
+                        format!(
+                            "{} gives up {}, {first} to {last}",
+                            name(which),
+                            notice.shard_id
+                        )
+                    });
+                    self.witness
+                        .given_up(consumer(which), &notice.shard_id, first, last);
+                    let delivered = stream::Input::NoticeDelivered { call };
+                    self.later(now, Due::Source(which, delivered));
+                }
+                stream::Action::Report(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, which: usize) -> Vec<ShardDescription> {
+        let mut shards = if which == FORWARD {
+            self.table_stream.list(clock::now())
+        } else {
+            let shards = self.parts.stream.describe();
+            let shard = |(id, parent): (String, Option<String>)| ShardDescription {
+                id,
+                parents: parent.into_iter().collect(),
+            };
+            shards.into_iter().map(shard).collect()
+        };
+        if self.bug == Some(Bug::ChildBeforeParent) {
+            shards.iter_mut().for_each(|shard| shard.parents.clear());
+        }
+        shards
+    }
+
+    fn read(
+        &mut self,
+        which: usize,
+        call: stream::CallId,
+        shard: &str,
+        position: &Position,
+        limit: usize,
+    ) -> stream::Input {
+        let now = clock::now();
+        if which == FORWARD {
+            let iterator = self.table_stream.iterator(now, shard, position);
+            let read = iterator.and_then(|iterator| self.table_stream.read(now, &iterator, limit));
+            return match read {
+                Ok(read) => stream::Input::Records {
+                    call,
+                    records: read.records,
+                    end_of_shard: read.next.is_none(),
+                },
+                Err(_trimmed) => stream::Input::Trimmed { call },
+            };
+        }
+        let after = match position {
+            Position::After(number) => Some(number.as_str()),
+            _ => None,
+        };
+        let (records, end_of_shard) = self.parts.stream.read(shard, after, limit).unwrap();
+        let source = settings::kinesis_facts();
+        let records = records.into_iter().map(|stored| {
+            KinesisRecord {
+                partition_key: stored.record.id.to_string(),
+                sequence_number: stored.sequence_number,
+                data: stored.record.data,
+                arrived: now,
+            }
+            .encode(&source, shard)
+        });
+        stream::Input::Records {
+            call,
+            records: records.collect(),
+            end_of_shard,
+        }
+    }
+
+    /// Hands a change to the table's stream; returns its shard and its number there.
+    pub(crate) fn stream_change(&mut self, change: &Change) -> (String, String) {
+        let changes = std::slice::from_ref(change);
+        let mut record: Value = lambda_event::dynamodb_json(changes)["Records"][0].take();
+        self.table_stream
+            .put(clock::now(), &change.id, |_, number| {
+                record["dynamodb"]["SequenceNumber"] = number.into();
+                record.to_string()
+            })
+    }
+
+    /// Runs a function as the service does: not at all when it is throttled, to its end, or until it crashes.
+    fn invoke(&mut self, invocation: Invocation) {
+        let Invocation {
+            of,
+            mut event,
+            identifier,
+        } = invocation;
+        self.note_batch(&of, "gets");
+        let weather = &self.weather;
+        let not_run = if weather.strikes(Kind::FunctionThrottled) {
+            Some(Outcome::Throttled)
+        } else if weather.strikes(Kind::FunctionInvocationError) {
+            Some(Outcome::InvocationError("503".to_owned()))
+        } else {
+            None
+        };
+        if let Some(outcome) = not_run {
+            let due = answered(&of, outcome);
+            return self.later(clock::now() + 5, due);
+        }
+        let crash_at = weather
+            .strikes(Kind::FunctionCrashes)
+            .then(|| weather.draw(Kind::FunctionCrashes, 8));
+        let time = if weather.strikes(Kind::FunctionHurried) {
+            501 + weather.draw(Kind::FunctionHurried, 300)
+        } else {
+            FUNCTION_TIMEOUT
+        };
+        let time = Duration::from_millis(time);
+        let is_incomplete = weather.strikes(Kind::IdentifierMissing);
+        if is_incomplete {
+            let place = weather.draw(Kind::IdentifierMissing, 100) as usize;
+            event = without_identifier(&event, identifier, place);
+        }
+        let call = Call {
+            event,
+            time,
+            is_other_version: weather.strikes(Kind::FunctionOtherVersion),
+        };
+        let function = match &of {
+            JobOf::Queue { .. } => &self.functions.ingest,
+            JobOf::Source { which, .. } if *which == FORWARD => &self.functions.forward,
+            JobOf::Source { .. } => &self.functions.complete,
+        };
+        let handled = function(call);
+        let poller = self.pollers[of.mapping()];
+        let job = Job { of, poller };
+        let run = async move {
+            let ended = process::run(handled, time, crash_at).await;
+            let ended = match ended {
+                // A batch that cannot be answered for fails whole: there the error is right.
+                Ended::Answered(Err(_)) if is_incomplete => Ended::Crashed,
+                ended => ended,
+            };
+            (job, ended)
+        };
+        self.running.push(run.boxed_local());
+    }
+
+    /// Notes what happens to a batch at every notification in it.
+    fn note_batch(&mut self, of: &JobOf, what: &str) {
+        if !self.keeps_history {
+            return;
+        }
+        let function = name(of.mapping());
+        let (ids, batch) = match of {
+            JobOf::Queue { message_ids, .. } => {
+                let ids = self.witness.ids_of_messages(message_ids);
+                let short: Vec<&str> = message_ids.iter().map(|id| short(id)).collect();
+                (ids, short.join(" "))
+            }
+            JobOf::Source { which, numbers, .. } => {
+                let ids = self.witness.ids_of_records(consumer(*which), numbers);
+                let (first, last) = (tail(numbers.first()), tail(numbers.last()));
+                (ids, format!("{first} to {last}"))
+            }
+        };
+        self.note_of(ids, format!("{function}, {batch}: {what}"));
+    }
+
+    /// An invocation has ended.
+    pub(crate) fn ended(&mut self, job: Job, ended: Ended<Answer>) -> Verdict {
+        let Job { of, poller } = job;
+        let function = name(of.mapping());
+        let is_awaited = self.pollers[of.mapping()] == poller;
+        self.note_batch(&of, &describe(&ended));
+        let failed = || Outcome::FunctionError("Unhandled".to_owned());
+        let now = clock::now();
+        let (outcome, at) = match ended {
+            Ended::Panicked => {
+                let what = format!("{function}: a panic took the whole batch with it");
+                return Err(Broken::of_all("Isolation", what));
+            }
+            Ended::TimedOut => {
+                let what = format!("{function}: no answer before the deadline");
+                return Err(Broken::of_all("Totality", what));
+            }
+            Ended::Answered(Err(error)) => {
+                let what = format!("{function} failed by itself: {error}");
+                return Err(Broken::of_all("Totality", what));
+            }
+            Ended::Crashed => (failed(), now),
+            Ended::Answered(Ok(_)) if self.weather.strikes(Kind::FunctionAnswerLost) => {
+                (failed(), now)
+            }
+            Ended::Answered(Ok(answer)) => {
+                if let JobOf::Source { which, numbers, .. } = &of {
+                    self.witness
+                        .passed(consumer(*which), passed(&answer, numbers))?;
+                }
+                let is_late = matches!(of, JobOf::Queue { .. })
+                    && self.weather.strikes(Kind::FunctionAnswerLate);
+                let delay = Millis::from(is_late) * (VISIBILITY + 1_000);
+                (Outcome::Response(answer), now + delay)
+            }
+        };
+        if is_awaited {
+            self.later(at, answered(&of, outcome));
+        }
+        Ok(())
+    }
+}
+
+fn answered(of: &JobOf, outcome: Outcome) -> Due {
+    match of {
+        JobOf::Queue { invocation, .. } => Due::Queue(sqs::Input::Invoked {
+            invocation: *invocation,
+            outcome,
+        }),
+        JobOf::Source {
+            which, invocation, ..
+        } => Due::Source(
+            *which,
+            stream::Input::Invoked {
+                invocation: *invocation,
+                request_id: None,
+                outcome,
+            },
+        ),
+    }
+}
+
+/// The part of a batch that an answer passes.
+fn passed<'a>(answer: &str, numbers: &'a [String]) -> &'a [String] {
+    match report::read(answer, true, numbers) {
+        Report::AllSucceeded => numbers,
+        Report::WholeBatchFailed(_) => &[],
+        Report::Partial(failures) => {
+            let lowest = failures.lowest_sequence_number();
+            let end = numbers.iter().position(|number| number == lowest);
+            &numbers[..end.unwrap_or(0)]
+        }
+    }
+}
+
+/// The event with one identifier less.
+fn without_identifier(event: &str, pointer: &str, place: usize) -> String {
+    let mut event: Value = serde_json::from_str(event).unwrap();
+    let records = event["Records"].as_array_mut().unwrap();
+    let place = place % records.len();
+    if let Some(identifier) = records[place].pointer_mut(pointer) {
+        *identifier = if place.is_multiple_of(2) {
+            Value::Null
+        } else {
+            "".into()
+        };
+    }
+    event.to_string()
+}
+
+fn consumer(which: usize) -> Consumer {
+    if which == FORWARD {
+        Consumer::Forward
+    } else {
+        Consumer::Complete
+    }
+}
+
+fn name(which: usize) -> &'static str {
+    ["forward", "complete", "another complete", "ingest"][which]
+}
+
+/// How an invocation ended, for the history.
+fn describe(ended: &Ended<Answer>) -> String {
+    match ended {
+        Ended::Answered(Ok(answer)) => {
+            let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+            let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+            let failed: Vec<String> = failures
+                .filter_map(|failure| failure["itemIdentifier"].as_str())
+                .map(|id| {
+                    let end = if id.contains('-') { short(id) } else { end(id) };
+                    end.to_owned()
+                })
+                .collect();
+            if failed.is_empty() {
+                "succeeds".to_owned()
+            } else {
+                format!("fails {}", failed.join(" "))
+            }
+        }
+        Ended::Answered(Err(error)) => format!("an error: {error}"),
+        Ended::Crashed => "crashes".to_owned(),
+        Ended::TimedOut => "times out".to_owned(),
+        Ended::Panicked => "panics".to_owned(),
+    }
+}
+
+/// The end of a sequence number, enough to tell it from others.
+pub(crate) fn tail(number: Option<&String>) -> &str {
+    end(number.map_or("", String::as_str))
+}
+
+fn end(number: &str) -> &str {
+    let end = number.get(number.len().saturating_sub(4)..);
+    end.unwrap_or(number)
+}
