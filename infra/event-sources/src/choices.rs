@@ -101,6 +101,15 @@ impl Mixer {
     }
 }
 
+/// A hash that is the same on every platform and in every version.
+pub(crate) fn stable_hash(key: &str, seed: u64) -> u64 {
+    // FNV-1a, mixed so that also its high bits differ between short keys.
+    let fnv = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    Mixer::new(fnv ^ seed).next()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,34 +1,33 @@
 //! Filter criteria: compiled once, then matched against event records (X4 to X10, S19, D24, D25, K9).
 //!
-//! Records are matched as JSON text, for plain numbers compare by spelling (X6). What becomes of a record that does
-//! not match is the poller's business.
+//! Records are matched as JSON text, because plain numbers are compared by their spelling (X6). The poller decides
+//! what happens to a record that does not match.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
 
-use crate::mapping::{Refusal, limits};
-
+mod error;
 mod json;
 mod pattern;
 
+pub use error::{InvalidFilterCriteria, InvalidPattern, MAX_FILTERS, MAX_PATTERN_CHARACTERS};
 use json::{Json, Members};
-pub use pattern::InvalidPattern;
 use pattern::{Data, Pattern, Record};
 
-/// The kind of record a pattern is written for.
+/// The kind of record that a pattern matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// A pattern's `body` fits the body as JSON or as plain text, whichever the pattern is (S19); its other keys fit
-    /// the record's own fields.
+    /// A pattern's `body` matches the body as JSON or as plain text, depending on the pattern (S19). Its other keys
+    /// match the record's own fields.
     Sqs,
-    /// A pattern fits the whole record; attribute values keep their type descriptors (D24, D25).
+    /// A pattern matches the whole record. Attribute values keep their type descriptors (D24, D25).
     DynamoDb,
-    /// A pattern fits the record's `kinesis` object, its `data` as base64-decoded JSON (K9).
+    /// A pattern matches the record's `kinesis` object, with `data` as base64-decoded JSON (K9).
     Kinesis,
 }
 
-/// The filters of a mapping: a record passes if any of them matches it, or if there are none (X4).
+/// The filters of a mapping. A record passes if any filter matches it, or if there are no filters (X4).
 #[derive(Debug, Clone)]
 pub struct FilterCriteria {
     source: Source,
@@ -39,16 +38,19 @@ impl FilterCriteria {
     /// Parses the patterns of a mapping.
     ///
     /// # Errors
-    /// [`Refusal::TooManyFilters`], [`Refusal::PatternTooLong`] or [`Refusal::FilterPattern`].
-    pub fn compile<P: AsRef<str>>(source: Source, patterns: &[P]) -> Result<Self, Refusal> {
-        if patterns.len() > limits::FILTERS {
-            return Err(Refusal::TooManyFilters);
+    /// [`InvalidFilterCriteria`] if there are too many patterns, or one is too long or invalid.
+    pub fn compile<P: AsRef<str>>(
+        source: Source,
+        patterns: &[P],
+    ) -> Result<Self, InvalidFilterCriteria> {
+        if patterns.len() > MAX_FILTERS {
+            return Err(InvalidFilterCriteria::TooManyFilters);
         }
         if patterns
             .iter()
-            .any(|pattern| pattern.as_ref().chars().count() > limits::PATTERN_CHARACTERS)
+            .any(|pattern| pattern.as_ref().chars().count() > MAX_PATTERN_CHARACTERS)
         {
-            return Err(Refusal::PatternTooLong);
+            return Err(InvalidFilterCriteria::PatternTooLong);
         }
         let patterns = patterns
             .iter()
@@ -56,19 +58,19 @@ impl FilterCriteria {
             .collect::<Result<_, _>>();
         patterns
             .map(|patterns| Self { source, patterns })
-            .map_err(Refusal::FilterPattern)
+            .map_err(InvalidFilterCriteria::Pattern)
     }
 
-    /// Whether there are no filters, so that everything passes.
+    /// Returns whether there are no filters, so that every record passes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
-    /// Whether a record passes.
+    /// Returns whether a record passes.
     ///
-    /// `record` is the JSON text of one element of an event's `Records`, as the function would get it. A text that
-    /// is no JSON object fits no filter.
+    /// `record` is the JSON text of one element of the event's `Records`, as the function would receive it. No filter
+    /// matches a text that is not a JSON object.
     #[must_use]
     pub fn matches(&self, record: &str) -> bool {
         if self.is_empty() {
@@ -97,7 +99,8 @@ impl FilterCriteria {
     }
 
     fn matches_kinesis(&self, members: &Members<'_>) -> bool {
-        let Some(Json::Object(members)) = members.get("kinesis").and_then(|raw| Json::of(raw))
+        let Some(Json::Object(members)) =
+            members.get("kinesis").and_then(|raw| Json::from_raw(raw))
         else {
             return false;
         };
@@ -120,16 +123,16 @@ impl FilterCriteria {
 }
 
 fn text(members: &Members<'_>, key: &str) -> Option<String> {
-    match Json::of(members.get(key)?)? {
+    match Json::from_raw(members.get(key)?)? {
         Json::Text(text) => Some(text),
         _ => None,
     }
 }
 
-/// The text as JSON, if it is an object or a list.
+/// Parses the text as JSON, if it is an object or an array.
 fn container(text: &str) -> Option<&RawValue> {
     let raw: &RawValue = serde_json::from_str(text).ok()?;
-    Json::of(raw)?.is_container().then_some(raw)
+    Json::from_raw(raw)?.is_container().then_some(raw)
 }
 
 #[cfg(test)]

@@ -1,29 +1,31 @@
 //! AWS Lambda's event source mappings as pure state machines: SQS (standard and FIFO), DynamoDB Streams and Kinesis.
 //!
-//! Nothing here does I/O, reads a clock or draws a random number: a driver hands in what happened and the time it
-//! happened, and carries out the actions that come back. So the same code runs the local stack and a simulation.
+//! This crate does no I/O, reads no clock and draws no random numbers. A driver passes in what happened and when, and
+//! carries out the actions that the state machine returns. The same code therefore runs the local stack and the
+//! simulation.
 //!
-//! - [`mapping`]: the settings of a mapping, validated as AWS validates them, and its life cycle
+//! - [`mapping`]: the settings of a mapping, validated as AWS validates them, and its lifecycle
 //! - [`filter`]: filter criteria
-//! - [`report`]: how a function's answer is read (partial batch responses)
-//! - [`sqs`]: the poller of a queue; [`queue`]: a reference model of the queue itself
-//! - [`stream`]: the poller of a stream's shards; [`shards`]: a reference model of the stream itself
-//! - [`notice`]: what is sent to a failure destination
-//! - [`choices`]: the questions that AWS's documentation leaves open, each with both of its outcomes
+//! - [`report`]: partial batch responses
+//! - [`sqs`]: the poller of a queue; [`queue`]: a reference model of the queue; [`message`]: what both share
+//! - [`stream`]: the poller of a stream's shards; [`shards`]: a reference model of the stream
+//! - [`invocation`]: the outcome of an invocation, and its event
+//! - [`notice`]: the document that is sent to a failure destination
+//! - [`choices`]: the questions that the AWS documentation leaves open, each with both answers
 //!
-//! Rules carry the numbers of the list they were collected in (S1, F1, D1, K1, X1); each has a test of its name.
-#![deny(missing_docs)]
+//! Numbers such as S1, F1, D1, K1 and X1 refer to `docs/event-source-rules.md`. Each rule has a test of its name.
 
 pub mod choices;
 pub mod filter;
+pub mod invocation;
 pub mod mapping;
+pub mod message;
 pub mod notice;
-pub mod outcome;
 pub mod queue;
 pub mod report;
 pub mod shards;
 pub mod sqs;
 pub mod stream;
 
-/// A moment in milliseconds since the Unix epoch, as the driver's clock tells it; virtual in a simulation.
+/// A time in milliseconds since the Unix epoch. The driver's clock provides it; in a simulation it is virtual.
 pub type Millis = u64;

@@ -1,183 +1,100 @@
-//! The settings of an event source mapping, validated as AWS validates them, and its life cycle.
+//! The settings of an event source mapping, validated as AWS validates them, and its lifecycle.
 //!
-//! Settings are read from the JSON of `CreateEventSourceMapping` or `ListEventSourceMappings`: past this door nothing
-//! is checked again. No poller here.
+//! Settings are parsed from the JSON of `CreateEventSourceMapping` or `ListEventSourceMappings`. Nothing is validated
+//! again after that.
 
 use crate::Millis;
 use crate::filter::{FilterCriteria, Source};
 
+mod error;
 mod lifecycle;
-mod refusal;
+pub mod limits;
 mod settings;
+mod source;
 
+pub use error::InvalidMapping;
 pub use lifecycle::{Change, Lifecycle, ProcessingResult, State, StateConflict};
-pub use refusal::Refusal;
 use settings::{Settings, service_of, to_usize};
+pub use source::{Destination, DestinationKind, StartingPosition, StreamKind};
 
-/// Bounds of the settings, both ends included (S2, S5, F1, D2, D7, D10, D18; Lambda's API model).
-pub mod limits {
-    use std::ops::RangeInclusive;
-
-    /// `BatchSize` of every source but a FIFO queue.
-    pub const BATCH_SIZE: RangeInclusive<i64> = 1..=10_000;
-    /// `BatchSize` of a FIFO queue, and of a standard queue without a batching window.
-    pub const BATCH_SIZE_WITHOUT_WINDOW: i64 = 10;
-    /// `MaximumBatchingWindowInSeconds`.
-    pub const WINDOW_SECONDS: RangeInclusive<i64> = 0..=300;
-    /// `ScalingConfig.MaximumConcurrency`.
-    pub const MAXIMUM_CONCURRENCY: RangeInclusive<i64> = 2..=1_000;
-    /// `MaximumRetryAttempts`; -1 is endless.
-    pub const RETRY_ATTEMPTS: RangeInclusive<i64> = -1..=10_000;
-    /// `MaximumRecordAgeInSeconds`; -1 is endless.
-    pub const RECORD_AGE_SECONDS: RangeInclusive<i64> = -1..=604_800;
-    /// The shortest `MaximumRecordAgeInSeconds` that is not endless.
-    pub const SHORTEST_RECORD_AGE_SECONDS: i64 = 60;
-    /// `ParallelizationFactor`.
-    pub const PARALLELIZATION_FACTOR: RangeInclusive<i64> = 1..=10;
-    /// Filters of a mapping without a raised quota (X4).
-    pub const FILTERS: usize = 5;
-    /// Characters of a filter's `Pattern` (X4).
-    pub const PATTERN_CHARACTERS: usize = 4_096;
-    /// `BatchSize` of a queue where none is given.
-    pub const DEFAULT_SQS_BATCH_SIZE: i64 = 10;
-    /// `BatchSize` of a stream where none is given.
-    pub const DEFAULT_STREAM_BATCH_SIZE: i64 = 100;
-    /// What a queue's visibility timeout gets on top of window and function timeout where it is too short (S4).
-    pub const VISIBILITY_MARGIN_SECONDS: u32 = 30;
-}
-
-/// Either kind of mapping.
+/// The mapping of a queue or of a stream.
 #[derive(Debug, Clone)]
 pub enum Mapping {
-    /// Of a queue.
     Sqs(SqsMapping),
-    /// Of a stream.
     Stream(StreamMapping),
 }
 
-/// The settings of a queue's mapping. Only made by parsing, so that every value is in its bounds.
+/// The settings of a queue's mapping. Parsing is the only way to create them, so every value is within its bounds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SqsMapping {
     /// The mapping's id; empty in a create request.
     pub uuid: String,
-    /// The function, as ARN or name.
+    /// The ARN or name of the function.
     pub function_arn: String,
-    /// The queue.
     pub event_source_arn: String,
-    /// Whether the mapping is to run.
+    /// Whether the mapping should be enabled.
     pub enabled: bool,
-    /// The queue is FIFO (its name ends in `.fifo`).
+    /// Whether the queue is a FIFO queue (its name ends in `.fifo`).
     pub fifo: bool,
-    /// The most records of a batch.
     pub batch_size: usize,
-    /// How long a batch is gathered; 0 for at once.
     pub maximum_batching_window_in_seconds: u32,
-    /// `FunctionResponseTypes` holds `ReportBatchItemFailures`.
+    /// Whether `FunctionResponseTypes` contains `ReportBatchItemFailures`.
     pub report_batch_item_failures: bool,
-    /// Filters; matches everything where none are set.
     pub filter_criteria: FilterCriteria,
     /// `ScalingConfig.MaximumConcurrency`.
     pub maximum_concurrency: Option<usize>,
 }
 
-/// The settings of a stream's mapping. Only made by parsing, so that every value is in its bounds.
+/// The settings of a stream's mapping. Parsing is the only way to create them, so every value is within its bounds.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct StreamMapping {
-    /// Which service the stream belongs to.
     pub kind: StreamKind,
     /// The mapping's id; empty in a create request.
     pub uuid: String,
-    /// The function, as ARN or name.
+    /// The ARN or name of the function.
     pub function_arn: String,
-    /// The stream.
     pub event_source_arn: String,
-    /// Whether the mapping is to run.
+    /// Whether the mapping should be enabled.
     pub enabled: bool,
-    /// The most records of a batch.
     pub batch_size: usize,
-    /// How long a batch is gathered; 0 for at once.
     pub maximum_batching_window_in_seconds: u32,
-    /// `FunctionResponseTypes` holds `ReportBatchItemFailures`.
+    /// Whether `FunctionResponseTypes` contains `ReportBatchItemFailures`.
     pub report_batch_item_failures: bool,
-    /// Filters; matches everything where none are set.
     pub filter_criteria: FilterCriteria,
-    /// Where a shard without a checkpoint is read from.
+    /// Where to start reading a shard that has no checkpoint.
     pub starting_position: StartingPosition,
-    /// Retries after the first invocation of a batch; none for endless (D10).
+    /// Retries after the first invocation of a batch; `None` means no limit (D10).
     pub maximum_retry_attempts: Option<u32>,
-    /// Records of this age or older are given up; none for endless (D18).
+    /// Records of this age or older are discarded; `None` means no limit (D18).
     pub maximum_record_age_in_seconds: Option<u32>,
-    /// A failed batch is split in two (D15).
+    /// Whether a failed batch is split in two (D15).
     pub bisect_batch_on_function_error: bool,
     /// Concurrent batches of a shard (D7).
     pub parallelization_factor: usize,
-    /// Where notices of discarded batches go.
+    /// The destination of notices about discarded batches.
     pub on_failure: Option<Destination>,
 }
 
-/// The services whose streams a mapping reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StreamKind {
-    /// DynamoDB Streams.
-    DynamoDb,
-    /// Kinesis Data Streams.
-    Kinesis,
-}
-
-/// Where a shard without a checkpoint is read from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StartingPosition {
-    /// The oldest record there is.
-    TrimHorizon,
-    /// Whatever is written from now on.
-    Latest,
-    /// The first record at or after a moment; Kinesis only (K2).
-    AtTimestamp(Millis),
-}
-
-/// A failure destination, known by its ARN.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Destination {
-    /// What stands there.
-    pub kind: DestinationKind,
-    /// Its ARN.
-    pub arn: String,
-}
-
-/// The kinds of failure destinations of a stream (D21).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DestinationKind {
-    /// A standard queue.
-    Sqs,
-    /// A standard topic.
-    Sns,
-    /// A bucket.
-    S3,
-    /// A Kafka topic.
-    Kafka,
-}
-
 impl Mapping {
-    /// Reads one mapping, as one entry of `ListEventSourceMappings` or a request to `CreateEventSourceMapping`.
+    /// Parses one entry of `ListEventSourceMappings` or a request to `CreateEventSourceMapping`.
     ///
     /// # Errors
-    /// The first [`Refusal`] that applies.
-    pub fn from_json(json: &str) -> Result<Self, Refusal> {
+    /// The first [`InvalidMapping`] that applies.
+    pub fn from_json(json: &str) -> Result<Self, InvalidMapping> {
         let settings: Settings =
-            serde_json::from_str(json).map_err(|e| Refusal::Unreadable(e.to_string()))?;
+            serde_json::from_str(json).map_err(|e| InvalidMapping::Unreadable(e.to_string()))?;
         match service_of(&settings.event_source_arn) {
             Some("sqs") => SqsMapping::new(settings).map(Self::Sqs),
             Some("dynamodb") => {
                 StreamMapping::new(StreamKind::DynamoDb, settings).map(Self::Stream)
             }
             Some("kinesis") => StreamMapping::new(StreamKind::Kinesis, settings).map(Self::Stream),
-            _ => Err(Refusal::EventSource),
+            _ => Err(InvalidMapping::EventSource),
         }
     }
 
-    /// The mapping's id.
     #[must_use]
     pub fn uuid(&self) -> &str {
         match self {
@@ -188,30 +105,30 @@ impl Mapping {
 }
 
 impl SqsMapping {
-    /// Reads the mapping of a queue.
+    /// Parses the mapping of a queue.
     ///
     /// # Errors
-    /// The first [`Refusal`] that applies; a stream is [`Refusal::EventSource`].
-    pub fn from_json(json: &str) -> Result<Self, Refusal> {
+    /// The first [`InvalidMapping`] that applies; [`InvalidMapping::EventSource`] for a stream.
+    pub fn from_json(json: &str) -> Result<Self, InvalidMapping> {
         match Mapping::from_json(json)? {
             Mapping::Sqs(mapping) => Ok(mapping),
-            Mapping::Stream(_) => Err(Refusal::EventSource),
+            Mapping::Stream(_) => Err(InvalidMapping::EventSource),
         }
     }
 
-    fn new(settings: Settings) -> Result<Self, Refusal> {
-        settings.refuse_what_queues_lack()?;
+    fn new(settings: Settings) -> Result<Self, InvalidMapping> {
+        settings.check_supported_by_queues()?;
         let fifo = settings.event_source_arn.ends_with(".fifo");
         let batch_size = settings.batch_size(limits::DEFAULT_SQS_BATCH_SIZE)?;
         let window = settings.window()?;
         if fifo && window > 0 {
-            return Err(Refusal::FifoWindow);
+            return Err(InvalidMapping::FifoWindow);
         }
         if batch_size > limits::BATCH_SIZE_WITHOUT_WINDOW && window == 0 {
             return Err(if fifo {
-                Refusal::FifoBatchSize
+                InvalidMapping::FifoBatchSize
             } else {
-                Refusal::WindowNeeded
+                InvalidMapping::WindowNeeded
             });
         }
         Ok(Self {
@@ -234,18 +151,18 @@ impl SqsMapping {
         Millis::from(self.maximum_batching_window_in_seconds) * 1_000
     }
 
-    /// What AWS checks against the queue and the function when the mapping is created or updated, in seconds (S4).
+    /// Checks the timeouts of queue and function, in seconds, as AWS does when a mapping is created or updated (S4).
     ///
     /// # Errors
-    /// [`Refusal::VisibilityTimeout`] if a run could outlast the visibility timeout.
+    /// [`InvalidMapping::VisibilityTimeout`] if the function could run longer than the visibility timeout.
     pub fn check_timeouts(
         &self,
         visibility_timeout: u32,
         function_timeout: u32,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), InvalidMapping> {
         if function_timeout > visibility_timeout {
             let (visibility, function) = (visibility_timeout, function_timeout);
-            return Err(Refusal::VisibilityTimeout {
+            return Err(InvalidMapping::VisibilityTimeout {
                 visibility,
                 function,
             });
@@ -253,8 +170,8 @@ impl SqsMapping {
         Ok(())
     }
 
-    /// The visibility timeout the poller receives with, in seconds: the queue's own, unless window and run together
-    /// would outlast it (S4).
+    /// Returns the visibility timeout of the poller's receives, in seconds: that of the queue, unless batching window
+    /// and function timeout together exceed it (S4).
     #[must_use]
     pub fn effective_visibility_timeout(
         &self,
@@ -272,19 +189,19 @@ impl SqsMapping {
 }
 
 impl StreamMapping {
-    /// Reads the mapping of a stream.
+    /// Parses the mapping of a stream.
     ///
     /// # Errors
-    /// The first [`Refusal`] that applies; a queue is [`Refusal::EventSource`].
-    pub fn from_json(json: &str) -> Result<Self, Refusal> {
+    /// The first [`InvalidMapping`] that applies; [`InvalidMapping::EventSource`] for a queue.
+    pub fn from_json(json: &str) -> Result<Self, InvalidMapping> {
         match Mapping::from_json(json)? {
             Mapping::Stream(mapping) => Ok(mapping),
-            Mapping::Sqs(_) => Err(Refusal::EventSource),
+            Mapping::Sqs(_) => Err(InvalidMapping::EventSource),
         }
     }
 
-    fn new(kind: StreamKind, settings: Settings) -> Result<Self, Refusal> {
-        settings.refuse_what_streams_lack()?;
+    fn new(kind: StreamKind, settings: Settings) -> Result<Self, InvalidMapping> {
+        settings.check_supported_by_streams()?;
         let filter_source = match kind {
             StreamKind::DynamoDb => Source::DynamoDb,
             StreamKind::Kinesis => Source::Kinesis,
@@ -314,20 +231,22 @@ impl StreamMapping {
         Millis::from(self.maximum_batching_window_in_seconds) * 1_000
     }
 
-    /// The age at which a record is given up, in milliseconds.
+    /// The age at which a record is discarded, in milliseconds.
     #[must_use]
     pub fn maximum_record_age(&self) -> Option<Millis> {
         self.maximum_record_age_in_seconds
             .map(|age| Millis::from(age) * 1_000)
     }
 
-    /// What AWS checks against its clock when the mapping is created (K2).
+    /// Checks the starting position against the clock, as AWS does when a mapping is created (K2).
     ///
     /// # Errors
-    /// [`Refusal::StartingPositionInFuture`].
-    pub fn check_starting_position(&self, now: Millis) -> Result<(), Refusal> {
+    /// [`InvalidMapping::StartingPositionInFuture`].
+    pub fn check_starting_position(&self, now: Millis) -> Result<(), InvalidMapping> {
         match self.starting_position {
-            StartingPosition::AtTimestamp(at) if at > now => Err(Refusal::StartingPositionInFuture),
+            StartingPosition::AtTimestamp(at) if at > now => {
+                Err(InvalidMapping::StartingPositionInFuture)
+            }
             _ => Ok(()),
         }
     }

@@ -11,14 +11,14 @@ use crate::mapping::StreamKind;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
     /// The function was called [`Notice::approximate_invoke_count`] times; the answer to the last call is told.
-    RetryAttemptsExhausted(LastAnswer),
+    RetryAttemptsExhausted(LastResponse),
     /// The records grew too old; there is then no `responseContext` (D22).
     RecordAgeExceeded,
 }
 
 /// How the last attempt of an exhausted batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LastAnswer {
+pub enum LastResponse {
     /// A function error: `functionError` is `"Unhandled"`.
     FunctionError,
     /// A partial batch response: `functionError` is null.
@@ -28,7 +28,6 @@ pub enum LastAnswer {
 /// A batch that was given up. Holds no record data: that is added for S3 alone, by [`Notice::object`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
-    /// Which service the stream belongs to.
     pub kind: StreamKind,
     /// The request id of the last invocation.
     pub request_id: String,
@@ -52,7 +51,6 @@ pub struct Notice {
     pub last_arrival: Millis,
     /// Number of records.
     pub batch_size: usize,
-    /// The stream.
     pub stream_arn: String,
 }
 
@@ -92,8 +90,8 @@ impl Notice {
                 "statusCode": 200,
                 "executedVersion": "$LATEST",
                 "functionError": match last {
-                    LastAnswer::FunctionError => Value::from("Unhandled"),
-                    LastAnswer::FailureReport => Value::Null,
+                    LastResponse::FunctionError => Value::from("Unhandled"),
+                    LastResponse::FailureReport => Value::Null,
                 },
             });
         }
@@ -159,7 +157,7 @@ mod tests {
         }
     }
 
-    const EXHAUSTED: Condition = Condition::RetryAttemptsExhausted(LastAnswer::FunctionError);
+    const EXHAUSTED: Condition = Condition::RetryAttemptsExhausted(LastResponse::FunctionError);
 
     #[test]
     fn d21_a_notice_holds_metadata_alone() {
@@ -197,7 +195,7 @@ mod tests {
 
     #[test]
     fn d22_attempts_used_up_by_failure_reports_name_no_function_error() {
-        let reported = Condition::RetryAttemptsExhausted(LastAnswer::FailureReport);
+        let reported = Condition::RetryAttemptsExhausted(LastResponse::FailureReport);
         let body = notice(StreamKind::DynamoDb, reported).body();
         assert_eq!(
             body["responseContext"].get("functionError"),

@@ -3,195 +3,26 @@
 //! It keeps SQS's rules (S8, S14 to S18, F2, F3, F5, F7 to F12) and none of Lambda's: the poller is in [`crate::sqs`].
 //! Where SQS promises little (order and grouping of a standard queue, Q15) it gives as little as the seed says.
 
+mod api;
 mod md5;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use sha2::{Digest as _, Sha256};
-use thiserror::Error;
 
 use crate::Millis;
 use crate::choices::Mixer;
-use crate::sqs::{AttributeValue, Message, MessageAttribute};
+use crate::message::{MAX_RECEIVE, Message};
+pub use api::{
+    DeleteResult, MAX_MESSAGE_BYTES, MAX_VISIBILITY_TIMEOUT, NewMessage, QueueSettings, Redrive,
+    SendError, SendReceipt, VisibilityError,
+};
 
-/// The largest message, body and attributes together, in bytes.
-pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
-/// The most messages one receive returns.
-pub const MAX_RECEIVE: u32 = 10;
-/// How long a deduplication id is remembered after a send (F10).
+/// How long a deduplication id is entry after a send (F10).
 pub const DEDUPLICATION_INTERVAL: Millis = 5 * 60 * 1000;
 /// How many messages from its head a FIFO queue searches for message groups (F12).
 pub const FIFO_SEARCH_DEPTH: usize = 120_000;
-/// The longest visibility timeout.
-pub const MAX_VISIBILITY_TIMEOUT: Millis = 12 * 60 * 60 * 1000;
-
-/// What a queue is created with. Times in milliseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueSettings {
-    /// ARN of the queue; named by the messages that it moves to its dead-letter queue.
-    pub arn: String,
-    /// Whether this is a FIFO queue.
-    pub fifo: bool,
-    /// How long a received message stays hidden.
-    pub visibility_timeout: Millis,
-    /// Age at which a message vanishes without notice (S16).
-    pub retention: Millis,
-    /// How long each message is hidden after it was sent.
-    pub delay: Millis,
-    /// FIFO: a message sent without a deduplication id gets the SHA-256 of its body.
-    pub content_based_deduplication: bool,
-    /// The dead-letter queue, or none.
-    pub redrive: Option<Redrive>,
-    /// Standard: received in an order and in portions that [`seed`](Self::seed) decides (Q15).
-    pub shuffle: bool,
-    /// Fixes message ids and shuffling.
-    pub seed: u64,
-}
-
-impl QueueSettings {
-    /// A standard queue with the service's defaults, received from in the order sent.
-    #[must_use]
-    pub fn standard() -> Self {
-        Self {
-            arn: "arn:aws:sqs:us-east-1:000000000000:queue".to_owned(),
-            fifo: false,
-            visibility_timeout: 30_000,
-            retention: 4 * 24 * 60 * 60 * 1000,
-            delay: 0,
-            content_based_deduplication: false,
-            redrive: None,
-            shuffle: false,
-            seed: 0,
-        }
-    }
-
-    /// A FIFO queue with the service's defaults, and deduplication by content.
-    #[must_use]
-    pub fn fifo() -> Self {
-        Self {
-            arn: "arn:aws:sqs:us-east-1:000000000000:queue.fifo".to_owned(),
-            fifo: true,
-            content_based_deduplication: true,
-            ..Self::standard()
-        }
-    }
-}
-
-/// A redrive policy. The dead-letter queue is of the type of its source, as SQS demands (S15).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redrive {
-    /// Deliveries after which the next receive moves a message instead of returning it; at least 1.
-    pub max_receive_count: u32,
-    /// Retention of the dead-letter queue in milliseconds.
-    pub retention: Millis,
-}
-
-/// A message to send.
-#[derive(Clone, Default)]
-pub struct Outgoing {
-    /// The text.
-    pub body: String,
-    /// Message attributes by name.
-    pub message_attributes: BTreeMap<String, MessageAttribute>,
-    /// Message group; a FIFO queue demands it.
-    pub message_group_id: Option<String>,
-    /// Deduplication id; a FIFO queue without deduplication by content demands it.
-    pub message_deduplication_id: Option<String>,
-    /// The X-Ray trace header, the one system attribute a sender may set.
-    pub trace_header: Option<String>,
-    /// Standard: overrides the queue's delay, in milliseconds.
-    pub delay: Option<Millis>,
-}
-
-impl Outgoing {
-    /// A message that is its body alone.
-    #[must_use]
-    pub fn body(body: impl Into<String>) -> Self {
-        Self {
-            body: body.into(),
-            ..Self::default()
-        }
-    }
-
-    /// A message of a group.
-    #[must_use]
-    pub fn grouped(group: impl Into<String>, body: impl Into<String>) -> Self {
-        Self {
-            message_group_id: Some(group.into()),
-            ..Self::body(body)
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        let attributes = self.message_attributes.iter().map(|(name, attribute)| {
-            let value = match &attribute.value {
-                AttributeValue::Text(text) => text.len(),
-                AttributeValue::Binary(bytes) => bytes.len(),
-            };
-            name.len() + attribute.data_type.len() + value
-        });
-        self.body.len() + attributes.sum::<usize>()
-    }
-}
-
-/// The answer to a send.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// Id of the message; of the first one, if this was a repetition.
-    pub message_id: String,
-    /// FIFO: its place in the queue.
-    pub sequence_number: Option<String>,
-    /// MD5 of the body in hex.
-    pub md5_of_body: String,
-    /// FIFO: the same deduplication id was sent less than five minutes ago, so nothing was added (F10).
-    pub repeated: bool,
-}
-
-/// Why a message was not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum SendError {
-    /// Body and attributes together are too long.
-    #[error("the message has {0} bytes, more than {MAX_MESSAGE_BYTES}")]
-    TooLong(usize),
-    /// A FIFO queue needs a message group.
-    #[error("a message for a FIFO queue needs a MessageGroupId")]
-    NoGroup,
-    /// A FIFO queue needs a deduplication id or deduplication by content.
-    #[error(
-        "the queue has no content-based deduplication, so the message needs a MessageDeduplicationId"
-    )]
-    NoDeduplicationId,
-    /// A FIFO queue delays all messages alike.
-    #[error("a FIFO queue has no delay for single messages")]
-    DelayOnFifo,
-}
-
-/// The answer to a delete.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deletion {
-    /// The message is gone.
-    Deleted,
-    /// The call succeeds and deletes nothing: the handle is not of the latest receipt, or the message was gone (S17).
-    WithoutEffect,
-    /// The call fails: the handle is none of this queue's, or a FIFO message's visibility has run out (F11).
-    Refused,
-}
-
-/// Why a visibility timeout was not changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum VisibilityError {
-    /// The handle is not the latest of a message in this queue.
-    #[error("the receipt handle is not valid")]
-    InvalidHandle,
-    /// The message is visible already.
-    #[error("the message is not in flight")]
-    NotInFlight,
-    /// More than twelve hours.
-    #[error("the visibility timeout is over {MAX_VISIBILITY_TIMEOUT} ms")]
-    TooLong,
-}
-
 /// A queue and, with a redrive policy, its dead-letter queue.
 ///
 /// Every call carries the time; times must not go backwards.
@@ -199,20 +30,20 @@ pub enum VisibilityError {
 pub struct Queue {
     settings: QueueSettings,
     /// By place in the queue, which a message keeps for as long as it is there.
-    messages: BTreeMap<u64, Stored>,
+    messages: BTreeMap<u64, StoredMessage>,
     places: BTreeMap<String, u64>,
     /// Enqueue time and place, oldest first: what retention goes by.
     ages: BTreeSet<(Millis, u64)>,
     next_place: u64,
-    deduplication: BTreeMap<String, Remembered>,
-    deleted: BTreeMap<String, (u64, Stored)>,
+    deduplication: BTreeMap<String, DeduplicationEntry>,
+    deleted: BTreeMap<String, (u64, StoredMessage)>,
     expired: BTreeSet<String>,
     dead_letter_queue: Option<Box<Queue>>,
     mixer: Mixer,
 }
 
 #[derive(Clone)]
-struct Stored {
+struct StoredMessage {
     message: Message,
     group: Option<String>,
     enqueued_at: Millis,
@@ -222,7 +53,7 @@ struct Stored {
     receipt: u64,
 }
 
-impl Stored {
+impl StoredMessage {
     fn is_visible(&self, now: Millis) -> bool {
         self.visible_at <= now
     }
@@ -240,7 +71,7 @@ impl Stored {
 }
 
 #[derive(Clone)]
-struct Remembered {
+struct DeduplicationEntry {
     until: Millis,
     message_id: String,
     sequence_number: String,
@@ -276,7 +107,7 @@ impl Queue {
     ///
     /// # Errors
     /// If SQS would refuse the message; the queue is then unchanged.
-    pub fn send(&mut self, now: Millis, outgoing: Outgoing) -> Result<Sent, SendError> {
+    pub fn send(&mut self, now: Millis, outgoing: NewMessage) -> Result<SendReceipt, SendError> {
         self.expire(now);
         if outgoing.bytes() > MAX_MESSAGE_BYTES {
             return Err(SendError::TooLong(outgoing.bytes()));
@@ -287,21 +118,45 @@ impl Queue {
             .and_then(|id| self.deduplication.get(id))
             && now < earlier.until
         {
-            return Ok(Sent {
+            return Ok(SendReceipt {
                 message_id: earlier.message_id.clone(),
                 sequence_number: Some(earlier.sequence_number.clone()),
                 md5_of_body: md5::of_body(&outgoing.body),
-                repeated: true,
+                is_duplicate: true,
             });
         }
-        let visible_at = now + outgoing.delay.unwrap_or(self.settings.delay);
-        let message_id = self.new_message_id();
-        let md5_of_body = md5::of_body(&outgoing.body);
-        let mut stored = Stored {
-            message: Message {
+        let mut stored = self.stored_message(now, outgoing);
+        let message_id = stored.message.message_id.clone();
+        let md5_of_body = stored.message.md5_of_body.clone();
+        let sequence_number = deduplication_id.map(|id| {
+            let sequence_number = format!("188{:017}", self.next_place);
+            stored.set("MessageDeduplicationId", &id);
+            stored.set("SequenceNumber", &sequence_number);
+            let until = now + DEDUPLICATION_INTERVAL;
+            let entry = DeduplicationEntry {
+                until,
                 message_id: message_id.clone(),
+                sequence_number: sequence_number.clone(),
+            };
+            self.deduplication.insert(id, entry);
+            sequence_number
+        });
+        self.admit(self.next_place, stored);
+        Ok(SendReceipt {
+            message_id,
+            sequence_number,
+            md5_of_body,
+            is_duplicate: false,
+        })
+    }
+
+    fn stored_message(&mut self, now: Millis, outgoing: NewMessage) -> StoredMessage {
+        let mut stored = StoredMessage {
+            visible_at: now + outgoing.delay.unwrap_or(self.settings.delay),
+            message: Message {
+                message_id: self.new_message_id(),
                 receipt_handle: String::new(),
-                md5_of_body: md5_of_body.clone(),
+                md5_of_body: md5::of_body(&outgoing.body),
                 body: outgoing.body,
                 attributes: BTreeMap::new(),
                 md5_of_message_attributes: md5::of_attributes(&outgoing.message_attributes),
@@ -309,7 +164,6 @@ impl Queue {
             },
             group: outgoing.message_group_id,
             enqueued_at: now,
-            visible_at,
             receive_count: 0,
             receipt: 0,
         };
@@ -321,26 +175,7 @@ impl Queue {
         if let Some(header) = outgoing.trace_header {
             stored.set("AWSTraceHeader", header);
         }
-        let sequence_number = deduplication_id.map(|id| {
-            let sequence_number = format!("188{:017}", self.next_place);
-            stored.set("MessageDeduplicationId", &id);
-            stored.set("SequenceNumber", &sequence_number);
-            let until = now + DEDUPLICATION_INTERVAL;
-            let remembered = Remembered {
-                until,
-                message_id: message_id.clone(),
-                sequence_number: sequence_number.clone(),
-            };
-            self.deduplication.insert(id, remembered);
-            sequence_number
-        });
-        self.admit(self.next_place, stored);
-        Ok(Sent {
-            message_id,
-            sequence_number,
-            md5_of_body,
-            repeated: false,
-        })
+        stored
     }
 
     /// Receives up to `max` messages for the queue's own visibility timeout.
@@ -360,7 +195,7 @@ impl Queue {
         self.expire(now);
         let mut max = max.min(MAX_RECEIVE);
         let offered = if self.settings.fifo {
-            self.offered_by_group(now)
+            self.receivable_by_group(now)
         } else {
             let visible = self
                 .messages
@@ -378,37 +213,37 @@ impl Queue {
             if received.len() == max as usize {
                 break;
             }
-            if self.is_used_up(place) {
-                self.move_to_dead_letters(now, place);
+            if self.exceeds_receive_count(place) {
+                self.move_to_dead_letter_queue(now, place);
             } else {
-                received.extend(self.hand_out(now, place, visibility_timeout));
+                received.extend(self.deliver(now, place, visibility_timeout));
             }
         }
         received
     }
 
     /// Deletes by receipt handle (S17, F11).
-    pub fn delete(&mut self, now: Millis, receipt_handle: &str) -> Deletion {
+    pub fn delete(&mut self, now: Millis, receipt_handle: &str) -> DeleteResult {
         self.expire(now);
         let Some((message_id, receipt)) = read_handle(receipt_handle) else {
-            return Deletion::Refused;
+            return DeleteResult::Rejected;
         };
         let Some((place, stored)) = self.find(&message_id) else {
-            return Deletion::WithoutEffect;
+            return DeleteResult::NoEffect;
         };
-        let held = stored.receipt == receipt;
-        if self.settings.fifo && !(held && stored.is_in_flight(now)) {
-            return Deletion::Refused;
+        let is_latest = stored.receipt == receipt;
+        if self.settings.fifo && !(is_latest && stored.is_in_flight(now)) {
+            return DeleteResult::Rejected;
         }
-        if !held {
-            return Deletion::WithoutEffect;
+        if !is_latest {
+            return DeleteResult::NoEffect;
         }
         if let Some(stored) = self.remove(place)
             && !self.settings.fifo
         {
             self.deleted.insert(message_id, (place, stored));
         }
-        Deletion::Deleted
+        DeleteResult::Deleted
     }
 
     /// Hides a received message for `timeout` from now; 0 makes it visible at once.
@@ -520,7 +355,7 @@ impl Queue {
     #[must_use]
     pub fn has_receivable(&self, now: Millis) -> bool {
         if self.settings.fifo {
-            return !self.offered_by_group(now).is_empty();
+            return !self.receivable_by_group(now).is_empty();
         }
         self.messages.values().any(|stored| stored.is_visible(now))
     }
@@ -536,7 +371,7 @@ impl Queue {
     }
 
     /// A FIFO queue's deduplication id of a message; none on a standard queue.
-    fn deduplication_id(&self, outgoing: &Outgoing) -> Result<Option<String>, SendError> {
+    fn deduplication_id(&self, outgoing: &NewMessage) -> Result<Option<String>, SendError> {
         if !self.settings.fifo {
             return Ok(None);
         }
@@ -557,7 +392,7 @@ impl Queue {
 
     /// Places a FIFO queue may hand out: all it can of one group in order, then of the next (F2); nothing of a group
     /// that has a message in flight (F3), and nothing behind a delayed message of its group.
-    fn offered_by_group(&self, now: Millis) -> Vec<u64> {
+    fn receivable_by_group(&self, now: Millis) -> Vec<u64> {
         #[derive(Default)]
         struct Group {
             offered: Vec<u64>,
@@ -586,14 +421,14 @@ impl Queue {
             .collect()
     }
 
-    fn is_used_up(&self, place: u64) -> bool {
+    fn exceeds_receive_count(&self, place: u64) -> bool {
         match (&self.settings.redrive, self.messages.get(&place)) {
             (Some(redrive), Some(stored)) => stored.receive_count >= redrive.max_receive_count,
             _ => false,
         }
     }
 
-    fn hand_out(&mut self, now: Millis, place: u64, visibility_timeout: Millis) -> Option<Message> {
+    fn deliver(&mut self, now: Millis, place: u64, visibility_timeout: Millis) -> Option<Message> {
         let stored = self.messages.get_mut(&place)?;
         if stored.receive_count == 0 {
             stored.set("ApproximateFirstReceiveTimestamp", now.to_string());
@@ -608,7 +443,7 @@ impl Queue {
 
     /// Id and body stay. A standard message keeps its age (S15); a FIFO one starts anew, with its message id for a
     /// deduplication id (F9).
-    fn move_to_dead_letters(&mut self, now: Millis, place: u64) {
+    fn move_to_dead_letter_queue(&mut self, now: Millis, place: u64) {
         let Some(mut stored) = self.remove(place) else {
             return;
         };
@@ -627,19 +462,19 @@ impl Queue {
         dead_letters.expire(now);
     }
 
-    fn admit(&mut self, place: u64, stored: Stored) {
+    fn admit(&mut self, place: u64, stored: StoredMessage) {
         self.places.insert(stored.message.message_id.clone(), place);
         self.ages.insert((stored.enqueued_at, place));
         self.messages.insert(place, stored);
         self.next_place = self.next_place.max(place + 1);
     }
 
-    fn find(&self, message_id: &str) -> Option<(u64, &Stored)> {
+    fn find(&self, message_id: &str) -> Option<(u64, &StoredMessage)> {
         let place = *self.places.get(message_id)?;
         self.messages.get(&place).map(|stored| (place, stored))
     }
 
-    fn remove(&mut self, place: u64) -> Option<Stored> {
+    fn remove(&mut self, place: u64) -> Option<StoredMessage> {
         let stored = self.messages.remove(&place)?;
         self.places.remove(&stored.message.message_id);
         self.ages.remove(&(stored.enqueued_at, place));

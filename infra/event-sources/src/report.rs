@@ -20,7 +20,7 @@ pub enum Report {
     /// The listed items failed, all others succeeded (S13); for a stream only the lowest matters (D13).
     Partial(Failures),
     /// No item succeeded, for the response breaks the contract (S12, D12).
-    WholeBatchFailed(Malformed),
+    WholeBatchFailed(MalformedResponse),
 }
 
 /// The failed items of a partial batch response: at least one, each of them in the batch.
@@ -62,7 +62,7 @@ impl Failures {
 
 /// Why a response failed its whole batch. Never holds the response: it may quote a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub enum MalformedResponse {
     /// The text is no JSON document.
     #[error("the response is not JSON")]
     NotJson,
@@ -103,22 +103,25 @@ pub fn read<I: AsRef<str>>(response: &str, reports_failures: bool, batch: &[I]) 
     }
 }
 
-fn failures<I: AsRef<str>>(response: &str, batch: &[I]) -> Result<Option<Failures>, Malformed> {
+fn failures<I: AsRef<str>>(
+    response: &str,
+    batch: &[I],
+) -> Result<Option<Failures>, MalformedResponse> {
     // A runtime that answers nothing sends an empty payload, which stands for null.
     if response.trim().is_empty() {
         return Ok(None);
     }
-    let object = match serde_json::from_str(response).map_err(|_| Malformed::NotJson)? {
+    let object = match serde_json::from_str(response).map_err(|_| MalformedResponse::NotJson)? {
         Value::Null => return Ok(None),
         Value::Array(empty) if empty.is_empty() => return Ok(None),
         Value::String(empty) if empty.is_empty() => return Ok(None),
         Value::Object(object) => object,
-        _ => return Err(Malformed::NotAnObject),
+        _ => return Err(MalformedResponse::NotAnObject),
     };
     let entries = match object.get(FAILURES) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(entries)) => entries,
-        Some(_) => return Err(Malformed::FailuresNotAList),
+        Some(_) => return Err(MalformedResponse::FailuresNotAList),
     };
     let batch: BTreeSet<&str> = batch.iter().map(AsRef::as_ref).collect();
     let mut identifiers = BTreeSet::new();
@@ -132,13 +135,13 @@ fn failures<I: AsRef<str>>(response: &str, batch: &[I]) -> Result<Option<Failure
     }))
 }
 
-fn identifier<'a>(entry: &'a Value, batch: &BTreeSet<&str>) -> Result<&'a str, Malformed> {
+fn identifier<'a>(entry: &'a Value, batch: &BTreeSet<&str>) -> Result<&'a str, MalformedResponse> {
     match entry.get(IDENTIFIER) {
-        None => Err(Malformed::IdentifierMissing),
-        Some(Value::String(text)) if text.is_empty() => Err(Malformed::IdentifierEmpty),
+        None => Err(MalformedResponse::IdentifierMissing),
+        Some(Value::String(text)) if text.is_empty() => Err(MalformedResponse::IdentifierEmpty),
         Some(Value::String(text)) if batch.contains(text.as_str()) => Ok(text),
-        Some(Value::String(_)) => Err(Malformed::IdentifierUnknown),
-        Some(_) => Err(Malformed::IdentifierNotText),
+        Some(Value::String(_)) => Err(MalformedResponse::IdentifierUnknown),
+        Some(_) => Err(MalformedResponse::IdentifierNotText),
     }
 }
 
@@ -201,30 +204,36 @@ mod tests {
     #[test]
     fn s12_answers_that_break_the_contract_fail_the_whole_batch() {
         let malformed = Report::WholeBatchFailed;
-        assert_eq!(report("{"), malformed(Malformed::NotJson));
-        assert_eq!(report("not json"), malformed(Malformed::NotJson));
+        assert_eq!(report("{"), malformed(MalformedResponse::NotJson));
+        assert_eq!(report("not json"), malformed(MalformedResponse::NotJson));
         assert_eq!(
             failing(r#"[{"itemIdentifier": ""}]"#),
-            malformed(Malformed::IdentifierEmpty)
+            malformed(MalformedResponse::IdentifierEmpty)
         );
         assert_eq!(
             failing(r#"[{"itemIdentifier": null}]"#),
-            malformed(Malformed::IdentifierNotText)
+            malformed(MalformedResponse::IdentifierNotText)
         );
         assert_eq!(
             failing(r#"[{"foo": "notvalid"}]"#),
-            malformed(Malformed::IdentifierMissing)
+            malformed(MalformedResponse::IdentifierMissing)
         );
         assert_eq!(
             failing(r#"[{"itemidentifier": "a"}]"#),
-            malformed(Malformed::IdentifierMissing)
+            malformed(MalformedResponse::IdentifierMissing)
         );
         assert_eq!(
             failing(r#"[{"itemIdentifier": "d"}]"#),
-            malformed(Malformed::IdentifierUnknown)
+            malformed(MalformedResponse::IdentifierUnknown)
         );
-        assert_eq!(failing(r#"["a"]"#), malformed(Malformed::IdentifierMissing));
-        assert_eq!(failing(r#""a""#), malformed(Malformed::FailuresNotAList));
+        assert_eq!(
+            failing(r#"["a"]"#),
+            malformed(MalformedResponse::IdentifierMissing)
+        );
+        assert_eq!(
+            failing(r#""a""#),
+            malformed(MalformedResponse::FailuresNotAList)
+        );
     }
 
     #[test]
@@ -258,10 +267,16 @@ mod tests {
     fn d12_an_identifier_that_is_no_text_of_the_batch_fails_it() {
         let malformed = Report::WholeBatchFailed;
         for (entry, reason) in [
-            (r#"{"itemIdentifier": 123}"#, Malformed::IdentifierNotText),
-            (r#"{"itemIdentifier": "123"}"#, Malformed::IdentifierUnknown),
-            (r#"{"foo": 123}"#, Malformed::IdentifierMissing),
-            (r#"{"foo": null}"#, Malformed::IdentifierMissing),
+            (
+                r#"{"itemIdentifier": 123}"#,
+                MalformedResponse::IdentifierNotText,
+            ),
+            (
+                r#"{"itemIdentifier": "123"}"#,
+                MalformedResponse::IdentifierUnknown,
+            ),
+            (r#"{"foo": 123}"#, MalformedResponse::IdentifierMissing),
+            (r#"{"foo": null}"#, MalformedResponse::IdentifierMissing),
         ] {
             assert_eq!(failing(&format!("[{entry}]")), malformed(reason), "{entry}");
         }
@@ -293,7 +308,7 @@ mod tests {
         let list = r#"{"batchItemFailures": [{"itemIdentifier": "shardId-000000000000:42"}]}"#;
         assert_eq!(
             read(list, true, &["42"]),
-            Report::WholeBatchFailed(Malformed::IdentifierUnknown)
+            Report::WholeBatchFailed(MalformedResponse::IdentifierUnknown)
         );
     }
 
@@ -340,7 +355,7 @@ mod tests {
         ] {
             assert_eq!(
                 report(response),
-                Report::WholeBatchFailed(Malformed::NotAnObject),
+                Report::WholeBatchFailed(MalformedResponse::NotAnObject),
                 "{response}"
             );
         }

@@ -6,11 +6,10 @@
 use std::collections::BTreeMap;
 
 use crate::Millis;
-use crate::choices::Mixer;
+use crate::choices::{Mixer, stable_hash};
 use crate::mapping::StreamKind;
 use crate::stream::{
     DYNAMODB_READ_RECORDS, KINESIS_READ_RECORDS, Position, ShardDescription, StreamRecord,
-    stable_hash,
 };
 
 /// How long DynamoDB Streams keeps a record: 24 hours (D19).
@@ -38,7 +37,7 @@ pub struct StreamSettings {
 impl StreamSettings {
     /// As the service documents its own (D1, D19, D20, K3).
     #[must_use]
-    pub fn documented(kind: StreamKind) -> Self {
+    pub fn new(kind: StreamKind) -> Self {
         const MIB: usize = 1024 * 1024;
         let (retention, minutes, read_records, read_bytes) = match kind {
             StreamKind::DynamoDb => (DYNAMODB_RETENTION, 15, DYNAMODB_READ_RECORDS, MIB),

@@ -10,23 +10,20 @@
 mod batch;
 mod concurrency;
 mod contract;
-mod message;
+mod record;
+mod results;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use batch::MAX_EVENT_BYTES;
 pub use contract::{
-    Action, CallId, DeleteEntry, Finding, InFlight, Input, InvocationId, LetGo, QueueFacts,
+    Action, CallId, DeleteEntry, Finding, InFlight, Input, InvocationId, QueueInfo, ReleaseCause,
 };
-pub use message::{AttributeValue, Message, MessageAttribute};
 
 use crate::Millis;
 use crate::choices::{Choices, Mixer};
 use crate::mapping::{Change, Lifecycle, SqsMapping, State};
-use crate::outcome::Outcome;
-use crate::queue::MAX_RECEIVE;
-use crate::report::{self, Report};
-use batch::{Batch, Collector, Held, Receive};
+use crate::message::{MAX_RECEIVE, Message};
+use batch::{Batch, Collector, HeldMessage, Receive};
 use concurrency::Concurrency;
 
 /// The longest wait of one receive, in seconds (S1).
@@ -50,7 +47,7 @@ impl Ids {
 }
 
 /// A batch that waits out a throttle.
-struct Throttled {
+struct ThrottledBatch {
     batch: Batch,
     retry_at: Millis,
 }
@@ -58,7 +55,7 @@ struct Throttled {
 /// The poller of one mapping.
 pub struct SqsPoller {
     mapping: SqsMapping,
-    queue: QueueFacts,
+    queue: QueueInfo,
     choices: Choices,
     mixer: Mixer,
     lifecycle: Lifecycle,
@@ -69,7 +66,7 @@ pub struct SqsPoller {
     collectors: Vec<Collector>,
     ready: VecDeque<Batch>,
     running: BTreeMap<InvocationId, Batch>,
-    throttled: Vec<Throttled>,
+    throttled: Vec<ThrottledBatch>,
     deletes: BTreeSet<CallId>,
     receive_pause: Millis,
     receive_after: Millis,
@@ -78,9 +75,9 @@ pub struct SqsPoller {
 impl SqsPoller {
     /// A poller that waits for [`Input::Enable`].
     #[must_use]
-    pub fn new(mapping: SqsMapping, queue: QueueFacts, choices: Choices) -> Self {
+    pub fn new(mapping: SqsMapping, queue: QueueInfo, choices: Choices) -> Self {
         Self {
-            lifecycle: Lifecycle::created(mapping.enabled),
+            lifecycle: Lifecycle::new(mapping.enabled),
             concurrency: Concurrency::new(mapping.maximum_concurrency),
             mapping,
             queue,
@@ -112,7 +109,7 @@ impl SqsPoller {
             Input::Invoked {
                 invocation,
                 outcome,
-            } => self.invoked(invocation, outcome, &mut actions),
+            } => self.handle_result(invocation, outcome, &mut actions),
             Input::Deleted { call } => {
                 self.deletes.remove(&call);
             }
@@ -122,7 +119,7 @@ impl SqsPoller {
             }
             Input::Wake => {}
         }
-        self.let_go_of_expired(&mut actions);
+        self.release_expired(&mut actions);
         self.close_windows();
         self.invoke_due(&mut actions);
         self.receive_more(&mut actions);
@@ -223,7 +220,7 @@ impl SqsPoller {
         self.change(Change::Update {
             enabled: Some(false),
         });
-        self.abandon_if_chosen(actions);
+        self.abandon_in_flight(actions);
     }
 
     fn reconfigure(&mut self, mapping: SqsMapping, actions: &mut Vec<Action>) {
@@ -234,7 +231,7 @@ impl SqsPoller {
             self.change(Change::Update { enabled: None });
             self.change(Change::Settle);
         }
-        self.abandon_if_chosen(actions);
+        self.abandon_in_flight(actions);
     }
 
     fn change(&mut self, change: Change) {
@@ -257,7 +254,7 @@ impl SqsPoller {
     }
 
     /// Q13, the other outcome: forgets everything under way, so that answers to it come to nothing.
-    fn abandon_if_chosen(&mut self, actions: &mut Vec<Action>) {
+    fn abandon_in_flight(&mut self, actions: &mut Vec<Action>) {
         if !self.choices.ignore_in_flight_on_change {
             return;
         }
@@ -274,18 +271,18 @@ impl SqsPoller {
         let held =
             collected.chain(batches.flat_map(|batch| batch.held.into_iter().chain(batch.rest)));
         let message_ids = held.map(|held| held.message_id).collect();
-        let_go(LetGo::MappingChanged, message_ids, actions);
+        release(ReleaseCause::MappingChanged, message_ids, actions);
     }
 
     fn received(&mut self, call: CallId, messages: Vec<Message>, actions: &mut Vec<Action>) {
-        let Some((index, receive)) = self.take_receive(call) else {
+        let Some((index, receive)) = self.end_receive(call) else {
             let message_ids = messages.into_iter().map(|message| message.message_id);
-            return let_go(LetGo::MappingChanged, message_ids.collect(), actions);
+            return release(ReleaseCause::MappingChanged, message_ids.collect(), actions);
         };
         self.receive_pause = self.choices.retry_base_millis;
         let window = self.mapping.batching_window();
         let until = self.now + receive.visibility_timeout;
-        let (matching, dropped): (Vec<Held>, Vec<Held>) = messages
+        let (matching, dropped): (Vec<HeldMessage>, Vec<HeldMessage>) = messages
             .into_iter()
             .map(|message| self.hold(message, until))
             .partition(|held| self.mapping.filter_criteria.matches(&held.record));
@@ -301,7 +298,7 @@ impl SqsPoller {
     }
 
     /// Ends a receive, and tells which collector it was for; none if the poller has given it up.
-    fn take_receive(&mut self, call: CallId) -> Option<(usize, Receive)> {
+    fn end_receive(&mut self, call: CallId) -> Option<(usize, Receive)> {
         let mut collectors = self.collectors.iter_mut().enumerate();
         collectors.find_map(|(index, collector)| {
             let receive = collector.receive.take_if(|receive| receive.call == call)?;
@@ -309,11 +306,11 @@ impl SqsPoller {
         })
     }
 
-    fn hold(&self, mut message: Message, until: Millis) -> Held {
+    fn hold(&self, mut message: Message, until: Millis) -> HeldMessage {
         let windowed = self.mapping.batching_window() > 0;
-        let record = message::encode(&message, &self.queue, windowed);
+        let record = record::encode(&message, &self.queue, windowed);
         let group = message.attributes.remove("MessageGroupId");
-        Held {
+        HeldMessage {
             message_id: message.message_id,
             receipt_handle: message.receipt_handle,
             group: group.filter(|_| self.queue.fifo),
@@ -323,7 +320,7 @@ impl SqsPoller {
     }
 
     fn visibility_timeout_seconds(&self) -> u32 {
-        let QueueFacts {
+        let QueueInfo {
             visibility_timeout_seconds,
             function_timeout_seconds,
             ..
@@ -334,134 +331,23 @@ impl SqsPoller {
 
     fn receive_failed(&mut self, call: CallId, actions: &mut Vec<Action>) {
         // Receives that fail side by side are one failure.
-        if self.take_receive(call).is_none() || self.now < self.receive_after {
+        if self.end_receive(call).is_none() || self.now < self.receive_after {
             return;
         }
         self.receive_after = self.now + self.receive_pause;
-        self.receive_pause = self.longer(self.receive_pause);
+        self.receive_pause = self.next_pause(self.receive_pause);
         actions.push(Action::Report(Finding::ReceiveFailed {
             retry_at: self.receive_after,
         }));
     }
 
-    fn invoked(&mut self, invocation: InvocationId, outcome: Outcome, actions: &mut Vec<Action>) {
-        let Some(batch) = self.running.remove(&invocation) else {
-            return;
-        };
-        let message_ids = batch.message_ids();
-        let report = match outcome {
-            Outcome::Throttled => return self.hold_throttled(invocation, batch, actions),
-            Outcome::Response(response) => {
-                self.concurrency.function_succeeded();
-                report::read(&response, batch.reports_failures, &message_ids)
-            }
-            Outcome::FunctionError(_) => {
-                if !batch.reports_failures {
-                    self.concurrency.function_failed();
-                }
-                actions.push(Action::Report(Finding::FunctionError {
-                    invocation,
-                    message_ids,
-                }));
-                return self.finish(batch, |_| true, actions);
-            }
-            Outcome::InvocationError(_) => {
-                actions.push(Action::Report(Finding::InvocationError {
-                    invocation,
-                    message_ids,
-                }));
-                return self.finish(batch, |_| true, actions);
-            }
-        };
-        match report {
-            Report::AllSucceeded => self.finish(batch, |_| false, actions),
-            Report::WholeBatchFailed(reason) => {
-                actions.push(Action::Report(Finding::MalformedResponse {
-                    invocation,
-                    reason,
-                    message_ids,
-                }));
-                self.finish(batch, |_| true, actions);
-            }
-            Report::Partial(failures) => {
-                let failed = |held: &Held| failures.contains(&held.message_id);
-                let message_ids = batch::ids(batch.held.iter().filter(|held| failed(held)));
-                actions.push(Action::Report(Finding::BatchItemFailures {
-                    invocation,
-                    message_ids,
-                }));
-                if failures.duplicates() > 0 {
-                    let count = failures.duplicates();
-                    actions.push(Action::Report(Finding::RepeatedIdentifiers {
-                        invocation,
-                        count,
-                    }));
-                }
-                let message_ids = batch::ids(batch::acknowledged_out_of_order(&batch.held, failed));
-                if !message_ids.is_empty() {
-                    actions.push(Action::Report(Finding::BrokenFifoOrder {
-                        invocation,
-                        message_ids,
-                    }));
-                }
-                self.finish(batch, failed, actions);
-            }
-        }
-    }
-
-    /// Deletes what did not fail, leaves alone what did (S8), and lets the rest of a FIFO batch follow or go.
-    fn finish(&mut self, batch: Batch, failed: impl Fn(&Held) -> bool, actions: &mut Vec<Action>) {
-        let (failed, done): (Vec<Held>, Vec<Held>) = batch.held.into_iter().partition(failed);
-        let one_in = self.choices.delete_fails_one_in;
-        let (forgotten, done): (Vec<Held>, Vec<Held>) = done
-            .into_iter()
-            .partition(|_| one_in > 0 && self.mixer.one_in(one_in));
-        self.delete(done, actions);
-        if !forgotten.is_empty() {
-            actions.push(Action::Report(Finding::DeleteFailed {
-                message_ids: batch::ids(&forgotten),
-            }));
-        }
-        let (stuck, rest): (Vec<Held>, Vec<Held>) = batch
-            .rest
-            .into_iter()
-            .partition(|held| failed.iter().any(|failed| failed.group == held.group));
-        let_go(LetGo::GroupFailed, batch::ids(&stuck), actions);
-        if !rest.is_empty() {
-            let next = self.batch(rest);
-            self.ready.push_back(next);
-        }
-        for collector in self
-            .collectors
-            .iter_mut()
-            .filter(|collector| collector.is_empty())
-        {
-            collector.opened_at = Some(self.now);
-        }
-    }
-
-    fn hold_throttled(
-        &mut self,
-        invocation: InvocationId,
-        mut batch: Batch,
-        actions: &mut Vec<Action>,
-    ) {
-        let retry_at = self.now + batch.throttle_pause;
-        batch.throttle_pause = self.longer(batch.throttle_pause);
-        actions.push(Action::Report(Finding::Throttled {
-            invocation,
-            retry_at,
-        }));
-        self.throttled.push(Throttled { batch, retry_at });
-    }
-
-    fn longer(&self, pause: Millis) -> Millis {
+    fn next_pause(&self, pause: Millis) -> Millis {
         pause
             .saturating_mul(2)
             .clamp(1, self.choices.retry_cap_millis.max(1))
     }
 
-    fn delete(&mut self, done: Vec<Held>, actions: &mut Vec<Action>) {
+    fn delete(&mut self, done: Vec<HeldMessage>, actions: &mut Vec<Action>) {
         let entries: Vec<DeleteEntry> = done
             .into_iter()
             .map(|held| DeleteEntry {
@@ -480,7 +366,7 @@ impl SqsPoller {
     }
 
     /// A message whose visibility has run out is anybody's: to invoke it as if it were held would only add a duplicate.
-    fn let_go_of_expired(&mut self, actions: &mut Vec<Action>) {
+    fn release_expired(&mut self, actions: &mut Vec<Action>) {
         let now = self.now;
         let mut waiting = Vec::new();
         for collector in &mut self.collectors {
@@ -491,7 +377,7 @@ impl SqsPoller {
             waiting.extend(batch::take_expired(&mut batch.rest, now));
         }
         self.ready.retain(|batch| !batch.held.is_empty());
-        let_go(LetGo::VisibilityRanOut, waiting, actions);
+        release(ReleaseCause::VisibilityRanOut, waiting, actions);
         let mut throttled = Vec::new();
         for waiting in &mut self.throttled {
             throttled.extend(batch::take_expired(&mut waiting.batch.held, now));
@@ -499,7 +385,7 @@ impl SqsPoller {
         }
         self.throttled
             .retain(|waiting| !waiting.batch.held.is_empty());
-        let_go(LetGo::Throttled, throttled, actions);
+        release(ReleaseCause::Throttled, throttled, actions);
     }
 
     /// Makes batches of what is due: full events, ended windows, and at a disable all there is.
@@ -537,7 +423,7 @@ impl SqsPoller {
     }
 
     /// A batch of the messages that fit one event; only a FIFO queue's leave a rest.
-    fn batch(&self, mut held: Vec<Held>) -> Batch {
+    fn batch(&self, mut held: Vec<HeldMessage>) -> Batch {
         let rest = held.split_off(batch::fitting(&held, self.mapping.batch_size));
         Batch {
             held,
@@ -644,9 +530,9 @@ impl SqsPoller {
     }
 }
 
-fn let_go(cause: LetGo, message_ids: Vec<String>, actions: &mut Vec<Action>) {
+fn release(cause: ReleaseCause, message_ids: Vec<String>, actions: &mut Vec<Action>) {
     if !message_ids.is_empty() {
-        actions.push(Action::Report(Finding::LetGo { cause, message_ids }));
+        actions.push(Action::Report(Finding::Released { cause, message_ids }));
     }
 }
 

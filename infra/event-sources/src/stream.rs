@@ -12,6 +12,7 @@
 mod batch;
 mod contract;
 mod record;
+mod results;
 mod shard;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,16 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 pub use contract::{
     Action, CallId, Finding, InFlight, Input, InvocationId, Position, ShardDescription, Span,
 };
-pub use record::{DynamoDbRecord, KinesisRecord, SourceFacts, StreamRecord};
-pub(crate) use shard::stable_hash;
+pub use record::{DynamoDbRecord, KinesisRecord, SourceInfo, StreamRecord};
 
 use crate::Millis;
 use crate::choices::{Choices, Mixer};
 use crate::mapping::{Change, Lifecycle, StartingPosition, State, StreamKind, StreamMapping};
-use crate::notice::{Condition, LastAnswer, Notice};
-use crate::outcome::Outcome;
-use crate::report::{self, Report};
-use batch::{Batch, Held, longer};
+use batch::{Batch, next_pause};
 use shard::{Progress, Shard};
 
 /// How often a shard of DynamoDB Streams is read: 4 times a second (D1).
@@ -53,7 +50,7 @@ pub struct Checkpoints {
 type Place = (String, usize);
 
 /// A notice in flight.
-struct Told {
+struct PendingNotice {
     shard: String,
     lane: usize,
     records: Span,
@@ -76,7 +73,7 @@ pub struct StreamPoller {
     list_after: Millis,
     list_pause: Millis,
     running: BTreeMap<InvocationId, Place>,
-    notices: BTreeMap<CallId, Told>,
+    notices: BTreeMap<CallId, PendingNotice>,
     /// What is in flight ends first, then everything that was read is forgotten: after a disable or an update.
     draining: bool,
     /// The settings to go on with then.
@@ -99,7 +96,7 @@ impl StreamPoller {
             (id.clone(), shard)
         });
         Self {
-            lifecycle: Lifecycle::created(mapping.enabled),
+            lifecycle: Lifecycle::new(mapping.enabled),
             mixer: Mixer::new(choices.seed),
             now: 0,
             last_id: 0,
@@ -151,9 +148,9 @@ impl StreamPoller {
                 invocation,
                 request_id,
                 outcome,
-            } => self.invoked(invocation, request_id, outcome, &mut actions),
-            Input::NoticeDelivered { call } => self.told(call, true, &mut actions),
-            Input::NoticeRefused { call } => self.told(call, false, &mut actions),
+            } => self.handle_result(invocation, request_id, outcome, &mut actions),
+            Input::NoticeDelivered { call } => self.handle_notice_result(call, true, &mut actions),
+            Input::NoticeRejected { call } => self.handle_notice_result(call, false, &mut actions),
             Input::Wake => {}
         }
         self.end_drain();
@@ -328,7 +325,7 @@ impl StreamPoller {
             return;
         }
         self.list_after = self.now + self.list_pause;
-        self.list_pause = longer(self.list_pause, &self.choices);
+        self.list_pause = next_pause(self.list_pause, &self.choices);
         actions.push(Action::Report(Finding::ListFailed {
             retry_at: self.list_after,
         }));
@@ -394,10 +391,10 @@ impl StreamPoller {
         if self.draining {
             return;
         }
-        if let Some((id, shard)) = take_read(&mut self.shards, call) {
+        if let Some((id, shard)) = end_read(&mut self.shards, call) {
             shard.read_pause = self.choices.retry_base_millis;
             shard.ended |= end_of_shard;
-            let count = shard.take(self.now, records, &self.mapping, self.choices.seed);
+            let count = shard.add_records(self.now, records, &self.mapping, self.choices.seed);
             if count > 0 {
                 actions.push(Action::Report(Finding::Filtered {
                     shard: id.clone(),
@@ -408,9 +405,9 @@ impl StreamPoller {
     }
 
     fn read_failed(&mut self, call: CallId, actions: &mut Vec<Action>) {
-        if let Some((id, shard)) = take_read(&mut self.shards, call) {
+        if let Some((id, shard)) = end_read(&mut self.shards, call) {
             shard.read_after = self.now + shard.read_pause;
-            shard.read_pause = longer(shard.read_pause, &self.choices);
+            shard.read_pause = next_pause(shard.read_pause, &self.choices);
             actions.push(Action::Report(Finding::ReadFailed {
                 shard: id.clone(),
                 retry_at: shard.read_after,
@@ -419,7 +416,7 @@ impl StreamPoller {
     }
 
     fn trimmed(&mut self, call: CallId, actions: &mut Vec<Action>) {
-        if let Some((id, shard)) = take_read(&mut self.shards, call) {
+        if let Some((id, shard)) = end_read(&mut self.shards, call) {
             shard.trimmed();
             actions.push(Action::Report(Finding::Trimmed { shard: id.clone() }));
         }
@@ -437,7 +434,7 @@ impl StreamPoller {
                     let due = lane.due_at(batch_size, window)?;
                     (due <= now).then(|| lane.take_due(batch_size, &choices))?
                 }) {
-                    if let Some(batch) = self.give_up_aged(&id, lane, batch, actions) {
+                    if let Some(batch) = self.discard_expired(&id, lane, batch, actions) {
                         self.invoke(&id, lane, batch, actions);
                     }
                 }
@@ -463,257 +460,15 @@ impl StreamPoller {
         self.shards.get_mut(id)?.lanes.get_mut(lane)
     }
 
-    /// Cuts off the records that are too old, before every attempt (D18, Q19). Returns the batch if it can be invoked
-    /// now; what is left waits where a notice is to be sent first.
-    fn give_up_aged(
-        &mut self,
-        id: &str,
-        lane: usize,
-        mut batch: Batch,
-        actions: &mut Vec<Action>,
-    ) -> Option<Batch> {
-        let Some(maximum_age) = self.mapping.maximum_record_age() else {
-            return Some(batch);
-        };
-        let now = self.now;
-        let is_young = |held: &Held| now < held.record.arrived.saturating_add(maximum_age);
-        let young = batch.held.iter().position(is_young);
-        let young = young.unwrap_or(batch.held.len());
-        if young == 0 {
-            return Some(batch);
-        }
-        let (runs, request_id) = (batch.runs, batch.request_id.clone());
-        let aged = batch.split_off_done(young, &self.choices);
-        let was_invoked = runs.max(1);
-        if !batch.held.is_empty()
-            && let Some(lane) = self.lane(id, lane)
-        {
-            lane.again.push_front(batch);
-        }
-        let condition = Condition::RecordAgeExceeded;
-        self.give_up(
-            (id, lane),
-            &aged,
-            condition,
-            was_invoked,
-            request_id,
-            actions,
-        );
-        None
-    }
-
-    /// Tells of records that are given up; then they are done with (D17, D21).
-    fn give_up(
-        &mut self,
-        (id, lane): (&str, usize),
-        held: &[Held],
-        condition: Condition,
-        runs: u64,
-        request_id: Option<String>,
-        actions: &mut Vec<Action>,
-    ) {
-        let records = batch::span(id, held);
-        let places: Vec<u64> = held.iter().map(|held| held.place).collect();
-        actions.push(Action::Report(Finding::Discarded {
-            condition,
-            records: records.clone(),
-        }));
-        let Some(destination) = self.mapping.on_failure.clone() else {
-            self.done(id, places);
-            return;
-        };
-        let call = CallId(self.next_id());
-        let arrival = |held: Option<&Held>| held.map_or(0, |held| held.record.arrived);
-        let notice = Notice {
-            kind: self.mapping.kind,
-            request_id: request_id.unwrap_or_else(|| self.request_id()),
-            function_arn: self.mapping.function_arn.clone(),
-            condition,
-            approximate_invoke_count: runs,
-            timestamp: self.now,
-            shard_id: id.to_owned(),
-            start_sequence_number: records.first.clone(),
-            end_sequence_number: records.last.clone(),
-            first_arrival: arrival(held.first()),
-            last_arrival: arrival(held.last()),
-            batch_size: held.len(),
-            stream_arn: self.mapping.event_source_arn.clone(),
-        };
-        actions.push(Action::Notify {
-            call,
-            destination,
-            notice: Box::new(notice),
-            event: batch::event(held),
-        });
-        if let Some(lane) = self.lane(id, lane) {
-            lane.notifying = true;
-        }
-        let told = Told {
-            shard: id.to_owned(),
-            lane,
-            records,
-            places,
-        };
-        self.notices.insert(call, told);
-    }
-
-    /// A request id for a batch that was never invoked, in the form of Lambda's.
-    fn request_id(&mut self) -> String {
-        let (high, low) = (self.mixer.next(), self.mixer.next());
-        format!(
-            "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
-            high >> 32,
-            (high >> 16) & 0xffff,
-            high & 0xfff,
-            low >> 52,
-            low & 0xffff_ffff_ffff
-        )
-    }
-
-    fn done(&mut self, id: &str, places: impl IntoIterator<Item = u64>) {
+    fn mark_processed(&mut self, id: &str, places: impl IntoIterator<Item = u64>) {
         if let Some(shard) = self.shards.get_mut(id) {
-            shard.done(places);
-        }
-    }
-
-    fn told(&mut self, call: CallId, delivered: bool, actions: &mut Vec<Action>) {
-        let Some(told) = self.notices.remove(&call) else {
-            return;
-        };
-        if let Some(lane) = self.lane(&told.shard, told.lane) {
-            lane.notifying = false;
-        }
-        self.done(&told.shard, told.places);
-        if !delivered {
-            actions.push(Action::Report(Finding::NoticeRefused {
-                records: told.records,
-            }));
-        }
-    }
-
-    fn invoked(
-        &mut self,
-        invocation: InvocationId,
-        request_id: Option<String>,
-        outcome: Outcome,
-        actions: &mut Vec<Action>,
-    ) {
-        let Some((id, lane)) = self.running.remove(&invocation) else {
-            return;
-        };
-        let (now, choices) = (self.now, self.choices);
-        let batch = self
-            .lane(&id, lane)
-            .and_then(|lane| {
-                lane.open_window(now);
-                lane.running.take()
-            })
-            .map(|(_, batch)| batch);
-        let Some(mut batch) = batch else {
-            return;
-        };
-        batch.request_id = request_id.or(batch.request_id);
-        let span = batch::span(&id, &batch.held);
-        let response = match outcome {
-            Outcome::Response(response) => response,
-            Outcome::FunctionError(_) => {
-                actions.push(Action::Report(Finding::FunctionError {
-                    invocation,
-                    batch: span,
-                }));
-                if self.mapping.bisect_batch_on_function_error && batch.held.len() > 1 {
-                    batch.wait(now, &choices);
-                    let (first, second) = batch.bisect(&choices);
-                    return self.come_again(&id, lane, [Some(first), second]);
-                }
-                return self.failed(&id, lane, batch, LastAnswer::FunctionError, actions);
-            }
-            // The code did not run, so this is no attempt (D9).
-            not_run @ (Outcome::Throttled | Outcome::InvocationError(_)) => {
-                batch.wait(now, &choices);
-                actions.push(Action::Report(Finding::NotInvoked {
-                    invocation,
-                    throttled: not_run == Outcome::Throttled,
-                    retry_at: batch.not_before,
-                }));
-                return self.come_again(&id, lane, [Some(batch), None]);
-            }
-        };
-        let sequence_numbers = batch.sequence_numbers();
-        let reports_failures = self.mapping.report_batch_item_failures;
-        match report::read(&response, reports_failures, &sequence_numbers) {
-            Report::AllSucceeded => self.done(&id, batch.held.iter().map(|held| held.place)),
-            Report::WholeBatchFailed(reason) => {
-                actions.push(Action::Report(Finding::MalformedResponse {
-                    invocation,
-                    reason,
-                    batch: span,
-                }));
-                self.failed(&id, lane, batch, LastAnswer::FailureReport, actions);
-            }
-            Report::Partial(failures) => {
-                let lowest = failures.lowest_sequence_number();
-                let index = sequence_numbers.iter().position(|number| number == lowest);
-                let done = batch.split_off_done(index.unwrap_or(0), &choices);
-                actions.push(Action::Report(Finding::BatchItemFailures {
-                    invocation,
-                    again: batch::span(&id, &batch.held),
-                }));
-                if failures.duplicates() > 0 {
-                    actions.push(Action::Report(Finding::RepeatedIdentifiers {
-                        invocation,
-                        count: failures.duplicates(),
-                    }));
-                }
-                if done.is_empty() {
-                    self.failed(&id, lane, batch, LastAnswer::FailureReport, actions);
-                } else {
-                    // Moving the checkpoint restarts the count of attempts (D14).
-                    self.done(&id, done.iter().map(|held| held.place));
-                    batch.wait(now, &choices);
-                    self.come_again(&id, lane, [Some(batch), None]);
-                }
-            }
-        }
-    }
-
-    /// An attempt without progress: the batch comes again, or its attempts are used up (D10, D17).
-    fn failed(
-        &mut self,
-        id: &str,
-        lane: usize,
-        mut batch: Batch,
-        last_answer: LastAnswer,
-        actions: &mut Vec<Action>,
-    ) {
-        batch.runs += 1;
-        let retries = self.mapping.maximum_retry_attempts.map(u64::from);
-        if retries.is_some_and(|retries| batch.runs > retries) {
-            let condition = Condition::RetryAttemptsExhausted(last_answer);
-            let Batch {
-                held,
-                runs,
-                request_id,
-                ..
-            } = batch;
-            return self.give_up((id, lane), &held, condition, runs, request_id, actions);
-        }
-        batch.wait(self.now, &self.choices);
-        self.come_again(id, lane, [Some(batch), None]);
-    }
-
-    /// These batches are next in their lane, in this order.
-    fn come_again(&mut self, id: &str, lane: usize, batches: [Option<Batch>; 2]) {
-        if let Some(lane) = self.lane(id, lane) {
-            for batch in batches.into_iter().rev().flatten() {
-                lane.again.push_front(batch);
-            }
+            shard.mark_processed(places);
         }
     }
 }
 
 /// Ends a read, and tells which shard it was of; none if the poller has given it up.
-fn take_read(shards: &mut BTreeMap<String, Shard>, call: CallId) -> Option<(&String, &mut Shard)> {
+fn end_read(shards: &mut BTreeMap<String, Shard>, call: CallId) -> Option<(&String, &mut Shard)> {
     shards.iter_mut().find_map(|(id, shard)| {
         shard.read.take_if(|read| *read == call)?;
         Some((id, shard))

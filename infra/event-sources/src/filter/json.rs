@@ -1,20 +1,20 @@
-//! JSON read one level at a time, numbers kept as they are spelled.
+//! Parses JSON one level at a time and keeps the spelling of numbers.
 //!
-//! `serde_json::Value` would turn `3.0e2` and `300` into the same number, which rule X6 keeps apart. Reading lazily
-//! also bounds the depth of the work by the pattern's depth, not by the record's.
+//! `serde_json::Value` would turn `3.0e2` and `300` into the same number, but rule X6 distinguishes them. Parsing
+//! lazily also bounds the depth of the work by the depth of the pattern, not of the record.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-/// The members of an object. Of duplicate keys the last wins (X8).
+/// The members of an object. The last of duplicate keys wins (X8).
 pub(super) type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// One JSON value; its parts are not parsed yet.
+/// One JSON value whose children are not parsed yet.
 pub(super) enum Json<'a> {
     Null,
     Bool(bool),
-    /// As it is spelled.
+    /// The number as it is spelled.
     Number(&'a str),
     Text(String),
     Array(Vec<&'a RawValue>),
@@ -22,13 +22,13 @@ pub(super) enum Json<'a> {
 }
 
 impl<'a> Json<'a> {
-    /// None if `text` is no JSON document.
+    /// Returns `None` if `text` is not a JSON document.
     pub(super) fn parse(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok().and_then(Self::of)
+        serde_json::from_str(text).ok().and_then(Self::from_raw)
     }
 
-    /// None for text with half a surrogate pair, which JSON's grammar lets through.
-    pub(super) fn of(raw: &'a RawValue) -> Option<Self> {
+    /// Returns `None` for a string with half a surrogate pair, which the JSON grammar allows.
+    pub(super) fn from_raw(raw: &'a RawValue) -> Option<Self> {
         let text = raw.get();
         match text.as_bytes().first()? {
             b'{' => serde_json::from_str(text).ok().map(Self::Object),
@@ -41,8 +41,8 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// Whether this is what the guide means by a JSON body or JSON data, as against plain text: `5` or `"a"` alone
-    /// are valid documents, but no pattern of keys could ever fit them.
+    /// Returns whether the AWS guide would call this a JSON body or JSON data, as opposed to plain text. `5` or `"a"`
+    /// alone are valid documents, but no pattern of keys can match them.
     pub(super) fn is_container(&self) -> bool {
         matches!(self, Self::Array(_) | Self::Object(_))
     }

@@ -1,36 +1,11 @@
-//! One filter pattern: parsed from its text, and matched against JSON.
+//! One filter pattern: parsed from text, and matched against JSON.
 
 use serde_json::value::RawValue;
 
+use super::error::InvalidPattern;
 use super::json::{Json, Members};
 
-/// Why a text is no filter pattern. AWS's message is the same for all of them.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidPattern {
-    /// Not a JSON document.
-    #[error("it is not JSON")]
-    NotJson,
-    /// Neither an object nor, inside of one, a list.
-    #[error("a value that is neither an object nor a list")]
-    LeafNotAList,
-    /// An object without keys.
-    #[error("an empty object")]
-    EmptyObject,
-    /// A list without values.
-    #[error("an empty list")]
-    EmptyList,
-    /// A list in a list, or an operator with other than one key.
-    #[error("a list may hold text, numbers, true, false, null and operators with one key")]
-    LeafValue,
-    /// An operator that Lambda does not list (X5).
-    #[error("unknown operator {0:?}")]
-    UnknownOperator(String),
-    /// An operator with an operand it does not take.
-    #[error("operator {0:?} with an operand that it does not take")]
-    Operand(&'static str),
-}
-
-/// An object of a pattern: all fields and, if there is an `$or`, one of its alternatives must match.
+/// An object of a pattern. All fields must match and, if there is an `$or`, one of its alternatives.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Pattern {
     fields: Vec<(String, Node)>,
@@ -40,7 +15,7 @@ pub(super) struct Pattern {
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
     Object(Pattern),
-    /// One test must pass.
+    /// At least one test must pass.
     Leaf(Vec<Test>),
 }
 
@@ -50,7 +25,7 @@ enum Test {
     Bool(bool),
     Number(String),
     Text(String),
-    /// Lower case.
+    /// In lower case.
     EqualsIgnoreCase(String),
     Prefix(String),
     Suffix(String),
@@ -68,15 +43,15 @@ enum Comparison {
     GreaterOrEqual,
 }
 
-/// The part of a record that is text in it, and may be JSON itself: `body` (S19) or `data` (K9).
+/// The field of a record that contains text, which may itself be JSON: `body` (S19) or `data` (K9).
 pub(super) enum Data<'a> {
     Json(&'a RawValue),
     Plain(&'a str),
-    /// Fits no pattern.
+    /// Matches no pattern.
     Unreadable,
 }
 
-/// A record as filters see it.
+/// The parts of a record that filters match.
 pub(super) struct Record<'a> {
     pub(super) members: Members<'a>,
     pub(super) data: Option<(&'static str, Data<'a>)>,
@@ -85,12 +60,12 @@ pub(super) struct Record<'a> {
 impl Pattern {
     pub(super) fn parse(text: &str) -> Result<Self, InvalidPattern> {
         match Json::parse(text).ok_or(InvalidPattern::NotJson)? {
-            Json::Object(members) => Self::of(members),
-            _ => Err(InvalidPattern::LeafNotAList),
+            Json::Object(members) => Self::from_members(members),
+            _ => Err(InvalidPattern::LeafNotAnArray),
         }
     }
 
-    fn of(members: Members<'_>) -> Result<Self, InvalidPattern> {
+    fn from_members(members: Members<'_>) -> Result<Self, InvalidPattern> {
         if members.is_empty() {
             return Err(InvalidPattern::EmptyObject);
         }
@@ -102,13 +77,13 @@ impl Pattern {
             if key == "$or" {
                 pattern.alternatives = alternatives(raw)?;
             } else {
-                pattern.fields.push((key, Node::of(raw)?));
+                pattern.fields.push((key, Node::from_raw(raw)?));
             }
         }
         Ok(pattern)
     }
 
-    /// Matches a whole record, whose `data` is matched by a rule of its own.
+    /// Matches a whole record. Its `data` is matched by separate rules.
     pub(super) fn matches_record(&self, record: &Record<'_>) -> bool {
         let field = |(key, node): &(String, Node)| match &record.data {
             Some((data_key, data)) if key == data_key => node.matches_data(data),
@@ -129,37 +104,37 @@ impl Pattern {
 }
 
 fn alternatives(raw: &RawValue) -> Result<Vec<Pattern>, InvalidPattern> {
-    let Some(Json::Array(alternatives)) = Json::of(raw) else {
+    let Some(Json::Array(alternatives)) = Json::from_raw(raw) else {
         return Err(InvalidPattern::Operand("$or"));
     };
     if alternatives.is_empty() {
-        return Err(InvalidPattern::EmptyList);
+        return Err(InvalidPattern::EmptyArray);
     }
-    let parse = |raw| match Json::of(raw) {
-        Some(Json::Object(members)) => Pattern::of(members),
+    let parse = |raw| match Json::from_raw(raw) {
+        Some(Json::Object(members)) => Pattern::from_members(members),
         _ => Err(InvalidPattern::Operand("$or")),
     };
     alternatives.into_iter().map(parse).collect()
 }
 
 impl Node {
-    fn of(raw: &RawValue) -> Result<Self, InvalidPattern> {
-        match Json::of(raw).ok_or(InvalidPattern::NotJson)? {
-            Json::Object(members) => Pattern::of(members).map(Self::Object),
-            Json::Array(tests) if tests.is_empty() => Err(InvalidPattern::EmptyList),
+    fn from_raw(raw: &RawValue) -> Result<Self, InvalidPattern> {
+        match Json::from_raw(raw).ok_or(InvalidPattern::NotJson)? {
+            Json::Object(members) => Pattern::from_members(members).map(Self::Object),
+            Json::Array(tests) if tests.is_empty() => Err(InvalidPattern::EmptyArray),
             Json::Array(tests) => tests
                 .into_iter()
-                .map(Test::of)
+                .map(Test::from_raw)
                 .collect::<Result<_, _>>()
                 .map(Self::Leaf),
-            _ => Err(InvalidPattern::LeafNotAList),
+            _ => Err(InvalidPattern::LeafNotAnArray),
         }
     }
 
-    /// `None` is a field that the record does not have.
+    /// Matches a value; `None` means that the record does not have the field.
     fn matches(&self, value: Option<&RawValue>) -> bool {
         match self {
-            Self::Object(pattern) => match value.and_then(Json::of) {
+            Self::Object(pattern) => match value.and_then(Json::from_raw) {
                 Some(Json::Object(members)) => pattern.matches(&members),
                 Some(Json::Array(items)) => flatten(items)
                     .iter()
@@ -167,7 +142,10 @@ impl Node {
                 _ => pattern.matches(&Members::new()),
             },
             Self::Leaf(tests) => {
-                let leaves = value.and_then(Json::of).map(leaves).unwrap_or_default();
+                let leaves = value
+                    .and_then(Json::from_raw)
+                    .map(leaves)
+                    .unwrap_or_default();
                 if leaves.is_empty() {
                     return tests.contains(&Test::Exists(false));
                 }
@@ -178,7 +156,7 @@ impl Node {
         }
     }
 
-    /// A pattern of keys wants JSON, a list wants plain text; where the formats differ nothing matches (S19).
+    /// A pattern of keys matches JSON and an array matches plain text. If the formats differ, nothing matches (S19).
     fn matches_data(&self, data: &Data<'_>) -> bool {
         match (self, data) {
             (Self::Object(_), Data::Json(raw)) => self.matches(Some(raw)),
@@ -191,8 +169,8 @@ impl Node {
     }
 }
 
-/// What tests look at: a value that is not an object, or such values in a list. An object is no leaf, so that to
-/// `exists` it is not there (D25).
+/// Returns the values that tests apply to: a value that is not an object, or such values in an array. An object is
+/// not a leaf, so `exists` does not see it (D25).
 fn leaves(value: Json<'_>) -> Vec<Json<'_>> {
     match value {
         Json::Object(_) => Vec::new(),
@@ -205,12 +183,12 @@ fn leaves(value: Json<'_>) -> Vec<Json<'_>> {
     }
 }
 
-/// The values of a list and of the lists in it; no recursion, for a record may be nested as deep as it likes.
+/// Flattens nested arrays. This is not recursive, because a record may be nested to any depth.
 fn flatten(items: Vec<&RawValue>) -> Vec<Json<'_>> {
     let mut flat = Vec::new();
     let mut pending = items;
     while let Some(item) = pending.pop() {
-        match Json::of(item) {
+        match Json::from_raw(item) {
             Some(Json::Array(inner)) => pending.extend(inner),
             Some(value) => flat.push(value),
             None => {}
@@ -220,8 +198,8 @@ fn flatten(items: Vec<&RawValue>) -> Vec<Json<'_>> {
 }
 
 impl Test {
-    fn of(raw: &RawValue) -> Result<Self, InvalidPattern> {
-        match Json::of(raw).ok_or(InvalidPattern::NotJson)? {
+    fn from_raw(raw: &RawValue) -> Result<Self, InvalidPattern> {
+        match Json::from_raw(raw).ok_or(InvalidPattern::NotJson)? {
             Json::Null => Ok(Self::Null),
             Json::Bool(value) => Ok(Self::Bool(value)),
             Json::Number(spelling) => Ok(Self::Number(spelling.to_owned())),
@@ -235,7 +213,7 @@ impl Test {
         let Some((name, operand)) = members.pop_first().filter(|_| members.is_empty()) else {
             return Err(InvalidPattern::LeafValue);
         };
-        let operand = Json::of(operand).ok_or(InvalidPattern::NotJson)?;
+        let operand = Json::from_raw(operand).ok_or(InvalidPattern::NotJson)?;
         match (name.as_str(), operand) {
             ("equals-ignore-case", Json::Text(text)) => {
                 Ok(Self::EqualsIgnoreCase(text.to_lowercase()))
@@ -273,13 +251,16 @@ impl Test {
     }
 }
 
-/// Text or numbers, alone or in a list of one kind; or one of the text operators.
+/// Parses strings or numbers, alone or in an array of one kind, or one of the string operators.
 fn anything_but(operand: Json<'_>) -> Result<Vec<Test>, InvalidPattern> {
     const INVALID: InvalidPattern = InvalidPattern::Operand("anything-but");
     let tests = match operand {
         Json::Text(text) => vec![Test::Text(text)],
         Json::Number(spelling) => vec![Test::Number(spelling.to_owned())],
-        Json::Array(values) => values.into_iter().map(Test::of).collect::<Result<_, _>>()?,
+        Json::Array(values) => values
+            .into_iter()
+            .map(Test::from_raw)
+            .collect::<Result<_, _>>()?,
         Json::Object(members) => match Test::operator(members)? {
             test @ (Test::Prefix(_) | Test::Suffix(_) | Test::EqualsIgnoreCase(_)) => {
                 return Ok(vec![test]);
@@ -297,7 +278,7 @@ fn anything_but(operand: Json<'_>) -> Result<Vec<Test>, InvalidPattern> {
     }
 }
 
-/// One comparison; or a lower and an upper bound, in this order and with room between them.
+/// Parses one comparison, or a lower bound followed by a greater upper bound.
 fn numeric(parts: &[&RawValue]) -> Result<Vec<(Comparison, f64)>, InvalidPattern> {
     use Comparison::{Greater, GreaterOrEqual, Less, LessOrEqual};
     const INVALID: InvalidPattern = InvalidPattern::Operand("numeric");
@@ -316,16 +297,16 @@ fn numeric(parts: &[&RawValue]) -> Result<Vec<(Comparison, f64)>, InvalidPattern
 }
 
 fn bound([comparison, value]: &[&RawValue; 2]) -> Option<(Comparison, f64)> {
-    match (Json::of(comparison)?, Json::of(value)?) {
+    match (Json::from_raw(comparison)?, Json::from_raw(value)?) {
         (Json::Text(sign), Json::Number(spelling)) => {
-            Some((Comparison::of(&sign)?, spelling.parse().ok()?))
+            Some((Comparison::from_sign(&sign)?, spelling.parse().ok()?))
         }
         _ => None,
     }
 }
 
 impl Comparison {
-    fn of(sign: &str) -> Option<Self> {
+    fn from_sign(sign: &str) -> Option<Self> {
         match sign {
             "=" => Some(Self::Equal),
             "<" => Some(Self::Less),

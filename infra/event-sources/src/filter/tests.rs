@@ -24,7 +24,7 @@ fn dynamodb_passes(pattern: &str, record: &str) -> bool {
 
 fn refused(pattern: &str) -> InvalidPattern {
     match FilterCriteria::compile(Source::Sqs, &[pattern]) {
-        Err(Refusal::FilterPattern(invalid)) => invalid,
+        Err(InvalidFilterCriteria::Pattern(invalid)) => invalid,
         other => panic!("{pattern} gave {other:?}"),
     }
 }
@@ -50,7 +50,7 @@ fn x4_a_pattern_has_at_most_4096_characters() {
     assert_eq!(pattern(4_096).chars().count(), 4_096);
     assert!(FilterCriteria::compile(Source::Sqs, &[pattern(4_096)]).is_ok());
     let too_long = FilterCriteria::compile(Source::Sqs, &[pattern(4_097)]).unwrap_err();
-    assert_eq!(too_long, Refusal::PatternTooLong);
+    assert_eq!(too_long, InvalidFilterCriteria::PatternTooLong);
 }
 
 #[test]
@@ -266,8 +266,8 @@ fn x8_the_last_of_duplicate_keys_wins() {
 
 #[test]
 fn x9_leaves_are_non_empty_lists() {
-    assert_eq!(refused("null"), InvalidPattern::LeafNotAList);
-    assert_eq!(refused("[]"), InvalidPattern::LeafNotAList);
+    assert_eq!(refused("null"), InvalidPattern::LeafNotAnArray);
+    assert_eq!(refused("[]"), InvalidPattern::LeafNotAnArray);
     assert_eq!(refused("simple string"), InvalidPattern::NotJson);
     assert_eq!(refused(""), InvalidPattern::NotJson);
     assert_eq!(
@@ -278,13 +278,16 @@ fn x9_leaves_are_non_empty_lists() {
     assert_eq!(refused(r#"{"body": {}}"#), InvalidPattern::EmptyObject);
     assert_eq!(
         refused(r#"{"eventSource": "aws:sqs"}"#),
-        InvalidPattern::LeafNotAList
+        InvalidPattern::LeafNotAnArray
     );
     assert_eq!(
         refused(r#"{"eventSource": 1}"#),
-        InvalidPattern::LeafNotAList
+        InvalidPattern::LeafNotAnArray
     );
-    assert_eq!(refused(r#"{"eventSource": []}"#), InvalidPattern::EmptyList);
+    assert_eq!(
+        refused(r#"{"eventSource": []}"#),
+        InvalidPattern::EmptyArray
+    );
     assert_eq!(
         refused(r#"{"eventSource": [[]]}"#),
         InvalidPattern::LeafValue
@@ -294,7 +297,7 @@ fn x9_leaves_are_non_empty_lists() {
         InvalidPattern::LeafValue
     );
     assert_eq!(refused(r#"{"k": [{}]}"#), InvalidPattern::LeafValue);
-    assert_eq!(refused(r#"{"$or": []}"#), InvalidPattern::EmptyList);
+    assert_eq!(refused(r#"{"$or": []}"#), InvalidPattern::EmptyArray);
     assert_eq!(refused(r#"{"$or": ["x"]}"#), InvalidPattern::Operand("$or"));
 }
 

@@ -1,8 +1,8 @@
-//! The states a mapping passes through (X12).
+//! The lifecycle of a mapping (X12).
 
-use super::StreamKind;
+use super::source::StreamKind;
 
-/// The state of a mapping, as `GetEventSourceMapping` tells it.
+/// The state of a mapping, as `GetEventSourceMapping` returns it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum State {
@@ -16,7 +16,6 @@ pub enum State {
 }
 
 impl State {
-    /// AWS's spelling.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -31,38 +30,36 @@ impl State {
     }
 }
 
-/// What happens to a mapping.
+/// An event in the lifecycle of a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// `UpdateEventSourceMapping`; `enabled` is what it asks for, none if it leaves that alone.
+    /// `UpdateEventSourceMapping`. `enabled` is `None` if the request does not change it.
     Update {
-        /// `Enabled` of the request.
         enabled: Option<bool>,
     },
     /// `DeleteEventSourceMapping`.
     Delete,
-    /// The service has carried out the last request.
+    /// The service has completed the last request.
     Settle,
 }
 
-/// A request that came while an earlier one was still being carried out.
+/// The error of a request that arrives before the previous one is completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("ResourceInUseException: the event source mapping is {}", .0.as_str())]
 pub struct StateConflict(pub State);
 
-/// How the last read of a stream went, as `LastProcessingResult` tells it.
+/// The result of the last read of a stream, as `LastProcessingResult` contains it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProcessingResult {
     /// Nothing was read yet.
     NoRecordsProcessed,
-    /// The function took its batch.
+    /// The function succeeded.
     Ok,
-    /// It did not.
+    /// The function failed.
     Problem,
 }
 
 impl ProcessingResult {
-    /// AWS's spelling.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -73,18 +70,18 @@ impl ProcessingResult {
     }
 }
 
-/// Where a mapping stands, and where it goes from there once the service has carried out the last request.
+/// The state of a mapping, and the state that follows once the service has completed the last request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lifecycle {
     state: State,
-    /// Whether it is to run; decides where `Updating` ends.
+    /// Decides which state follows `Updating`.
     enabled: bool,
 }
 
 impl Lifecycle {
-    /// A mapping that was just asked for. One that is not to run is `Disabled` at once (recorded for SQS).
+    /// Creates a mapping. A mapping that is not enabled is `Disabled` at once (recorded for SQS).
     #[must_use]
-    pub fn created(enabled: bool) -> Self {
+    pub fn new(enabled: bool) -> Self {
         let state = if enabled {
             State::Creating
         } else {
@@ -93,14 +90,13 @@ impl Lifecycle {
         Self { state, enabled }
     }
 
-    /// The present state.
     #[must_use]
     pub fn state(self) -> State {
         self.state
     }
 
-    /// Whether the source is read. While a request is carried out an enabled mapping may still, or again, be polling:
-    /// only `Disabled`, and one not yet running, promise silence.
+    /// Returns whether the source is polled. While a request is in progress, an enabled mapping may still be polling
+    /// or may poll again. Only `Disabled`, and states before the first `Enabled`, guarantee that it does not.
     #[must_use]
     pub fn polls(self) -> bool {
         match self.state {
@@ -110,10 +106,10 @@ impl Lifecycle {
         }
     }
 
-    /// The next stage; none once the mapping is gone.
+    /// Returns the next state, or `None` once the mapping is deleted.
     ///
     /// # Errors
-    /// [`StateConflict`] for a request while another is being carried out.
+    /// [`StateConflict`] for a request while another one is in progress.
     pub fn apply(self, change: Change) -> Result<Option<Self>, StateConflict> {
         let Self { state, enabled } = self;
         let next = |state, enabled| Ok(Some(Self { state, enabled }));
@@ -141,7 +137,7 @@ impl Lifecycle {
         }
     }
 
-    /// `StateTransitionReason`: the two kinds of source spell it differently (recorded).
+    /// `StateTransitionReason`. Queues and streams spell it differently (recorded).
     #[must_use]
     pub fn state_transition_reason(stream: Option<StreamKind>) -> &'static str {
         match stream {
@@ -166,10 +162,7 @@ mod tests {
     fn after(enabled: bool, changes: &[Change]) -> State {
         let step =
             |lifecycle: Lifecycle, change: &Change| lifecycle.apply(*change).unwrap().unwrap();
-        changes
-            .iter()
-            .fold(Lifecycle::created(enabled), step)
-            .state()
+        changes.iter().fold(Lifecycle::new(enabled), step).state()
     }
 
     #[test]
@@ -205,7 +198,7 @@ mod tests {
             (true, &[Change::Settle, DISABLE]),
             (false, &[ENABLE]),
         ] {
-            let busy = first.iter().fold(Lifecycle::created(enabled), |l, c| {
+            let busy = first.iter().fold(Lifecycle::new(enabled), |l, c| {
                 l.apply(*c).unwrap().unwrap()
             });
             for request in [ENABLE, DISABLE, OTHER, Change::Delete] {
@@ -216,7 +209,7 @@ mod tests {
 
     #[test]
     fn x12_polling_can_outlive_the_request_to_disable_but_not_disabled() {
-        let disabling = Lifecycle::created(true)
+        let disabling = Lifecycle::new(true)
             .apply(Change::Settle)
             .unwrap()
             .unwrap()

@@ -1,14 +1,16 @@
-//! A mapping's settings as they are written in requests and listings, checked one by one.
+//! The settings of a mapping as they appear in requests and listings, validated one by one.
 
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
-use super::{Destination, DestinationKind, Refusal, StartingPosition, StreamKind, limits};
+use super::error::InvalidMapping;
+use super::limits;
+use super::source::{Destination, DestinationKind, StartingPosition, StreamKind};
 use crate::Millis;
 use crate::filter::{FilterCriteria, Source};
 
-/// The wire form, of requests and of listings: every number as wide as JSON's, so that bounds are checked here.
+/// The JSON of requests and listings. Numbers have the full width of JSON numbers, so that bounds are checked here.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Settings {
@@ -65,7 +67,8 @@ struct OnFailure {
 }
 
 impl Settings {
-    /// A listing tells the state, a request what is asked for; a mapping on its way to `Enabled` is to run.
+    /// A listing contains the state, a request contains the desired value. A mapping on its way to `Enabled` should
+    /// be enabled.
     pub(super) fn enabled(&self) -> bool {
         let stopped = matches!(
             self.state.as_deref(),
@@ -74,7 +77,7 @@ impl Settings {
         self.enabled.unwrap_or(!stopped)
     }
 
-    /// A listing tells the ARN, a request may hold a name instead.
+    /// A listing contains the ARN; a request may contain a name instead.
     pub(super) fn function(&self) -> String {
         self.function_arn
             .as_ref()
@@ -83,7 +86,7 @@ impl Settings {
             .unwrap_or_default()
     }
 
-    pub(super) fn window(&self) -> Result<u32, Refusal> {
+    pub(super) fn window(&self) -> Result<u32, InvalidMapping> {
         let given = self.maximum_batching_window_in_seconds;
         let window = within(
             "maximumBatchingWindowInSeconds",
@@ -93,12 +96,12 @@ impl Settings {
         Ok(window.and_then(unless_endless).unwrap_or(0))
     }
 
-    pub(super) fn reports_failures(&self) -> Result<bool, Refusal> {
+    pub(super) fn reports_failures(&self) -> Result<bool, InvalidMapping> {
         const KNOWN: &str = "ReportBatchItemFailures";
         let types = self.function_response_types.as_deref().unwrap_or_default();
         if let Some(other) = types.iter().find(|t| *t != KNOWN) {
             let (setting, value) = ("functionResponseTypes", other.clone());
-            return Err(Refusal::NotOneOf {
+            return Err(InvalidMapping::NotOneOf {
                 setting,
                 value,
                 allowed: KNOWN,
@@ -107,7 +110,7 @@ impl Settings {
         Ok(!types.is_empty())
     }
 
-    pub(super) fn filters(&self, source: Source) -> Result<FilterCriteria, Refusal> {
+    pub(super) fn filters(&self, source: Source) -> Result<FilterCriteria, InvalidMapping> {
         let filters = self
             .filter_criteria
             .as_ref()
@@ -115,27 +118,30 @@ impl Settings {
             .unwrap_or_default();
         let pattern = |filter: &WireFilter| filter.pattern.clone().unwrap_or_default();
         let patterns: Vec<String> = filters.iter().map(pattern).collect();
-        FilterCriteria::compile(source, &patterns)
+        Ok(FilterCriteria::compile(source, &patterns)?)
     }
 
-    pub(super) fn starting_position(&self, kind: StreamKind) -> Result<StartingPosition, Refusal> {
+    pub(super) fn starting_position(
+        &self,
+        kind: StreamKind,
+    ) -> Result<StartingPosition, InvalidMapping> {
         let at = self.starting_position_timestamp;
         let Some(position) = self.starting_position.as_deref() else {
-            return Err(Refusal::StartingPositionMissing);
+            return Err(InvalidMapping::StartingPositionMissing);
         };
         match (position, kind, at) {
             ("TRIM_HORIZON", _, None) => Ok(StartingPosition::TrimHorizon),
             ("LATEST", _, None) => Ok(StartingPosition::Latest),
-            ("AT_TIMESTAMP", StreamKind::DynamoDb, _) => {
-                Err(Refusal::StartingPosition(self.event_source_arn.clone()))
-            }
+            ("AT_TIMESTAMP", StreamKind::DynamoDb, _) => Err(InvalidMapping::StartingPosition(
+                self.event_source_arn.clone(),
+            )),
             ("AT_TIMESTAMP", StreamKind::Kinesis, Some(at)) if at >= 0.0 => Ok(
                 StartingPosition::AtTimestamp((at * 1_000.0).round() as Millis),
             ),
             ("TRIM_HORIZON" | "LATEST" | "AT_TIMESTAMP", ..) => {
-                Err(Refusal::StartingPositionTimestamp)
+                Err(InvalidMapping::StartingPositionTimestamp)
             }
-            (other, ..) => Err(Refusal::NotOneOf {
+            (other, ..) => Err(InvalidMapping::NotOneOf {
                 setting: "startingPosition",
                 value: other.to_owned(),
                 allowed: "LATEST, AT_TIMESTAMP, TRIM_HORIZON",
@@ -143,7 +149,7 @@ impl Settings {
         }
     }
 
-    pub(super) fn record_age(&self) -> Result<Option<u32>, Refusal> {
+    pub(super) fn record_age(&self) -> Result<Option<u32>, InvalidMapping> {
         let given = self.maximum_record_age_in_seconds;
         match within(
             "maximumRecordAgeInSeconds",
@@ -151,13 +157,13 @@ impl Settings {
             &limits::RECORD_AGE_SECONDS,
         )? {
             Some(age) if (0..limits::SHORTEST_RECORD_AGE_SECONDS).contains(&age) => {
-                Err(Refusal::RecordAge)
+                Err(InvalidMapping::RecordAge)
             }
             age => Ok(age.and_then(unless_endless)),
         }
     }
 
-    pub(super) fn destination(&self) -> Result<Option<Destination>, Refusal> {
+    pub(super) fn destination(&self) -> Result<Option<Destination>, InvalidMapping> {
         let on_failure = self
             .destination_config
             .as_ref()
@@ -169,22 +175,24 @@ impl Settings {
             return Ok(None);
         };
         let kind = match service_of(&arn) {
-            Some("sqs" | "sns") if arn.ends_with(".fifo") => return Err(Refusal::Destination),
+            Some("sqs" | "sns") if arn.ends_with(".fifo") => {
+                return Err(InvalidMapping::Destination);
+            }
             Some("sqs") => DestinationKind::Sqs,
             Some("sns") => DestinationKind::Sns,
             Some("s3") => DestinationKind::S3,
             _ if arn.starts_with("kafka://") => DestinationKind::Kafka,
-            _ => return Err(Refusal::Destination),
+            _ => return Err(InvalidMapping::Destination),
         };
         Ok(Some(Destination { kind, arn }))
     }
 
-    pub(super) fn batch_size(&self, default: i64) -> Result<i64, Refusal> {
+    pub(super) fn batch_size(&self, default: i64) -> Result<i64, InvalidMapping> {
         let given = within("batchSize", self.batch_size, &limits::BATCH_SIZE)?;
         Ok(given.unwrap_or(default))
     }
 
-    pub(super) fn maximum_concurrency(&self) -> Result<Option<usize>, Refusal> {
+    pub(super) fn maximum_concurrency(&self) -> Result<Option<usize>, InvalidMapping> {
         let given = self
             .scaling_config
             .as_ref()
@@ -197,13 +205,13 @@ impl Settings {
         Ok(given.map(to_usize))
     }
 
-    pub(super) fn retry_attempts(&self) -> Result<Option<u32>, Refusal> {
+    pub(super) fn retry_attempts(&self) -> Result<Option<u32>, InvalidMapping> {
         let given = self.maximum_retry_attempts;
         let given = within("maximumRetryAttempts", given, &limits::RETRY_ATTEMPTS)?;
         Ok(given.and_then(unless_endless))
     }
 
-    pub(super) fn parallelization_factor(&self) -> Result<usize, Refusal> {
+    pub(super) fn parallelization_factor(&self) -> Result<usize, InvalidMapping> {
         let given = self.parallelization_factor;
         let given = within(
             "parallelizationFactor",
@@ -217,8 +225,9 @@ impl Settings {
         self.bisect_batch_on_function_error.unwrap_or(false)
     }
 
-    /// Listings may spell out what does not apply, with its default: only a value that asks for something is refused.
-    pub(super) fn refuse_what_queues_lack(&self) -> Result<(), Refusal> {
+    /// Rejects settings that queues do not support. Listings may contain them with their defaults, so only other
+    /// values are rejected.
+    pub(super) fn check_supported_by_queues(&self) -> Result<(), InvalidMapping> {
         let set = |value: Option<i64>, default: i64| value.is_some_and(|value| value != default);
         let asked_for = [
             ("StartingPosition", self.starting_position.is_some()),
@@ -235,31 +244,31 @@ impl Settings {
             ),
             ("DestinationConfig", !matches!(self.destination(), Ok(None))),
         ];
-        refuse_first(&asked_for, "SQS")
+        reject_first(&asked_for, "SQS")
     }
 
-    /// The same for streams; tumbling windows exist, but not here (D29).
-    pub(super) fn refuse_what_streams_lack(&self) -> Result<(), Refusal> {
+    /// Rejects settings that streams do not support. Tumbling windows exist in AWS, but are not modelled here (D29).
+    pub(super) fn check_supported_by_streams(&self) -> Result<(), InvalidMapping> {
         if self
             .tumbling_window_in_seconds
             .is_some_and(|window| window != 0)
         {
-            return Err(Refusal::TumblingWindow);
+            return Err(InvalidMapping::TumblingWindow);
         }
         let concurrency = self
             .scaling_config
             .as_ref()
             .and_then(|s| s.maximum_concurrency);
-        refuse_first(&[("ScalingConfig", concurrency.is_some())], "stream")
+        reject_first(&[("ScalingConfig", concurrency.is_some())], "stream")
     }
 }
 
-fn refuse_first(
+fn reject_first(
     asked_for: &[(&'static str, bool)],
     source_kind: &'static str,
-) -> Result<(), Refusal> {
+) -> Result<(), InvalidMapping> {
     match asked_for.iter().find(|(_, asked_for)| *asked_for) {
-        Some((setting, _)) => Err(Refusal::NotForThisSource {
+        Some((setting, _)) => Err(InvalidMapping::NotForThisSource {
             setting,
             source_kind,
         }),
@@ -267,7 +276,7 @@ fn refuse_first(
     }
 }
 
-/// The third part of an ARN.
+/// The service in an ARN.
 pub(super) fn service_of(arn: &str) -> Option<&str> {
     arn.strip_prefix("arn:")?.split(':').nth(1)
 }
@@ -276,14 +285,14 @@ fn within(
     setting: &'static str,
     value: Option<i64>,
     bounds: &RangeInclusive<i64>,
-) -> Result<Option<i64>, Refusal> {
+) -> Result<Option<i64>, InvalidMapping> {
     match value {
-        Some(value) if value < *bounds.start() => Err(Refusal::TooSmall {
+        Some(value) if value < *bounds.start() => Err(InvalidMapping::TooSmall {
             setting,
             value,
             bound: *bounds.start(),
         }),
-        Some(value) if value > *bounds.end() => Err(Refusal::TooLarge {
+        Some(value) if value > *bounds.end() => Err(InvalidMapping::TooLarge {
             setting,
             value,
             bound: *bounds.end(),
@@ -292,12 +301,12 @@ fn within(
     }
 }
 
-/// A value that is within its bounds, where -1 stands for none.
+/// Converts a value that is within its bounds; -1 means no limit.
 fn unless_endless(value: i64) -> Option<u32> {
     u32::try_from(value).ok()
 }
 
-/// A value that is within its bounds, all of which are small and positive.
+/// Converts a value that is within its bounds, all of which are small and positive.
 pub(super) fn to_usize(value: i64) -> usize {
     usize::try_from(value).unwrap_or(usize::MAX)
 }

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::filter::InvalidFilterCriteria;
 
 const QUEUE: &str = "arn:aws:sqs:eu-west-1:111111111111:orders";
 const FIFO: &str = "arn:aws:sqs:eu-west-1:111111111111:orders.fifo";
@@ -19,11 +20,11 @@ fn with(arn: &str, settings: &Value) -> String {
     json.to_string()
 }
 
-fn sqs(arn: &str, settings: &Value) -> Result<SqsMapping, Refusal> {
+fn sqs(arn: &str, settings: &Value) -> Result<SqsMapping, InvalidMapping> {
     SqsMapping::from_json(&with(arn, settings))
 }
 
-fn stream(arn: &str, settings: &Value) -> Result<StreamMapping, Refusal> {
+fn stream(arn: &str, settings: &Value) -> Result<StreamMapping, InvalidMapping> {
     StreamMapping::from_json(&with(arn, settings))
 }
 
@@ -50,12 +51,12 @@ fn s2_batch_size_and_window_of_a_standard_queue() {
 
     assert_eq!(
         sqs(QUEUE, &json!({"BatchSize": 11})).unwrap_err(),
-        Refusal::WindowNeeded
+        InvalidMapping::WindowNeeded
     );
     let refused = |settings| sqs(QUEUE, &settings).unwrap_err();
     assert!(matches!(
         refused(json!({"BatchSize": 0})),
-        Refusal::TooSmall {
+        InvalidMapping::TooSmall {
             value: 0,
             bound: 1,
             ..
@@ -63,15 +64,15 @@ fn s2_batch_size_and_window_of_a_standard_queue() {
     ));
     assert!(matches!(
         refused(json!({"BatchSize": 10_001})),
-        Refusal::TooLarge { bound: 10_000, .. }
+        InvalidMapping::TooLarge { bound: 10_000, .. }
     ));
     assert!(matches!(
         refused(json!({"MaximumBatchingWindowInSeconds": 301})),
-        Refusal::TooLarge { bound: 300, .. }
+        InvalidMapping::TooLarge { bound: 300, .. }
     ));
     assert!(matches!(
         refused(json!({"MaximumBatchingWindowInSeconds": -1})),
-        Refusal::TooSmall { bound: 0, .. }
+        InvalidMapping::TooSmall { bound: 0, .. }
     ));
 }
 
@@ -104,11 +105,11 @@ fn s5_maximum_concurrency_is_2_to_1000() {
     assert_eq!(concurrency(1_000).unwrap().maximum_concurrency, Some(1_000));
     assert!(matches!(
         concurrency(1),
-        Err(Refusal::TooSmall { bound: 2, .. })
+        Err(InvalidMapping::TooSmall { bound: 2, .. })
     ));
     assert!(matches!(
         concurrency(1_001),
-        Err(Refusal::TooLarge { bound: 1_000, .. })
+        Err(InvalidMapping::TooLarge { bound: 1_000, .. })
     ));
     assert_eq!(
         sqs(QUEUE, &json!({"ScalingConfig": {}}))
@@ -124,14 +125,14 @@ fn f1_a_fifo_queue_has_batches_of_at_most_10_and_no_window() {
     assert!(fifo.fifo);
     assert_eq!(
         sqs(FIFO, &json!({"BatchSize": 11})).unwrap_err(),
-        Refusal::FifoBatchSize
+        InvalidMapping::FifoBatchSize
     );
     assert_eq!(
         sqs(FIFO, &json!({"MaximumBatchingWindowInSeconds": 1})).unwrap_err(),
-        Refusal::FifoWindow
+        InvalidMapping::FifoWindow
     );
     let both = json!({"BatchSize": 11, "MaximumBatchingWindowInSeconds": 1});
-    assert_eq!(sqs(FIFO, &both).unwrap_err(), Refusal::FifoWindow);
+    assert_eq!(sqs(FIFO, &both).unwrap_err(), InvalidMapping::FifoWindow);
 }
 
 #[test]
@@ -147,12 +148,12 @@ fn d2_batch_size_and_window_of_a_stream() {
         );
         assert!(matches!(
             stream(arn, &json!({"BatchSize": 10_001})),
-            Err(Refusal::TooLarge { .. })
+            Err(InvalidMapping::TooLarge { .. })
         ));
         let window = json!({"MaximumBatchingWindowInSeconds": 301});
         assert!(matches!(
             stream(arn, &window),
-            Err(Refusal::TooLarge { .. })
+            Err(InvalidMapping::TooLarge { .. })
         ));
     }
 }
@@ -170,17 +171,17 @@ fn d4_a_dynamodb_stream_starts_at_trim_horizon_or_latest() {
     );
     assert_eq!(
         start("AT_TIMESTAMP").unwrap_err(),
-        Refusal::StartingPosition(TABLE.to_owned())
+        InvalidMapping::StartingPosition(TABLE.to_owned())
     );
     assert!(matches!(
         start("OLDEST").unwrap_err(),
-        Refusal::NotOneOf {
+        InvalidMapping::NotOneOf {
             setting: "startingPosition",
             ..
         }
     ));
     let missing = stream(TABLE, &json!({"StartingPosition": null})).unwrap_err();
-    assert_eq!(missing, Refusal::StartingPositionMissing);
+    assert_eq!(missing, InvalidMapping::StartingPositionMissing);
 }
 
 #[test]
@@ -188,8 +189,8 @@ fn d7_parallelization_factor_is_1_to_10() {
     let factor = |n| stream(TABLE, &json!({"ParallelizationFactor": n}));
     assert_eq!(stream(TABLE, &json!({})).unwrap().parallelization_factor, 1);
     assert_eq!(factor(10).unwrap().parallelization_factor, 10);
-    assert!(matches!(factor(0), Err(Refusal::TooSmall { .. })));
-    assert!(matches!(factor(11), Err(Refusal::TooLarge { .. })));
+    assert!(matches!(factor(0), Err(InvalidMapping::TooSmall { .. })));
+    assert!(matches!(factor(11), Err(InvalidMapping::TooLarge { .. })));
 }
 
 #[test]
@@ -207,9 +208,12 @@ fn d10_maximum_retry_attempts_are_endless_or_bounded() {
     );
     assert!(matches!(
         attempts(-2),
-        Err(Refusal::TooSmall { bound: -1, .. })
+        Err(InvalidMapping::TooSmall { bound: -1, .. })
     ));
-    assert!(matches!(attempts(10_001), Err(Refusal::TooLarge { .. })));
+    assert!(matches!(
+        attempts(10_001),
+        Err(InvalidMapping::TooLarge { .. })
+    ));
 }
 
 #[test]
@@ -221,10 +225,10 @@ fn d18_maximum_record_age_is_endless_or_60_seconds_to_a_week() {
         age(604_800).unwrap().maximum_record_age(),
         Some(604_800_000)
     );
-    assert_eq!(age(0).unwrap_err(), Refusal::RecordAge);
-    assert_eq!(age(59).unwrap_err(), Refusal::RecordAge);
-    assert!(matches!(age(604_801), Err(Refusal::TooLarge { .. })));
-    assert!(matches!(age(-2), Err(Refusal::TooSmall { .. })));
+    assert_eq!(age(0).unwrap_err(), InvalidMapping::RecordAge);
+    assert_eq!(age(59).unwrap_err(), InvalidMapping::RecordAge);
+    assert!(matches!(age(604_801), Err(InvalidMapping::TooLarge { .. })));
+    assert!(matches!(age(-2), Err(InvalidMapping::TooSmall { .. })));
 }
 
 #[test]
@@ -248,15 +252,15 @@ fn d21_a_destination_is_a_standard_queue_or_topic_a_bucket_or_a_kafka_topic() {
     assert_eq!(to("kafka://dead"), Ok(Some(DestinationKind::Kafka)));
     assert_eq!(
         to("arn:aws:sqs:eu-west-1:111111111111:dead.fifo"),
-        Err(Refusal::Destination)
+        Err(InvalidMapping::Destination)
     );
     assert_eq!(
         to("arn:aws:sns:eu-west-1:111111111111:dead.fifo"),
-        Err(Refusal::Destination)
+        Err(InvalidMapping::Destination)
     );
     assert_eq!(
         to("arn:aws:lambda:eu-west-1:111111111111:function:f"),
-        Err(Refusal::Destination)
+        Err(InvalidMapping::Destination)
     );
     assert_eq!(
         stream(TABLE, &json!({"DestinationConfig": {}}))
@@ -270,7 +274,7 @@ fn d21_a_destination_is_a_standard_queue_or_topic_a_bucket_or_a_kafka_topic() {
 fn d29_tumbling_windows_are_refused() {
     assert_eq!(
         stream(TABLE, &json!({"TumblingWindowInSeconds": 30})).unwrap_err(),
-        Refusal::TumblingWindow
+        InvalidMapping::TumblingWindow
     );
     assert!(stream(TABLE, &json!({"TumblingWindowInSeconds": 0})).is_ok());
 }
@@ -287,19 +291,19 @@ fn k2_kinesis_may_start_at_a_time_that_is_not_in_the_future() {
     assert_eq!(mapping.check_starting_position(1_700_000_000_500), Ok(()));
     assert_eq!(
         mapping.check_starting_position(1_700_000_000_499),
-        Err(Refusal::StartingPositionInFuture)
+        Err(InvalidMapping::StartingPositionInFuture)
     );
 
     let no_time = json!({"StartingPosition": "AT_TIMESTAMP"});
     assert_eq!(
         stream(STREAM, &no_time).unwrap_err(),
-        Refusal::StartingPositionTimestamp
+        InvalidMapping::StartingPositionTimestamp
     );
     let idle_time =
         json!({"StartingPosition": "LATEST", "StartingPositionTimestamp": 1_700_000_000});
     assert_eq!(
         stream(STREAM, &idle_time).unwrap_err(),
-        Refusal::StartingPositionTimestamp
+        InvalidMapping::StartingPositionTimestamp
     );
 }
 
@@ -313,7 +317,10 @@ fn x4_a_mapping_has_at_most_5_filters() {
         )
     };
     assert!(filters(5).is_ok());
-    assert_eq!(filters(6).unwrap_err(), Refusal::TooManyFilters);
+    assert_eq!(
+        filters(6).unwrap_err(),
+        InvalidMapping::FilterCriteria(InvalidFilterCriteria::TooManyFilters)
+    );
     assert!(filters(0).unwrap().filter_criteria.is_empty());
 }
 
@@ -328,7 +335,9 @@ fn x9_an_invalid_pattern_is_refused_as_recorded() {
     let no_pattern = json!({"FilterCriteria": {"Filters": [{}]}});
     assert!(matches!(
         sqs(QUEUE, &no_pattern),
-        Err(Refusal::FilterPattern(_))
+        Err(InvalidMapping::FilterCriteria(
+            InvalidFilterCriteria::Pattern(_)
+        ))
     ));
 }
 
@@ -391,7 +400,7 @@ fn x12_a_listed_queue_may_spell_out_what_queues_do_not_have() {
     let given = sqs(QUEUE, &json!({"ParallelizationFactor": 2})).unwrap_err();
     assert!(matches!(
         given,
-        Refusal::NotForThisSource {
+        InvalidMapping::NotForThisSource {
             setting: "ParallelizationFactor",
             ..
         }
@@ -399,7 +408,7 @@ fn x12_a_listed_queue_may_spell_out_what_queues_do_not_have() {
     let given = stream(TABLE, &json!({"ScalingConfig": {"MaximumConcurrency": 2}})).unwrap_err();
     assert!(matches!(
         given,
-        Refusal::NotForThisSource {
+        InvalidMapping::NotForThisSource {
             setting: "ScalingConfig",
             ..
         }
@@ -412,11 +421,17 @@ fn an_unknown_response_type_or_event_source_is_refused() {
     assert_eq!(response_type.code(), "ValidationException");
     let other =
         Mapping::from_json(r#"{"EventSourceArn": "arn:aws:mq:eu-west-1:111111111111:broker:b"}"#);
-    assert_eq!(other.unwrap_err(), Refusal::EventSource);
-    assert_eq!(stream(QUEUE, &json!({})).unwrap_err(), Refusal::EventSource);
-    assert_eq!(sqs(STREAM, &json!({})).unwrap_err(), Refusal::EventSource);
+    assert_eq!(other.unwrap_err(), InvalidMapping::EventSource);
+    assert_eq!(
+        stream(QUEUE, &json!({})).unwrap_err(),
+        InvalidMapping::EventSource
+    );
+    assert_eq!(
+        sqs(STREAM, &json!({})).unwrap_err(),
+        InvalidMapping::EventSource
+    );
     assert!(matches!(
         Mapping::from_json("{"),
-        Err(Refusal::Unreadable(_))
+        Err(InvalidMapping::Unreadable(_))
     ));
 }

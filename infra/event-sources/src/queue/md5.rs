@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use md5::{Digest as _, Md5};
 
-use crate::sqs::{AttributeValue, MessageAttribute};
+use crate::message::{AttributeValue, MessageAttribute};
 
 /// MD5 of a body, in hex.
 pub(super) fn of_body(body: &str) -> String {

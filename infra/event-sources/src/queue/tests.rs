@@ -1,6 +1,7 @@
 //! One test a rule of the queue's own, named by its number.
 
 use super::*;
+use crate::message::{AttributeValue, MessageAttribute};
 
 const SECOND: Millis = 1_000;
 const NOW: Millis = 1_700_000_000_000;
@@ -25,7 +26,7 @@ fn with_dead_letters(settings: QueueSettings, max_receive_count: u32) -> Queue {
 fn send(queue: &mut Queue, now: Millis, bodies: &[&str]) -> Vec<String> {
     bodies
         .iter()
-        .map(|body| queue.send(now, Outgoing::body(*body)).unwrap().message_id)
+        .map(|body| queue.send(now, NewMessage::new(*body)).unwrap().message_id)
         .collect()
 }
 
@@ -34,7 +35,7 @@ fn send_group(queue: &mut Queue, now: Millis, group: &str, bodies: &[&str]) -> V
         .iter()
         .map(|body| {
             queue
-                .send(now, Outgoing::grouped(group, *body))
+                .send(now, NewMessage::in_group(group, *body))
                 .unwrap()
                 .message_id
         })
@@ -152,7 +153,7 @@ fn s16_a_message_vanishes_at_the_end_of_its_retention_even_in_flight() {
     assert_eq!(queue.expired().iter().collect::<Vec<_>>(), [&ids[0]]);
     assert_eq!(
         queue.delete(NOW + 60 * SECOND, &handle),
-        Deletion::WithoutEffect
+        DeleteResult::NoEffect
     );
 }
 
@@ -164,11 +165,11 @@ fn s17_a_delete_by_an_older_receipt_handle_answers_success_and_deletes_nothing()
     let later = NOW + 30 * SECOND;
     let newer = queue.receive(later, 1)[0].receipt_handle.clone();
     assert_ne!(older, newer);
-    assert_eq!(queue.delete(later, &older), Deletion::WithoutEffect);
+    assert_eq!(queue.delete(later, &older), DeleteResult::NoEffect);
     assert_eq!(queue.len(), 1);
-    assert_eq!(queue.delete(later, &newer), Deletion::Deleted);
-    assert_eq!(queue.delete(later, &newer), Deletion::WithoutEffect);
-    assert_eq!(queue.delete(later, "no handle"), Deletion::Refused);
+    assert_eq!(queue.delete(later, &newer), DeleteResult::Deleted);
+    assert_eq!(queue.delete(later, &newer), DeleteResult::NoEffect);
+    assert_eq!(queue.delete(later, "no handle"), DeleteResult::Rejected);
 }
 
 #[test]
@@ -176,7 +177,10 @@ fn s17_the_latest_handle_deletes_a_standard_message_that_is_visible_again() {
     let mut queue = queue(QueueSettings::standard());
     send(&mut queue, NOW, &["a"]);
     let handle = queue.receive(NOW, 1)[0].receipt_handle.clone();
-    assert_eq!(queue.delete(NOW + 40 * SECOND, &handle), Deletion::Deleted);
+    assert_eq!(
+        queue.delete(NOW + 40 * SECOND, &handle),
+        DeleteResult::Deleted
+    );
 }
 
 #[test]
@@ -189,7 +193,7 @@ fn s18_a_standard_message_can_come_twice_without_an_error_and_return_after_its_d
     assert_eq!(second[0].message_id, first[0].message_id);
     assert_eq!(
         queue.delete(NOW, &second[0].receipt_handle),
-        Deletion::Deleted
+        DeleteResult::Deleted
     );
     assert!(queue.redeliver(NOW, &ids[0]));
     assert_eq!(
@@ -214,9 +218,9 @@ fn s20_messages_carry_the_system_attributes_as_text() {
     queue
         .send(
             NOW,
-            Outgoing {
+            NewMessage {
                 trace_header: Some("Root=1".to_owned()),
-                ..Outgoing::body("a")
+                ..NewMessage::new("a")
             },
         )
         .unwrap();
@@ -244,7 +248,7 @@ fn a_message_above_one_mebibyte_is_refused_attributes_counted() {
         data_type: "String".to_owned(),
         value: AttributeValue::Text("v".to_owned()),
     };
-    let mut outgoing = Outgoing::body("x".repeat(MAX_MESSAGE_BYTES - 8));
+    let mut outgoing = NewMessage::new("x".repeat(MAX_MESSAGE_BYTES - 8));
     outgoing
         .message_attributes
         .insert("n".to_owned(), attribute);
@@ -266,9 +270,9 @@ fn a_delayed_message_is_hidden_at_first() {
     queue
         .send(
             NOW,
-            Outgoing {
+            NewMessage {
                 delay: Some(0),
-                ..Outgoing::body("its own")
+                ..NewMessage::new("its own")
             },
         )
         .unwrap();
@@ -300,7 +304,7 @@ fn f3_a_group_gives_nothing_while_one_of_its_messages_is_in_flight() {
     assert!(!queue.has_receivable(NOW));
     assert_eq!(
         queue.delete(NOW, &first[0].receipt_handle),
-        Deletion::Deleted
+        DeleteResult::Deleted
     );
     assert_eq!(bodies(&queue.receive(NOW, 10)), ["g2"]);
 }
@@ -324,7 +328,7 @@ fn f7_what_is_left_of_a_group_returns_in_order_with_a_higher_count() {
     let first = queue.receive(NOW, 10);
     assert_eq!(
         queue.delete(NOW, &first[0].receipt_handle),
-        Deletion::Deleted
+        DeleteResult::Deleted
     );
     send_group(&mut queue, NOW, "g", &["g4"]);
     let again = queue.receive(NOW + 30 * SECOND, 10);
@@ -372,39 +376,39 @@ fn f9_a_fifo_dead_letter_starts_its_age_anew_and_is_known_by_its_message_id() {
 #[test]
 fn f10_a_repeated_send_adds_nothing_for_five_minutes_even_after_the_delete() {
     let mut queue = queue(QueueSettings::fifo());
-    let first = queue.send(NOW, Outgoing::grouped("g", "a")).unwrap();
+    let first = queue.send(NOW, NewMessage::in_group("g", "a")).unwrap();
     let handle = queue.receive(NOW, 1)[0].receipt_handle.clone();
     queue.delete(NOW, &handle);
     let repeated = queue
         .send(
             NOW + DEDUPLICATION_INTERVAL - 1,
-            Outgoing::grouped("h", "a"),
+            NewMessage::in_group("h", "a"),
         )
         .unwrap();
     assert_eq!(
         repeated,
-        Sent {
-            repeated: true,
+        SendReceipt {
+            is_duplicate: true,
             ..first.clone()
         }
     );
     assert!(queue.is_empty());
     let anew = queue
-        .send(NOW + DEDUPLICATION_INTERVAL, Outgoing::grouped("g", "a"))
+        .send(NOW + DEDUPLICATION_INTERVAL, NewMessage::in_group("g", "a"))
         .unwrap();
-    assert!(!anew.repeated && anew.message_id != first.message_id);
+    assert!(!anew.is_duplicate && anew.message_id != first.message_id);
 }
 
 #[test]
 fn f10_a_given_deduplication_id_counts_before_the_body() {
     let mut queue = queue(QueueSettings::fifo());
-    let with_id = |id: &str| Outgoing {
+    let with_id = |id: &str| NewMessage {
         message_deduplication_id: Some(id.to_owned()),
-        ..Outgoing::grouped("g", "same body")
+        ..NewMessage::in_group("g", "same body")
     };
-    assert!(!queue.send(NOW, with_id("1")).unwrap().repeated);
-    assert!(!queue.send(NOW, with_id("2")).unwrap().repeated);
-    assert!(queue.send(NOW, with_id("1")).unwrap().repeated);
+    assert!(!queue.send(NOW, with_id("1")).unwrap().is_duplicate);
+    assert!(!queue.send(NOW, with_id("2")).unwrap().is_duplicate);
+    assert!(queue.send(NOW, with_id("1")).unwrap().is_duplicate);
     assert_eq!(queue.len(), 2);
 }
 
@@ -421,7 +425,10 @@ fn f11_a_fifo_delete_after_the_visibility_timeout_fails_and_the_message_comes_ag
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["a"]);
     let handle = queue.receive(NOW, 1)[0].receipt_handle.clone();
-    assert_eq!(queue.delete(NOW + 30 * SECOND, &handle), Deletion::Refused);
+    assert_eq!(
+        queue.delete(NOW + 30 * SECOND, &handle),
+        DeleteResult::Rejected
+    );
     assert_eq!(queue.receive(NOW + 30 * SECOND, 1).len(), 1);
 }
 
@@ -430,7 +437,7 @@ fn f12_one_groups_backlog_hides_the_groups_behind_it() {
     let mut queue = queue(QueueSettings::fifo());
     for n in 0..FIFO_SEARCH_DEPTH {
         queue
-            .send(NOW, Outgoing::grouped("backlog", n.to_string()))
+            .send(NOW, NewMessage::in_group("backlog", n.to_string()))
             .unwrap();
     }
     send_group(&mut queue, NOW, "hidden", &["hidden"]);
@@ -441,7 +448,7 @@ fn f12_one_groups_backlog_hides_the_groups_behind_it() {
     );
     assert_eq!(
         queue.delete(NOW, &head[0].receipt_handle),
-        Deletion::Deleted
+        DeleteResult::Deleted
     );
     queue.receive(NOW, 1);
     assert_eq!(bodies(&queue.receive(NOW, 10)), ["hidden"]);
@@ -472,16 +479,16 @@ fn a_fifo_queue_refuses_a_message_without_group_or_deduplication_id() {
         ..QueueSettings::fifo()
     });
     assert_eq!(
-        queue.send(NOW, Outgoing::body("a")),
+        queue.send(NOW, NewMessage::new("a")),
         Err(SendError::NoGroup)
     );
     assert_eq!(
-        queue.send(NOW, Outgoing::grouped("g", "a")),
+        queue.send(NOW, NewMessage::in_group("g", "a")),
         Err(SendError::NoDeduplicationId)
     );
-    let delayed = Outgoing {
+    let delayed = NewMessage {
         delay: Some(1),
-        ..Outgoing::grouped("g", "a")
+        ..NewMessage::in_group("g", "a")
     };
     assert_eq!(queue.send(NOW, delayed), Err(SendError::DelayOnFifo));
 }

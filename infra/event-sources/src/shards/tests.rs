@@ -1,7 +1,7 @@
 use super::*;
 
 fn stream(kind: StreamKind, shards: u64) -> Stream {
-    Stream::new(StreamSettings::documented(kind), shards, 0)
+    Stream::new(StreamSettings::new(kind), shards, 0)
 }
 
 fn put(stream: &mut Stream, now: Millis, key: &str) -> (String, String) {

@@ -2,14 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{CallId, message};
+use super::contract::CallId;
 use crate::Millis;
-
-/// The largest event of an invocation, in bytes, all metadata counted (S3).
-pub const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024;
+use crate::invocation::{self, EMPTY_EVENT_BYTES, MAX_EVENT_BYTES};
 
 /// A message that the poller holds, in the form its event needs.
-pub(super) struct Held {
+pub(super) struct HeldMessage {
     pub(super) message_id: String,
     pub(super) receipt_handle: String,
     /// The message group; none in a standard queue, where a group orders nothing.
@@ -21,9 +19,9 @@ pub(super) struct Held {
 
 /// Messages that go to the function in one event.
 pub(super) struct Batch {
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldMessage>,
     /// FIFO: what did not fit the event. A group has one batch in flight (F3), so it goes after this one.
-    pub(super) rest: Vec<Held>,
+    pub(super) rest: Vec<HeldMessage>,
     /// Whether the mapping had `ReportBatchItemFailures` when the batch was made.
     pub(super) reports_failures: bool,
     /// How long to pause if it is throttled now.
@@ -32,7 +30,7 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn event(&self) -> String {
-        message::event(self.held.iter().map(|held| held.record.as_str()))
+        invocation::event(self.held.iter().map(|held| held.record.as_str()))
     }
 
     pub(super) fn message_ids(&self) -> Vec<String> {
@@ -54,7 +52,7 @@ impl Batch {
 pub(super) struct Collector {
     /// When its window opened: at its first message, or before that with the end of an invocation (X11).
     pub(super) opened_at: Option<Millis>,
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldMessage>,
     /// What is under way for it.
     pub(super) receive: Option<Receive>,
 }
@@ -68,7 +66,7 @@ pub(super) struct Receive {
 
 impl Collector {
     /// Adds a message; a window that ended without one opens anew.
-    pub(super) fn add(&mut self, now: Millis, window: Millis, held: Held) {
+    pub(super) fn add(&mut self, now: Millis, window: Millis, held: HeldMessage) {
         if self.held.is_empty() && self.opened_at.is_none_or(|opened| opened + window <= now) {
             self.opened_at = Some(now);
         }
@@ -94,7 +92,7 @@ impl Collector {
         now: Millis,
         batch_size: usize,
         window: Millis,
-    ) -> Vec<Vec<Held>> {
+    ) -> Vec<Vec<HeldMessage>> {
         let over = self.receive.is_none() && self.window_ends(window).is_some_and(|end| end <= now);
         let mut due = Vec::new();
         while !self.held.is_empty() {
@@ -111,9 +109,9 @@ impl Collector {
 }
 
 /// How many messages, from the first on, fit one event: at least the first, whatever its size.
-pub(super) fn fitting(held: &[Held], batch_size: usize) -> usize {
-    let mut bytes = message::EMPTY_EVENT_BYTES;
-    let fits = |held: &&Held| {
+pub(super) fn fitting(held: &[HeldMessage], batch_size: usize) -> usize {
+    let mut bytes = EMPTY_EVENT_BYTES;
+    let fits = |held: &&HeldMessage| {
         // With a comma.
         bytes += held.record.len() + 1;
         bytes <= MAX_EVENT_BYTES + 1
@@ -123,8 +121,8 @@ pub(super) fn fitting(held: &[Held], batch_size: usize) -> usize {
 }
 
 /// Splits by message group, groups and messages in the order they came (Q4).
-pub(super) fn by_group(held: Vec<Held>) -> Vec<Vec<Held>> {
-    let mut groups: Vec<Vec<Held>> = Vec::new();
+pub(super) fn by_group(held: Vec<HeldMessage>) -> Vec<Vec<HeldMessage>> {
+    let mut groups: Vec<Vec<HeldMessage>> = Vec::new();
     for message in held {
         match groups.iter_mut().find(|group| {
             group
@@ -140,9 +138,9 @@ pub(super) fn by_group(held: Vec<Held>) -> Vec<Vec<Held>> {
 
 /// Messages that follow a failed one of their group in the batch and were acknowledged all the same (Q5).
 pub(super) fn acknowledged_out_of_order(
-    held: &[Held],
-    failed: impl Fn(&Held) -> bool,
-) -> Vec<&Held> {
+    held: &[HeldMessage],
+    failed: impl Fn(&HeldMessage) -> bool,
+) -> Vec<&HeldMessage> {
     let mut broken: BTreeSet<&str> = BTreeSet::new();
     let mut out_of_order = Vec::new();
     for message in held {
@@ -159,14 +157,14 @@ pub(super) fn acknowledged_out_of_order(
 }
 
 /// Takes the messages out whose visibility has run out, and returns their ids.
-pub(super) fn take_expired(held: &mut Vec<Held>, now: Millis) -> Vec<String> {
+pub(super) fn take_expired(held: &mut Vec<HeldMessage>, now: Millis) -> Vec<String> {
     let expired = held
         .extract_if(.., |message| message.until <= now)
         .map(|message| message.message_id);
     expired.collect()
 }
 
-pub(super) fn ids<'a>(held: impl IntoIterator<Item = &'a Held>) -> Vec<String> {
+pub(super) fn ids<'a>(held: impl IntoIterator<Item = &'a HeldMessage>) -> Vec<String> {
     held.into_iter()
         .map(|held| held.message_id.clone())
         .collect()

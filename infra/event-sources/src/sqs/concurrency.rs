@@ -61,12 +61,12 @@ impl Concurrency {
     }
 
     /// A function error of a mapping without partial batch responses: one less, down to one. AWS names no figures (S10).
-    pub(super) fn function_failed(&mut self) {
+    pub(super) fn record_failure(&mut self) {
         self.allowed = self.allowed.saturating_sub(1).max(1);
         self.failing = true;
     }
 
-    pub(super) fn function_succeeded(&mut self) {
+    pub(super) fn record_success(&mut self) {
         self.failing = false;
     }
 

@@ -2,15 +2,15 @@
 
 use std::fmt;
 
-use super::Message;
 use crate::Millis;
+use crate::invocation::InvocationOutcome;
 use crate::mapping::SqsMapping;
-use crate::outcome::Outcome;
-use crate::report::Malformed;
+use crate::message::Message;
+use crate::report::MalformedResponse;
 
 /// What the poller has to know about its queue and function.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QueueFacts {
+pub struct QueueInfo {
     /// ARN of the queue, as records name it.
     pub arn: String,
     /// Region of the queue, as records name it.
@@ -60,7 +60,7 @@ pub enum Input {
         /// The invocation.
         invocation: InvocationId,
         /// How.
-        outcome: Outcome,
+        outcome: InvocationOutcome,
     },
     /// All messages of a delete are deleted.
     Deleted {
@@ -177,7 +177,7 @@ pub enum Finding {
         /// The invocation.
         invocation: InvocationId,
         /// What is wrong with the answer.
-        reason: Malformed,
+        reason: MalformedResponse,
         /// The batch.
         message_ids: Vec<String>,
     },
@@ -218,9 +218,9 @@ pub enum Finding {
         retry_at: Millis,
     },
     /// Messages that were received are given up without an outcome. They return with a higher receive count (S9).
-    LetGo {
+    Released {
         /// Why.
-        cause: LetGo,
+        cause: ReleaseCause,
         /// The messages.
         message_ids: Vec<String>,
     },
@@ -238,7 +238,7 @@ pub enum Finding {
 
 /// Why messages were given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LetGo {
+pub enum ReleaseCause {
     /// Their visibility ran out while the function was throttled (S9, Q20).
     Throttled,
     /// Their visibility ran out before their turn came.

@@ -2,16 +2,14 @@
 
 use std::collections::VecDeque;
 
-use super::{InvocationId, Span, StreamRecord};
+use super::contract::{InvocationId, Span};
+use super::record::StreamRecord;
 use crate::Millis;
 use crate::choices::Choices;
-use crate::sqs::MAX_EVENT_BYTES;
-
-const EVENT_START: &str = r#"{"Records":["#;
-const EVENT_END: &str = "]}";
+use crate::invocation::{self, EMPTY_EVENT_BYTES, MAX_EVENT_BYTES};
 
 /// A record that was read and is not done with.
-pub(super) struct Held {
+pub(super) struct PendingRecord {
     pub(super) record: StreamRecord,
     /// Its place in the order of its shard.
     pub(super) place: u64,
@@ -19,7 +17,7 @@ pub(super) struct Held {
 
 /// Records that are invoked together.
 pub(super) struct Batch {
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<PendingRecord>,
     /// Invocations that ran the function with this batch and did not succeed: its attempts (D9, D14).
     pub(super) runs: u64,
     /// The id of its last invocation.
@@ -32,7 +30,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(held: Vec<Held>, choices: &Choices) -> Self {
+    pub(super) fn new(held: Vec<PendingRecord>, choices: &Choices) -> Self {
         Self {
             held,
             runs: 0,
@@ -46,11 +44,15 @@ impl Batch {
     /// Waits before the next invocation, each time longer (Q6).
     pub(super) fn wait(&mut self, now: Millis, choices: &Choices) {
         self.not_before = now + self.pause;
-        self.pause = longer(self.pause, choices);
+        self.pause = next_pause(self.pause, choices);
     }
 
     /// Takes away the records before `index`, which are done with: the batch starts anew (D14).
-    pub(super) fn split_off_done(&mut self, index: usize, choices: &Choices) -> Vec<Held> {
+    pub(super) fn split_off_processed(
+        &mut self,
+        index: usize,
+        choices: &Choices,
+    ) -> Vec<PendingRecord> {
         let rest = self.held.split_off(index);
         let done = std::mem::replace(&mut self.held, rest);
         if !done.is_empty() {
@@ -94,21 +96,20 @@ impl Batch {
 }
 
 /// The next of a row of growing pauses.
-pub(super) fn longer(pause: Millis, choices: &Choices) -> Millis {
+pub(super) fn next_pause(pause: Millis, choices: &Choices) -> Millis {
     pause
         .saturating_mul(2)
         .clamp(1, choices.retry_cap_millis.max(1))
 }
 
 /// The event of these records.
-pub(super) fn event(held: &[Held]) -> String {
-    let records: Vec<&str> = held.iter().map(|held| held.record.event.as_str()).collect();
-    [EVENT_START, &records.join(","), EVENT_END].concat()
+pub(super) fn event(held: &[PendingRecord]) -> String {
+    invocation::event(held.iter().map(|held| held.record.event.as_str()))
 }
 
 /// These records, of which there is at least one, by their sequence numbers.
-pub(super) fn span(shard: &str, held: &[Held]) -> Span {
-    let number = |held: Option<&Held>| {
+pub(super) fn span(shard: &str, held: &[PendingRecord]) -> Span {
+    let number = |held: Option<&PendingRecord>| {
         held.map(|held| held.record.sequence_number.clone())
             .unwrap_or_default()
     };
@@ -125,11 +126,11 @@ pub(super) fn span(shard: &str, held: &[Held]) -> Span {
 #[derive(Default)]
 pub(super) struct Lane {
     /// Read, and in no batch yet.
-    waiting: VecDeque<Held>,
+    waiting: VecDeque<PendingRecord>,
     /// Bytes of the waiting records in an event.
     waiting_bytes: usize,
     /// Batches before anything that waits: what failed and comes again, in order.
-    pub(super) again: VecDeque<Batch>,
+    pub(super) retries: VecDeque<Batch>,
     /// The batch whose invocation runs.
     pub(super) running: Option<(InvocationId, Batch)>,
     /// A notice about records of this lane is on its way.
@@ -148,7 +149,7 @@ impl Lane {
         self.waiting.len()
     }
 
-    pub(super) fn push(&mut self, now: Millis, window: Millis, held: Held) {
+    pub(super) fn push(&mut self, now: Millis, window: Millis, held: PendingRecord) {
         let is_open = self
             .window_opened
             .is_some_and(|opened| !self.waiting.is_empty() || now < opened + window);
@@ -169,23 +170,23 @@ impl Lane {
         if self.is_busy() {
             return None;
         }
-        if let Some(batch) = self.again.front() {
+        if let Some(batch) = self.retries.front() {
             return Some(batch.not_before);
         }
         if self.waiting.is_empty() {
             return None;
         }
-        let is_full =
-            self.waiting.len() >= batch_size || self.waiting_bytes + envelope() > MAX_EVENT_BYTES;
+        let is_full = self.waiting.len() >= batch_size
+            || self.waiting_bytes + EMPTY_EVENT_BYTES > MAX_EVENT_BYTES;
         let window = if is_full { 0 } else { window };
         Some(self.window_opened.unwrap_or(0) + window)
     }
 
     /// Takes the batch that is due.
     pub(super) fn take_due(&mut self, batch_size: usize, choices: &Choices) -> Option<Batch> {
-        if let Some(mut batch) = self.again.pop_front() {
+        if let Some(mut batch) = self.retries.pop_front() {
             // Q9, the other outcome.
-            if choices.top_up_retries && batch.is_remainder && self.again.is_empty() {
+            if choices.top_up_retries && batch.is_remainder && self.retries.is_empty() {
                 self.fill(&mut batch, batch_size);
             }
             return Some(batch);
@@ -197,7 +198,7 @@ impl Lane {
 
     /// Adds what waits to a batch while there is room in it (D3). A record that is too large for any event goes alone.
     fn fill(&mut self, batch: &mut Batch, batch_size: usize) {
-        let mut total = envelope() + batch.held.iter().map(bytes).sum::<usize>();
+        let mut total = EMPTY_EVENT_BYTES + batch.held.iter().map(bytes).sum::<usize>();
         while batch.held.len() < batch_size
             && let Some(held) = self.waiting.pop_front()
         {
@@ -214,10 +215,6 @@ impl Lane {
 }
 
 /// A record and the comma behind it.
-fn bytes(held: &Held) -> usize {
+fn bytes(held: &PendingRecord) -> usize {
     held.record.event.len() + 1
-}
-
-fn envelope() -> usize {
-    EVENT_START.len() + EVENT_END.len()
 }

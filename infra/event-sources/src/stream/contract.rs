@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-use super::StreamRecord;
+use super::record::StreamRecord;
 use crate::Millis;
+use crate::invocation::InvocationOutcome;
 use crate::mapping::{Destination, StreamMapping};
 use crate::notice::{Condition, Notice};
-use crate::outcome::Outcome;
-use crate::report::Malformed;
+use crate::report::MalformedResponse;
 
 /// Names one listing, read or notice; unique within a poller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +91,7 @@ pub enum Input {
         /// The id that the service gave it, where it is known: notices name it.
         request_id: Option<String>,
         /// How it ended.
-        outcome: Outcome,
+        outcome: InvocationOutcome,
     },
     /// The destination has taken a notice.
     NoticeDelivered {
@@ -99,7 +99,7 @@ pub enum Input {
         call: CallId,
     },
     /// The destination did not take a notice. Its records are given up all the same (Q12).
-    NoticeRefused {
+    NoticeRejected {
         /// The notice.
         call: CallId,
     },
@@ -142,7 +142,7 @@ pub enum Action {
         sequence_numbers: Vec<String>,
     },
     /// Tell the failure destination of a batch that was given up. Answer: [`Input::NoticeDelivered`] or
-    /// [`Input::NoticeRefused`].
+    /// [`Input::NoticeRejected`].
     Notify {
         /// Names the call in its answer.
         call: CallId,
@@ -236,7 +236,7 @@ pub enum Finding {
         /// The invocation.
         invocation: InvocationId,
         /// What is wrong with the answer.
-        reason: Malformed,
+        reason: MalformedResponse,
         /// The batch.
         batch: Span,
     },
@@ -271,7 +271,7 @@ pub enum Finding {
         records: Span,
     },
     /// The destination did not take the notice of records that were given up (Q12).
-    NoticeRefused {
+    NoticeRejected {
         /// The records.
         records: Span,
     },

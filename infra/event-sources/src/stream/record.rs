@@ -33,8 +33,7 @@ impl fmt::Debug for StreamRecord {
 
 /// What every record of a mapping says of its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFacts {
-    /// The stream.
+pub struct SourceInfo {
     pub arn: String,
     /// Its region.
     pub region: String,
@@ -58,7 +57,7 @@ pub struct KinesisRecord {
 impl KinesisRecord {
     /// The record of this shard, as the function gets it (K5).
     #[must_use]
-    pub fn encode(self, source: &SourceFacts, shard_id: &str) -> StreamRecord {
+    pub fn encode(self, source: &SourceInfo, shard_id: &str) -> StreamRecord {
         let event = json!({
             "kinesis": {
                 "kinesisSchemaVersion": "1.0",
@@ -114,7 +113,7 @@ pub struct DynamoDbRecord {
 impl DynamoDbRecord {
     /// The record as the function gets it (D26, D27).
     #[must_use]
-    pub fn encode(self, source: &SourceFacts) -> StreamRecord {
+    pub fn encode(self, source: &SourceInfo) -> StreamRecord {
         // serde_json's maps are sorted, so one key has one text.
         let key = self.keys.to_string();
         let mut event = json!({
@@ -154,8 +153,8 @@ impl DynamoDbRecord {
 mod tests {
     use super::*;
 
-    fn source() -> SourceFacts {
-        SourceFacts {
+    fn source() -> SourceInfo {
+        SourceInfo {
             arn: "arn:aws:kinesis:eu-west-1:111111111111:stream/s".to_owned(),
             region: "eu-west-1".to_owned(),
             invoke_identity_arn: "arn:aws:iam::111111111111:role/complete".to_owned(),

@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
-use super::batch::{Held, Lane};
-use super::{CallId, Position, StreamRecord};
+use super::batch::{Lane, PendingRecord};
+use super::contract::{CallId, Position};
+use super::record::StreamRecord;
 use crate::Millis;
-use crate::choices::{Choices, Mixer};
+use crate::choices::{Choices, stable_hash};
 use crate::mapping::StreamMapping;
 
 /// The most records that are read beyond the checkpoint. AWS names no figure; it bounds memory where one lane fails for
@@ -109,7 +110,7 @@ impl Shard {
     }
 
     /// Takes what was read; what the filters drop is done with at once (D24). Returns how many were dropped.
-    pub(super) fn take(
+    pub(super) fn add_records(
         &mut self,
         now: Millis,
         records: Vec<StreamRecord>,
@@ -130,7 +131,11 @@ impl Shard {
             if passes {
                 self.open += 1;
                 let lane = lane_of(&record.key, self.lanes.len(), seed);
-                self.lanes[lane].push(now, mapping.batching_window(), Held { record, place });
+                self.lanes[lane].push(
+                    now,
+                    mapping.batching_window(),
+                    PendingRecord { record, place },
+                );
             } else {
                 dropped += 1;
             }
@@ -140,7 +145,7 @@ impl Shard {
     }
 
     /// These records are done with.
-    pub(super) fn done(&mut self, places: impl IntoIterator<Item = u64>) {
+    pub(super) fn mark_processed(&mut self, places: impl IntoIterator<Item = u64>) {
         for place in places {
             let index = place
                 .checked_sub(self.first_place)
@@ -172,13 +177,4 @@ impl Shard {
 /// The lane of a key: always the same, and any other hash would do as well (Q18).
 fn lane_of(key: &str, lanes: usize, seed: u64) -> usize {
     (stable_hash(key, seed) % lanes.max(1) as u64) as usize
-}
-
-/// A hash that is the same on every platform and in every version.
-pub(crate) fn stable_hash(key: &str, seed: u64) -> u64 {
-    // FNV-1a, mixed so that also its high bits differ between short keys.
-    let fnv = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
-    Mixer::new(fnv ^ seed).next()
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use onewrite_event_sources::Millis;
+use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_event_sources::mapping::{Lifecycle, ProcessingResult};
-use onewrite_event_sources::outcome::Outcome;
 use serde_json::{Value, json};
 
 use crate::case::Function;
@@ -85,7 +85,7 @@ impl Log {
 
 /// One run of a case's function.
 pub(crate) struct Run {
-    pub(crate) outcome: Outcome,
+    pub(crate) outcome: InvocationOutcome,
     pub(crate) name: &'static str,
     pub(crate) response: Option<Value>,
 }
@@ -168,7 +168,7 @@ impl Function {
             Some(response) => {
                 let text = response.to_string();
                 Run {
-                    outcome: Outcome::Response(text),
+                    outcome: InvocationOutcome::Response(text),
                     name: "success",
                     response: Some(response),
                 }
@@ -176,7 +176,7 @@ impl Function {
             None => {
                 let text = json!({"errorMessage": "failed", "errorType": "Exception"}).to_string();
                 Run {
-                    outcome: Outcome::FunctionError(text),
+                    outcome: InvocationOutcome::FunctionError(text),
                     name: "error",
                     response: None,
                 }

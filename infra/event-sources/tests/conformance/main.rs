@@ -16,7 +16,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use case::{Case, Source};
-use onewrite_event_sources::mapping::{Mapping, Refusal};
+use onewrite_event_sources::mapping::{InvalidMapping, Mapping};
 use serde_json::{Map, Value, json};
 
 pub(crate) const REGION: &str = "eu-west-1";
@@ -128,7 +128,7 @@ fn request(case: &Case) -> Value {
     request.into()
 }
 
-fn refused(refusal: &Refusal, expected: &Value) -> Result<(), String> {
+fn refused(refusal: &InvalidMapping, expected: &Value) -> Result<(), String> {
     let actual = json!({
         "Code": refusal.code(),
         "Message": refusal.to_string(),

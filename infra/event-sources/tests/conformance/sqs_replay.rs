@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
+use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_event_sources::mapping::{Change, Lifecycle, SqsMapping};
-use onewrite_event_sources::outcome::Outcome;
-use onewrite_event_sources::queue::{Deletion, Outgoing, Queue, QueueSettings, Redrive};
-use onewrite_event_sources::sqs::{
-    Action, AttributeValue, CallId, Input, InvocationId, Message, MessageAttribute, QueueFacts,
-    SqsPoller,
-};
+use onewrite_event_sources::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
+use onewrite_event_sources::message::{AttributeValue, Message, MessageAttribute};
+use onewrite_event_sources::sqs::{Action, CallId, Input, InvocationId, QueueInfo, SqsPoller};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Function, Send, Step};
@@ -54,7 +52,7 @@ struct Receive {
 
 struct Run {
     invocation: InvocationId,
-    outcome: Outcome,
+    outcome: InvocationOutcome,
     ends: Millis,
 }
 
@@ -91,7 +89,7 @@ impl<'a> World<'a> {
             }),
             ..defaults
         });
-        let facts = QueueFacts {
+        let facts = QueueInfo {
             arn: mapping.event_source_arn.clone(),
             region: crate::REGION.to_owned(),
             fifo,
@@ -101,7 +99,7 @@ impl<'a> World<'a> {
         let poller = SqsPoller::new(mapping.clone(), facts, Choices::default_outcomes());
         Ok(Self {
             now: EPOCH,
-            lifecycle: Lifecycle::created(mapping.enabled),
+            lifecycle: Lifecycle::new(mapping.enabled),
             mapping,
             function,
             queue,
@@ -201,11 +199,11 @@ impl<'a> World<'a> {
                 },
             )
         });
-        let outgoing = Outgoing {
+        let outgoing = NewMessage {
             message_attributes: attributes.collect(),
             message_group_id: send.message_group_id.clone(),
             message_deduplication_id: send.message_deduplication_id.clone(),
-            ..Outgoing::body(send.body.clone())
+            ..NewMessage::new(send.body.clone())
         };
         let sent = self
             .queue
@@ -256,7 +254,7 @@ impl<'a> World<'a> {
                 Action::Delete { call, entries } => {
                     let failed = entries.into_iter().filter_map(|entry| {
                         let deletion = self.queue.delete(self.now, &entry.receipt_handle);
-                        (deletion == Deletion::Refused).then_some(entry.message_id)
+                        (deletion == DeleteResult::Rejected).then_some(entry.message_id)
                     });
                     let message_ids: Vec<String> = failed.collect();
                     if message_ids.is_empty() {

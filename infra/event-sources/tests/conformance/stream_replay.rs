@@ -6,13 +6,13 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
+use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_event_sources::mapping::{
     Change, DestinationKind, Lifecycle, ProcessingResult, StreamKind, StreamMapping,
 };
-use onewrite_event_sources::outcome::Outcome;
 use onewrite_event_sources::shards::{self, ReadError, Stream, StreamSettings};
 use onewrite_event_sources::stream::{
-    Action, DynamoDbRecord, Input, InvocationId, Position, SourceFacts, StreamPoller, StreamRecord,
+    Action, DynamoDbRecord, Input, InvocationId, Position, SourceInfo, StreamPoller, StreamRecord,
 };
 use serde_json::{Map, Value, json};
 
@@ -35,7 +35,7 @@ struct World<'a> {
     now: Millis,
     table: &'a TableSpec,
     function: &'a Function,
-    facts: SourceFacts,
+    facts: SourceInfo,
     items: BTreeMap<String, Item>,
     stream: Stream,
     iterators: BTreeMap<String, (Position, shards::Iterator)>,
@@ -51,7 +51,7 @@ struct World<'a> {
 struct Run {
     invocation: InvocationId,
     request_id: String,
-    outcome: Outcome,
+    outcome: InvocationOutcome,
     ends: Millis,
 }
 
@@ -62,12 +62,12 @@ impl<'a> World<'a> {
         }
         // A case without a function is never to invoke it.
         static NONE: Function = Function::NONE;
-        let settings = StreamSettings::documented(mapping.kind);
+        let settings = StreamSettings::new(mapping.kind);
         Ok(Self {
             now: EPOCH,
             table: case.table.as_ref().ok_or("the case has no table")?,
             function: case.function.as_ref().unwrap_or(&NONE),
-            facts: SourceFacts {
+            facts: SourceInfo {
                 arn: mapping.event_source_arn.clone(),
                 region: crate::REGION.to_owned(),
                 invoke_identity_arn: String::new(),
@@ -75,7 +75,7 @@ impl<'a> World<'a> {
             items: BTreeMap::new(),
             stream: Stream::new(settings, 1, 0),
             iterators: BTreeMap::new(),
-            lifecycle: Lifecycle::created(mapping.enabled),
+            lifecycle: Lifecycle::new(mapping.enabled),
             poller: StreamPoller::new(mapping, Choices::default_outcomes()),
             inputs: BTreeMap::new(),
             runs: Vec::new(),
@@ -311,7 +311,7 @@ impl<'a> World<'a> {
                 ends: _,
             } = self.runs.remove(n);
             self.log.last_result = Some(match outcome {
-                Outcome::Response(_) => ProcessingResult::Ok,
+                InvocationOutcome::Response(_) => ProcessingResult::Ok,
                 _ => ProcessingResult::Problem,
             });
             return self.handle(Input::Invoked {

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use super::bench::*;
+use super::harness::*;
 use crate::choices::Choices;
-use crate::outcome::Outcome;
+use crate::invocation::{InvocationOutcome, MAX_EVENT_BYTES};
 use crate::queue::{QueueSettings, Redrive};
-use crate::sqs::{Finding, LetGo, MAX_EVENT_BYTES};
+use crate::sqs::{Finding, ReleaseCause};
 
 fn with_dead_letters(visibility_timeout: u64, max_receive_count: u32) -> QueueSettings {
     let retention = QueueSettings::fifo().retention;
@@ -20,7 +20,7 @@ fn with_dead_letters(visibility_timeout: u64, max_receive_count: u32) -> QueueSe
 }
 
 /// Lists the first message with this body and all of its group behind it.
-fn stop_at(event: &Event, body: &str) -> Outcome {
+fn stop_at(event: &Event, body: &str) -> InvocationOutcome {
     match event.bodies().iter().position(|b| b == body) {
         Some(first) => failures(&event.message_ids()[first..]),
         None => success(),
@@ -29,26 +29,26 @@ fn stop_at(event: &Event, body: &str) -> Outcome {
 
 #[test]
 fn f1_a_batch_has_ten_messages_at_most_and_is_invoked_at_once() {
-    let mut bench = Bench::instant(fifo(30 * SECOND), json!({}), |_| success());
-    bench.send_group(
+    let mut harness = Harness::instant(fifo(30 * SECOND), json!({}), |_| success());
+    harness.send_group(
         "g",
         &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"],
     );
-    bench.run(0);
+    harness.run(0);
     assert_eq!(
-        (bench.batch_sizes(), bench.times()),
+        (harness.batch_sizes(), harness.times()),
         (vec![10, 2], vec![0, 0])
     );
 }
 
 #[test]
 fn f2_a_batch_may_span_groups_and_is_ordered_within_each() {
-    let mut bench = Bench::instant(fifo(30 * SECOND), json!({}), |_| success());
-    bench.send_group("g", &["g1"]);
-    bench.send_group("h", &["h1"]);
-    bench.send_group("g", &["g2"]);
-    bench.run(0);
-    assert_eq!(bench.batches(), [["g1", "g2", "h1"]]);
+    let mut harness = Harness::instant(fifo(30 * SECOND), json!({}), |_| success());
+    harness.send_group("g", &["g1"]);
+    harness.send_group("h", &["h1"]);
+    harness.send_group("g", &["g2"]);
+    harness.run(0);
+    assert_eq!(harness.batches(), [["g1", "g2", "h1"]]);
 }
 
 #[test]
@@ -57,14 +57,14 @@ fn q4_by_choice_a_batch_has_one_group_only() {
         fifo_one_group_per_batch: true,
         ..Choices::default_outcomes()
     };
-    let mut bench = Bench::new(fifo(30 * SECOND), json!({}), choices, |_, _| {
+    let mut harness = Harness::new(fifo(30 * SECOND), json!({}), choices, |_, _| {
         (success(), SECOND)
     });
-    bench.send_group("g", &["g1", "g2"]);
-    bench.send_group("h", &["h1"]);
-    bench.run(0);
-    assert_eq!(bench.batches(), [vec!["g1", "g2"], vec!["h1"]]);
-    assert_eq!(bench.times(), [0, 0], "groups side by side");
+    harness.send_group("g", &["g1", "g2"]);
+    harness.send_group("h", &["h1"]);
+    harness.run(0);
+    assert_eq!(harness.batches(), [vec!["g1", "g2"], vec!["h1"]]);
+    assert_eq!(harness.times(), [0, 0], "groups side by side");
 }
 
 #[test]
@@ -74,16 +74,16 @@ fn q4_one_group_batches_respect_maximum_concurrency() {
         ..Choices::default_outcomes()
     };
     let settings = json!({ "ScalingConfig": { "MaximumConcurrency": 2 } });
-    let mut bench = Bench::new(fifo(30 * SECOND), settings, choices, |_, _| {
+    let mut harness = Harness::new(fifo(30 * SECOND), settings, choices, |_, _| {
         (success(), SECOND)
     });
     for group in ["a", "b", "c", "d", "e"] {
-        bench.send_group(group, &[group]);
+        harness.send_group(group, &[group]);
     }
-    bench.run(500);
-    assert_eq!(bench.concurrent(), 2);
-    bench.pass(10 * SECOND);
-    assert_eq!(bench.times(), [0, 0, SECOND, SECOND, 2 * SECOND]);
+    harness.run(500);
+    assert_eq!(harness.concurrent(), 2);
+    harness.pass(10 * SECOND);
+    assert_eq!(harness.times(), [0, 0, SECOND, SECOND, 2 * SECOND]);
 }
 
 #[test]
@@ -93,29 +93,29 @@ fn q4_one_group_batches_that_wait_too_long_are_let_go() {
         ..Choices::default_outcomes()
     };
     let settings = json!({ "ScalingConfig": { "MaximumConcurrency": 2 } });
-    let mut bench = Bench::new(fifo(5 * SECOND), settings, choices, |_, _| {
+    let mut harness = Harness::new(fifo(5 * SECOND), settings, choices, |_, _| {
         (success(), 4 * SECOND)
     });
     for group in ["a", "b", "c", "d", "e"] {
-        bench.send_group(group, &[group]);
+        harness.send_group(group, &[group]);
     }
-    bench.run(60 * SECOND);
+    harness.run(60 * SECOND);
     assert!(
-        bench
+        harness
             .seen
             .iter()
-            .all(|seen| seen.at < bench.held_until[handle(seen)])
+            .all(|seen| seen.at < harness.held_until[handle(seen)])
     );
     assert!(
-        bench.found(|finding| matches!(
+        harness.found(|finding| matches!(
             finding,
-            Finding::LetGo {
-                cause: LetGo::VisibilityRanOut,
+            Finding::Released {
+                cause: ReleaseCause::VisibilityRanOut,
                 ..
             }
         )) > 0
     );
-    assert!(bench.queue.is_empty());
+    assert!(harness.queue.is_empty());
 }
 
 fn handle(seen: &Seen) -> &str {
@@ -126,48 +126,48 @@ fn handle(seen: &Seen) -> &str {
 fn f3_one_batch_of_a_group_is_in_flight_at_a_time() {
     let settings = json!({ "BatchSize": 1 });
     let choices = Choices::default_outcomes();
-    let mut bench = Bench::new(fifo(60 * SECOND), settings, choices, |_, _| {
+    let mut harness = Harness::new(fifo(60 * SECOND), settings, choices, |_, _| {
         (success(), 5 * SECOND)
     });
-    bench.send_group("g", &["0", "1", "2", "3", "4"]);
-    bench.run(60 * SECOND);
-    assert_eq!(bench.batches(), [["0"], ["1"], ["2"], ["3"], ["4"]]);
-    assert_eq!(bench.times(), [0, 5_000, 10_000, 15_000, 20_000]);
+    harness.send_group("g", &["0", "1", "2", "3", "4"]);
+    harness.run(60 * SECOND);
+    assert_eq!(harness.batches(), [["0"], ["1"], ["2"], ["3"], ["4"]]);
+    assert_eq!(harness.times(), [0, 5_000, 10_000, 15_000, 20_000]);
 }
 
 #[test]
 fn f3_what_does_not_fit_an_event_follows_its_group_and_does_not_run_beside_it() {
     let choices = Choices::default_outcomes();
-    let mut bench = Bench::new(fifo(60 * SECOND), reporting(), choices, |_, _| {
+    let mut harness = Harness::new(fifo(60 * SECOND), reporting(), choices, |_, _| {
         (success(), 5 * SECOND)
     });
     let bodies: Vec<String> = (0..10).map(megabyte).collect();
-    bench.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
-    bench.run(60 * SECOND);
+    harness.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    harness.run(60 * SECOND);
     assert_eq!(
-        (bench.batch_sizes(), bench.times()),
+        (harness.batch_sizes(), harness.times()),
         (vec![6, 4], vec![0, 5 * SECOND])
     );
-    assert_eq!(bench.batches().concat(), bodies);
+    assert_eq!(harness.batches().concat(), bodies);
     assert!(bodies[..7].concat().len() > MAX_EVENT_BYTES);
 }
 
 #[test]
 fn f5_what_does_not_fit_an_event_is_let_go_when_its_group_fails() {
     let failed = |event: &Event| event.receive_counts().contains(&"1".to_owned());
-    let mut bench = Bench::instant(fifo(30 * SECOND), json!({}), move |event| {
+    let mut harness = Harness::instant(fifo(30 * SECOND), json!({}), move |event| {
         if failed(event) { error() } else { success() }
     });
     let bodies: Vec<String> = (0..10).map(megabyte).collect();
-    bench.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
-    bench.run(60 * SECOND);
-    assert_eq!(bench.batch_sizes(), [6, 6, 4]);
-    assert_eq!(bench.times(), [0, 30 * SECOND, 30 * SECOND]);
+    harness.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    harness.run(60 * SECOND);
+    assert_eq!(harness.batch_sizes(), [6, 6, 4]);
+    assert_eq!(harness.times(), [0, 30 * SECOND, 30 * SECOND]);
     assert_eq!(
-        bench.found(|finding| matches!(
+        harness.found(|finding| matches!(
             finding,
-            Finding::LetGo {
-                cause: LetGo::GroupFailed,
+            Finding::Released {
+                cause: ReleaseCause::GroupFailed,
                 ..
             }
         )),
@@ -178,37 +178,37 @@ fn f5_what_does_not_fit_an_event_is_let_go_when_its_group_fails() {
 #[test]
 fn f5_what_does_not_fit_an_event_is_let_go_when_the_run_before_it_outlasts_its_visibility() {
     let choices = Choices::default_outcomes();
-    let mut bench = Bench::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
+    let mut harness = Harness::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
         let first = event.receive_counts().contains(&"1".to_owned());
         (success(), if first { 12 * SECOND } else { SECOND })
     });
     let bodies: Vec<String> = (0..10).map(megabyte).collect();
-    bench.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
-    bench.run(30 * SECOND);
-    let let_go = bench
+    harness.send_group("g", &bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    harness.run(30 * SECOND);
+    let let_go = harness
         .findings
         .iter()
         .find_map(|(_, finding)| match finding {
-            Finding::LetGo { message_ids, .. } => Some(message_ids.len()),
+            Finding::Released { message_ids, .. } => Some(message_ids.len()),
             _ => None,
         });
     assert_eq!(let_go, Some(4));
-    assert_eq!(bench.times(), [0, 10 * SECOND, 11 * SECOND]);
-    assert!(bench.queue.is_empty());
+    assert_eq!(harness.times(), [0, 10 * SECOND, 11 * SECOND]);
+    assert!(harness.queue.is_empty());
 }
 
 #[test]
 fn f4_concurrency_is_bounded_by_groups_and_by_maximum_concurrency() {
     let peak = |groups: usize, settings: serde_json::Value| {
         let choices = Choices::default_outcomes();
-        let mut bench = Bench::new(fifo(60 * SECOND), settings, choices, |_, _| {
+        let mut harness = Harness::new(fifo(60 * SECOND), settings, choices, |_, _| {
             (success(), 5 * SECOND)
         });
         for n in 0..20 {
-            bench.send_group(&format!("g{}", n % groups), &[&n.to_string()]);
+            harness.send_group(&format!("g{}", n % groups), &[&n.to_string()]);
         }
-        bench.run(SECOND);
-        bench.concurrent()
+        harness.run(SECOND);
+        harness.concurrent()
     };
     assert_eq!(peak(3, json!({ "BatchSize": 1 })), 3);
     assert_eq!(
@@ -223,53 +223,53 @@ fn f4_concurrency_is_bounded_by_groups_and_by_maximum_concurrency() {
 #[test]
 fn f5_the_groups_of_a_failed_batch_stand_still_until_they_return_in_order_and_others_go_on() {
     let settings = json!({ "BatchSize": 2 });
-    let mut bench = Bench::instant(fifo(30 * SECOND), settings, |event| {
+    let mut harness = Harness::instant(fifo(30 * SECOND), settings, |event| {
         if event.receive_counts()[0] == "1" && event.bodies()[0] == "g1" {
             error()
         } else {
             success()
         }
     });
-    bench.send_group("g", &["g1", "g2", "g3"]);
-    bench.run(SECOND);
-    bench.send_group("h", &["h1"]);
-    bench.pass(60 * SECOND);
+    harness.send_group("g", &["g1", "g2", "g3"]);
+    harness.run(SECOND);
+    harness.send_group("h", &["h1"]);
+    harness.pass(60 * SECOND);
     assert_eq!(
-        bench.batches(),
+        harness.batches(),
         [vec!["g1", "g2"], vec!["h1"], vec!["g1", "g2"], vec!["g3"]]
     );
-    assert_eq!(bench.times(), [0, SECOND, 30 * SECOND, 30 * SECOND]);
+    assert_eq!(harness.times(), [0, SECOND, 30 * SECOND, 30 * SECOND]);
 }
 
 #[test]
 fn f6_exactly_the_unlisted_messages_are_deleted() {
-    let mut bench = Bench::instant(fifo(30 * SECOND), reporting(), |event| stop_at(event, "2"));
-    let ids = bench.send_group("g", &["1", "2", "3"]);
-    bench.run(SECOND);
-    assert_eq!(bench.deleted_ids(), set(&ids[..1]));
+    let mut harness = Harness::instant(fifo(30 * SECOND), reporting(), |event| stop_at(event, "2"));
+    let ids = harness.send_group("g", &["1", "2", "3"]);
+    harness.run(SECOND);
+    assert_eq!(harness.deleted_ids(), set(&ids[..1]));
     assert_eq!(
-        bench.found(|finding| matches!(finding, Finding::BrokenFifoOrder { .. })),
+        harness.found(|finding| matches!(finding, Finding::BrokenFifoOrder { .. })),
         0
     );
 }
 
 #[test]
 fn q5_a_later_message_of_a_failed_group_is_deleted_as_told_and_the_broken_order_reported() {
-    let mut bench = Bench::instant(fifo(30 * SECOND), reporting(), |event| {
+    let mut harness = Harness::instant(fifo(30 * SECOND), reporting(), |event| {
         let ids = event.message_ids();
         let second = event.bodies().iter().position(|body| body == "g2");
         second.map_or_else(success, |second| failures([&ids[second]]))
     });
-    let ids = bench.send_group("g", &["g1", "g2", "g3"]);
-    let other = bench.send_group("h", &["h1"]);
-    bench.run(SECOND);
+    let ids = harness.send_group("g", &["g1", "g2", "g3"]);
+    let other = harness.send_group("h", &["h1"]);
+    harness.run(SECOND);
     let kept = &ids[1];
-    assert_eq!(bench.queue.message_ids().collect::<Vec<_>>(), [kept]);
+    assert_eq!(harness.queue.message_ids().collect::<Vec<_>>(), [kept]);
     assert!(
-        bench.deleted_ids().contains(&other[0]),
+        harness.deleted_ids().contains(&other[0]),
         "another group is not concerned"
     );
-    let broken = bench
+    let broken = harness
         .findings
         .iter()
         .find_map(|(_, finding)| match finding {
@@ -281,42 +281,42 @@ fn q5_a_later_message_of_a_failed_group_is_deleted_as_told_and_the_broken_order_
 
 #[test]
 fn f7_listed_messages_return_after_the_visibility_timeout_in_order_with_a_higher_count() {
-    let mut bench = Bench::instant(fifo(8 * SECOND), reporting(), |event| {
+    let mut harness = Harness::instant(fifo(8 * SECOND), reporting(), |event| {
         if event.receive_counts()[0] == "1" {
             stop_at(event, "2")
         } else {
             success()
         }
     });
-    bench.send_group("g", &["1", "2", "3", "4"]);
-    bench.run(20 * SECOND);
+    harness.send_group("g", &["1", "2", "3", "4"]);
+    harness.run(20 * SECOND);
     assert_eq!(
-        bench.batches(),
+        harness.batches(),
         [vec!["1", "2", "3", "4"], vec!["2", "3", "4"]]
     );
-    assert_eq!(bench.seen[1].event.receive_counts(), ["2", "2", "2"]);
-    assert_eq!(bench.times(), [0, 8 * SECOND]);
+    assert_eq!(harness.seen[1].event.receive_counts(), ["2", "2", "2"]);
+    assert_eq!(harness.times(), [0, 8 * SECOND]);
 }
 
 #[test]
 fn f8_a_poison_message_holds_its_group_then_goes_to_the_dead_letter_queue() {
     let settings = json!({ "BatchSize": 1 });
-    let mut bench = Bench::instant(with_dead_letters(10 * SECOND, 3), settings, |event| {
+    let mut harness = Harness::instant(with_dead_letters(10 * SECOND, 3), settings, |event| {
         if event.bodies() == ["poison"] {
             error()
         } else {
             success()
         }
     });
-    let ids = bench.send_group("g", &["poison", "next"]);
-    bench.run(29 * SECOND);
-    assert_eq!(bench.batches(), [["poison"], ["poison"], ["poison"]]);
-    bench.pass(SECOND);
-    assert_eq!(bench.dead_letters(), ids[..1]);
+    let ids = harness.send_group("g", &["poison", "next"]);
+    harness.run(29 * SECOND);
+    assert_eq!(harness.batches(), [["poison"], ["poison"], ["poison"]]);
+    harness.pass(SECOND);
+    assert_eq!(harness.dead_letters(), ids[..1]);
     assert_eq!(
         (
-            bench.batches().last().unwrap(),
-            *bench.times().last().unwrap()
+            harness.batches().last().unwrap(),
+            *harness.times().last().unwrap()
         ),
         (&vec!["next".to_owned()], 30_000)
     );
@@ -325,7 +325,7 @@ fn f8_a_poison_message_holds_its_group_then_goes_to_the_dead_letter_queue() {
 #[test]
 fn f11_a_delete_after_the_visibility_timeout_fails_and_the_message_is_delivered_again() {
     let choices = Choices::default_outcomes();
-    let mut bench = Bench::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
+    let mut harness = Harness::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
         (
             success(),
             if event.receive_counts() == ["1"] {
@@ -335,22 +335,22 @@ fn f11_a_delete_after_the_visibility_timeout_fails_and_the_message_is_delivered_
             },
         )
     });
-    bench.send_group("g", &["a"]);
-    bench.run(30 * SECOND);
-    assert_eq!(bench.batches(), [["a"], ["a"]]);
+    harness.send_group("g", &["a"]);
+    harness.run(30 * SECOND);
+    assert_eq!(harness.batches(), [["a"], ["a"]]);
     assert_eq!(
-        bench.found(|finding| matches!(finding, Finding::DeleteFailed { .. })),
+        harness.found(|finding| matches!(finding, Finding::DeleteFailed { .. })),
         1
     );
-    assert!(bench.queue.is_empty());
+    assert!(harness.queue.is_empty());
 }
 
 #[test]
 fn f13_a_record_names_group_deduplication_id_and_sequence_number() {
-    let mut bench = Bench::instant(fifo(30 * SECOND), json!({}), |_| success());
-    bench.send_group("g", &["a"]);
-    bench.run(0);
-    let record = &bench.seen[0].event.records[0];
+    let mut harness = Harness::instant(fifo(30 * SECOND), json!({}), |_| success());
+    harness.send_group("g", &["a"]);
+    harness.run(0);
+    let record = &harness.seen[0].event.records[0];
     assert_eq!(record["attributes"]["MessageGroupId"], "g");
     assert_eq!(
         record["attributes"]["MessageDeduplicationId"]
@@ -373,18 +373,18 @@ fn f13_a_record_names_group_deduplication_id_and_sequence_number() {
 #[test]
 fn s9_a_throttled_fifo_batch_keeps_its_place() {
     let mut throttled = 3;
-    let mut bench = Bench::instant(fifo(30 * SECOND), json!({ "BatchSize": 2 }), move |_| {
+    let mut harness = Harness::instant(fifo(30 * SECOND), json!({ "BatchSize": 2 }), move |_| {
         throttled -= i32::from(throttled > 0);
         if throttled > 0 {
-            Outcome::Throttled
+            InvocationOutcome::Throttled
         } else {
             success()
         }
     });
-    bench.send_group("g", &["1", "2", "3", "4"]);
-    bench.run(29 * SECOND);
+    harness.send_group("g", &["1", "2", "3", "4"]);
+    harness.run(29 * SECOND);
     assert_eq!(
-        bench.batches(),
+        harness.batches(),
         [["1", "2"], ["1", "2"], ["1", "2"], ["3", "4"]]
     );
 }

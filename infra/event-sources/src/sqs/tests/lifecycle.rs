@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::bench::*;
+use super::harness::*;
 use crate::choices::Choices;
 use crate::mapping::State;
-use crate::sqs::{Action, CallId, Finding, Input, InvocationId, LetGo};
+use crate::sqs::{Action, CallId, Finding, Input, InvocationId, ReleaseCause};
 
 fn ignoring() -> Choices {
     Choices {
@@ -14,111 +14,111 @@ fn ignoring() -> Choices {
     }
 }
 
-/// A bench whose function takes five seconds.
-fn slow(choices: Choices) -> Bench {
-    Bench::new(standard(30 * SECOND), json!({}), choices, |_, _| {
+/// A harness whose function takes five seconds.
+fn slow(choices: Choices) -> Harness {
+    Harness::new(standard(30 * SECOND), json!({}), choices, |_, _| {
         (success(), 5 * SECOND)
     })
 }
 
 #[test]
 fn x12_nothing_is_polled_before_the_mapping_is_enabled() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.send(&["a"]);
-    bench.pass(60 * SECOND);
-    assert!(bench.receives.is_empty());
-    assert_eq!(bench.poller.state(), State::Creating);
-    bench.enable();
-    assert_eq!(bench.poller.state(), State::Enabled);
-    bench.pass(10 * SECOND);
-    assert!(bench.queue.is_empty());
+    let mut harness = slow(Choices::default_outcomes());
+    harness.send(&["a"]);
+    harness.pass(60 * SECOND);
+    assert!(harness.receives.is_empty());
+    assert_eq!(harness.poller.state(), State::Creating);
+    harness.enable();
+    assert_eq!(harness.poller.state(), State::Enabled);
+    harness.pass(10 * SECOND);
+    assert!(harness.queue.is_empty());
 }
 
 #[test]
 fn x12_a_disabled_mapping_ends_what_it_has_received_then_stands_still() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.send(&["a"]);
-    bench.run(SECOND);
-    bench.input(Input::Disable);
-    assert_eq!(bench.poller.state(), State::Disabling);
-    bench.pass(60 * SECOND);
-    assert_eq!(bench.poller.state(), State::Disabled);
+    let mut harness = slow(Choices::default_outcomes());
+    harness.send(&["a"]);
+    harness.run(SECOND);
+    harness.input(Input::Disable);
+    assert_eq!(harness.poller.state(), State::Disabling);
+    harness.pass(60 * SECOND);
+    assert_eq!(harness.poller.state(), State::Disabled);
     assert!(
-        bench.queue.is_empty(),
+        harness.queue.is_empty(),
         "the run that was under way was honoured"
     );
-    bench.send(&["b"]);
-    bench.pass(60 * SECOND);
+    harness.send(&["b"]);
+    harness.pass(60 * SECOND);
     assert_eq!(
-        (bench.seen.len(), bench.poller.in_flight().receives),
+        (harness.seen.len(), harness.poller.in_flight().receives),
         (1, 0)
     );
-    bench.enable();
-    bench.pass(10 * SECOND);
-    assert_eq!(bench.batches(), [["a"], ["b"]]);
+    harness.enable();
+    harness.pass(10 * SECOND);
+    assert_eq!(harness.batches(), [["a"], ["b"]]);
 }
 
 #[test]
 fn x12_messages_of_a_receive_that_outlives_the_disable_are_still_invoked() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.run(SECOND);
-    bench.input(Input::Disable);
-    bench.send(&["a"]);
-    bench.pass(60 * SECOND);
+    let mut harness = slow(Choices::default_outcomes());
+    harness.run(SECOND);
+    harness.input(Input::Disable);
+    harness.send(&["a"]);
+    harness.pass(60 * SECOND);
     assert_eq!(
-        (bench.batches(), bench.poller.state()),
+        (harness.batches(), harness.poller.state()),
         (vec![vec!["a".to_owned()]], State::Disabled)
     );
 }
 
 #[test]
 fn x12_a_mapping_can_be_enabled_again_while_it_is_disabling() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.send(&["a"]);
-    bench.run(SECOND);
-    bench.input(Input::Disable);
-    bench.enable();
-    bench.send(&["b"]);
-    bench.pass(30 * SECOND);
+    let mut harness = slow(Choices::default_outcomes());
+    harness.send(&["a"]);
+    harness.run(SECOND);
+    harness.input(Input::Disable);
+    harness.enable();
+    harness.send(&["b"]);
+    harness.pass(30 * SECOND);
     assert_eq!(
-        (bench.poller.state(), bench.batches().concat()),
+        (harness.poller.state(), harness.batches().concat()),
         (State::Enabled, vec!["a".to_owned(), "b".to_owned()])
     );
 }
 
 #[test]
 fn x12_changed_settings_hold_from_the_next_batch_on() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.send(&["a", "b", "c"]);
-    bench.run(SECOND);
-    bench.input(Input::Reconfigure(mapping(
+    let mut harness = slow(Choices::default_outcomes());
+    harness.send(&["a", "b", "c"]);
+    harness.run(SECOND);
+    harness.input(Input::Reconfigure(mapping(
         false,
         json!({ "BatchSize": 1 }),
     )));
-    bench.send(&["d", "e"]);
+    harness.send(&["d", "e"]);
     // The receives that were waiting were asked for under the old settings.
-    bench.pass(60 * SECOND);
-    bench.send(&["f", "g"]);
-    bench.pass(60 * SECOND);
-    assert_eq!(bench.batch_sizes()[0], 3);
-    assert_eq!(bench.batch_sizes()[1..], [1, 1, 1, 1]);
-    assert!(bench.queue.is_empty());
+    harness.pass(60 * SECOND);
+    harness.send(&["f", "g"]);
+    harness.pass(60 * SECOND);
+    assert_eq!(harness.batch_sizes()[0], 3);
+    assert_eq!(harness.batch_sizes()[1..], [1, 1, 1, 1]);
+    assert!(harness.queue.is_empty());
 }
 
 #[test]
 fn x12_a_disabled_mapping_stays_disabled_through_a_change() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.run(SECOND);
-    bench.input(Input::Disable);
-    bench.pass(60 * SECOND);
-    bench.input(Input::Reconfigure(mapping(
+    let mut harness = slow(Choices::default_outcomes());
+    harness.run(SECOND);
+    harness.input(Input::Disable);
+    harness.pass(60 * SECOND);
+    harness.input(Input::Reconfigure(mapping(
         false,
         json!({ "BatchSize": 1 }),
     )));
-    bench.send(&["a"]);
-    bench.pass(60 * SECOND);
+    harness.send(&["a"]);
+    harness.pass(60 * SECOND);
     assert_eq!(
-        (bench.poller.state(), bench.seen.len()),
+        (harness.poller.state(), harness.seen.len()),
         (State::Disabled, 0)
     );
 }
@@ -126,14 +126,14 @@ fn x12_a_disabled_mapping_stays_disabled_through_a_change() {
 #[test]
 fn x12_an_answer_is_read_by_the_settings_its_batch_was_made_under() {
     let choices = Choices::default_outcomes();
-    let mut bench = Bench::new(standard(30 * SECOND), reporting(), choices, |_, event| {
+    let mut harness = Harness::new(standard(30 * SECOND), reporting(), choices, |_, event| {
         (failures(&event.message_ids()), 5 * SECOND)
     });
-    bench.send(&["a"]);
-    bench.run(SECOND);
-    bench.input(Input::Reconfigure(mapping(false, json!({}))));
-    bench.pass(10 * SECOND);
-    assert!(bench.deleted.is_empty() && bench.queue.len() == 1);
+    harness.send(&["a"]);
+    harness.run(SECOND);
+    harness.input(Input::Reconfigure(mapping(false, json!({}))));
+    harness.pass(10 * SECOND);
+    assert!(harness.deleted.is_empty() && harness.queue.len() == 1);
 }
 
 #[test]
@@ -142,32 +142,32 @@ fn q13_by_choice_the_result_of_a_run_under_way_is_ignored_and_its_messages_come_
         Input::Disable,
         Input::Reconfigure(mapping(false, json!({}))),
     ] {
-        let mut bench = slow(ignoring());
-        bench.send(&["a"]);
-        bench.run(SECOND);
-        bench.input(change);
-        bench.pass(10 * SECOND);
+        let mut harness = slow(ignoring());
+        harness.send(&["a"]);
+        harness.run(SECOND);
+        harness.input(change);
+        harness.pass(10 * SECOND);
         assert!(
-            bench.deleted.is_empty(),
+            harness.deleted.is_empty(),
             "the run ended well, and nobody took notice"
         );
         assert_eq!(
-            bench.found(|finding| matches!(
+            harness.found(|finding| matches!(
                 finding,
-                Finding::LetGo {
-                    cause: LetGo::MappingChanged,
+                Finding::Released {
+                    cause: ReleaseCause::MappingChanged,
                     ..
                 }
             )),
             1
         );
-        bench.enable();
-        bench.pass(60 * SECOND);
+        harness.enable();
+        harness.pass(60 * SECOND);
         assert_eq!(
-            (bench.batches(), bench.times()),
+            (harness.batches(), harness.times()),
             (vec![vec!["a".to_owned()]; 2], vec![0, 30 * SECOND])
         );
-        assert!(bench.queue.is_empty());
+        assert!(harness.queue.is_empty());
     }
 }
 
@@ -177,19 +177,19 @@ fn q14_by_choice_deletes_fail_after_a_success_and_the_messages_come_again() {
         delete_fails_one_in: 2,
         ..Choices::default_outcomes()
     };
-    let mut bench = Bench::new(standard(30 * SECOND), json!({}), choices, |_, _| {
+    let mut harness = Harness::new(standard(30 * SECOND), json!({}), choices, |_, _| {
         (success(), 0)
     });
     let bodies: Vec<String> = (0..40).map(|n| n.to_string()).collect();
-    let ids = bench.send(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
-    bench.run(SECOND);
-    let left = bench.queue.len();
+    let ids = harness.send(&bodies.iter().map(String::as_str).collect::<Vec<_>>());
+    harness.run(SECOND);
+    let left = harness.queue.len();
     assert!(0 < left && left < 40, "{left} of 40");
-    assert!(bench.found(|finding| matches!(finding, Finding::DeleteFailed { .. })) > 0);
-    bench.pass(3_600 * SECOND);
-    assert!(bench.queue.is_empty());
-    assert_eq!(bench.deleted_ids(), set(&ids));
-    assert!(bench.batches().concat().len() > 40);
+    assert!(harness.found(|finding| matches!(finding, Finding::DeleteFailed { .. })) > 0);
+    harness.pass(3_600 * SECOND);
+    assert!(harness.queue.is_empty());
+    assert_eq!(harness.deleted_ids(), set(&ids));
+    assert!(harness.batches().concat().len() > 40);
 }
 
 #[test]
@@ -225,32 +225,32 @@ fn receives(actions: &[Action]) -> Vec<CallId> {
 
 #[test]
 fn answers_to_unknown_calls_have_no_effect() {
-    let mut bench = slow(Choices::default_outcomes());
-    bench.enable();
-    let before = bench.poller.in_flight();
-    bench.input(Input::Received {
+    let mut harness = slow(Choices::default_outcomes());
+    harness.enable();
+    let before = harness.poller.in_flight();
+    harness.input(Input::Received {
         call: CallId(999),
         messages: Vec::new(),
     });
-    bench.input(Input::ReceiveFailed { call: CallId(999) });
-    bench.input(Input::Invoked {
+    harness.input(Input::ReceiveFailed { call: CallId(999) });
+    harness.input(Input::Invoked {
         invocation: InvocationId(999),
         outcome: success(),
     });
-    bench.input(Input::Deleted { call: CallId(999) });
-    assert_eq!(bench.poller.in_flight(), before);
-    assert!(bench.findings.is_empty());
+    harness.input(Input::Deleted { call: CallId(999) });
+    assert_eq!(harness.poller.in_flight(), before);
+    assert!(harness.findings.is_empty());
 }
 
 #[test]
 fn nothing_that_is_logged_holds_a_body() {
-    let mut bench = Bench::instant(standard(30 * SECOND), reporting(), |event| {
+    let mut harness = Harness::instant(standard(30 * SECOND), reporting(), |event| {
         failures(&event.message_ids())
     });
-    bench.send(&["canary"]);
-    let handled = bench.queue.receive(START, 1);
+    harness.send(&["canary"]);
+    let handled = harness.queue.receive(START, 1);
     assert!(!format!("{handled:?}").contains("canary"));
-    let poller = &mut bench.poller;
+    let poller = &mut harness.poller;
     let call = receives(&poller.handle(START, Input::Enable))[0];
     let actions = poller.handle(
         START,

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::bench::*;
+use super::harness::*;
 use crate::Millis;
 use crate::choices::{Choices, Mixer};
-use crate::outcome::Outcome;
-use crate::queue::{Outgoing, QueueSettings, Redrive};
+use crate::invocation::InvocationOutcome;
+use crate::queue::{NewMessage, QueueSettings, Redrive};
 use crate::sqs::Input;
 
 const PATTERN: &str = r#"{"body":{"drop":[false]}}"#;
@@ -120,7 +120,7 @@ struct Ledger {
 fn function(
     plan: &Plan,
     ledger: Rc<RefCell<Ledger>>,
-) -> impl FnMut(Millis, &Event) -> (Outcome, Millis) + use<> {
+) -> impl FnMut(Millis, &Event) -> (InvocationOutcome, Millis) + use<> {
     let mut mixer = Mixer::new(plan.seed);
     let Plan {
         fifo,
@@ -139,9 +139,9 @@ fn function(
         let (outcome, done) = match if calm { 0 } else { mixer.next() % 8 } {
             0 | 1 => (success(), ids),
             2 => (error(), Vec::new()),
-            3 => (Outcome::Throttled, Vec::new()),
+            3 => (InvocationOutcome::Throttled, Vec::new()),
             4 => (
-                Outcome::InvocationError("ServiceException".to_owned()),
+                InvocationOutcome::InvocationError("ServiceException".to_owned()),
                 Vec::new(),
             ),
             5 if reporting => (failures([&"unknown".to_owned()]), Vec::new()),
@@ -179,7 +179,7 @@ fn some_failed(mixer: &mut Mixer, event: &Event, fifo: bool) -> BTreeSet<String>
 }
 
 struct Played {
-    bench: Bench,
+    harness: Harness,
     ledger: Rc<RefCell<Ledger>>,
     sent: Vec<(u8, String)>,
     dropped: BTreeSet<String>,
@@ -206,10 +206,10 @@ fn play(plan: &Plan) -> Played {
         ..queue
     };
     let settings = plan.settings.json(plan.fifo, plan.reporting);
-    let mut bench = Bench::new(queue, settings, choices, function(plan, ledger.clone()));
-    bench.faults = Some(Mixer::new(!plan.seed));
+    let mut harness = Harness::new(queue, settings, choices, function(plan, ledger.clone()));
+    harness.faults = Some(Mixer::new(!plan.seed));
     let mut played = Played {
-        bench,
+        harness,
         ledger,
         sent: Vec::new(),
         dropped: BTreeSet::new(),
@@ -228,28 +228,28 @@ impl Played {
                     let drop = self.sent.len().is_multiple_of(5);
                     let body = json!({ "n": self.sent.len(), "drop": drop }).to_string();
                     let outgoing = match plan.fifo {
-                        true => Outgoing::grouped(group.to_string(), body),
-                        false => Outgoing::body(body),
+                        true => NewMessage::in_group(group.to_string(), body),
+                        false => NewMessage::new(body),
                     };
-                    let id = self.bench.send_one(outgoing);
+                    let id = self.harness.send_one(outgoing);
                     if drop {
                         self.dropped.insert(id.clone());
                     }
                     self.sent.push((*group, id));
                 }
             }
-            Step::Pass(time) => self.bench.pass(*time),
+            Step::Pass(time) => self.harness.pass(*time),
             Step::Redeliver(index) => {
                 if !self.sent.is_empty() {
                     let (_, id) = index.get(&self.sent);
-                    self.bench.queue.redeliver(self.bench.now, id);
+                    self.harness.queue.redeliver(self.harness.now, id);
                 }
             }
-            Step::Disable => self.bench.input(Input::Disable),
-            Step::Enable => self.bench.enable(),
+            Step::Disable => self.harness.input(Input::Disable),
+            Step::Enable => self.harness.enable(),
             Step::Reconfigure(settings) => {
                 let settings = mapping(plan.fifo, settings.json(plan.fifo, plan.reporting));
-                self.bench.input(Input::Reconfigure(settings));
+                self.harness.input(Input::Reconfigure(settings));
             }
         }
     }
@@ -257,18 +257,18 @@ impl Played {
     /// Faults off: everything drains.
     fn calm_down(&mut self) {
         self.ledger.borrow_mut().calm = true;
-        self.bench.faults = None;
-        self.bench.enable();
+        self.harness.faults = None;
+        self.harness.enable();
         for _ in 0..200 {
-            if self.bench.queue.is_empty()
-                && self.bench.poller.is_idle()
-                && self.bench.concurrent() == 0
+            if self.harness.queue.is_empty()
+                && self.harness.poller.is_idle()
+                && self.harness.concurrent() == 0
             {
                 return;
             }
-            self.bench.pass(60 * SECOND);
+            self.harness.pass(60 * SECOND);
         }
-        panic!("{} messages are left", self.bench.queue.len());
+        panic!("{} messages are left", self.harness.queue.len());
     }
 
     fn may_be_dropped(&self, id: &str) -> bool {
@@ -286,8 +286,8 @@ proptest! {
             }
             let ledger = played.ledger.borrow();
             for (_, id) in &played.sent {
-                let here = played.bench.queue.contains(id);
-                let dead = played.bench.queue.dead_letter_queue().is_some_and(|queue| queue.contains(id));
+                let here = played.harness.queue.contains(id);
+                let dead = played.harness.queue.dead_letter_queue().is_some_and(|queue| queue.contains(id));
                 let acknowledged = ledger.acknowledged.contains_key(id);
                 prop_assert!(here || dead || acknowledged || played.may_be_dropped(id), "{id} is lost");
             }
@@ -299,7 +299,7 @@ proptest! {
         let mut played = play(&plan);
         played.calm_down();
         let ledger = played.ledger.borrow();
-        for (at, id) in &played.bench.deleted {
+        for (at, id) in &played.harness.deleted {
             let acknowledged = ledger.acknowledged.get(id).is_some_and(|first| first <= at);
             prop_assert!(acknowledged || played.may_be_dropped(id), "{id} was deleted unasked");
         }
@@ -308,9 +308,9 @@ proptest! {
     #[test]
     fn no_message_is_invoked_after_its_visibility_has_run_out(plan in plan()) {
         let played = play(&plan);
-        for seen in &played.bench.seen {
+        for seen in &played.harness.seen {
             for record in &seen.event.records {
-                let until = played.bench.held_until[record["receiptHandle"].as_str().unwrap()];
+                let until = played.harness.held_until[record["receiptHandle"].as_str().unwrap()];
                 prop_assert!(seen.at < until);
             }
         }
@@ -322,8 +322,8 @@ proptest! {
         plan.steps.retain(|step| !matches!(step, Step::Reconfigure(_) | Step::Disable));
         let played = play(&plan);
         let Settings { batch_size, maximum_concurrency, .. } = plan.settings;
-        prop_assert!(played.bench.peak <= maximum_concurrency as usize);
-        prop_assert!(played.bench.batch_sizes().iter().all(|size| *size <= batch_size as usize));
+        prop_assert!(played.harness.peak <= maximum_concurrency as usize);
+        prop_assert!(played.harness.batch_sizes().iter().all(|size| *size <= batch_size as usize));
     }
 
     /// With a function that stops at a group's first failure (F6), each group's messages are first acknowledged in the

@@ -2,16 +2,16 @@
 
 use serde_json::{Value, json};
 
-use super::bench::*;
+use super::harness::*;
 use crate::choices::Choices;
+use crate::invocation::InvocationOutcome;
 use crate::mapping::StreamKind::{DynamoDb, Kinesis};
-use crate::outcome::Outcome;
-use crate::report::Malformed;
+use crate::report::MalformedResponse;
 use crate::stream::Finding;
 
 /// A function that fails whole while `label` is in the batch.
-fn failing_whole(settings: Value, label: &'static str) -> Bench {
-    Bench::new(DynamoDb, settings).function(
+fn failing_whole(settings: Value, label: &'static str) -> Harness {
+    Harness::new(DynamoDb, settings).function(
         move |invocation| {
             if invocation.has(label) { error() } else { ok() }
         },
@@ -19,25 +19,25 @@ fn failing_whole(settings: Value, label: &'static str) -> Bench {
 }
 
 /// A function that reports `label` whenever it is in the batch.
-fn reporting(settings: Value, label: &'static str) -> Bench {
-    Bench::new(DynamoDb, settings).function(move |invocation| invocation.failing(&[label]))
+fn reporting(settings: Value, label: &'static str) -> Harness {
+    Harness::new(DynamoDb, settings).function(move |invocation| invocation.failing(&[label]))
 }
 
-fn run(bench: &mut Bench, labels: &[&str]) -> Vec<String> {
-    bench.put_all(labels);
-    bench.enable();
-    bench.pass(600_000);
-    bench.batches()
+fn run(harness: &mut Harness, labels: &[&str]) -> Vec<String> {
+    harness.put_all(labels);
+    harness.enable();
+    harness.pass(600_000);
+    harness.batches()
 }
 
 #[test]
 fn d8_the_checkpoint_passes_a_batch_on_success_alone() {
     let mut failures = 4;
-    let mut bench = Bench::new(DynamoDb, json!({"BatchSize": 2})).function(move |_| {
+    let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 2})).function(move |_| {
         failures -= 1;
         if failures >= 0 { error() } else { ok() }
     });
-    let batches = run(&mut bench, &["a", "b", "c", "d"]);
+    let batches = run(&mut harness, &["a", "b", "c", "d"]);
     assert_eq!(batches, ["ab", "ab", "ab", "ab", "ab", "cd"]);
 }
 
@@ -45,19 +45,19 @@ fn d8_the_checkpoint_passes_a_batch_on_success_alone() {
 fn d9_throttles_and_invocation_errors_are_no_attempts() {
     let mut count = 0;
     let settings = to_queue(json!({"MaximumRetryAttempts": 0}));
-    let mut bench = Bench::new(DynamoDb, settings).function(move |_| {
+    let mut harness = Harness::new(DynamoDb, settings).function(move |_| {
         count += 1;
         match count {
-            1..=10 => Outcome::Throttled,
-            11..=20 => Outcome::InvocationError("503".to_owned()),
+            1..=10 => InvocationOutcome::Throttled,
+            11..=20 => InvocationOutcome::InvocationError("503".to_owned()),
             _ => ok(),
         }
     });
-    let batches = run(&mut bench, &["a"]);
-    assert_eq!((batches.len(), bench.notices.len()), (21, 0));
+    let batches = run(&mut harness, &["a"]);
+    assert_eq!((batches.len(), harness.notices.len()), (21, 0));
     let not_invoked = |throttled| {
         let is = |finding: &&Finding| matches!(finding, Finding::NotInvoked { throttled: t, .. } if *t == throttled);
-        bench.findings.iter().filter(is).count()
+        harness.findings.iter().filter(is).count()
     };
     assert_eq!((not_invoked(true), not_invoked(false)), (10, 10));
 }
@@ -65,15 +65,15 @@ fn d9_throttles_and_invocation_errors_are_no_attempts() {
 #[test]
 fn d10_n_retries_are_n_and_one_invocations() {
     for retries in 0..5 {
-        let mut bench = failing_whole(to_queue(json!({"MaximumRetryAttempts": retries})), "a");
-        let batches = run(&mut bench, &["a"]);
+        let mut harness = failing_whole(to_queue(json!({"MaximumRetryAttempts": retries})), "a");
+        let batches = run(&mut harness, &["a"]);
         assert_eq!(batches.len(), retries + 1);
         let told = (
             "RetryAttemptsExhausted".to_owned(),
             retries as u64 + 1,
             "a".to_owned(),
         );
-        assert_eq!(bench.told(), [told]);
+        assert_eq!(harness.told(), [told]);
     }
 }
 
@@ -87,33 +87,36 @@ fn d11_empty_answers_succeed() {
         r#""""#,
         r#"{"batchItemFailures":[]}"#,
     ] {
-        let mut bench =
-            Bench::new(Kinesis, json!({})).function(move |_| Outcome::Response(answer.to_owned()));
-        assert_eq!(run(&mut bench, &["a", "b"]), ["ab"], "{answer}");
+        let mut harness = Harness::new(Kinesis, json!({}))
+            .function(move |_| InvocationOutcome::Response(answer.to_owned()));
+        assert_eq!(run(&mut harness, &["a", "b"]), ["ab"], "{answer}");
     }
 }
 
 #[test]
 fn d12_a_broken_report_fails_the_whole_batch_and_is_an_attempt() {
     for (entry, reason) in [
-        (json!({"itemIdentifier": ""}), Malformed::IdentifierEmpty),
+        (
+            json!({"itemIdentifier": ""}),
+            MalformedResponse::IdentifierEmpty,
+        ),
         (
             json!({"itemIdentifier": null}),
-            Malformed::IdentifierNotText,
+            MalformedResponse::IdentifierNotText,
         ),
-        (json!({"item": "1"}), Malformed::IdentifierMissing),
+        (json!({"item": "1"}), MalformedResponse::IdentifierMissing),
         (
             json!({"itemIdentifier": "123456789"}),
-            Malformed::IdentifierUnknown,
+            MalformedResponse::IdentifierUnknown,
         ),
     ] {
         let answer = json!({"batchItemFailures": [entry]}).to_string();
         let settings = to_queue(json!({"MaximumRetryAttempts": 1}));
-        let mut bench =
-            Bench::new(DynamoDb, settings).function(move |_| Outcome::Response(answer.clone()));
-        assert_eq!(run(&mut bench, &["a", "b"]), ["ab", "ab"]);
-        assert_eq!(bench.told()[0].1, 2);
-        let told = bench
+        let mut harness = Harness::new(DynamoDb, settings)
+            .function(move |_| InvocationOutcome::Response(answer.clone()));
+        assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab"]);
+        assert_eq!(harness.told()[0].1, 2);
+        let told = harness
             .findings
             .iter()
             .any(|f| matches!(f, Finding::MalformedResponse { reason: r, .. } if *r == reason));
@@ -124,14 +127,14 @@ fn d12_a_broken_report_fails_the_whole_batch_and_is_an_attempt() {
 #[test]
 fn d13_from_the_lowest_failure_on_everything_comes_again() {
     let mut first = true;
-    let mut bench = Bench::new(DynamoDb, json!({})).function(move |invocation| {
+    let mut harness = Harness::new(DynamoDb, json!({})).function(move |invocation| {
         // In no order.
         let outcome = invocation.failing(if first { &["d", "b"] } else { &[] });
         first = false;
         outcome
     });
     assert_eq!(
-        run(&mut bench, &["a", "b", "c", "d", "e"]),
+        run(&mut harness, &["a", "b", "c", "d", "e"]),
         ["abcde", "bcde"]
     );
 }
@@ -139,39 +142,39 @@ fn d13_from_the_lowest_failure_on_everything_comes_again() {
 #[test]
 fn k6_the_lowest_sequence_number_is_so_by_value() {
     let mut first = true;
-    let mut bench = Bench::new(Kinesis, json!({})).function(move |invocation| {
+    let mut harness = Harness::new(Kinesis, json!({})).function(move |invocation| {
         let outcome = invocation.failing(if first { &["9", "10"] } else { &[] });
         first = false;
         outcome
     });
     for n in 1..=11 {
-        bench.put(&n.to_string());
+        harness.put(&n.to_string());
     }
-    bench.enable();
-    bench.pass(60_000);
+    harness.enable();
+    harness.pass(60_000);
     // "10" is the lower text.
-    assert_eq!(bench.batches(), ["1234567891011", "91011"]);
+    assert_eq!(harness.batches(), ["1234567891011", "91011"]);
 }
 
 #[test]
 fn d14_a_checkpoint_that_moves_restarts_the_count_of_attempts() {
-    let mut bench = reporting(to_queue(json!({"MaximumRetryAttempts": 3})), "c");
+    let mut harness = reporting(to_queue(json!({"MaximumRetryAttempts": 3})), "c");
     assert_eq!(
-        run(&mut bench, &["a", "b", "c"]),
+        run(&mut harness, &["a", "b", "c"]),
         ["abc", "c", "c", "c", "c"]
     );
     assert_eq!(
-        bench.told(),
+        harness.told(),
         [("RetryAttemptsExhausted".to_owned(), 4, "c".to_owned())]
     );
 }
 
 #[test]
 fn d14_without_progress_the_count_goes_on() {
-    let mut bench = reporting(to_queue(json!({"MaximumRetryAttempts": 2})), "a");
-    assert_eq!(run(&mut bench, &["a", "b"]), ["ab", "ab", "ab"]);
+    let mut harness = reporting(to_queue(json!({"MaximumRetryAttempts": 2})), "a");
+    assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab", "ab"]);
     assert_eq!(
-        bench.told(),
+        harness.told(),
         [("RetryAttemptsExhausted".to_owned(), 3, "ab".to_owned())]
     );
 }
@@ -179,13 +182,13 @@ fn d14_without_progress_the_count_goes_on() {
 #[test]
 fn d15_a_function_error_splits_the_batch_down_to_the_poison_record() {
     let settings = json!({"MaximumRetryAttempts": 1, "BisectBatchOnFunctionError": true});
-    let mut bench = failing_whole(to_queue(settings), "f");
+    let mut harness = failing_whole(to_queue(settings), "f");
     assert_eq!(
-        run(&mut bench, &["a", "b", "c", "d", "e", "f", "g", "h"]),
+        run(&mut harness, &["a", "b", "c", "d", "e", "f", "g", "h"]),
         ["abcdefgh", "abcd", "efgh", "ef", "e", "f", "f", "gh"]
     );
     assert_eq!(
-        bench.told(),
+        harness.told(),
         [("RetryAttemptsExhausted".to_owned(), 2, "f".to_owned())]
     );
 }
@@ -194,7 +197,7 @@ fn d15_a_function_error_splits_the_batch_down_to_the_poison_record() {
 fn d16_with_partial_responses_only_the_remainder_comes_again_and_an_error_still_halves() {
     let settings = json!({"MaximumRetryAttempts": 5, "BisectBatchOnFunctionError": true});
     let mut runs = 0;
-    let mut bench = Bench::new(DynamoDb, settings).function(move |invocation| {
+    let mut harness = Harness::new(DynamoDb, settings).function(move |invocation| {
         runs += 1;
         match runs {
             1 => invocation.failing(&["c"]),
@@ -203,7 +206,7 @@ fn d16_with_partial_responses_only_the_remainder_comes_again_and_an_error_still_
         }
     });
     assert_eq!(
-        run(&mut bench, &["a", "b", "c", "d", "e", "f"]),
+        run(&mut harness, &["a", "b", "c", "d", "e", "f"]),
         ["abcdef", "cdef", "cd", "ef"]
     );
 }
@@ -211,20 +214,20 @@ fn d16_with_partial_responses_only_the_remainder_comes_again_and_an_error_still_
 #[test]
 fn d17_a_batch_whose_attempts_are_used_up_is_given_up_and_the_shard_goes_on() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 1, "BatchSize": 2}));
-    let mut bench = failing_whole(settings, "b");
-    assert_eq!(run(&mut bench, &["a", "b", "c", "d"]), ["ab", "ab", "cd"]);
+    let mut harness = failing_whole(settings, "b");
+    assert_eq!(run(&mut harness, &["a", "b", "c", "d"]), ["ab", "ab", "cd"]);
     assert_eq!(
-        bench.told(),
+        harness.told(),
         [("RetryAttemptsExhausted".to_owned(), 2, "ab".to_owned())]
     );
 }
 
 #[test]
 fn d17_without_a_destination_a_batch_is_given_up_all_the_same() {
-    let mut bench = failing_whole(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}), "a");
-    assert_eq!(run(&mut bench, &["a", "b"]), ["a", "b"]);
+    let mut harness = failing_whole(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}), "a");
+    assert_eq!(run(&mut harness, &["a", "b"]), ["a", "b"]);
     assert!(
-        bench
+        harness
             .findings
             .iter()
             .any(|finding| matches!(finding, Finding::Discarded { .. }))
@@ -234,103 +237,103 @@ fn d17_without_a_destination_a_batch_is_given_up_all_the_same() {
 #[test]
 fn d18_records_that_grow_too_old_are_cut_off_and_the_younger_still_delivered() {
     let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60, "BatchSize": 2}));
-    let mut bench = failing_whole(settings, "a");
-    bench.put("a");
-    bench.now += 30_000;
-    bench.put("b");
-    bench.enable();
-    bench.pass(600_000);
-    let batches = bench.batches();
+    let mut harness = failing_whole(settings, "a");
+    harness.put("a");
+    harness.now += 30_000;
+    harness.put("b");
+    harness.enable();
+    harness.pass(600_000);
+    let batches = harness.batches();
     assert!(
         batches[..batches.len() - 1]
             .iter()
             .all(|batch| batch == "ab")
     );
     assert_eq!(batches.last().unwrap(), "b");
-    let (condition, _, labels) = bench.told().remove(0);
+    let (condition, _, labels) = harness.told().remove(0);
     assert_eq!(
         (condition.as_str(), labels.as_str()),
         ("RecordAgeExceeded", "a")
     );
-    assert_eq!(bench.notices.len(), 1);
+    assert_eq!(harness.notices.len(), 1);
 }
 
 #[test]
 fn q19_age_is_checked_before_every_attempt_and_the_limit_itself_is_too_old() {
     for (age, invoked) in [(59_999, 1), (60_000, 0)] {
         let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60}));
-        let mut bench = Bench::new(DynamoDb, settings);
-        bench.put("a");
-        bench.now += age;
-        bench.enable();
-        bench.pass(10_000);
+        let mut harness = Harness::new(DynamoDb, settings);
+        harness.put("a");
+        harness.now += age;
+        harness.enable();
+        harness.pass(10_000);
         assert_eq!(
-            (bench.invocations.len(), bench.notices.len()),
+            (harness.invocations.len(), harness.notices.len()),
             (invoked, 1 - invoked)
         );
     }
     // A throttle ends with age alone (D9).
     let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60, "MaximumRetryAttempts": 0}));
-    let mut bench = Bench::new(DynamoDb, settings).function(|_| Outcome::Throttled);
-    run(&mut bench, &["a"]);
-    assert!(bench.times().into_iter().all(|time| time < 60_000));
-    assert_eq!(bench.told()[0].0, "RecordAgeExceeded");
+    let mut harness = Harness::new(DynamoDb, settings).function(|_| InvocationOutcome::Throttled);
+    run(&mut harness, &["a"]);
+    assert!(harness.times().into_iter().all(|time| time < 60_000));
+    assert_eq!(harness.told()[0].0, "RecordAgeExceeded");
 }
 
 #[test]
 fn k10_a_retry_has_the_same_records() {
-    let mut bench = failing_whole(json!({"MaximumRetryAttempts": 3}), "a");
-    bench.put("a");
-    bench.enable();
-    bench.pass(50);
-    bench.put("b");
-    bench.pass(60_000);
-    assert_eq!(bench.batches(), ["a", "a", "a", "a", "b"]);
+    let mut harness = failing_whole(json!({"MaximumRetryAttempts": 3}), "a");
+    harness.put("a");
+    harness.enable();
+    harness.pass(50);
+    harness.put("b");
+    harness.pass(60_000);
+    assert_eq!(harness.batches(), ["a", "a", "a", "a", "b"]);
 }
 
 #[test]
 fn q1_repeated_identifiers_are_a_set_and_are_reported() {
     let mut first = true;
-    let mut bench = Bench::new(DynamoDb, json!({})).function(move |invocation| {
+    let mut harness = Harness::new(DynamoDb, json!({})).function(move |invocation| {
         if !std::mem::replace(&mut first, false) {
             return ok();
         }
         let entry = json!({"itemIdentifier": invocation.numbers[1]});
-        Outcome::Response(json!({"batchItemFailures": [entry, entry]}).to_string())
+        InvocationOutcome::Response(json!({"batchItemFailures": [entry, entry]}).to_string())
     });
-    assert_eq!(run(&mut bench, &["a", "b"]), ["ab", "b"]);
+    assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "b"]);
     let told = |finding: &Finding| matches!(finding, Finding::RepeatedIdentifiers { count: 1, .. });
-    assert!(bench.findings.iter().any(told));
+    assert!(harness.findings.iter().any(told));
 }
 
 #[test]
 fn q2_a_list_with_valid_and_invalid_entries_fails_the_whole_batch() {
     let mut first = true;
-    let mut bench = Bench::new(DynamoDb, json!({})).function(move |invocation| {
+    let mut harness = Harness::new(DynamoDb, json!({})).function(move |invocation| {
         if !std::mem::replace(&mut first, false) {
             return ok();
         }
         let valid = json!({"itemIdentifier": invocation.numbers[1]});
-        Outcome::Response(
+        InvocationOutcome::Response(
             json!({"batchItemFailures": [valid, {"itemIdentifier": "?"}]}).to_string(),
         )
     });
-    assert_eq!(run(&mut bench, &["a", "b"]), ["ab", "ab"]);
+    assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab"]);
 }
 
 #[test]
 fn q3_an_answer_that_is_no_object_fails_the_whole_batch() {
     for answer in ["5", "true", "[1]", r#""text""#] {
         let mut first = true;
-        let mut bench = Bench::new(DynamoDb, json!({})).function(move |_| {
+        let mut harness = Harness::new(DynamoDb, json!({})).function(move |_| {
             let answer = if std::mem::replace(&mut first, false) {
                 answer
             } else {
                 ""
             };
-            Outcome::Response(answer.to_owned())
+            InvocationOutcome::Response(answer.to_owned())
         });
-        assert_eq!(run(&mut bench, &["a"]), ["a", "a"], "{answer}");
+        assert_eq!(run(&mut harness, &["a"]), ["a", "a"], "{answer}");
     }
 }
 
@@ -342,10 +345,10 @@ fn q6_the_back_off_is_the_one_that_was_chosen() {
         ..Choices::default_outcomes()
     };
     let settings = json!({"MaximumRetryAttempts": 4});
-    let mut bench = Bench::with(DynamoDb, settings, choices).function(|_| error());
-    bench.run = 0;
-    run(&mut bench, &["a"]);
-    assert_eq!(bench.times(), [0, 1_000, 3_000, 6_000, 9_000]);
+    let mut harness = Harness::with(DynamoDb, settings, choices).function(|_| error());
+    harness.run = 0;
+    run(&mut harness, &["a"]);
+    assert_eq!(harness.times(), [0, 1_000, 3_000, 6_000, 9_000]);
 }
 
 #[test]
@@ -360,11 +363,11 @@ fn q7_the_first_half_is_finished_before_the_second_and_the_rounding_is_chosen() 
         };
         let mut runs = 0;
         let settings = json!({"BisectBatchOnFunctionError": true});
-        let mut bench = Bench::with(DynamoDb, settings, choices).function(move |_| {
+        let mut harness = Harness::with(DynamoDb, settings, choices).function(move |_| {
             runs += 1;
             if runs <= 2 { error() } else { ok() }
         });
-        assert_eq!(run(&mut bench, &["a", "b", "c", "d", "e"]), expected);
+        assert_eq!(run(&mut harness, &["a", "b", "c", "d", "e"]), expected);
     }
 }
 
@@ -378,8 +381,8 @@ fn q8_a_half_starts_to_count_anew_or_by_choice_goes_on() {
         };
         let settings = json!({"BisectBatchOnFunctionError": true, "MaximumRetryAttempts": 2});
         let mut first = true;
-        let mut bench =
-            Bench::with(DynamoDb, to_queue(settings), choices).function(move |invocation| {
+        let mut harness =
+            Harness::with(DynamoDb, to_queue(settings), choices).function(move |invocation| {
                 if std::mem::replace(&mut first, false) {
                     invocation.failing(&["a"])
                 } else if invocation.has("a") {
@@ -388,10 +391,10 @@ fn q8_a_half_starts_to_count_anew_or_by_choice_goes_on() {
                     ok()
                 }
             });
-        let batches = run(&mut bench, &["a", "b"]);
+        let batches = run(&mut harness, &["a", "b"]);
         assert_eq!(batches.iter().filter(|batch| *batch == "a").count(), count);
         assert_eq!(
-            bench.told(),
+            harness.told(),
             [("RetryAttemptsExhausted".to_owned(), 3, "a".to_owned())]
         );
     }
@@ -400,13 +403,13 @@ fn q8_a_half_starts_to_count_anew_or_by_choice_goes_on() {
 #[test]
 fn q8_with_no_retries_a_batch_is_still_split_down_to_the_poison_record() {
     let settings = json!({"BisectBatchOnFunctionError": true, "MaximumRetryAttempts": 0});
-    let mut bench = failing_whole(to_queue(settings), "c");
+    let mut harness = failing_whole(to_queue(settings), "c");
     assert_eq!(
-        run(&mut bench, &["a", "b", "c", "d"]),
+        run(&mut harness, &["a", "b", "c", "d"]),
         ["abcd", "ab", "cd", "c", "d"]
     );
     assert_eq!(
-        bench.told(),
+        harness.told(),
         [("RetryAttemptsExhausted".to_owned(), 1, "c".to_owned())]
     );
 }
@@ -422,13 +425,13 @@ fn q9_a_remainder_comes_alone_or_by_choice_with_newer_records() {
             ..Choices::default_outcomes()
         };
         let mut first = true;
-        let mut bench =
-            Bench::with(DynamoDb, json!({"BatchSize": 3}), choices).function(move |invocation| {
+        let mut harness =
+            Harness::with(DynamoDb, json!({"BatchSize": 3}), choices).function(move |invocation| {
                 let first = std::mem::replace(&mut first, false);
                 invocation.failing(if first { &["b"] } else { &[] })
             });
         assert_eq!(
-            run(&mut bench, &["a", "b", "c", "d", "e", "f", "g"]),
+            run(&mut harness, &["a", "b", "c", "d", "e", "f", "g"]),
             expected
         );
     }
@@ -436,11 +439,15 @@ fn q9_a_remainder_comes_alone_or_by_choice_with_newer_records() {
 
 #[test]
 fn x2_an_invocation_error_is_told_apart_from_a_function_error() {
-    let mut outcomes = vec![ok(), Outcome::InvocationError("500".to_owned()), error()];
-    let mut bench =
-        Bench::new(DynamoDb, json!({})).function(move |_| outcomes.pop().unwrap_or_else(ok));
-    assert_eq!(run(&mut bench, &["a"]), ["a", "a", "a"]);
-    let kinds: Vec<_> = bench
+    let mut outcomes = vec![
+        ok(),
+        InvocationOutcome::InvocationError("500".to_owned()),
+        error(),
+    ];
+    let mut harness =
+        Harness::new(DynamoDb, json!({})).function(move |_| outcomes.pop().unwrap_or_else(ok));
+    assert_eq!(run(&mut harness, &["a"]), ["a", "a", "a"]);
+    let kinds: Vec<_> = harness
         .findings
         .iter()
         .map(|finding| match finding {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::bench::*;
+use super::harness::*;
 use crate::choices::Choices;
 use crate::mapping::State;
 use crate::mapping::StreamKind::DynamoDb;
@@ -10,31 +10,31 @@ use crate::stream::Input;
 
 #[test]
 fn x12_nothing_is_read_before_the_mapping_is_enabled() {
-    let mut bench = Bench::new(DynamoDb, json!({}));
-    bench.put("a");
-    bench.tell(Input::Wake);
-    bench.pass(60_000);
-    assert!(bench.reads.is_empty() && bench.lists.is_empty());
-    assert_eq!(bench.poller.next_wakeup(), None);
+    let mut harness = Harness::new(DynamoDb, json!({}));
+    harness.put("a");
+    harness.tell(Input::Wake);
+    harness.pass(60_000);
+    assert!(harness.reads.is_empty() && harness.lists.is_empty());
+    assert_eq!(harness.poller.next_wakeup(), None);
 }
 
 #[test]
 fn x12_a_stream_that_is_enabled_again_resumes_behind_its_last_record() {
-    let mut bench = Bench::new(DynamoDb, json!({"StartingPosition": "LATEST"}));
-    bench.enable();
-    bench.pass(1_000);
-    bench.put("a");
-    bench.pass(1_000);
-    bench.tell(Input::Disable);
-    bench.pass(1_000);
-    assert_eq!(bench.poller.state(), State::Disabled);
-    let reads = bench.reads.len();
-    bench.put("b");
-    bench.pass(60_000);
-    assert_eq!(bench.reads.len(), reads, "silence");
-    bench.enable();
-    bench.pass(1_000);
-    assert_eq!(bench.batches(), ["a", "b"]);
+    let mut harness = Harness::new(DynamoDb, json!({"StartingPosition": "LATEST"}));
+    harness.enable();
+    harness.pass(1_000);
+    harness.put("a");
+    harness.pass(1_000);
+    harness.tell(Input::Disable);
+    harness.pass(1_000);
+    assert_eq!(harness.poller.state(), State::Disabled);
+    let reads = harness.reads.len();
+    harness.put("b");
+    harness.pass(60_000);
+    assert_eq!(harness.reads.len(), reads, "silence");
+    harness.enable();
+    harness.pass(1_000);
+    assert_eq!(harness.batches(), ["a", "b"]);
 }
 
 #[test]
@@ -46,97 +46,97 @@ fn q13_the_result_of_a_run_under_way_is_honoured_or_by_choice_ignored() {
             ignore_in_flight_on_change,
             ..Choices::default_outcomes()
         };
-        let mut bench = Bench::with(DynamoDb, json!({"BatchSize": 2}), choices);
-        bench.run = 5_000;
-        bench.put_all(&["a", "b", "c"]);
-        bench.enable();
-        bench.pass(1_000);
-        bench.tell(Input::Disable);
-        let state = bench.poller.state();
+        let mut harness = Harness::with(DynamoDb, json!({"BatchSize": 2}), choices);
+        harness.run = 5_000;
+        harness.put_all(&["a", "b", "c"]);
+        harness.enable();
+        harness.pass(1_000);
+        harness.tell(Input::Disable);
+        let state = harness.poller.state();
         assert_eq!(state == State::Disabling, !ignore_in_flight_on_change);
-        bench.pass(10_000);
-        assert_eq!(bench.batches(), ["ab"], "nothing new is invoked");
-        assert_eq!(bench.poller.state(), State::Disabled);
-        assert!(bench.poller.is_idle());
-        bench.enable();
-        bench.pass(20_000);
-        assert_eq!(bench.batches(), expected);
+        harness.pass(10_000);
+        assert_eq!(harness.batches(), ["ab"], "nothing new is invoked");
+        assert_eq!(harness.poller.state(), State::Disabled);
+        assert!(harness.poller.is_idle());
+        harness.enable();
+        harness.pass(20_000);
+        assert_eq!(harness.batches(), expected);
     }
 }
 
 #[test]
 fn x12_a_mapping_can_be_enabled_again_while_it_is_disabling() {
-    let mut bench = Bench::new(DynamoDb, json!({"BatchSize": 1}));
-    bench.run = 5_000;
-    bench.put_all(&["a", "b"]);
-    bench.enable();
-    bench.pass(1_000);
-    bench.tell(Input::Disable);
-    bench.enable();
-    bench.pass(20_000);
+    let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 1}));
+    harness.run = 5_000;
+    harness.put_all(&["a", "b"]);
+    harness.enable();
+    harness.pass(1_000);
+    harness.tell(Input::Disable);
+    harness.enable();
+    harness.pass(20_000);
     assert_eq!(
-        (bench.batches(), bench.poller.state()),
+        (harness.batches(), harness.poller.state()),
         (vec!["a".to_owned(), "b".to_owned()], State::Enabled)
     );
 }
 
 #[test]
 fn x12_changed_settings_hold_when_what_is_in_flight_has_ended() {
-    let mut bench = Bench::new(DynamoDb, json!({"BatchSize": 2}));
-    bench.run = 1_000;
-    bench.put_all(&["a", "b", "c", "d", "e"]);
-    bench.enable();
-    bench.pass(500);
+    let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 2}));
+    harness.run = 1_000;
+    harness.put_all(&["a", "b", "c", "d", "e"]);
+    harness.enable();
+    harness.pass(500);
     let changed = mapping(
         DynamoDb,
         json!({"BatchSize": 10, "ParallelizationFactor": 1}),
     );
-    bench.tell(Input::Reconfigure(changed));
-    assert_eq!(bench.poller.state(), State::Updating);
-    bench.pass(10_000);
-    assert_eq!(bench.batches(), ["ab", "cde"]);
-    assert_eq!(bench.poller.state(), State::Enabled);
+    harness.tell(Input::Reconfigure(changed));
+    assert_eq!(harness.poller.state(), State::Updating);
+    harness.pass(10_000);
+    assert_eq!(harness.batches(), ["ab", "cde"]);
+    assert_eq!(harness.poller.state(), State::Enabled);
 }
 
 #[test]
 fn x12_a_disabled_mapping_stays_disabled_through_a_change() {
-    let mut bench = Bench::new(DynamoDb, json!({}));
-    bench.enable();
-    bench.tell(Input::Disable);
-    bench.pass(1_000);
-    bench.tell(Input::Reconfigure(mapping(
+    let mut harness = Harness::new(DynamoDb, json!({}));
+    harness.enable();
+    harness.tell(Input::Disable);
+    harness.pass(1_000);
+    harness.tell(Input::Reconfigure(mapping(
         DynamoDb,
         json!({"BatchSize": 1}),
     )));
-    bench.put_all(&["a", "b"]);
-    bench.pass(10_000);
+    harness.put_all(&["a", "b"]);
+    harness.pass(10_000);
     assert_eq!(
-        (bench.batches().len(), bench.poller.state()),
+        (harness.batches().len(), harness.poller.state()),
         (0, State::Disabled)
     );
-    bench.enable();
-    bench.pass(10_000);
-    assert_eq!(bench.batches(), ["a", "b"]);
+    harness.enable();
+    harness.pass(10_000);
+    assert_eq!(harness.batches(), ["a", "b"]);
 }
 
 #[test]
 fn q13_a_failure_that_is_honoured_after_a_disable_comes_again_after_the_enable() {
     let mut first = true;
-    let mut bench = Bench::new(DynamoDb, json!({})).function(move |_| {
+    let mut harness = Harness::new(DynamoDb, json!({})).function(move |_| {
         if std::mem::replace(&mut first, false) {
             error()
         } else {
             ok()
         }
     });
-    bench.run = 5_000;
-    bench.put("a");
-    bench.enable();
-    bench.pass(1_000);
-    bench.tell(Input::Disable);
-    bench.pass(60_000);
-    assert_eq!(bench.batches(), ["a"]);
-    bench.enable();
-    bench.pass(60_000);
-    assert_eq!(bench.batches(), ["a", "a"]);
+    harness.run = 5_000;
+    harness.put("a");
+    harness.enable();
+    harness.pass(1_000);
+    harness.tell(Input::Disable);
+    harness.pass(60_000);
+    assert_eq!(harness.batches(), ["a"]);
+    harness.enable();
+    harness.pass(60_000);
+    assert_eq!(harness.batches(), ["a", "a"]);
 }

@@ -1,6 +1,6 @@
-mod bench;
 mod checkpoints;
 mod failures;
+mod harness;
 mod lifecycle;
 mod notices;
 mod reading;

@@ -2,26 +2,26 @@
 
 use serde_json::{Value, json};
 
-use super::bench::*;
+use super::harness::*;
+use crate::invocation::InvocationOutcome;
 use crate::mapping::StreamKind::{DynamoDb, Kinesis};
-use crate::outcome::Outcome;
 use crate::stream::Finding;
 
-fn given_up(outcome: impl Fn() -> Outcome + 'static) -> Bench {
+fn given_up(outcome: impl Fn() -> InvocationOutcome + 'static) -> Harness {
     let settings = to_queue(json!({"MaximumRetryAttempts": 1}));
-    let mut bench = Bench::new(Kinesis, settings).function(move |_| outcome());
-    bench.put("a");
-    bench.now += 7;
-    bench.put("b");
-    bench.enable();
-    bench.pass(60_000);
-    bench
+    let mut harness = Harness::new(Kinesis, settings).function(move |_| outcome());
+    harness.put("a");
+    harness.now += 7;
+    harness.put("b");
+    harness.enable();
+    harness.pass(60_000);
+    harness
 }
 
 #[test]
 fn d21_a_notice_names_the_batch_and_the_last_invocation() {
-    let bench = given_up(error);
-    let (notice, event) = &bench.notices[0];
+    let harness = given_up(error);
+    let (notice, event) = &harness.notices[0];
     assert_eq!(notice.request_id, "request-2");
     assert_eq!(
         notice.function_arn,
@@ -59,25 +59,26 @@ fn k8_a_notice_of_kinesis_holds_kinesis_batch_info() {
 #[test]
 fn d22_the_answer_to_the_last_attempt_is_told() {
     let answer =
-        |bench: &Bench| bench.notices[0].0.body()["responseContext"]["functionError"].clone();
+        |harness: &Harness| harness.notices[0].0.body()["responseContext"]["functionError"].clone();
     assert_eq!(answer(&given_up(error)), json!("Unhandled"));
-    let malformed = given_up(|| Outcome::Response(r#"{"batchItemFailures":[{}]}"#.to_owned()));
+    let malformed =
+        given_up(|| InvocationOutcome::Response(r#"{"batchItemFailures":[{}]}"#.to_owned()));
     assert_eq!(answer(&malformed), Value::Null);
 }
 
 #[test]
 fn d22_a_record_too_old_before_its_first_invocation_counts_one() {
     let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60}));
-    let mut bench = Bench::new(DynamoDb, settings);
-    bench.put("a");
-    bench.now += 61_000;
-    bench.enable();
-    bench.pass(1_000);
+    let mut harness = Harness::new(DynamoDb, settings);
+    harness.put("a");
+    harness.now += 61_000;
+    harness.enable();
+    harness.pass(1_000);
     assert_eq!(
-        bench.told(),
+        harness.told(),
         [("RecordAgeExceeded".to_owned(), 1, "a".to_owned())]
     );
-    let (notice, _) = &bench.notices[0];
+    let (notice, _) = &harness.notices[0];
     assert_eq!(notice.body().get("responseContext"), None);
     let groups: Vec<usize> = notice.request_id.split('-').map(str::len).collect();
     assert_eq!(groups, [8, 4, 4, 4, 12]);
@@ -85,47 +86,47 @@ fn d22_a_record_too_old_before_its_first_invocation_counts_one() {
 
 #[test]
 fn d23_the_whole_event_is_handed_on_for_a_bucket() {
-    let bench = given_up(error);
-    let (notice, event) = &bench.notices[0];
+    let harness = given_up(error);
+    let (notice, event) = &harness.notices[0];
     assert_eq!(notice.object(event)["payload"], json!(event));
 }
 
 #[test]
 fn q12_records_are_given_up_although_the_destination_refuses_and_that_is_counted() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}));
-    let mut bench =
-        Bench::new(DynamoDb, settings).function(
+    let mut harness =
+        Harness::new(DynamoDb, settings).function(
             |invocation| {
                 if invocation.has("a") { error() } else { ok() }
             },
         );
-    bench.destination_refuses = true;
-    bench.put_all(&["a", "b"]);
-    bench.enable();
-    bench.pass(60_000);
-    assert_eq!(bench.batches(), ["a", "b"]);
-    let refused = |finding: &&Finding| matches!(finding, Finding::NoticeRefused { .. });
-    assert_eq!(bench.findings.iter().filter(refused).count(), 1);
+    harness.destination_refuses = true;
+    harness.put_all(&["a", "b"]);
+    harness.enable();
+    harness.pass(60_000);
+    assert_eq!(harness.batches(), ["a", "b"]);
+    let refused = |finding: &&Finding| matches!(finding, Finding::NoticeRejected { .. });
+    assert_eq!(harness.findings.iter().filter(refused).count(), 1);
 }
 
 #[test]
 fn d17_records_are_not_done_with_before_their_notice_is_answered() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}));
-    let mut bench = Bench::new(DynamoDb, settings.clone()).function(|_| error());
-    bench.destination_is_silent = true;
-    bench.put_all(&["a", "b"]);
-    bench.enable();
-    bench.pass(60_000);
-    assert_eq!(bench.batches(), ["a"]);
-    assert_eq!(bench.poller.in_flight().notices, 1);
+    let mut harness = Harness::new(DynamoDb, settings.clone()).function(|_| error());
+    harness.destination_is_silent = true;
+    harness.put_all(&["a", "b"]);
+    harness.enable();
+    harness.pass(60_000);
+    assert_eq!(harness.batches(), ["a"]);
+    assert_eq!(harness.poller.in_flight().notices, 1);
     // The poller is lost meanwhile: the notice is sent again, not forgotten.
-    bench.destination_is_silent = false;
-    bench.lose_poller(
+    harness.destination_is_silent = false;
+    harness.lose_poller(
         mapping(DynamoDb, settings),
         crate::choices::Choices::default_outcomes(),
     );
-    bench.enable();
-    bench.pass(60_000);
-    assert_eq!(bench.batches(), ["a", "a", "b"]);
-    assert_eq!(bench.notices.len(), 3);
+    harness.enable();
+    harness.pass(60_000);
+    assert_eq!(harness.batches(), ["a", "a", "b"]);
+    assert_eq!(harness.notices.len(), 3);
 }

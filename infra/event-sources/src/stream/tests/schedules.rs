@@ -8,11 +8,11 @@ use std::rc::Rc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::bench::*;
+use super::harness::*;
 use crate::Millis;
 use crate::choices::{Choices, Mixer};
+use crate::invocation::InvocationOutcome;
 use crate::mapping::StreamKind;
-use crate::outcome::Outcome;
 use crate::shards::{Stream, StreamSettings};
 use crate::stream::{Input, StreamPoller};
 
@@ -122,11 +122,11 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
     let choices = Choices::from_seed(plan.seed);
     let settings = StreamSettings {
         empty_one_in: 3,
-        ..StreamSettings::documented(plan.kind)
+        ..StreamSettings::new(plan.kind)
     };
     let stream = Stream::new(settings, plan.shards, plan.seed);
     let mut current = mapping(plan.kind, plan.settings.json(plan.gives_up));
-    let mut bench = Bench::over(stream, StreamPoller::new(current.clone(), choices));
+    let mut harness = Harness::over(stream, StreamPoller::new(current.clone(), choices));
     let ledger = Rc::new(RefCell::new(Ledger::default()));
     let function = {
         let ledger = Rc::clone(&ledger);
@@ -146,9 +146,9 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
             let fate = if ledger.calm { 5 } else { mixer.next() % 10 };
             match fate {
                 0 => error(),
-                1 => Outcome::Throttled,
-                2 => Outcome::InvocationError("500".to_owned()),
-                3 => Outcome::Response("[1]".to_owned()),
+                1 => InvocationOutcome::Throttled,
+                2 => InvocationOutcome::InvocationError("500".to_owned()),
+                3 => InvocationOutcome::Response("[1]".to_owned()),
                 4 => {
                     let first = (mixer.next() % invocation.labels.len() as u64) as usize;
                     for label in &invocation.labels[..first] {
@@ -167,9 +167,9 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
             }
         }
     };
-    bench = bench.function(function);
-    bench.run = 700;
-    bench.enable();
+    harness = harness.function(function);
+    harness.run = 700;
+    harness.enable();
     let mut put: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for step in &plan.steps {
         match step {
@@ -179,39 +179,39 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
                     let of_key = put.entry(key.clone()).or_default();
                     let label = format!("{key}-{}", of_key.len());
                     of_key.push(label.clone());
-                    bench.put_keyed(&key, &label);
+                    harness.put_keyed(&key, &label);
                 }
             }
-            Step::Pass(millis) => bench.pass(*millis),
+            Step::Pass(millis) => harness.pass(*millis),
             Step::Split(index) => {
-                let open = bench.stream.open_shards();
+                let open = harness.stream.open_shards();
                 let shard: &String = index.get(&open);
-                bench.stream.split(bench.now, shard);
+                harness.stream.split(harness.now, shard);
             }
             Step::FailReads => {
-                bench.failing_reads = 2;
-                bench.failing_lists = 2;
+                harness.failing_reads = 2;
+                harness.failing_lists = 2;
             }
-            Step::Disable => bench.tell(Input::Disable),
-            Step::Enable => bench.enable(),
+            Step::Disable => harness.tell(Input::Disable),
+            Step::Enable => harness.enable(),
             Step::Reconfigure(settings) => {
                 current = mapping(plan.kind, settings.json(plan.gives_up));
-                bench.tell(Input::Reconfigure(current.clone()));
+                harness.tell(Input::Reconfigure(current.clone()));
             }
             Step::Lose => {
-                bench.lose_poller(current.clone(), choices);
-                bench.enable();
+                harness.lose_poller(current.clone(), choices);
+                harness.enable();
             }
         }
-        let listed = bench.poller.in_flight();
+        let listed = harness.poller.in_flight();
         prop_assert!(listed.invocations <= 64);
     }
     ledger.borrow_mut().calm = true;
-    bench.enable();
-    bench.pass(600_000);
+    harness.enable();
+    harness.pass(600_000);
 
     let ledger = ledger.borrow();
-    let given_up: BTreeSet<String> = bench
+    let given_up: BTreeSet<String> = harness
         .notices
         .iter()
         .flat_map(|(_, event)| {
@@ -235,7 +235,7 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
         let seen: Vec<_> = ledger.first_seen.get(key).cloned().unwrap_or_default();
         prop_assert_eq!(&seen, labels, "each was seen, in order");
     }
-    prop_assert!(bench.poller.is_idle());
+    prop_assert!(harness.poller.is_idle());
     Ok(())
 }
 

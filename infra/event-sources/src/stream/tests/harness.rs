@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::Millis;
 use crate::choices::Choices;
+use crate::invocation::InvocationOutcome;
 use crate::mapping::{StreamKind, StreamMapping};
 use crate::notice::Notice;
-use crate::outcome::Outcome;
 use crate::shards::{Iterator, ReadError, Stream, StreamSettings};
 use crate::stream::{Action, Finding, Input, Position, StreamPoller};
 
@@ -33,27 +33,27 @@ impl Invocation {
     }
 
     /// The answer that these records failed.
-    pub(super) fn failing(&self, labels: &[&str]) -> Outcome {
+    pub(super) fn failing(&self, labels: &[&str]) -> InvocationOutcome {
         let failed = self.labels.iter().zip(&self.numbers);
         let entries: Vec<Value> = failed
             .filter(|(label, _)| labels.contains(&label.as_str()))
             .map(|(_, number)| json!({"itemIdentifier": number}))
             .collect();
-        Outcome::Response(json!({"batchItemFailures": entries}).to_string())
+        InvocationOutcome::Response(json!({"batchItemFailures": entries}).to_string())
     }
 }
 
-pub(super) fn ok() -> Outcome {
-    Outcome::Response("{}".to_owned())
+pub(super) fn ok() -> InvocationOutcome {
+    InvocationOutcome::Response("{}".to_owned())
 }
 
-pub(super) fn error() -> Outcome {
-    Outcome::FunctionError("Unhandled".to_owned())
+pub(super) fn error() -> InvocationOutcome {
+    InvocationOutcome::FunctionError("Unhandled".to_owned())
 }
 
-type Function = Rc<RefCell<dyn FnMut(&Invocation) -> Outcome>>;
+type Function = Rc<RefCell<dyn FnMut(&Invocation) -> InvocationOutcome>>;
 
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) now: Millis,
     pub(super) stream: Stream,
     pub(super) poller: StreamPoller,
@@ -102,7 +102,7 @@ pub(super) fn to_queue(mut settings: Value) -> Value {
     settings
 }
 
-impl Bench {
+impl Harness {
     /// A stream of one shard, whose function always succeeds.
     pub(super) fn new(kind: StreamKind, settings: Value) -> Self {
         Self::with(kind, settings, Choices::default_outcomes())
@@ -110,7 +110,7 @@ impl Bench {
 
     pub(super) fn with(kind: StreamKind, settings: Value, choices: Choices) -> Self {
         let mapping = mapping(kind, settings);
-        let stream = Stream::new(StreamSettings::documented(kind), 1, choices.seed);
+        let stream = Stream::new(StreamSettings::new(kind), 1, choices.seed);
         Self::over(stream, StreamPoller::new(mapping, choices))
     }
 
@@ -136,7 +136,10 @@ impl Bench {
         }
     }
 
-    pub(super) fn function(mut self, f: impl FnMut(&Invocation) -> Outcome + 'static) -> Self {
+    pub(super) fn function(
+        mut self,
+        f: impl FnMut(&Invocation) -> InvocationOutcome + 'static,
+    ) -> Self {
         self.function = Rc::new(RefCell::new(f));
         self
     }
@@ -301,7 +304,7 @@ impl Bench {
             } => {
                 self.notices.push((*notice, event));
                 let answer = if self.destination_refuses {
-                    Input::NoticeRefused { call }
+                    Input::NoticeRejected { call }
                 } else {
                     Input::NoticeDelivered { call }
                 };

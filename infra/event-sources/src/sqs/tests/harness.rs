@@ -7,13 +7,13 @@ use serde_json::Value;
 
 use crate::Millis;
 use crate::choices::{Choices, Mixer};
+use crate::invocation::InvocationOutcome;
 use crate::mapping::SqsMapping;
-use crate::outcome::Outcome;
-use crate::queue::{Deletion, Outgoing, Queue, QueueSettings};
-use crate::sqs::{Action, CallId, Finding, Input, InvocationId, QueueFacts, SqsPoller};
+use crate::queue::{DeleteResult, NewMessage, Queue, QueueSettings};
+use crate::sqs::{Action, CallId, Finding, Input, InvocationId, QueueInfo, SqsPoller};
 
 pub(super) const SECOND: Millis = 1_000;
-/// When every bench starts; any time will do.
+/// When every harness starts; any time will do.
 pub(super) const START: Millis = 1_700_000_000_000;
 
 /// One event, as the function sees it.
@@ -60,7 +60,7 @@ impl Event {
     }
 }
 
-/// An invocation the bench has seen, in the order they began.
+/// An invocation the harness has seen, in the order they began.
 pub(super) struct Seen {
     pub(super) at: Millis,
     pub(super) until: Millis,
@@ -80,9 +80,9 @@ struct Waiting {
     until: Millis,
 }
 
-type Function = Box<dyn FnMut(Millis, &Event) -> (Outcome, Millis)>;
+type Function = Box<dyn FnMut(Millis, &Event) -> (InvocationOutcome, Millis)>;
 
-pub(super) struct Bench {
+pub(super) struct Harness {
     pub(super) now: Millis,
     pub(super) poller: SqsPoller,
     pub(super) queue: Queue,
@@ -99,7 +99,7 @@ pub(super) struct Bench {
     /// Where set, some receives and deletes fail, with or without effect.
     pub(super) faults: Option<Mixer>,
     waiting: Vec<Waiting>,
-    running: BTreeMap<InvocationId, (Millis, Outcome)>,
+    running: BTreeMap<InvocationId, (Millis, InvocationOutcome)>,
     function: Function,
 }
 
@@ -117,20 +117,20 @@ pub(super) fn reporting() -> Value {
 }
 
 /// A partial batch response that lists these message ids.
-pub(super) fn failures<'a>(ids: impl IntoIterator<Item = &'a String>) -> Outcome {
+pub(super) fn failures<'a>(ids: impl IntoIterator<Item = &'a String>) -> InvocationOutcome {
     let entries: Vec<Value> = ids
         .into_iter()
         .map(|id| serde_json::json!({ "itemIdentifier": id }))
         .collect();
-    Outcome::Response(serde_json::json!({ "batchItemFailures": entries }).to_string())
+    InvocationOutcome::Response(serde_json::json!({ "batchItemFailures": entries }).to_string())
 }
 
-pub(super) fn success() -> Outcome {
-    Outcome::Response("null".to_owned())
+pub(super) fn success() -> InvocationOutcome {
+    InvocationOutcome::Response("null".to_owned())
 }
 
-pub(super) fn error() -> Outcome {
-    Outcome::FunctionError("Unhandled".to_owned())
+pub(super) fn error() -> InvocationOutcome {
+    InvocationOutcome::FunctionError("Unhandled".to_owned())
 }
 
 /// A standard queue with the default settings but this visibility timeout.
@@ -149,15 +149,15 @@ pub(super) fn fifo(visibility_timeout: Millis) -> QueueSettings {
     }
 }
 
-impl Bench {
-    /// A bench whose poller is not enabled yet.
+impl Harness {
+    /// A harness whose poller is not enabled yet.
     pub(super) fn new(
         queue: QueueSettings,
         settings: Value,
         choices: Choices,
-        function: impl FnMut(Millis, &Event) -> (Outcome, Millis) + 'static,
+        function: impl FnMut(Millis, &Event) -> (InvocationOutcome, Millis) + 'static,
     ) -> Self {
-        let facts = QueueFacts {
+        let facts = QueueInfo {
             arn: queue.arn.clone(),
             region: "us-east-1".to_owned(),
             fifo: queue.fifo,
@@ -181,11 +181,11 @@ impl Bench {
         }
     }
 
-    /// A bench with the default choices and a function that ends at once.
+    /// A harness with the default choices and a function that ends at once.
     pub(super) fn instant(
         queue: QueueSettings,
         settings: Value,
-        mut function: impl FnMut(&Event) -> Outcome + 'static,
+        mut function: impl FnMut(&Event) -> InvocationOutcome + 'static,
     ) -> Self {
         Self::new(
             queue,
@@ -199,7 +199,7 @@ impl Bench {
     pub(super) fn send(&mut self, bodies: &[&str]) -> Vec<String> {
         bodies
             .iter()
-            .map(|body| self.send_one(Outgoing::body(*body)))
+            .map(|body| self.send_one(NewMessage::new(*body)))
             .collect()
     }
 
@@ -207,11 +207,11 @@ impl Bench {
     pub(super) fn send_group(&mut self, group: &str, bodies: &[&str]) -> Vec<String> {
         bodies
             .iter()
-            .map(|body| self.send_one(Outgoing::grouped(group, *body)))
+            .map(|body| self.send_one(NewMessage::in_group(group, *body)))
             .collect()
     }
 
-    pub(super) fn send_one(&mut self, outgoing: Outgoing) -> String {
+    pub(super) fn send_one(&mut self, outgoing: NewMessage) -> String {
         self.queue.send(self.now, outgoing).unwrap().message_id
     }
 
@@ -272,7 +272,8 @@ impl Bench {
                     self.deleted.push((self.now, entry.message_id.clone()));
                     let lost = self.fault() && self.fault();
                     if lost
-                        || self.queue.delete(self.now, &entry.receipt_handle) == Deletion::Refused
+                        || self.queue.delete(self.now, &entry.receipt_handle)
+                            == DeleteResult::Rejected
                         || self.fault()
                     {
                         failed.push(entry.message_id);
@@ -385,7 +386,7 @@ impl Bench {
             .collect()
     }
 
-    /// Start times since the start of the bench.
+    /// Start times since the start of the harness.
     pub(super) fn times(&self) -> Vec<Millis> {
         self.seen.iter().map(|seen| seen.at - START).collect()
     }
