@@ -1,0 +1,96 @@
+//! The alarms, and their sections of the runbook.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onewrite_tests::template::repository;
+use serde_json::{Value, json};
+
+use crate::{metrics_of, reference, template};
+
+/// The metrics that an alarm watches: namespace, name, and dimensions.
+fn metrics_watched_by(alarm: &Value) -> Vec<(String, String, BTreeMap<String, Value>)> {
+    let properties = &alarm["Properties"];
+    let metrics: Vec<&Value> = match properties["Metrics"].as_array() {
+        None => vec![properties],
+        Some(metrics) => metrics
+            .iter()
+            .filter_map(|metric| metric.pointer("/MetricStat/Metric"))
+            .collect(),
+    };
+    let dimensions = |metric: &Value| {
+        let listed = metric["Dimensions"].as_array().unwrap().iter();
+        listed
+            .map(|dimension| {
+                let name = dimension["Name"].as_str().unwrap().to_owned();
+                (name, dimension["Value"].clone())
+            })
+            .collect()
+    };
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    metrics
+        .into_iter()
+        .map(|metric| {
+            let (namespace, name) = (text(&metric["Namespace"]), text(&metric["MetricName"]));
+            (namespace, name, dimensions(metric))
+        })
+        .collect()
+}
+
+/// The anchors of the sections about alarms.
+fn runbook_sections() -> BTreeSet<String> {
+    let runbook = std::fs::read_to_string(repository("docs/operating.md")).unwrap();
+    let (_, alarms) = runbook.split_once("\n## Alarms\n").unwrap();
+    let anchor = |heading: &str| heading.to_lowercase().replace(' ', "-");
+    alarms
+        .lines()
+        .take_while(|line| !line.starts_with("## "))
+        .filter_map(|line| line.strip_prefix("### ").map(anchor))
+        .collect()
+}
+
+#[test]
+fn alarms_watch_emitted_metrics_and_link_to_their_runbook_section() {
+    let template = template();
+    let sections = runbook_sections();
+    let mut alarms = BTreeSet::new();
+    for (resource, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let name = resource.strip_suffix("Alarm").unwrap();
+        let properties = &alarm["Properties"];
+        let full = json!({"Fn::Sub": format!("${{AWS::StackName}}-{name}")});
+        assert_eq!(properties["AlarmName"], full);
+        for (namespace, metric, dimensions) in metrics_watched_by(alarm) {
+            if namespace == onewrite_runtime::telemetry::NAMESPACE {
+                let function = dimensions["Function"].as_str().unwrap();
+                assert!(
+                    metrics_of(function).contains(metric.as_str()),
+                    "{name}: {metric}"
+                );
+                assert_eq!(dimensions["Stack"], reference("AWS::StackName"), "{name}");
+                assert_eq!(dimensions.len(), 2, "{name}");
+            } else {
+                assert!(namespace.starts_with("AWS/"), "{name}: {namespace}");
+            }
+        }
+        // Missing data is not an alarm, and the topic is notified when an alarm ends.
+        assert_eq!(properties["TreatMissingData"], "notBreaching", "{name}");
+        assert_eq!(
+            properties["OKActions"], properties["AlarmActions"],
+            "{name}"
+        );
+        let description = properties["AlarmDescription"]["Fn::Sub"].as_str().unwrap();
+        let (_, section) = description.split_once("${RunbookUrl}#").unwrap();
+        assert!(
+            sections.contains(section),
+            "docs/operating.md has no section {section}"
+        );
+        assert!(
+            alarms.insert(section.to_owned()),
+            "two alarms link to {section}"
+        );
+    }
+    let unlinked: Vec<_> = sections
+        .iter()
+        .filter(|section| !alarms.contains(*section))
+        .collect();
+    assert!(unlinked.is_empty(), "no alarm links to {unlinked:?}");
+}

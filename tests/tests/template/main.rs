@@ -1,0 +1,42 @@
+//! `template.yaml` matches the code and provides what the guarantees require.
+#![allow(clippy::unwrap_used)]
+
+mod alarms;
+mod build;
+mod dashboard;
+mod mappings;
+mod outputs;
+mod parameters;
+mod permissions;
+mod queue_policies;
+mod queues;
+mod storage;
+
+use std::collections::BTreeSet;
+
+use onewrite_tests::template::Template;
+use serde_json::{Value, json};
+
+const FUNCTIONS: [&str; 3] = ["Ingest", "Forward", "Complete"];
+
+fn template() -> Template {
+    onewrite_tests::template::template().unwrap()
+}
+
+fn reference(name: &str) -> Value {
+    json!({ "Ref": name })
+}
+
+fn get_att(name: &str) -> Value {
+    json!({ "Fn::GetAtt": name })
+}
+
+/// The metrics that a function emits, by the value of its dimension `Function`.
+fn metrics_of(function: &str) -> BTreeSet<&'static str> {
+    match function {
+        "ingest" => onewrite_ingest::handler::METRICS.into(),
+        "forward" => onewrite_forward::handler::METRICS.into(),
+        "complete" => onewrite_complete::handler::METRICS.into(),
+        other => panic!("there is no function {other}"),
+    }
+}

@@ -1,0 +1,151 @@
+//! The event source mappings.
+
+use std::collections::BTreeMap;
+
+use onewrite_event_sources::filter::{FilterCriteria, Source};
+use onewrite_tests::template::{Template, repository};
+use serde_json::{Value, json};
+
+use crate::{FUNCTIONS, get_att, reference, template};
+
+/// DynamoDB keeps a change for this long, and Kinesis keeps a record at least as long (developer guides of both).
+const STREAM_RETENTION_SECONDS: u64 = 24 * 60 * 60;
+
+#[test]
+fn mappings_report_individual_failures_and_can_be_disabled() {
+    let template = template();
+    let mappings: BTreeMap<&str, (&Value, &Value)> = template
+        .resources("AWS::Lambda::EventSourceMapping")
+        .map(|(name, mapping)| {
+            let properties = &mapping["Properties"];
+            assert_eq!(
+                properties["FunctionResponseTypes"],
+                json!(["ReportBatchItemFailures"]),
+                "{name}"
+            );
+            assert_eq!(
+                properties["Enabled"],
+                reference("EventSourcesEnabled"),
+                "{name}"
+            );
+            (
+                name,
+                (&properties["EventSourceArn"], &properties["FunctionName"]),
+            )
+        })
+        .collect();
+    let (queue, table, stream) = (
+        get_att("NotificationQueue.Arn"),
+        get_att("NotificationTable.StreamArn"),
+        get_att("NotificationStream.Arn"),
+    );
+    let [ingest, forward, complete] =
+        FUNCTIONS.map(|name| reference(&format!("{name}Function.Alias")));
+    let expected = BTreeMap::from([
+        ("IngestEventSource", (&queue, &ingest)),
+        ("ForwardEventSource", (&table, &forward)),
+        ("CompleteEventSource", (&stream, &complete)),
+    ]);
+    assert_eq!(mappings, expected);
+}
+
+#[test]
+fn stream_records_reach_the_failure_bucket_before_they_expire() {
+    let template = template();
+    for mapping in ["ForwardEventSource", "CompleteEventSource"] {
+        let property = |name: &str| template.property(mapping, name);
+        assert_eq!(*property("StartingPosition"), "TRIM_HORIZON", "{mapping}");
+        assert_eq!(*property("BisectBatchOnFunctionError"), true, "{mapping}");
+        let age = property("MaximumRecordAgeInSeconds").as_u64().unwrap();
+        assert!(
+            (60..STREAM_RETENTION_SECONDS).contains(&age),
+            "{mapping}: {age}"
+        );
+        let destination = json!({"OnFailure": {"Destination": get_att("FailureBucket.Arn")}});
+        assert_eq!(*property("DestinationConfig"), destination, "{mapping}");
+    }
+    // forward retries until the record age ends it; complete also has a limit on attempts.
+    assert_eq!(
+        *template.property("ForwardEventSource", "MaximumRetryAttempts"),
+        -1
+    );
+    assert_eq!(
+        *template.property("CompleteEventSource", "MaximumRetryAttempts"),
+        reference("CompleteMaximumRetryAttempts")
+    );
+    let shortest = template
+        .at("/Parameters/StreamRetentionHours/MinValue")
+        .as_u64()
+        .unwrap();
+    assert!(shortest * 60 * 60 >= STREAM_RETENTION_SECONDS);
+}
+
+#[test]
+fn parallelism_is_per_item_and_limited() {
+    let template = template();
+    for name in ["Forward", "Complete"] {
+        let parameter = format!("{name}ParallelizationFactor");
+        let mapping = format!("{name}EventSource");
+        assert_eq!(
+            *template.property(&mapping, "ParallelizationFactor"),
+            reference(&parameter)
+        );
+        assert_eq!(
+            *template.at(&format!("/Parameters/{parameter}/MaxValue")),
+            10
+        );
+    }
+    // Provisioned pollers have their own limit, and Lambda accepts only one of the two.
+    let bound = json!({"Fn::If": ["HasPollers", reference("AWS::NoValue"), {
+        "MaximumConcurrency": reference("IngestMaximumConcurrency"),
+    }]});
+    assert_eq!(
+        *template.property("IngestEventSource", "ScalingConfig"),
+        bound
+    );
+    // Reserved concurrency would throttle, and each throttled receive counts towards the dead-letter queue (S9).
+    assert!(
+        template
+            .property("IngestFunction", "ReservedConcurrentExecutions")
+            .is_null()
+    );
+}
+
+fn filter(template: &Template, mapping: &str, source: Source) -> FilterCriteria {
+    let filters = template
+        .property(mapping, "FilterCriteria/Filters")
+        .as_array()
+        .unwrap();
+    let patterns: Vec<&str> = filters
+        .iter()
+        .map(|filter| filter["Pattern"].as_str().unwrap())
+        .collect();
+    FilterCriteria::compile(source, &patterns).unwrap()
+}
+
+fn sample(name: &str) -> Value {
+    let text = std::fs::read(repository("infra/events").join(name)).unwrap();
+    let event: Value = serde_json::from_slice(&text).unwrap();
+    event["Records"][0].clone()
+}
+
+#[test]
+fn forward_receives_inserts_and_updates_but_no_removals() {
+    let filter = filter(&template(), "ForwardEventSource", Source::DynamoDb);
+    assert!(filter.matches(&sample("forward.json").to_string()));
+    assert!(filter.matches(&sample("forward-modify.json").to_string()));
+    let mut removal = sample("forward-modify.json");
+    removal["eventName"] = "REMOVE".into();
+    assert!(!filter.matches(&removal.to_string()));
+}
+
+#[test]
+fn complete_receives_only_init_events() {
+    let filter = filter(&template(), "CompleteEventSource", Source::Kinesis);
+    let init = sample("complete.json");
+    assert!(filter.matches(&init.to_string()));
+    let mut done = init;
+    // {"type":"refund.done"}
+    done["kinesis"]["data"] = "eyJ0eXBlIjoicmVmdW5kLmRvbmUifQ==".into();
+    assert!(!filter.matches(&done.to_string()));
+}

@@ -1,0 +1,175 @@
+//! The parameters, and the settings that the functions get from them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use onewrite_local::parameters::LOCAL_PARAMETERS;
+use onewrite_runtime::config::{ConfigError, Environment};
+use onewrite_tests::template::{Template, scalar};
+use serde_json::Value;
+
+use crate::{FUNCTIONS, template};
+
+/// The environment of a function, with the template's defaults except for the chosen parameters.
+fn environment(
+    template: &Template,
+    function: &str,
+    chosen: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let parameter = |name: &str| chosen.get(name).cloned().or_else(|| template.default(name));
+    let variables = template
+        .property(function, "Environment/Variables")
+        .as_object()
+        .unwrap();
+    let resolve = |value: &Value| match value {
+        Value::Object(call) => {
+            let (kind, argument) = call.iter().next().unwrap();
+            let argument = argument.as_str().unwrap();
+            if kind == "Fn::Sub" {
+                let (name, rest) = argument
+                    .strip_prefix("${")
+                    .unwrap()
+                    .split_once('}')
+                    .unwrap();
+                format!("{}{rest}", parameter(name).unwrap())
+            } else {
+                assert_eq!(kind, "Ref");
+                parameter(argument).unwrap_or_else(|| format!("name-of-{argument}"))
+            }
+        }
+        value => scalar(value).unwrap(),
+    };
+    variables
+        .iter()
+        .map(|(name, value)| (name.clone(), resolve(value)))
+        .collect()
+}
+
+/// Reads the settings of a function. Returns the names that it looked up, and its result.
+fn read_settings<C>(
+    settings: &BTreeMap<String, String>,
+    config: impl FnOnce(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+) -> (BTreeSet<String>, Result<C, ConfigError>) {
+    let names = RefCell::new(BTreeSet::new());
+    let lookup = |name: &str| {
+        names.borrow_mut().insert(name.to_owned());
+        settings.get(name).cloned()
+    };
+    let lookup: &dyn Fn(&str) -> Option<String> = &lookup;
+    let config = config(&Environment::new(lookup));
+    (names.into_inner(), config)
+}
+
+/// Asserts that template and code use the same names and the same defaults, and that the code accepts each bound and each
+/// choice that the template allows.
+fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
+    function: &str,
+    required: &str,
+    config: impl Fn(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+) {
+    let template = template();
+    let defaults = environment(&template, function, &BTreeMap::new());
+    let (mut names, deployed) = read_settings(&defaults, &config);
+    // Logging and metrics read these two themselves.
+    names.extend(["LOG_LEVEL".to_owned(), "STACK_NAME".to_owned()]);
+    let provided: BTreeSet<String> = defaults.keys().cloned().collect();
+    assert_eq!(names, provided, "{function}");
+
+    // The budget is the function's timeout, which only the template knows.
+    let required_names = [required, "INVOCATION_BUDGET_MS"];
+    let minimal = required_names
+        .map(|name| (name.to_owned(), defaults[name].clone()))
+        .into();
+    assert_eq!(deployed, read_settings(&minimal, &config).1, "{function}");
+
+    for (name, parameter) in template.parameters() {
+        let bounds = [&parameter["MinValue"], &parameter["MaxValue"]];
+        let choices = parameter["AllowedValues"].as_array().into_iter().flatten();
+        for value in bounds.into_iter().chain(choices).filter_map(scalar) {
+            let chosen = [(name.to_owned(), value.clone())].into();
+            let (_, read) = read_settings(&environment(&template, function, &chosen), &config);
+            assert!(read.is_ok(), "{function} rejects {name}={value}: {read:?}");
+        }
+    }
+}
+
+#[test]
+fn ingest_gets_exactly_the_settings_it_reads() {
+    assert_settings_match("IngestFunction", "TABLE_NAME", |environment| {
+        onewrite_ingest::config::Config::read(environment)
+    });
+}
+
+#[test]
+fn forward_gets_exactly_the_settings_it_reads() {
+    assert_settings_match("ForwardFunction", "STREAM_NAME", |environment| {
+        onewrite_forward::config::Config::read(environment)
+    });
+}
+
+#[test]
+fn complete_gets_exactly_the_settings_it_reads() {
+    assert_settings_match("CompleteFunction", "TABLE_NAME", |environment| {
+        onewrite_complete::config::Config::read(environment)
+    });
+}
+
+#[test]
+fn each_function_gets_its_own_timeout_as_budget() {
+    let template = template();
+    for name in FUNCTIONS {
+        let function = format!("{name}Function");
+        let timeout = template.property(&function, "Timeout")["Ref"]
+            .as_str()
+            .unwrap();
+        let seconds = template.default(timeout).unwrap().parse().unwrap();
+        let budget = &environment(&template, &function, &BTreeMap::new())["INVOCATION_BUDGET_MS"];
+        assert_eq!(
+            Duration::from_millis(budget.parse().unwrap()),
+            Duration::from_secs(seconds),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn local_parameters_exist_in_the_template() {
+    let template = template();
+    for (name, value) in LOCAL_PARAMETERS {
+        let allowed = template.at(&format!("/Parameters/{name}"));
+        assert!(allowed.is_object(), "{name}");
+        if let Some(choices) = allowed["AllowedValues"].as_array() {
+            assert!(
+                choices
+                    .iter()
+                    .filter_map(scalar)
+                    .any(|choice| choice == value),
+                "{name}={value}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_parameter_has_a_default_a_description_and_a_group() {
+    let template = template();
+    let groups = template.at("/Metadata/AWS::CloudFormation::Interface/ParameterGroups");
+    let grouped: BTreeSet<&str> = groups
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|group| group["Parameters"].as_array().unwrap())
+        .map(|name| name.as_str().unwrap())
+        .collect();
+    for (name, parameter) in template.parameters() {
+        assert!(
+            template.default(name).is_some() && parameter["Description"].is_string(),
+            "{name}"
+        );
+    }
+    assert_eq!(
+        grouped,
+        template.parameters().map(|(name, _)| name).collect()
+    );
+}

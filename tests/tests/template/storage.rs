@@ -1,0 +1,114 @@
+//! Retention and encryption of everything that contains notifications.
+
+use onewrite::item::attribute;
+use serde_json::{Value, json};
+
+use crate::{FUNCTIONS, reference, template};
+
+#[test]
+fn retains_resources_with_notifications() {
+    let template = template();
+    let kinds = [
+        "AWS::SQS::Queue",
+        "AWS::DynamoDB::Table",
+        "AWS::Kinesis::Stream",
+        "AWS::S3::Bucket",
+    ];
+    let kept = kinds.map(|kind| {
+        template
+            .resources(kind)
+            .inspect(|(name, resource)| {
+                assert_eq!(resource["DeletionPolicy"], "Retain", "{name}");
+                assert_eq!(resource["UpdateReplacePolicy"], "Retain", "{name}");
+            })
+            .count()
+    });
+    assert_eq!(kept, [2, 1, 1, 1]);
+}
+
+#[test]
+fn table_matches_the_attributes_that_the_code_writes() {
+    let template = template();
+    let property = |name: &str| template.property("NotificationTable", name);
+    assert_eq!(
+        *property("KeySchema"),
+        json!([{"AttributeName": attribute::NOTIFICATION_ID, "KeyType": "HASH"}])
+    );
+    assert_eq!(
+        *property("AttributeDefinitions"),
+        json!([{"AttributeName": attribute::NOTIFICATION_ID, "AttributeType": "S"}])
+    );
+    assert_eq!(
+        *property("TimeToLiveSpecification"),
+        json!({"AttributeName": attribute::EXPIRES_AT, "Enabled": true})
+    );
+    assert_eq!(
+        *property("StreamSpecification"),
+        json!({"StreamViewType": "NEW_AND_OLD_IMAGES"})
+    );
+    assert_eq!(*property("BillingMode"), "PAY_PER_REQUEST");
+    assert_eq!(
+        *property("PointInTimeRecoverySpecification"),
+        json!({"PointInTimeRecoveryEnabled": true})
+    );
+    assert_eq!(
+        *property("DeletionProtectionEnabled"),
+        reference("TableDeletionProtection")
+    );
+    assert_eq!(template.default("TableDeletionProtection").unwrap(), "true");
+}
+
+#[test]
+fn encrypts_everything_that_contains_payloads() {
+    let template = template();
+    let key = reference("KmsKeyArn");
+    let with_key_or =
+        |with_key: Value, without: Value| json!({"Fn::If": ["HasKey", with_key, without]});
+    assert_eq!(
+        *template.property("NotificationTable", "SSESpecification"),
+        with_key_or(
+            json!({"SSEEnabled": true, "SSEType": "KMS", "KMSMasterKeyId": key}),
+            json!({"SSEEnabled": true})
+        )
+    );
+    let nothing = reference("AWS::NoValue");
+    for queue in ["NotificationQueue", "DeadLetterQueue"] {
+        let managed = with_key_or(nothing.clone(), true.into());
+        assert_eq!(*template.property(queue, "SqsManagedSseEnabled"), managed);
+        let own = with_key_or(key.clone(), nothing.clone());
+        assert_eq!(*template.property(queue, "KmsMasterKeyId"), own);
+    }
+    assert_eq!(
+        *template.property("NotificationStream", "StreamEncryption"),
+        json!({"EncryptionType": "KMS", "KeyId": with_key_or(key.clone(), "alias/aws/kinesis".into())})
+    );
+    let bucket = template.property(
+        "FailureBucket",
+        "BucketEncryption/ServerSideEncryptionConfiguration/0",
+    );
+    assert_eq!(
+        bucket["ServerSideEncryptionByDefault"],
+        with_key_or(
+            json!({"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}),
+            json!({"SSEAlgorithm": "AES256"})
+        )
+    );
+    for name in FUNCTIONS {
+        let logs = template.property(&format!("{name}Logs"), "KmsKeyId");
+        assert_eq!(*logs, with_key_or(key.clone(), nothing.clone()));
+    }
+    for setting in [
+        "BlockPublicAcls",
+        "BlockPublicPolicy",
+        "IgnorePublicAcls",
+        "RestrictPublicBuckets",
+    ] {
+        let path = format!("PublicAccessBlockConfiguration/{setting}");
+        assert_eq!(
+            *template.property("FailureBucket", &path),
+            true,
+            "{setting}"
+        );
+    }
+    assert_eq!(template.default("RequireTls").unwrap(), "true");
+}
