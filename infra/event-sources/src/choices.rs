@@ -1,39 +1,40 @@
-//! The questions AWS's documentation leaves open (Q1 to Q20), each decided one way by default and another by seed.
+//! The questions that the AWS documentation leaves open (Q1 to Q20), each with a default answer and an answer drawn
+//! from a seed.
 //!
-//! A consumer that is right only under one of the outcomes is wrong: a simulation draws all of them.
+//! A consumer that is correct under only one of the answers is wrong, so the simulation draws all of them.
 
-/// How each open question is decided where two outcomes are possible.
+/// The answers to the open questions that have two possible answers.
 ///
-/// Questions with a single answer (Q1, Q2, Q3, Q5, Q10, Q12, Q16, Q17, Q19, Q20) have no field: their rule is in the
-/// state machine, with a test of its number.
+/// Questions with a single answer (Q1, Q2, Q3, Q5, Q10, Q12, Q16, Q17, Q19, Q20) have no field. The state machine
+/// implements their rule, and a test carries their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Choices {
-    /// The seed everything else was drawn from; also seeds shuffles (Q15) and the lane hash (Q18).
+    /// The seed of all other fields. It also seeds shuffles (Q15) and the lane hash (Q18).
     pub seed: u64,
-    /// Q4: a FIFO batch holds one message group only, where by default it may span groups.
+    /// Q4: a FIFO batch contains only one message group. By default it may contain several.
     pub fifo_one_group_per_batch: bool,
-    /// Q6: first pause before a failed stream batch is tried again, in milliseconds; doubled at each retry.
+    /// Q6: the first pause before a failed stream batch is retried, in milliseconds. It doubles at each retry.
     pub retry_base_millis: u64,
-    /// Q6: the longest such pause, in milliseconds.
+    /// Q6: the longest pause between retries, in milliseconds.
     pub retry_cap_millis: u64,
-    /// Q7: an odd batch is bisected with the larger half first, where by default n/2 is rounded down.
+    /// Q7: bisecting an odd batch puts the larger half first. By default n/2 is rounded down.
     pub bisect_round_up: bool,
-    /// Q8: a half inherits the attempts of its batch, where by default it starts at 0.
+    /// Q8: a half inherits the attempts of its batch. By default it starts at 0.
     pub bisect_carries_attempts: bool,
-    /// Q9: a retried remainder is topped up with newer records.
+    /// Q9: newer records are added to a retried remainder.
     pub top_up_retries: bool,
-    /// Q13: the result of an invocation that was in flight at a disable, update or poller loss is ignored and its
-    /// records come again, where by default it is honoured.
+    /// Q13: after the mapping is disabled or updated, or the poller is lost, the result of an invocation in flight is
+    /// ignored and its records are retried. By default the result counts.
     pub ignore_in_flight_on_change: bool,
-    /// Q14: one delete in so many fails after a success (0: none), so that messages return after their visibility
-    /// timeout.
+    /// Q14: one in this many deletes fails after a success (0: none), so that the message returns after its
+    /// visibility timeout.
     pub delete_fails_one_in: u32,
-    /// Q15: standard queues are received from in shuffled order.
+    /// Q15: standard queues return messages in shuffled order.
     pub shuffle_standard: bool,
 }
 
 impl Choices {
-    /// The outcome written first for each question, with seed 0 and no shuffling.
+    /// The default answer to each question, with seed 0 and no shuffling.
     #[must_use]
     pub fn default_outcomes() -> Self {
         Self {
@@ -50,7 +51,7 @@ impl Choices {
         }
     }
 
-    /// Every question decided by the bits of `seed`, the same for the same seed.
+    /// Answers every question from `seed`; the same seed always gives the same answers.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         let mut bits = Mixer::new(seed);
@@ -73,19 +74,18 @@ impl Choices {
     }
 }
 
-/// SplitMix64: a stable sequence from a seed. Not for secrets; the point is that every platform and version of this
-/// crate draws the same numbers, so that a seed in a report replays.
+/// The SplitMix64 generator. Not for secrets. Every platform and version of this crate draws the same numbers, so
+/// that a seed in a report reproduces a run.
 #[derive(Debug, Clone)]
 pub struct Mixer(u64);
 
 impl Mixer {
-    /// A sequence that is fixed by `seed`.
+    /// Creates a generator whose sequence depends on `seed` alone.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -95,15 +95,15 @@ impl Mixer {
         z ^ (z >> 31)
     }
 
-    /// True once in `n` draws on average; `n` is at least 1.
+    /// Returns true once in `n` draws on average; `n` is at least 1.
     pub fn one_in(&mut self, n: u32) -> bool {
         self.next().is_multiple_of(u64::from(n.max(1)))
     }
 }
 
-/// A hash that is the same on every platform and in every version.
+/// Hashes a key; the result is the same on every platform and in every version.
 pub(crate) fn stable_hash(key: &str, seed: u64) -> u64 {
-    // FNV-1a, mixed so that also its high bits differ between short keys.
+    // FNV-1a, mixed so that the high bits differ between short keys too.
     let fnv = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
@@ -115,12 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_decides_the_same_way() {
+    fn same_seed_gives_same_choices() {
         assert_eq!(Choices::from_seed(7), Choices::from_seed(7));
     }
 
     #[test]
-    fn both_outcomes_of_every_question_are_drawn() {
+    fn draws_both_answers_to_every_question() {
         let drawn: Vec<Choices> = (0..64).map(Choices::from_seed).collect();
         let both = |f: fn(&Choices) -> bool| drawn.iter().any(f) && !drawn.iter().all(f);
         assert!(both(|c| c.fifo_one_group_per_batch));

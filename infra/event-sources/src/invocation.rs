@@ -1,10 +1,9 @@
 //! The outcome of a synchronous invocation, and its event (rules X1 to X3, S3).
 
-/// The end of one invocation.
+/// The outcome of one invocation.
 ///
-/// A function error and an invocation error are told apart because only the first means that the function's code
-/// may have run: attempts are counted for it alone (D9), and a throttled queue batch is held until its visibility
-/// timeout (S9).
+/// Only a function error means that the code of the function may have run. Only a function error counts as an attempt
+/// (D9), and a throttled batch of a queue is kept until its visibility timeout ends (S9).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum InvocationOutcome {
     /// HTTP 200 without `X-Amz-Function-Error`: the response payload as text.

@@ -1,6 +1,6 @@
-//! What is sent to the failure destination of a stream mapping (D21 to D23, K8).
+//! The documents for the failure destination of a stream mapping (D21 to D23, K8).
 //!
-//! Only the documents and their names: when a notice is due, and to whom it goes, is the poller's and the driver's.
+//! The poller decides when to send a notice; the driver decides how.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,13 @@ use crate::mapping::StreamKind;
 /// Why a batch was discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Condition {
-    /// The function was called [`Notice::approximate_invoke_count`] times; the answer to the last call is told.
+    /// All attempts failed. Contains how the last one ended.
     RetryAttemptsExhausted(LastResponse),
-    /// The records grew too old; there is then no `responseContext` (D22).
+    /// The records exceeded the maximum age. The notice then has no `responseContext` (D22).
     RecordAgeExceeded,
 }
 
-/// How the last attempt of an exhausted batch ended.
+/// How the last attempt of a discarded batch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastResponse {
     /// A function error: `functionError` is `"Unhandled"`.
@@ -25,37 +25,30 @@ pub enum LastResponse {
     FailureReport,
 }
 
-/// A batch that was given up. Holds no record data: that is added for S3 alone, by [`Notice::object`].
+/// A notice about a discarded batch. It contains no record data; [`Notice::object`] adds it, for S3 only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     pub kind: StreamKind,
-    /// The request id of the last invocation.
     pub request_id: String,
-    /// The function of the mapping.
     pub function_arn: String,
     /// Why the batch was discarded.
     pub condition: Condition,
-    /// Invocations of this batch; 1 if it was too old before the first (D22).
+    /// Invocations of this batch; 1 if it exceeded the maximum age before the first (D22).
     pub approximate_invoke_count: u64,
-    /// When it was discarded.
+    /// When the batch was discarded.
     pub timestamp: Millis,
-    /// The shard of the batch.
     pub shard_id: String,
-    /// The first record's sequence number.
     pub start_sequence_number: String,
-    /// The last record's sequence number.
     pub end_sequence_number: String,
-    /// The first record's arrival in the stream.
     pub first_arrival: Millis,
-    /// The last record's arrival in the stream.
     pub last_arrival: Millis,
-    /// Number of records.
+    /// The number of records.
     pub batch_size: usize,
     pub stream_arn: String,
 }
 
 impl Notice {
-    /// The document for an SQS queue or an SNS topic: metadata alone (D21, K8).
+    /// Builds the document for an SQS queue or an SNS topic; it contains only metadata (D21, K8).
     #[must_use]
     pub fn body(&self) -> Value {
         let (info_key, arrival) = match self.kind {
@@ -98,7 +91,7 @@ impl Notice {
         body
     }
 
-    /// The object for an S3 bucket: the notice, and under `payload` the whole event as text (D23).
+    /// Builds the object for an S3 bucket: the notice, and in `payload` the whole event as text (D23).
     #[must_use]
     pub fn object(&self, event: &str) -> Value {
         let mut object = self.body();
@@ -106,7 +99,7 @@ impl Notice {
         object
     }
 
-    /// The key of that object (D23); `random_uuid` keeps two of the same second apart.
+    /// Builds the key of the S3 object (D23). `random_uuid` distinguishes objects of the same second.
     #[must_use]
     pub fn object_key(&self, mapping_uuid: &str, random_uuid: &str) -> String {
         let when = format(self.timestamp, "%Y/%m/%d/%Y-%m-%dT%H.%M.%S");
@@ -125,7 +118,8 @@ fn seconds(at: Millis) -> String {
     format(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 
-/// UTC. A moment past the calendar's last year reads as its end: a notice must never be lost over its date.
+/// Formats a time in UTC. A time after the last supported year becomes the last supported time, so that a notice is
+/// never lost because of its date.
 fn format(at: Millis, pattern: &str) -> String {
     let at = i64::try_from(at)
         .ok()
@@ -160,7 +154,7 @@ mod tests {
     const EXHAUSTED: Condition = Condition::RetryAttemptsExhausted(LastResponse::FunctionError);
 
     #[test]
-    fn d21_a_notice_holds_metadata_alone() {
+    fn d21_notice_contains_only_metadata() {
         assert_eq!(
             notice(StreamKind::DynamoDb, EXHAUSTED).body(),
             json!({
@@ -187,14 +181,14 @@ mod tests {
     }
 
     #[test]
-    fn d22_too_old_has_no_response_context() {
+    fn d22_expired_record_notice_has_no_response_context() {
         let body = notice(StreamKind::DynamoDb, Condition::RecordAgeExceeded).body();
         assert_eq!(body["requestContext"]["condition"], "RecordAgeExceeded");
         assert_eq!(body.get("responseContext"), None);
     }
 
     #[test]
-    fn d22_attempts_used_up_by_failure_reports_name_no_function_error() {
+    fn d22_failure_reports_leave_function_error_null() {
         let reported = Condition::RetryAttemptsExhausted(LastResponse::FailureReport);
         let body = notice(StreamKind::DynamoDb, reported).body();
         assert_eq!(
@@ -205,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn d23_the_object_holds_the_event_as_escaped_text() {
+    fn d23_object_contains_event_as_string() {
         let event = r#"{"Records":[{"eventID":"1"}]}"#;
         let object = notice(StreamKind::DynamoDb, EXHAUSTED).object(event);
         assert_eq!(object["payload"], event);
@@ -220,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn d23_the_key_of_the_object_names_mapping_shard_and_second() {
+    fn d23_object_key_contains_mapping_shard_and_second() {
         let key = notice(StreamKind::DynamoDb, EXHAUSTED).object_key("mapping", "random");
         let shard = "shardId-00000001573689847184-864758bb";
         assert_eq!(
@@ -230,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn k8_a_kinesis_notice_differs_in_its_key_and_in_milliseconds() {
+    fn k8_kinesis_notice_has_its_own_key_and_milliseconds() {
         let body = notice(StreamKind::Kinesis, EXHAUSTED).body();
         assert_eq!(body.get("DDBStreamBatchInfo"), None);
         assert_eq!(
@@ -241,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_beyond_the_calendar_does_not_lose_the_notice() {
+    fn out_of_range_time_does_not_lose_the_notice() {
         let late = Notice {
             timestamp: Millis::MAX,
             ..notice(StreamKind::DynamoDb, EXHAUSTED)

@@ -1,7 +1,8 @@
 //! A reference model of an SQS queue, standard or FIFO, with its dead-letter queue, in virtual time.
 //!
-//! It keeps SQS's rules (S8, S14 to S18, F2, F3, F5, F7 to F12) and none of Lambda's: the poller is in [`crate::sqs`].
-//! Where SQS promises little (order and grouping of a standard queue, Q15) it gives as little as the seed says.
+//! It implements the rules of SQS (S8, S14 to S18, F2, F3, F5, F7 to F12) and none of Lambda's; [`crate::sqs`] is the
+//! poller. Where SQS guarantees little (order and grouping of a standard queue, Q15), the model guarantees as little
+//! as the seed decides.
 
 mod api;
 mod md5;
@@ -25,14 +26,14 @@ pub const DEDUPLICATION_INTERVAL: Millis = 5 * 60 * 1000;
 pub const FIFO_SEARCH_DEPTH: usize = 120_000;
 /// A queue and, with a redrive policy, its dead-letter queue.
 ///
-/// Every call carries the time; times must not go backwards.
+/// Every call passes the time. Times must not go backwards.
 #[derive(Clone)]
 pub struct Queue {
     settings: QueueSettings,
-    /// By place in the queue, which a message keeps for as long as it is there.
+    /// By position in the queue. A message keeps its position.
     messages: BTreeMap<u64, StoredMessage>,
     places: BTreeMap<String, u64>,
-    /// Enqueue time and place, oldest first: what retention goes by.
+    /// Enqueue time and position, oldest first, for retention.
     ages: BTreeSet<(Millis, u64)>,
     next_place: u64,
     deduplication: BTreeMap<String, DeduplicationEntry>,
@@ -49,7 +50,7 @@ struct StoredMessage {
     enqueued_at: Millis,
     visible_at: Millis,
     receive_count: u32,
-    /// Number of the latest receipt; older handles have lost their effect.
+    /// The number of the latest receive; older receipt handles have no effect.
     receipt: u64,
 }
 
@@ -58,7 +59,7 @@ impl StoredMessage {
         self.visible_at <= now
     }
 
-    /// Received, and neither deleted nor visible again.
+    /// Returns whether the message was received and is not visible again.
     fn is_in_flight(&self, now: Millis) -> bool {
         self.receipt > 0 && !self.is_visible(now)
     }
@@ -78,7 +79,7 @@ struct DeduplicationEntry {
 }
 
 impl Queue {
-    /// An empty queue.
+    /// Creates an empty queue.
     #[must_use]
     pub fn new(settings: QueueSettings) -> Self {
         let dead_letter_queue = settings.redrive.as_ref().map(|redrive| {
@@ -103,10 +104,10 @@ impl Queue {
         }
     }
 
-    /// Adds a message, unless it repeats one of the last five minutes (F10).
+    /// Adds a message, unless it duplicates one of the last five minutes (F10).
     ///
     /// # Errors
-    /// If SQS would refuse the message; the queue is then unchanged.
+    /// If SQS would reject the message. The queue is then unchanged.
     pub fn send(&mut self, now: Millis, outgoing: NewMessage) -> Result<SendReceipt, SendError> {
         self.expire(now);
         if outgoing.bytes() > MAX_MESSAGE_BYTES {
@@ -178,14 +179,14 @@ impl Queue {
         stored
     }
 
-    /// Receives up to `max` messages for the queue's own visibility timeout.
+    /// Receives up to `max` messages and hides them for the visibility timeout of the queue.
     pub fn receive(&mut self, now: Millis, max: u32) -> Vec<Message> {
         self.receive_for(now, max, self.settings.visibility_timeout)
     }
 
-    /// Receives up to `max` messages (never more than ten) and hides them for `visibility_timeout`.
+    /// Receives up to `max` messages (at most ten) and hides them for `visibility_timeout`.
     ///
-    /// A message that was delivered as often as the redrive policy allows moves to the dead-letter queue instead (S14).
+    /// A message that reached the maximum receive count moves to the dead-letter queue instead (S14).
     pub fn receive_for(
         &mut self,
         now: Millis,
@@ -222,7 +223,7 @@ impl Queue {
         received
     }
 
-    /// Deletes by receipt handle (S17, F11).
+    /// Deletes a message by receipt handle (S17, F11).
     pub fn delete(&mut self, now: Millis, receipt_handle: &str) -> DeleteResult {
         self.expire(now);
         let Some((message_id, receipt)) = read_handle(receipt_handle) else {
@@ -249,7 +250,7 @@ impl Queue {
     /// Hides a received message for `timeout` from now; 0 makes it visible at once.
     ///
     /// # Errors
-    /// If the handle is not the latest, the message is not in flight, or the timeout is over twelve hours.
+    /// If the handle is not the latest one, the message is not in flight, or the timeout is longer than twelve hours.
     pub fn change_visibility(
         &mut self,
         now: Millis,
@@ -280,9 +281,10 @@ impl Queue {
         Ok(())
     }
 
-    /// Makes a message receivable now although it is in flight or deleted: a duplicate that no error explains (S18).
+    /// Makes a message visible now although it is in flight or deleted: a duplicate delivery without an error (S18).
     ///
-    /// False, and without effect, on a FIFO queue and for a message that was never here, expired or dead-lettered.
+    /// Returns false, without effect, for a FIFO queue and for a message that is unknown, expired or in the
+    /// dead-letter queue.
     pub fn redeliver(&mut self, now: Millis, message_id: &str) -> bool {
         if let Some((place, stored)) = self.deleted.remove(message_id) {
             self.admit(place, stored);
@@ -300,49 +302,49 @@ impl Queue {
         }
     }
 
-    /// The dead-letter queue, or none without a redrive policy. It is a queue like any other.
+    /// The dead-letter queue, if there is a redrive policy.
     #[must_use]
     pub fn dead_letter_queue(&self) -> Option<&Queue> {
         self.dead_letter_queue.as_deref()
     }
 
-    /// The dead-letter queue, to receive from.
+    /// The dead-letter queue, mutable.
     pub fn dead_letter_queue_mut(&mut self) -> Option<&mut Queue> {
         self.dead_letter_queue.as_deref_mut()
     }
 
-    /// Ids of the messages that are here, visible or not, in the order of the queue.
+    /// The ids of all messages, visible or not, in queue order.
     pub fn message_ids(&self) -> impl Iterator<Item = &str> {
         self.messages
             .values()
             .map(|stored| stored.message.message_id.as_str())
     }
 
-    /// Whether a message is here, visible or not.
+    /// Returns whether the queue contains a message, visible or not.
     #[must_use]
     pub fn contains(&self, message_id: &str) -> bool {
         self.places.contains_key(message_id)
     }
 
-    /// Ids of the messages that reached the end of their retention here.
+    /// The ids of the messages whose retention ended in this queue.
     #[must_use]
     pub fn expired(&self) -> &BTreeSet<String> {
         &self.expired
     }
 
-    /// How many messages are here, visible or not.
+    /// The number of messages, visible or not.
     #[must_use]
     pub fn len(&self) -> usize {
         self.messages.len()
     }
 
-    /// Whether nothing is here, not even in flight.
+    /// Returns whether the queue contains no message, visible or not.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    /// How many messages are in flight: received, and neither deleted nor visible again.
+    /// The number of messages that are received and neither deleted nor visible again.
     #[must_use]
     pub fn in_flight(&self, now: Millis) -> usize {
         self.messages
@@ -351,7 +353,7 @@ impl Queue {
             .count()
     }
 
-    /// Whether a receive would find anything to return or to move.
+    /// Returns whether a receive would return or move a message.
     #[must_use]
     pub fn has_receivable(&self, now: Millis) -> bool {
         if self.settings.fifo {
@@ -360,7 +362,7 @@ impl Queue {
         self.messages.values().any(|stored| stored.is_visible(now))
     }
 
-    /// The next time at which a hidden message becomes visible: when a waiting receive should look again.
+    /// The next time at which a hidden message becomes visible, so that a waiting receive should retry.
     #[must_use]
     pub fn next_visible(&self, now: Millis) -> Option<Millis> {
         self.messages
@@ -370,7 +372,7 @@ impl Queue {
             .min()
     }
 
-    /// A FIFO queue's deduplication id of a message; none on a standard queue.
+    /// Returns the deduplication id of a message in a FIFO queue, or `None` for a standard queue.
     fn deduplication_id(&self, outgoing: &NewMessage) -> Result<Option<String>, SendError> {
         if !self.settings.fifo {
             return Ok(None);
@@ -390,8 +392,9 @@ impl Queue {
         }
     }
 
-    /// Places a FIFO queue may hand out: all it can of one group in order, then of the next (F2); nothing of a group
-    /// that has a message in flight (F3), and nothing behind a delayed message of its group.
+    /// The positions that a FIFO queue may deliver: as many as possible of one group in order, then of the next (F2).
+    /// It delivers nothing of a group that has a message in flight (F3), and nothing behind a delayed message of the
+    /// same group.
     fn receivable_by_group(&self, now: Millis) -> Vec<u64> {
         #[derive(Default)]
         struct Group {
@@ -441,8 +444,8 @@ impl Queue {
         Some(stored.message.clone())
     }
 
-    /// Id and body stay. A standard message keeps its age (S15); a FIFO one starts anew, with its message id for a
-    /// deduplication id (F9).
+    /// Moves a message and keeps its id and body. A standard message keeps its enqueue time (S15). A FIFO message
+    /// gets a new one, and its message id becomes its deduplication id (F9).
     fn move_to_dead_letter_queue(&mut self, now: Millis, place: u64) {
         let Some(mut stored) = self.remove(place) else {
             return;
@@ -481,7 +484,7 @@ impl Queue {
         Some(stored)
     }
 
-    /// Drops what has reached the end of its retention, in flight or not (S16).
+    /// Drops messages whose retention has ended, in flight or not (S16).
     fn expire(&mut self, now: Millis) {
         while let Some((enqueued_at, place)) = self.ages.first().copied()
             && enqueued_at + self.settings.retention <= now
@@ -502,7 +505,7 @@ impl Queue {
         }
     }
 
-    /// A version 4 UUID, as SQS makes them.
+    /// Creates a version 4 UUID, like SQS.
     fn new_message_id(&mut self) -> String {
         let (high, low) = (self.mixer.next(), self.mixer.next());
         format!(

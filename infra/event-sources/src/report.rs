@@ -1,29 +1,29 @@
-//! How a function's answer to a batch is read: partial batch responses (`ReportBatchItemFailures`).
+//! Parses the response of a function to a batch: partial batch responses (`ReportBatchItemFailures`).
 //!
-//! Pure text in, verdict out. What a poller does with the verdict (deletes, checkpoints, attempts) is not here.
+//! The pollers decide what follows from the result (deletes, checkpoints, attempts).
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-/// The key of the list in a partial batch response.
+/// The key of the array in a partial batch response.
 const FAILURES: &str = "batchItemFailures";
-/// The key of each entry: a message id (SQS), or a sequence number (streams).
+/// The key in each entry: a message id (SQS) or a sequence number (streams).
 const IDENTIFIER: &str = "itemIdentifier";
 
-/// What a function said about the items of its batch.
+/// The result that a function reported for the items of its batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Every item succeeded (S6, S11, D11).
     AllSucceeded,
-    /// The listed items failed, all others succeeded (S13); for a stream only the lowest matters (D13).
+    /// The listed items failed and all others succeeded (S13). For a stream only the lowest one matters (D13).
     Partial(Failures),
-    /// No item succeeded, for the response breaks the contract (S12, D12).
+    /// The response is malformed, so every item failed (S12, D12).
     WholeBatchFailed(MalformedResponse),
 }
 
-/// The failed items of a partial batch response: at least one, each of them in the batch.
+/// The failed items of a partial batch response: at least one, and all of them in the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failures {
     identifiers: BTreeSet<String>,
@@ -31,25 +31,26 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// The failed identifiers, each once (Q1).
+    /// Returns each failed identifier once (Q1).
     #[must_use]
     pub fn identifiers(&self) -> &BTreeSet<String> {
         &self.identifiers
     }
 
-    /// Whether this item is listed.
+    /// Returns whether this item failed.
     #[must_use]
     pub fn contains(&self, identifier: &str) -> bool {
         self.identifiers.contains(identifier)
     }
 
-    /// How many entries repeated an earlier one: harmless to a batch, yet a fault of the function worth reporting (Q1).
+    /// Returns how many entries repeat an earlier one. They do not affect the batch, but the function has a bug worth
+    /// reporting (Q1).
     #[must_use]
     pub fn duplicates(&self) -> usize {
         self.duplicates
     }
 
-    /// The lowest of them as a sequence number: a stream's new checkpoint (D13, K6).
+    /// Returns the lowest failed sequence number: the new checkpoint of a stream (D13, K6).
     #[must_use]
     pub fn lowest_sequence_number(&self) -> &str {
         let lowest = self
@@ -60,37 +61,38 @@ impl Failures {
     }
 }
 
-/// Why a response failed its whole batch. Never holds the response: it may quote a payload.
+/// The reason why a response is malformed, so that its whole batch failed. It never contains the response, which may
+/// quote a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedResponse {
-    /// The text is no JSON document.
+    /// The response is not JSON.
     #[error("the response is not JSON")]
     NotJson,
-    /// A non-empty array or text, a number or a boolean (Q3).
+    /// The response is a non-empty array or string, a number or a boolean (Q3).
     #[error("the response is not a JSON object")]
     NotAnObject,
-    /// `batchItemFailures` is there and is neither null nor a list.
-    #[error("batchItemFailures is not a list")]
-    FailuresNotAList,
-    /// An entry is not an object, or does not have the key `itemIdentifier`.
+    /// `batchItemFailures` is neither null nor an array.
+    #[error("batchItemFailures is not an array")]
+    FailuresNotAnArray,
+    /// An entry is not an object or has no `itemIdentifier`.
     #[error("an entry of batchItemFailures has no itemIdentifier")]
     IdentifierMissing,
-    /// An identifier is null or anything else that is not text.
-    #[error("an itemIdentifier is not text")]
-    IdentifierNotText,
-    /// An identifier is the empty text.
+    /// An identifier is not a string.
+    #[error("an itemIdentifier is not a string")]
+    IdentifierNotString,
+    /// An identifier is empty.
     #[error("an itemIdentifier is empty")]
     IdentifierEmpty,
-    /// An identifier names no item of this batch.
+    /// An identifier is not in the batch.
     #[error("an itemIdentifier is not in the batch")]
     IdentifierUnknown,
 }
 
-/// Reads the response of a function that ended without error.
+/// Parses the response of a function that ended without an error.
 ///
-/// `reports_failures` tells whether the mapping has `ReportBatchItemFailures`; without it the response is not read
-/// at all (S6). `batch` holds the identifiers of the items that the function was given: message ids for SQS,
-/// sequence numbers for streams.
+/// `reports_failures` is whether the mapping has `ReportBatchItemFailures`; without it the response is not parsed
+/// (S6). `batch` contains the identifiers of the items in the event: message ids for SQS, sequence numbers for
+/// streams.
 #[must_use]
 pub fn read<I: AsRef<str>>(response: &str, reports_failures: bool, batch: &[I]) -> Report {
     if !reports_failures {
@@ -107,7 +109,7 @@ fn failures<I: AsRef<str>>(
     response: &str,
     batch: &[I],
 ) -> Result<Option<Failures>, MalformedResponse> {
-    // A runtime that answers nothing sends an empty payload, which stands for null.
+    // A runtime whose function returns nothing sends an empty payload, which means null.
     if response.trim().is_empty() {
         return Ok(None);
     }
@@ -121,7 +123,7 @@ fn failures<I: AsRef<str>>(
     let entries = match object.get(FAILURES) {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(entries)) => entries,
-        Some(_) => return Err(MalformedResponse::FailuresNotAList),
+        Some(_) => return Err(MalformedResponse::FailuresNotAnArray),
     };
     let batch: BTreeSet<&str> = batch.iter().map(AsRef::as_ref).collect();
     let mut identifiers = BTreeSet::new();
@@ -141,11 +143,11 @@ fn identifier<'a>(entry: &'a Value, batch: &BTreeSet<&str>) -> Result<&'a str, M
         Some(Value::String(text)) if text.is_empty() => Err(MalformedResponse::IdentifierEmpty),
         Some(Value::String(text)) if batch.contains(text.as_str()) => Ok(text),
         Some(Value::String(_)) => Err(MalformedResponse::IdentifierUnknown),
-        Some(_) => Err(MalformedResponse::IdentifierNotText),
+        Some(_) => Err(MalformedResponse::IdentifierNotString),
     }
 }
 
-/// Orders sequence numbers as the integers they are: up to 129 digits, and not padded, so that text order is wrong
+/// Compares sequence numbers as integers. They have up to 129 digits and no padding, so text order would be wrong
 /// (K6).
 #[must_use]
 pub fn compare_sequence_numbers(a: &str, b: &str) -> Ordering {
@@ -178,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn s6_without_the_response_type_the_response_is_not_read() {
+    fn s6_ignores_response_without_the_response_type() {
         for response in [
             "{",
             "5",
@@ -189,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn s11_empty_answers_succeed() {
+    fn s11_empty_responses_succeed() {
         for response in [
             "null",
             "{}",
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn s12_answers_that_break_the_contract_fail_the_whole_batch() {
+    fn s12_malformed_responses_fail_the_whole_batch() {
         let malformed = Report::WholeBatchFailed;
         assert_eq!(report("{"), malformed(MalformedResponse::NotJson));
         assert_eq!(report("not json"), malformed(MalformedResponse::NotJson));
@@ -212,7 +214,7 @@ mod tests {
         );
         assert_eq!(
             failing(r#"[{"itemIdentifier": null}]"#),
-            malformed(MalformedResponse::IdentifierNotText)
+            malformed(MalformedResponse::IdentifierNotString)
         );
         assert_eq!(
             failing(r#"[{"foo": "notvalid"}]"#),
@@ -232,12 +234,12 @@ mod tests {
         );
         assert_eq!(
             failing(r#""a""#),
-            malformed(MalformedResponse::FailuresNotAList)
+            malformed(MalformedResponse::FailuresNotAnArray)
         );
     }
 
     #[test]
-    fn s13_a_valid_list_fails_what_it_names() {
+    fn s13_valid_response_fails_the_listed_items() {
         let failures = failures(failing(
             r#"[{"itemIdentifier": "c"}, {"itemIdentifier": "a"}]"#,
         ));
@@ -249,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn d11_empty_answers_succeed_bare_ones_too() {
+    fn d11_empty_responses_succeed_including_bare_ones() {
         for response in [
             "null",
             "{}",
@@ -264,12 +266,12 @@ mod tests {
     }
 
     #[test]
-    fn d12_an_identifier_that_is_no_text_of_the_batch_fails_it() {
+    fn d12_invalid_identifier_fails_the_whole_batch() {
         let malformed = Report::WholeBatchFailed;
         for (entry, reason) in [
             (
                 r#"{"itemIdentifier": 123}"#,
-                MalformedResponse::IdentifierNotText,
+                MalformedResponse::IdentifierNotString,
             ),
             (
                 r#"{"itemIdentifier": "123"}"#,
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn d13_the_lowest_sequence_number_counts() {
+    fn d13_lowest_failed_sequence_number_is_the_checkpoint() {
         let batch = ["8", "9", "10", "11"];
         let list = r#"{"batchItemFailures": [{"itemIdentifier": "11"}, {"itemIdentifier": "10"}, {"itemIdentifier": "9"}]}"#;
         assert_eq!(
@@ -304,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn k6_an_event_id_is_an_unknown_identifier() {
+    fn k6_rejects_event_id_as_identifier() {
         let list = r#"{"batchItemFailures": [{"itemIdentifier": "shardId-000000000000:42"}]}"#;
         assert_eq!(
             read(list, true, &["42"]),
@@ -313,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn q1_duplicates_are_one_failure_and_reported() {
+    fn q1_duplicates_count_as_one_failure_and_are_reported() {
         let failures = failures(failing(
             r#"[{"itemIdentifier": "b"}, {"itemIdentifier": "b"}, {"itemIdentifier": "a"}, {"itemIdentifier": "b"}]"#,
         ));
@@ -344,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn q3_a_non_empty_answer_that_is_no_object_fails_the_whole_batch() {
+    fn q3_non_object_response_fails_the_whole_batch() {
         for response in [
             r#"[{"itemIdentifier": "a"}]"#,
             r#""done""#,
@@ -363,7 +365,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn k6_order_is_that_of_integers(a in any::<u128>(), b in any::<u128>(), padding in 0_usize..5) {
+        fn k6_sequence_numbers_compare_as_integers(a in any::<u128>(), b in any::<u128>(), padding in 0_usize..5) {
             let padded = format!("{}{a}", "0".repeat(padding));
             prop_assert_eq!(compare_sequence_numbers(&padded, &b.to_string()), a.cmp(&b));
         }
@@ -381,7 +383,7 @@ mod tests {
         }
 
         #[test]
-        fn q3_no_answer_makes_the_reader_panic(response in ".{0,200}") {
+        fn q3_parser_never_panics(response in ".{0,200}") {
             let _ = read(&response, true, &BATCH);
         }
     }

@@ -1,7 +1,8 @@
-//! A reference model of a stream: shards that split and merge, sequence numbers, iterators, retention (rules D1, D5, D6,
-//! D19, D20, K3, K4).
+//! A reference model of a stream: shards that split and merge, sequence numbers, iterators and retention (rules D1,
+//! D5, D6, D19, D20, K3, K4).
 //!
-//! It keeps what readers may rely on and nothing more: a read may end early, or with nothing although more is there.
+//! It implements what readers may rely on and nothing more: a read may end early, or return nothing although there
+//! are records.
 
 use std::collections::BTreeMap;
 
@@ -12,30 +13,25 @@ use crate::stream::{
     DYNAMODB_READ_RECORDS, KINESIS_READ_RECORDS, Position, ShardDescription, StreamRecord,
 };
 
-/// How long DynamoDB Streams keeps a record: 24 hours (D19).
+/// The retention of DynamoDB Streams: 24 hours (D19).
 pub const DYNAMODB_RETENTION: Millis = 24 * 3_600 * 1_000;
-/// How long Kinesis keeps a record unless told otherwise: 24 hours (K3).
+/// The default retention of Kinesis: 24 hours (K3).
 pub const KINESIS_RETENTION: Millis = 24 * 3_600 * 1_000;
 
-/// What a stream is like.
+/// The settings of a stream.
 #[derive(Debug, Clone, Copy)]
 pub struct StreamSettings {
-    /// Whose stream it is.
     pub kind: StreamKind,
-    /// How long records are kept.
     pub retention: Millis,
-    /// How long an iterator lives.
     pub iterator_life: Millis,
-    /// The most records of a read.
     pub read_records: usize,
-    /// The most bytes of a read.
     pub read_bytes: usize,
-    /// One read in so many returns nothing although there is something (0: none), as both services may (D1).
+    /// One in this many reads returns nothing although there are records (0: none), as in both services (D1).
     pub empty_one_in: u32,
 }
 
 impl StreamSettings {
-    /// As the service documents its own (D1, D19, D20, K3).
+    /// Creates the settings that the service documents (D1, D19, D20, K3).
     #[must_use]
     pub fn new(kind: StreamKind) -> Self {
         const MIB: usize = 1024 * 1024;
@@ -54,32 +50,31 @@ impl StreamSettings {
     }
 }
 
-/// A place in a shard that lives for a while.
+/// A position in a shard that expires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Iterator {
     shard: String,
-    /// Records of the shard before this one are behind it.
+    /// The index of the next record in the shard.
     index: u64,
     expires: Millis,
 }
 
-/// What a read returned.
+/// The response to a read.
 #[derive(Debug, Clone)]
 pub struct Read {
-    /// The records, in order.
     pub records: Vec<StreamRecord>,
-    /// Where to go on; none at the end of a closed shard.
+    /// The iterator of the next read; `None` at the end of a closed shard.
     pub next: Option<Iterator>,
 }
 
-/// Why a read or an iterator is refused.
+/// The reason why a read or an iterator was rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// `ResourceNotFoundException`.
-    #[error("there is no such shard")]
+    #[error("the shard does not exist")]
     NoSuchShard,
-    /// `TrimmedDataAccessException`: what comes next was there, and is no longer.
-    #[error("the records are older than the stream keeps them")]
+    /// `TrimmedDataAccessException`: the next record is no longer in the stream.
+    #[error("the records are older than the retention of the stream")]
     Trimmed,
     /// `ExpiredIteratorException`.
     #[error("the iterator has expired")]
@@ -88,15 +83,14 @@ pub enum ReadError {
 
 struct Shard {
     parents: Vec<String>,
-    /// The hashes it takes, both ends included.
+    /// The range of hashes, both ends included.
     hashes: (u64, u64),
     closed: Option<Millis>,
     records: Vec<StreamRecord>,
-    /// Records of it that are trimmed.
+    /// The number of trimmed records.
     trimmed: u64,
 }
 
-/// A stream.
 pub struct Stream {
     settings: StreamSettings,
     shards: BTreeMap<String, Shard>,
@@ -105,7 +99,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// A stream of so many open shards, at least one; `seed` decides which reads return nothing.
+    /// Creates a stream with this many open shards (at least one). `seed` decides which reads return nothing.
     #[must_use]
     pub fn new(settings: StreamSettings, shards: u64, seed: u64) -> Self {
         let mut stream = Self {
@@ -140,7 +134,7 @@ impl Stream {
         id
     }
 
-    /// Appends a record to the shard of its key. `event` makes its JSON from the shard and the sequence number.
+    /// Appends a record to the shard of its key. `event` creates its JSON from the shard and the sequence number.
     /// Returns both.
     pub fn put(
         &mut self,
@@ -149,7 +143,7 @@ impl Stream {
         event: impl FnOnce(&str, &str) -> String,
     ) -> (String, String) {
         self.sequence += 1;
-        // Kinesis' are not padded, so that they outgrow each other (K6); DynamoDB's have at least 21 digits (D27).
+        // Kinesis does not pad them, so their lengths differ (K6); DynamoDB uses at least 21 digits (D27).
         let sequence_number = match self.settings.kind {
             StreamKind::DynamoDb => format!("{:021}", self.sequence),
             StreamKind::Kinesis => self.sequence.to_string(),
@@ -159,7 +153,7 @@ impl Stream {
             shard.closed.is_none() && (shard.hashes.0..=shard.hashes.1).contains(&hash)
         });
         let Some((id, shard)) = open else {
-            unreachable!("the open shards take every hash");
+            unreachable!("open shards cover every hash");
         };
         shard.records.push(StreamRecord {
             event: event(id, &sequence_number),
@@ -170,7 +164,7 @@ impl Stream {
         (id.clone(), sequence_number)
     }
 
-    /// Closes an open shard and opens two that take its hashes. Returns these; none where it is not open.
+    /// Closes an open shard and opens two for its hashes. Returns them, or `None` if the shard cannot be split.
     pub fn split(&mut self, now: Millis, id: &str) -> Option<(String, String)> {
         let shard = self.shards.get_mut(id)?;
         let (first, last) = shard.hashes;
@@ -185,8 +179,8 @@ impl Stream {
         Some((low, high))
     }
 
-    /// Closes two open shards whose hashes adjoin and opens one that takes them all. Returns that; none where they
-    /// cannot be merged.
+    /// Closes two open shards with adjacent hashes and opens one for both. Returns it, or `None` if they cannot be
+    /// merged.
     pub fn merge(&mut self, now: Millis, low: &str, high: &str) -> Option<String> {
         let open = |id: &str| {
             let shard = self.shards.get(id)?;
@@ -202,7 +196,7 @@ impl Stream {
         Some(self.open((first, last), vec![low.to_owned(), high.to_owned()]))
     }
 
-    /// Drops what is older than the stream keeps it.
+    /// Drops records that are older than the retention.
     pub fn trim(&mut self, now: Millis) {
         let oldest = now.saturating_sub(self.settings.retention);
         for shard in self.shards.values_mut() {
@@ -212,8 +206,7 @@ impl Stream {
         }
     }
 
-    /// The shards that the stream describes: open ones, and closed ones that closed no longer ago than records are
-    /// kept.
+    /// Lists the open shards, and the shards that closed within the retention.
     #[must_use]
     pub fn list(&self, now: Millis) -> Vec<ShardDescription> {
         let oldest = now.saturating_sub(self.settings.retention);
@@ -227,7 +220,7 @@ impl Stream {
             .collect()
     }
 
-    /// The shards that are open.
+    /// Lists the open shards.
     #[must_use]
     pub fn open_shards(&self) -> Vec<String> {
         let open = self
@@ -237,7 +230,7 @@ impl Stream {
         open.map(|(id, _)| id.clone()).collect()
     }
 
-    /// An iterator at a position.
+    /// Creates an iterator at a position.
     ///
     /// # Errors
     /// [`ReadError::NoSuchShard`], [`ReadError::Trimmed`].
@@ -260,7 +253,7 @@ impl Stream {
                     crate::report::compare_sequence_numbers(&record.sequence_number, number).is_le()
                 };
                 let index = behind(&is_behind);
-                // The record itself is gone, and what came right behind it may be.
+                // The record itself is trimmed, and its successors may be too.
                 if index == shard.trimmed && index > 0 {
                     return Err(ReadError::Trimmed);
                 }
@@ -278,7 +271,7 @@ impl Stream {
         }
     }
 
-    /// Reads on from an iterator, at most `limit` records.
+    /// Reads at most `limit` records from an iterator.
     ///
     /// # Errors
     /// [`ReadError::Expired`], [`ReadError::Trimmed`].

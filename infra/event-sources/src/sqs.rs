@@ -1,11 +1,12 @@
-//! The poller of a queue, standard or FIFO, as a pure state machine (rules S1 to S21, F1 to F13, X1 to X3, X10 to X12).
+//! The poller of a queue, standard or FIFO, as a pure state machine (rules S1 to S21, F1 to F13, X1 to X3, X10 to
+//! X12).
 //!
-//! [`SqsPoller::handle`] is told what happened and says what to do next. It decides what is received, filtered, put
-//! into one batch, invoked, deleted, and let go of. The queue's own rules (visibility, receive counts, message groups,
-//! dead letters) are not here but with the queue: [`crate::queue`] is a model of one.
+//! [`SqsPoller::handle`] receives what happened and returns what to do next. It decides what to receive, filter,
+//! batch, invoke, delete and release. The rules of the queue itself (visibility, receive counts, message groups, dead
+//! letters) are in [`crate::queue`].
 //!
 //! A message leaves the queue for two reasons only: the function acknowledged it, or the filters dropped it. In every
-//! other case nothing is done to it, so that it returns when its visibility timeout is over (S7, S8).
+//! other case the poller does nothing, so that the message returns when its visibility timeout ends (S7, S8).
 
 mod batch;
 mod concurrency;
@@ -26,17 +27,17 @@ use crate::message::{MAX_RECEIVE, Message};
 use batch::{Batch, Collector, HeldMessage, Receive};
 use concurrency::Concurrency;
 
-/// The longest wait of one receive, in seconds (S1).
+/// The maximum wait time of a receive, in seconds (S1).
 pub const MAX_WAIT_SECONDS: u32 = 20;
-/// The most messages of one delete.
+/// The maximum number of messages of one delete.
 pub const MAX_DELETE: usize = 10;
-/// Receives that wait side by side while nothing is in flight (S5).
+/// Concurrent receives while nothing is in flight (S5).
 const IDLE_RECEIVES: usize = 2;
-/// Receives that wait side by side beyond the batches that are in flight. AWS runs as many as it may invoke; on one
-/// machine a few find every message just as soon.
+/// Concurrent receives in addition to the batches in flight. AWS runs as many as it may invoke; on one machine a few
+/// find every message just as fast.
 const SPARE_RECEIVES: usize = 5;
 
-/// Numbers calls and invocations.
+/// Generates the numbers of calls and invocations.
 struct Ids(u64);
 
 impl Ids {
@@ -46,13 +47,12 @@ impl Ids {
     }
 }
 
-/// A batch that waits out a throttle.
+/// A throttled batch that waits for its retry.
 struct ThrottledBatch {
     batch: Batch,
     retry_at: Millis,
 }
 
-/// The poller of one mapping.
 pub struct SqsPoller {
     mapping: SqsMapping,
     queue: QueueInfo,
@@ -60,7 +60,7 @@ pub struct SqsPoller {
     mixer: Mixer,
     lifecycle: Lifecycle,
     concurrency: Concurrency,
-    /// The latest time handed in.
+    /// The latest time passed in.
     now: Millis,
     ids: Ids,
     collectors: Vec<Collector>,
@@ -73,7 +73,7 @@ pub struct SqsPoller {
 }
 
 impl SqsPoller {
-    /// A poller that waits for [`Input::Enable`].
+    /// Creates a poller that waits for [`Input::Enable`].
     #[must_use]
     pub fn new(mapping: SqsMapping, queue: QueueInfo, choices: Choices) -> Self {
         Self {
@@ -95,8 +95,8 @@ impl SqsPoller {
         }
     }
 
-    /// Takes in what happened at `now`, and returns what to do, in order. Times MUST not go backwards.
-    #[must_use = "the actions are not done by themselves"]
+    /// Handles what happened at `now`, and returns what to do, in order. Times MUST NOT go backwards.
+    #[must_use = "the driver must perform the actions"]
     pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         self.now = self.now.max(now);
@@ -127,7 +127,7 @@ impl SqsPoller {
         actions
     }
 
-    /// When to call [`handle`](Self::handle) with [`Input::Wake`], if nothing else happens before.
+    /// Returns when to call [`handle`](Self::handle) with [`Input::Wake`] if nothing else happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Millis> {
         let window = self.mapping.batching_window();
@@ -163,7 +163,7 @@ impl SqsPoller {
         self.lifecycle.state()
     }
 
-    /// Whether no message is held, invoked or being deleted; receives may be waiting.
+    /// Returns whether no message is buffered, invoked or being deleted. Receives may be waiting.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let InFlight {
@@ -175,7 +175,7 @@ impl SqsPoller {
         buffered + invocations + deletes == 0
     }
 
-    /// How much is under way.
+    /// Returns what is in flight.
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
         let batches = self
@@ -204,7 +204,7 @@ impl SqsPoller {
     }
 
     fn enable(&mut self) {
-        // A request in the middle of another change ends that change first.
+        // A request during another change completes that change first.
         self.change(Change::Settle);
         self.change(Change::Update {
             enabled: Some(true),
@@ -240,7 +240,7 @@ impl SqsPoller {
         }
     }
 
-    /// `Disabling` ends when everything that was received has come to an end.
+    /// `Disabling` ends when every received message is handled.
     fn settle(&mut self) {
         let InFlight {
             receives,
@@ -253,7 +253,7 @@ impl SqsPoller {
         }
     }
 
-    /// Q13, the other outcome: forgets everything under way, so that answers to it come to nothing.
+    /// Q13, the other answer: forgets everything in flight, so that its results have no effect.
     fn abandon_in_flight(&mut self, actions: &mut Vec<Action>) {
         if !self.choices.ignore_in_flight_on_change {
             return;
@@ -297,7 +297,7 @@ impl SqsPoller {
         }
     }
 
-    /// Ends a receive, and tells which collector it was for; none if the poller has given it up.
+    /// Ends a receive and returns its collector, or `None` if the poller no longer waits for it.
     fn end_receive(&mut self, call: CallId) -> Option<(usize, Receive)> {
         let mut collectors = self.collectors.iter_mut().enumerate();
         collectors.find_map(|(index, collector)| {
@@ -330,7 +330,7 @@ impl SqsPoller {
     }
 
     fn receive_failed(&mut self, call: CallId, actions: &mut Vec<Action>) {
-        // Receives that fail side by side are one failure.
+        // Concurrent receives that fail count as one failure.
         if self.end_receive(call).is_none() || self.now < self.receive_after {
             return;
         }
@@ -365,30 +365,31 @@ impl SqsPoller {
         }
     }
 
-    /// A message whose visibility has run out is anybody's: to invoke it as if it were held would only add a duplicate.
+    /// Releases messages whose visibility timeout ended. They may be delivered again, so invoking them would only add
+    /// duplicates.
     fn release_expired(&mut self, actions: &mut Vec<Action>) {
         let now = self.now;
         let mut waiting = Vec::new();
         for collector in &mut self.collectors {
-            waiting.extend(batch::take_expired(&mut collector.held, now));
+            waiting.extend(batch::remove_expired(&mut collector.held, now));
         }
         for batch in &mut self.ready {
-            waiting.extend(batch::take_expired(&mut batch.held, now));
-            waiting.extend(batch::take_expired(&mut batch.rest, now));
+            waiting.extend(batch::remove_expired(&mut batch.held, now));
+            waiting.extend(batch::remove_expired(&mut batch.rest, now));
         }
         self.ready.retain(|batch| !batch.held.is_empty());
-        release(ReleaseCause::VisibilityRanOut, waiting, actions);
+        release(ReleaseCause::VisibilityTimeoutEnded, waiting, actions);
         let mut throttled = Vec::new();
         for waiting in &mut self.throttled {
-            throttled.extend(batch::take_expired(&mut waiting.batch.held, now));
-            throttled.extend(batch::take_expired(&mut waiting.batch.rest, now));
+            throttled.extend(batch::remove_expired(&mut waiting.batch.held, now));
+            throttled.extend(batch::remove_expired(&mut waiting.batch.rest, now));
         }
         self.throttled
             .retain(|waiting| !waiting.batch.held.is_empty());
         release(ReleaseCause::Throttled, throttled, actions);
     }
 
-    /// Makes batches of what is due: full events, ended windows, and at a disable all there is.
+    /// Creates the batches that are due: full events, ended windows and, after a disable, everything.
     fn close_windows(&mut self) {
         let window = if self.state() == State::Enabled {
             self.mapping.batching_window()
@@ -411,7 +412,7 @@ impl SqsPoller {
                     .map(|part| self.batch(part));
                 self.ready.extend(batches.collect::<Vec<_>>());
             } else {
-                let due = collector.take_due(now, batch_size, window);
+                let due = collector.remove_due(now, batch_size, window);
                 self.ready.extend(
                     due.into_iter()
                         .map(|held| self.batch(held))
@@ -422,7 +423,7 @@ impl SqsPoller {
         self.collectors = collectors;
     }
 
-    /// A batch of the messages that fit one event; only a FIFO queue's leave a rest.
+    /// Creates a batch of the messages that fit in one event. Only FIFO queues leave a rest.
     fn batch(&self, mut held: Vec<HeldMessage>) -> Batch {
         let rest = held.split_off(batch::fitting(&held, self.mapping.batch_size));
         Batch {
@@ -455,14 +456,14 @@ impl SqsPoller {
         }
     }
 
-    /// Keeps receives waiting: for every window that is not full, and for as many new batches as could be invoked.
+    /// Keeps receives waiting: for every window that is not full, and for as many new batches as can be invoked.
     fn receive_more(&mut self, actions: &mut Vec<Action>) {
         if self.state() != State::Enabled {
             self.collectors
                 .retain(|collector| collector.receive.is_some() || !collector.is_empty());
             return;
         }
-        self.match_collectors_to_room();
+        self.adjust_collectors();
         if self.now < self.receive_after {
             return;
         }
@@ -495,8 +496,8 @@ impl SqsPoller {
         }
     }
 
-    /// Every collector may become a batch, so there are no more of them than could be invoked.
-    fn match_collectors_to_room(&mut self) {
+    /// Every collector may become a batch, so there are no more collectors than batches that can be invoked.
+    fn adjust_collectors(&mut self) {
         let busy = self.busy();
         let wanted = if busy == 0 {
             IDLE_RECEIVES
@@ -519,7 +520,7 @@ impl SqsPoller {
         }
     }
 
-    /// Batches in flight or in the making.
+    /// Batches in flight or being collected.
     fn busy(&self) -> usize {
         let collecting = self
             .collectors

@@ -1,13 +1,12 @@
-//! The poller of a stream's shards, DynamoDB Streams or Kinesis, as a pure state machine (rules D1 to D27, K1 to K10,
-//! X1 to X3, X10 to X12).
+//! The poller of the shards of a stream, DynamoDB Streams or Kinesis, as a pure state machine (rules D1 to D27, K1 to
+//! K10, X1 to X3, X10 to X12).
 //!
-//! [`StreamPoller::handle`] is told what happened and says what to do next. It decides which shards are read, what is
-//! filtered, put into one batch, invoked, tried again, split and given up, and how far each shard is done with. The
-//! stream's own rules (sequence numbers, shards that split, retention) are not here but with the stream:
-//! [`crate::shards`] is a model of one.
+//! [`StreamPoller::handle`] receives what happened and returns what to do next. It decides which shards to read, what
+//! to filter, batch, invoke, retry, split and discard, and the checkpoint of each shard. The rules of the stream
+//! itself (sequence numbers, shards that split, retention) are in [`crate::shards`].
 //!
-//! A record is done with for three reasons only: the function took it, the filters dropped it, or it was given up, with
-//! a notice. The checkpoint of a shard is before the first record that is not done with (D8, Q11).
+//! A record is processed for three reasons only: the function succeeded, the filters dropped the record, or it was
+//! discarded with a notice. The checkpoint of a shard is before its first unprocessed record (D8, Q11).
 
 mod batch;
 mod contract;
@@ -28,28 +27,27 @@ use crate::mapping::{Change, Lifecycle, StartingPosition, State, StreamKind, Str
 use batch::{Batch, next_pause};
 use shard::{Progress, Shard};
 
-/// How often a shard of DynamoDB Streams is read: 4 times a second (D1).
+/// The interval between reads of a DynamoDB Streams shard: 4 reads a second (D1).
 pub const DYNAMODB_POLL_MILLIS: Millis = 250;
-/// How often a shard of Kinesis is read: once a second (K1).
+/// The interval between reads of a Kinesis shard: one read a second (K1).
 pub const KINESIS_POLL_MILLIS: Millis = 1_000;
-/// The most records of one read of DynamoDB Streams (D1).
+/// The maximum number of records of a DynamoDB Streams read (D1).
 pub const DYNAMODB_READ_RECORDS: u32 = 1_000;
-/// The most records of one read of Kinesis (K3).
+/// The maximum number of records of a Kinesis read (K3).
 pub const KINESIS_READ_RECORDS: u32 = 10_000;
-/// How often the shards are listed, unless one has ended. AWS names no figure.
+/// The interval between listings of the shards, unless a shard ends. AWS documents no number.
 pub const LIST_MILLIS: Millis = 10_000;
 
-/// How far a mapping is done with its stream, shard by shard: what AWS keeps when a poller is lost.
+/// The checkpoint of each shard of a mapping: what AWS keeps when a poller is lost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Checkpoints {
     listed: bool,
     shards: BTreeMap<String, (Vec<String>, Progress)>,
 }
 
-/// A batch in flight, by shard and lane.
+/// The shard and lane of a batch in flight.
 type Place = (String, usize);
 
-/// A notice in flight.
 struct PendingNotice {
     shard: String,
     lane: usize,
@@ -57,37 +55,36 @@ struct PendingNotice {
     places: Vec<u64>,
 }
 
-/// The poller of one mapping.
 pub struct StreamPoller {
     mapping: StreamMapping,
     choices: Choices,
     mixer: Mixer,
     lifecycle: Lifecycle,
-    /// The latest time handed in.
+    /// The latest time passed in.
     now: Millis,
     last_id: u64,
     shards: BTreeMap<String, Shard>,
-    /// The shards were listed once: what is found later is read from its start (Q17).
+    /// Whether the shards were listed once. Shards that are found later are read from their start (Q17).
     listed: bool,
     listing: Option<CallId>,
     list_after: Millis,
     list_pause: Millis,
     running: BTreeMap<InvocationId, Place>,
     notices: BTreeMap<CallId, PendingNotice>,
-    /// What is in flight ends first, then everything that was read is forgotten: after a disable or an update.
+    /// After a disable or an update: batches in flight complete first, then all records that were read are forgotten.
     draining: bool,
-    /// The settings to go on with then.
+    /// The settings that apply after draining.
     next_mapping: Option<StreamMapping>,
 }
 
 impl StreamPoller {
-    /// A poller that waits for [`Input::Enable`].
+    /// Creates a poller that waits for [`Input::Enable`].
     #[must_use]
     pub fn new(mapping: StreamMapping, choices: Choices) -> Self {
         Self::resume(mapping, choices, &Checkpoints::default())
     }
 
-    /// The same, where an earlier poller of the mapping was lost.
+    /// Creates a poller that continues from the checkpoints of a lost one.
     #[must_use]
     pub fn resume(mapping: StreamMapping, choices: Choices, checkpoints: &Checkpoints) -> Self {
         let lanes = mapping.parallelization_factor;
@@ -114,7 +111,7 @@ impl StreamPoller {
         }
     }
 
-    /// How far each shard is done with.
+    /// Returns the checkpoint of each shard.
     #[must_use]
     pub fn checkpoints(&self) -> Checkpoints {
         let shards = self.shards.iter();
@@ -126,8 +123,8 @@ impl StreamPoller {
         }
     }
 
-    /// Takes in what happened at `now`, and returns what to do, in order. Times MUST not go backwards.
-    #[must_use = "the actions are not done by themselves"]
+    /// Handles what happened at `now`, and returns what to do, in order. Times MUST NOT go backwards.
+    #[must_use = "the driver must perform the actions"]
     pub fn handle(&mut self, now: Millis, input: Input) -> Vec<Action> {
         let mut actions = Vec::new();
         self.now = self.now.max(now);
@@ -163,7 +160,7 @@ impl StreamPoller {
         actions
     }
 
-    /// When to call [`handle`](Self::handle) with [`Input::Wake`], if nothing else happens before.
+    /// Returns when to call [`handle`](Self::handle) with [`Input::Wake`] if nothing else happens before.
     #[must_use]
     pub fn next_wakeup(&self) -> Option<Millis> {
         if !self.is_polling() {
@@ -188,7 +185,7 @@ impl StreamPoller {
         self.lifecycle.state()
     }
 
-    /// How much is under way.
+    /// Returns what is in flight.
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
         let reads = self.shards.values().filter(|shard| shard.read.is_some());
@@ -200,7 +197,7 @@ impl StreamPoller {
         }
     }
 
-    /// Whether no record is held, invoked or being reported. The streams may hold more.
+    /// Returns whether no record is buffered, invoked or being reported. The stream may contain more.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         let InFlight {
@@ -217,7 +214,7 @@ impl StreamPoller {
     }
 
     fn enable(&mut self) {
-        // A request in the middle of another change ends that change first.
+        // A request during another change completes that change first.
         self.change(Change::Settle);
         self.change(Change::Update {
             enabled: Some(true),
@@ -254,13 +251,13 @@ impl StreamPoller {
     fn drain(&mut self) {
         self.draining = true;
         if self.choices.ignore_in_flight_on_change {
-            // Q13, the other outcome: answers to what is under way come to nothing.
+            // Q13, the other answer: results of what is in flight have no effect.
             self.running.clear();
             self.notices.clear();
         }
     }
 
-    /// What was read and is not done with is forgotten, and comes again behind the checkpoint.
+    /// Forgets unprocessed records; they are read again from the checkpoint.
     fn end_drain(&mut self) {
         if !self.draining || !self.running.is_empty() || !self.notices.is_empty() {
             return;
@@ -299,7 +296,7 @@ impl StreamPoller {
         self.list_pause = self.choices.retry_base_millis;
         let listed: BTreeSet<String> = shards.iter().map(|shard| shard.id.clone()).collect();
         self.shards.retain(|id, shard| {
-            // The stream forgets a shard with its last record: there is nothing more to read of it.
+            // The stream removes a shard with its last record, so nothing is left to read.
             shard.ended |= !listed.contains(id);
             listed.contains(id) || !shard.is_finished()
         });
@@ -331,7 +328,7 @@ impl StreamPoller {
         }));
     }
 
-    /// A closed shard is done with when everything of it is; then its children may be read (D6, K4).
+    /// Finishes closed shards whose records are all processed. Then their children can be read (D6, K4).
     fn finish_shards(&mut self, actions: &mut Vec<Action>) {
         for (id, shard) in &mut self.shards {
             if shard.ended && shard.is_drained() && !shard.is_finished() {
@@ -342,7 +339,7 @@ impl StreamPoller {
         }
     }
 
-    /// Whether a shard is to be read, now or as soon as its pause is over.
+    /// Returns whether to read a shard, now or after its pause.
     fn wants_read(&self, id: &str) -> bool {
         let is_done_with = |parent: &String| self.shards.get(parent).is_none_or(Shard::is_finished);
         self.shards.get(id).is_some_and(|shard| {
@@ -422,7 +419,7 @@ impl StreamPoller {
         }
     }
 
-    /// Invokes what is due, lane by lane; what is too old is given up instead (D18).
+    /// Invokes the batches that are due in each lane. Records that are too old are discarded instead (D18).
     fn invoke_due(&mut self, actions: &mut Vec<Action>) {
         let (batch_size, window) = (self.mapping.batch_size, self.mapping.batching_window());
         let (now, choices) = (self.now, self.choices);
@@ -432,7 +429,7 @@ impl StreamPoller {
                 while let Some(batch) = self.shards.get_mut(&id).and_then(|shard| {
                     let lane = shard.lanes.get_mut(lane)?;
                     let due = lane.due_at(batch_size, window)?;
-                    (due <= now).then(|| lane.take_due(batch_size, &choices))?
+                    (due <= now).then(|| lane.remove_due(batch_size, &choices))?
                 }) {
                     if let Some(batch) = self.discard_expired(&id, lane, batch, actions) {
                         self.invoke(&id, lane, batch, actions);
@@ -467,7 +464,7 @@ impl StreamPoller {
     }
 }
 
-/// Ends a read, and tells which shard it was of; none if the poller has given it up.
+/// Ends a read and returns its shard, or `None` if the poller no longer waits for it.
 fn end_read(shards: &mut BTreeMap<String, Shard>, call: CallId) -> Option<(&String, &mut Shard)> {
     shards.iter_mut().find_map(|(id, shard)| {
         shard.read.take_if(|read| *read == call)?;

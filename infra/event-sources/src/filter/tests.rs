@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-/// Whether a queue's message with this body passes a filter on its body.
+/// Returns whether a message with this body passes a filter on its body.
 fn body_passes(pattern: &str, body: &str) -> bool {
     let pattern = format!(r#"{{"body": {pattern}}}"#);
     sqs_passes(&pattern, body)
@@ -22,7 +22,7 @@ fn dynamodb_passes(pattern: &str, record: &str) -> bool {
         .matches(record)
 }
 
-fn refused(pattern: &str) -> InvalidPattern {
+fn parse_error(pattern: &str) -> InvalidPattern {
     match FilterCriteria::compile(Source::Sqs, &[pattern]) {
         Err(InvalidFilterCriteria::Pattern(invalid)) => invalid,
         other => panic!("{pattern} gave {other:?}"),
@@ -30,7 +30,7 @@ fn refused(pattern: &str) -> InvalidPattern {
 }
 
 #[test]
-fn x4_filters_are_alternatives_keys_all_must_match_values_are_alternatives() {
+fn x4_any_filter_all_keys_and_any_value_must_match() {
     let both = [
         r#"{"body": {"a": ["1"], "b": ["2", "3"]}}"#,
         r#"{"body": {"c": ["4"]}}"#,
@@ -115,7 +115,7 @@ fn x5_or_joins_fields() {
     assert!(body_passes(pattern, r#"{"b": 6, "c": "3", "d": "4"}"#));
     assert!(!body_passes(pattern, r#"{"b": 6, "d": "4"}"#));
     assert!(!body_passes(pattern, r#"{"a": "1"}"#));
-    // Also above the body, where each alternative may or may not look into it.
+    // Also above the body; an alternative need not refer to the body.
     let above = r#"{"$or": [{"body": {"a": ["1"]}}, {"messageId": ["1"], "body": ["plain"]}]}"#;
     assert!(sqs_passes(above, r#"{"a": "1"}"#));
     assert!(sqs_passes(above, "plain"));
@@ -123,11 +123,11 @@ fn x5_or_joins_fields() {
 }
 
 #[test]
-fn x5_operators_that_lambda_does_not_list_are_refused() {
+fn x5_rejects_unlisted_operators() {
     for operator in ["cidr", "wildcard", "equals", "prefix-ignore-case"] {
         let pattern = format!(r#"{{"body": {{"k": [{{"{operator}": "x"}}]}}}}"#);
         assert_eq!(
-            refused(&pattern),
+            parse_error(&pattern),
             InvalidPattern::UnknownOperator(operator.to_owned())
         );
     }
@@ -152,14 +152,14 @@ fn x5_operators_that_lambda_does_not_list_are_refused() {
     ] {
         let pattern = format!(r#"{{"body": {{"k": [{operator}]}}}}"#);
         assert!(
-            matches!(refused(&pattern), InvalidPattern::Operand(_)),
+            matches!(parse_error(&pattern), InvalidPattern::Operand(_)),
             "{operator}"
         );
     }
 }
 
 #[test]
-fn x5_a_list_in_the_record_passes_if_one_of_its_values_does() {
+fn x5_array_passes_if_one_value_passes() {
     let pattern = r#"{"tags": ["b"]}"#;
     assert!(body_passes(pattern, r#"{"tags": ["a", "b"]}"#));
     assert!(body_passes(pattern, r#"{"tags": [["a"], ["b"]]}"#));
@@ -168,7 +168,7 @@ fn x5_a_list_in_the_record_passes_if_one_of_its_values_does() {
         r#"{"tags": [{"exists": true}]}"#,
         r#"{"tags": []}"#
     ));
-    // An object in a list is no leaf either.
+    // An object in an array is not a leaf either.
     for test in [r#"{"exists": true}"#, r#"{"anything-but": "x"}"#] {
         let pattern = format!(r#"{{"tags": [{test}]}}"#);
         assert!(
@@ -176,7 +176,7 @@ fn x5_a_list_in_the_record_passes_if_one_of_its_values_does() {
             "{test}"
         );
     }
-    // All keys of one element, not each key of some element.
+    // All keys must match one element, not each key a different element.
     let element = r#"{"items": {"kind": ["x"], "size": [1]}}"#;
     assert!(body_passes(
         element,
@@ -207,14 +207,14 @@ fn x6_numbers_compare_by_spelling_and_numeric_by_value() {
 }
 
 #[test]
-fn x6_text_compares_byte_by_byte_whatever_its_escapes() {
+fn x6_strings_compare_after_unescaping() {
     assert!(body_passes(r#"{"k": ["ä"]}"#, r#"{"k": "\u00e4"}"#));
     assert!(!body_passes(r#"{"k": ["ä"]}"#, r#"{"k": "a\u0308"}"#));
     assert!(!body_passes(r#"{"k": ["x"]}"#, r#"{"k": "x "}"#));
 }
 
 #[test]
-fn x7_null_is_not_absence_and_every_named_field_must_be_present() {
+fn x7_null_differs_from_absent_and_every_field_must_exist() {
     assert!(body_passes(r#"{"k": [null]}"#, r#"{"k": null}"#));
     assert!(!body_passes(r#"{"k": [null]}"#, r#"{"other": 1}"#));
     assert!(body_passes(
@@ -256,7 +256,7 @@ fn x8_the_last_of_duplicate_keys_wins() {
     let pattern = r#"{"k": ["first"], "k": ["last"]}"#;
     assert!(body_passes(pattern, r#"{"k": "last"}"#));
     assert!(!body_passes(pattern, r#"{"k": "first"}"#));
-    // The guide's own conjunction for DynamoDB tests its second half alone.
+    // The conjunction in the guide for DynamoDB tests only its second half.
     let and = r#"{"dynamodb": {"Keys": {"a": {"S": ["1"]}}, "Keys": {"b": {"S": ["2"]}}}}"#;
     assert!(dynamodb_passes(
         and,
@@ -265,40 +265,43 @@ fn x8_the_last_of_duplicate_keys_wins() {
 }
 
 #[test]
-fn x9_leaves_are_non_empty_lists() {
-    assert_eq!(refused("null"), InvalidPattern::LeafNotAnArray);
-    assert_eq!(refused("[]"), InvalidPattern::LeafNotAnArray);
-    assert_eq!(refused("simple string"), InvalidPattern::NotJson);
-    assert_eq!(refused(""), InvalidPattern::NotJson);
+fn x9_leaves_are_non_empty_arrays() {
+    assert_eq!(parse_error("null"), InvalidPattern::LeafNotAnArray);
+    assert_eq!(parse_error("[]"), InvalidPattern::LeafNotAnArray);
+    assert_eq!(parse_error("simple string"), InvalidPattern::NotJson);
+    assert_eq!(parse_error(""), InvalidPattern::NotJson);
     assert_eq!(
-        refused(r#"[{"eventName": ["INSERT"=123}]"#),
+        parse_error(r#"[{"eventName": ["INSERT"=123}]"#),
         InvalidPattern::NotJson
     );
-    assert_eq!(refused("{}"), InvalidPattern::EmptyObject);
-    assert_eq!(refused(r#"{"body": {}}"#), InvalidPattern::EmptyObject);
+    assert_eq!(parse_error("{}"), InvalidPattern::EmptyObject);
+    assert_eq!(parse_error(r#"{"body": {}}"#), InvalidPattern::EmptyObject);
     assert_eq!(
-        refused(r#"{"eventSource": "aws:sqs"}"#),
+        parse_error(r#"{"eventSource": "aws:sqs"}"#),
         InvalidPattern::LeafNotAnArray
     );
     assert_eq!(
-        refused(r#"{"eventSource": 1}"#),
+        parse_error(r#"{"eventSource": 1}"#),
         InvalidPattern::LeafNotAnArray
     );
     assert_eq!(
-        refused(r#"{"eventSource": []}"#),
+        parse_error(r#"{"eventSource": []}"#),
         InvalidPattern::EmptyArray
     );
     assert_eq!(
-        refused(r#"{"eventSource": [[]]}"#),
+        parse_error(r#"{"eventSource": [[]]}"#),
         InvalidPattern::LeafValue
     );
     assert_eq!(
-        refused(r#"{"k": [{"prefix": "a", "suffix": "b"}]}"#),
+        parse_error(r#"{"k": [{"prefix": "a", "suffix": "b"}]}"#),
         InvalidPattern::LeafValue
     );
-    assert_eq!(refused(r#"{"k": [{}]}"#), InvalidPattern::LeafValue);
-    assert_eq!(refused(r#"{"$or": []}"#), InvalidPattern::EmptyArray);
-    assert_eq!(refused(r#"{"$or": ["x"]}"#), InvalidPattern::Operand("$or"));
+    assert_eq!(parse_error(r#"{"k": [{}]}"#), InvalidPattern::LeafValue);
+    assert_eq!(parse_error(r#"{"$or": []}"#), InvalidPattern::EmptyArray);
+    assert_eq!(
+        parse_error(r#"{"$or": ["x"]}"#),
+        InvalidPattern::Operand("$or")
+    );
 }
 
 #[test]
@@ -326,7 +329,7 @@ fn s19_without_body_in_the_pattern_the_body_is_not_checked() {
 }
 
 #[test]
-fn d24_any_field_of_the_record_can_be_named() {
+fn d24_matches_any_field_of_the_record() {
     let record = r#"{"eventName": "REMOVE", "eventSource": "aws:dynamodb",
         "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"}, "dynamodb": {}}"#;
     assert!(dynamodb_passes(
@@ -348,7 +351,7 @@ fn d24_any_field_of_the_record_can_be_named() {
 }
 
 #[test]
-fn d25_values_keep_their_types_numbers_are_text_and_only_leaves_exist() {
+fn d25_keeps_type_descriptors_and_exists_sees_only_leaves() {
     let record = r#"{"dynamodb": {"ApproximateCreationDateTime": 1700000000,
         "NewImage": {"status": {"S": "DONE"}, "count": {"N": "101"}}}}"#;
     let image = |test: &str| {
@@ -391,7 +394,7 @@ fn k9_data_is_matched_as_decoded_json() {
 }
 
 #[test]
-fn a_deeply_nested_record_is_only_read_as_deep_as_the_pattern() {
+fn parses_record_only_as_deep_as_the_pattern() {
     let depth = 100_000;
     let body = format!(
         r#"{{"k": "v", "deep": {}{}}}"#,
@@ -403,7 +406,7 @@ fn a_deeply_nested_record_is_only_read_as_deep_as_the_pattern() {
 
 proptest! {
     #[test]
-    fn x6_a_text_passes_its_own_pattern_and_no_other(a in any::<String>(), b in any::<String>()) {
+    fn x6_string_passes_only_its_own_pattern(a in any::<String>(), b in any::<String>()) {
         let pattern = json!({"k": [a]}).to_string();
         let (body_of_a, body_of_b) = (json!({"k": a}).to_string(), json!({"k": b}).to_string());
         let own = body_passes(&pattern, &body_of_a);
@@ -424,7 +427,7 @@ proptest! {
     }
 
     #[test]
-    fn x9_no_text_makes_the_parser_or_the_matcher_panic(pattern in ".{0,200}", record in ".{0,200}") {
+    fn x9_parser_and_matcher_never_panic(pattern in ".{0,200}", record in ".{0,200}") {
         if let Ok(criteria) = FilterCriteria::compile(Source::Kinesis, &[pattern]) {
             let _ = criteria.matches(&record);
         }

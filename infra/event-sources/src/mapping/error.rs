@@ -9,7 +9,7 @@ use crate::filter::InvalidFilterCriteria;
 #[non_exhaustive]
 pub enum InvalidMapping {
     /// The text is not the JSON of a mapping.
-    #[error("the settings of the mapping cannot be read: {0}")]
+    #[error("the settings of the mapping cannot be parsed: {0}")]
     Unreadable(String),
     /// The event source is neither a queue nor a stream.
     #[error("the event source is not an SQS queue, a DynamoDB stream or a Kinesis stream")]
@@ -84,7 +84,7 @@ pub enum InvalidMapping {
     #[error("Unsupported starting position for arn type: {0}")]
     StartingPosition(String),
     /// `AT_TIMESTAMP` and `StartingPositionTimestamp` require each other (K2).
-    #[error("StartingPositionTimestamp must be given with AT_TIMESTAMP, and only with it")]
+    #[error("StartingPositionTimestamp is required with AT_TIMESTAMP and not supported otherwise")]
     StartingPositionTimestamp,
     /// The starting time is in the future (K2).
     #[error("StartingPositionTimestamp must not be in the future")]

@@ -34,9 +34,7 @@ impl State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// `UpdateEventSourceMapping`. `enabled` is `None` if the request does not change it.
-    Update {
-        enabled: Option<bool>,
-    },
+    Update { enabled: Option<bool> },
     /// `DeleteEventSourceMapping`.
     Delete,
     /// The service has completed the last request.
@@ -166,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_requests_are_carried_out_asynchronously() {
+    fn x12_requests_complete_asynchronously() {
         assert_eq!(after(true, &[]), State::Creating);
         assert_eq!(after(true, &[Change::Settle]), State::Enabled);
         assert_eq!(after(true, &[Change::Settle, DISABLE]), State::Disabling);
@@ -192,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_a_request_during_another_is_refused() {
+    fn x12_rejects_request_during_another() {
         for (enabled, first) in [
             (true, &[][..]),
             (true, &[Change::Settle, DISABLE]),
@@ -208,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn x12_polling_can_outlive_the_request_to_disable_but_not_disabled() {
+    fn x12_polls_while_disabling_but_not_when_disabled() {
         let disabling = Lifecycle::new(true)
             .apply(Change::Settle)
             .unwrap()

@@ -53,9 +53,9 @@ fn s2_batch_size_and_window_of_a_standard_queue() {
         sqs(QUEUE, &json!({"BatchSize": 11})).unwrap_err(),
         InvalidMapping::WindowNeeded
     );
-    let refused = |settings| sqs(QUEUE, &settings).unwrap_err();
+    let error = |settings| sqs(QUEUE, &settings).unwrap_err();
     assert!(matches!(
-        refused(json!({"BatchSize": 0})),
+        error(json!({"BatchSize": 0})),
         InvalidMapping::TooSmall {
             value: 0,
             bound: 1,
@@ -63,33 +63,33 @@ fn s2_batch_size_and_window_of_a_standard_queue() {
         }
     ));
     assert!(matches!(
-        refused(json!({"BatchSize": 10_001})),
+        error(json!({"BatchSize": 10_001})),
         InvalidMapping::TooLarge { bound: 10_000, .. }
     ));
     assert!(matches!(
-        refused(json!({"MaximumBatchingWindowInSeconds": 301})),
+        error(json!({"MaximumBatchingWindowInSeconds": 301})),
         InvalidMapping::TooLarge { bound: 300, .. }
     ));
     assert!(matches!(
-        refused(json!({"MaximumBatchingWindowInSeconds": -1})),
+        error(json!({"MaximumBatchingWindowInSeconds": -1})),
         InvalidMapping::TooSmall { bound: 0, .. }
     ));
 }
 
 #[test]
-fn s4_a_function_must_not_outlast_the_visibility_timeout() {
+fn s4_rejects_function_timeout_above_visibility_timeout() {
     let mapping = sqs(QUEUE, &json!({})).unwrap();
     assert_eq!(mapping.check_timeouts(30, 30), Ok(()));
-    let refusal = mapping.check_timeouts(30, 60).unwrap_err();
-    assert_eq!(refusal.code(), "InvalidParameterValueException");
+    let error = mapping.check_timeouts(30, 60).unwrap_err();
+    assert_eq!(error.code(), "InvalidParameterValueException");
     assert_eq!(
-        refusal.to_string(),
+        error.to_string(),
         "Queue visibility timeout: 30 seconds is less than Function timeout: 60 seconds"
     );
 }
 
 #[test]
-fn s4_a_window_that_eats_up_the_visibility_timeout_lengthens_it() {
+fn s4_extends_visibility_timeout_for_long_batching_window() {
     let windowed = sqs(QUEUE, &json!({"MaximumBatchingWindowInSeconds": 20})).unwrap();
     assert_eq!(windowed.effective_visibility_timeout(30, 11), 20 + 11 + 30);
     assert_eq!(windowed.effective_visibility_timeout(31, 11), 31);
@@ -120,7 +120,7 @@ fn s5_maximum_concurrency_is_2_to_1000() {
 }
 
 #[test]
-fn f1_a_fifo_queue_has_batches_of_at_most_10_and_no_window() {
+fn f1_fifo_rejects_large_batches_and_windows() {
     let fifo = sqs(FIFO, &json!({"BatchSize": 10})).unwrap();
     assert!(fifo.fifo);
     assert_eq!(
@@ -194,7 +194,7 @@ fn d7_parallelization_factor_is_1_to_10() {
 }
 
 #[test]
-fn d10_maximum_retry_attempts_are_endless_or_bounded() {
+fn d10_maximum_retry_attempts_are_unlimited_or_bounded() {
     let attempts = |n| stream(TABLE, &json!({"MaximumRetryAttempts": n}));
     assert_eq!(
         stream(TABLE, &json!({})).unwrap().maximum_retry_attempts,
@@ -217,7 +217,7 @@ fn d10_maximum_retry_attempts_are_endless_or_bounded() {
 }
 
 #[test]
-fn d18_maximum_record_age_is_endless_or_60_seconds_to_a_week() {
+fn d18_maximum_record_age_is_unlimited_or_60_seconds_to_a_week() {
     let age = |n| stream(TABLE, &json!({"MaximumRecordAgeInSeconds": n}));
     assert_eq!(age(-1).unwrap().maximum_record_age(), None);
     assert_eq!(age(60).unwrap().maximum_record_age(), Some(60_000));
@@ -232,7 +232,7 @@ fn d18_maximum_record_age_is_endless_or_60_seconds_to_a_week() {
 }
 
 #[test]
-fn d21_a_destination_is_a_standard_queue_or_topic_a_bucket_or_a_kafka_topic() {
+fn d21_accepts_standard_queue_topic_bucket_or_kafka_destination() {
     let to = |arn: &str| {
         let mapping = stream(
             TABLE,
@@ -271,7 +271,7 @@ fn d21_a_destination_is_a_standard_queue_or_topic_a_bucket_or_a_kafka_topic() {
 }
 
 #[test]
-fn d29_tumbling_windows_are_refused() {
+fn d29_rejects_tumbling_windows() {
     assert_eq!(
         stream(TABLE, &json!({"TumblingWindowInSeconds": 30})).unwrap_err(),
         InvalidMapping::TumblingWindow
@@ -280,7 +280,7 @@ fn d29_tumbling_windows_are_refused() {
 }
 
 #[test]
-fn k2_kinesis_may_start_at_a_time_that_is_not_in_the_future() {
+fn k2_rejects_starting_position_in_the_future() {
     let at =
         json!({"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": 1_700_000_000.5});
     let mapping = stream(STREAM, &at).unwrap();
@@ -325,13 +325,13 @@ fn x4_a_mapping_has_at_most_5_filters() {
 }
 
 #[test]
-fn x9_an_invalid_pattern_is_refused_as_recorded() {
+fn x9_rejects_invalid_pattern_as_recorded() {
     let filter =
         json!({"FilterCriteria": {"Filters": [{"Pattern": r#"{"eventSource": "aws:sqs"}"#}]}});
-    let refusal = sqs(QUEUE, &filter).unwrap_err();
-    assert_eq!(refusal.code(), "InvalidParameterValueException");
-    assert_eq!(refusal.to_string(), "Invalid filter pattern definition.");
-    assert_eq!(refusal.http_status(), 400);
+    let error = sqs(QUEUE, &filter).unwrap_err();
+    assert_eq!(error.code(), "InvalidParameterValueException");
+    assert_eq!(error.to_string(), "Invalid filter pattern definition.");
+    assert_eq!(error.http_status(), 400);
     let no_pattern = json!({"FilterCriteria": {"Filters": [{}]}});
     assert!(matches!(
         sqs(QUEUE, &no_pattern),
@@ -342,8 +342,8 @@ fn x9_an_invalid_pattern_is_refused_as_recorded() {
 }
 
 #[test]
-fn x12_a_listing_reads_as_the_request_that_made_it() {
-    // The shape in which Lambda lists a stream's mapping: defaults spelled out, absent settings null.
+fn x12_parses_listings_like_requests() {
+    // Lambda lists the mapping of a stream in this form: with explicit defaults, and null for absent settings.
     let listed = json!({
         "UUID": "14e0db71-5d35-4eb5-b481-8945cf9d10c2",
         "FunctionArn": "arn:aws:lambda:eu-west-1:111111111111:function:forward",
@@ -380,7 +380,7 @@ fn x12_a_listing_reads_as_the_request_that_made_it() {
 }
 
 #[test]
-fn x12_a_listed_mapping_is_to_run_unless_it_is_stopped_or_stopping() {
+fn x12_listed_mapping_is_enabled_unless_stopped_or_stopping() {
     let runs = |state: &str| sqs(QUEUE, &json!({"State": state})).unwrap().enabled;
     for state in ["Creating", "Enabling", "Enabled", "Updating"] {
         assert!(runs(state), "{state}");
@@ -391,7 +391,7 @@ fn x12_a_listed_mapping_is_to_run_unless_it_is_stopped_or_stopping() {
 }
 
 #[test]
-fn x12_a_listed_queue_may_spell_out_what_queues_do_not_have() {
+fn x12_accepts_defaults_of_unsupported_settings() {
     let defaults = json!({"ParallelizationFactor": 1, "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1,
         "BisectBatchOnFunctionError": false, "TumblingWindowInSeconds": 0});
     assert!(sqs(QUEUE, &defaults).is_ok());
@@ -416,7 +416,7 @@ fn x12_a_listed_queue_may_spell_out_what_queues_do_not_have() {
 }
 
 #[test]
-fn an_unknown_response_type_or_event_source_is_refused() {
+fn rejects_unknown_response_type_and_event_source() {
     let response_type = sqs(QUEUE, &json!({"FunctionResponseTypes": ["Other"]})).unwrap_err();
     assert_eq!(response_type.code(), "ValidationException");
     let other =

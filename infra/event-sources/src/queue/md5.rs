@@ -1,4 +1,4 @@
-//! The two digests SQS returns with a message.
+//! The two MD5 digests that SQS returns with a message.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,14 @@ use md5::{Digest as _, Md5};
 
 use crate::message::{AttributeValue, MessageAttribute};
 
-/// MD5 of a body, in hex.
 pub(super) fn of_body(body: &str) -> String {
     hex(&Md5::digest(body))
 }
 
-/// MD5 of the message attributes, in hex, or none where there are none.
+/// MD5 of the message attributes in hex, or `None` if there are none.
 ///
 /// SQS developer guide, "Calculating the MD5 message digest for message attributes": in order of name, the length and
-/// bytes of name, data type and value, with a byte before the value that tells text (1) from binary (2).
+/// bytes of name, data type and value, with a byte before the value that distinguishes text (1) from binary (2).
 pub(super) fn of_attributes(attributes: &BTreeMap<String, MessageAttribute>) -> Option<String> {
     if attributes.is_empty() {
         return None;
@@ -47,9 +46,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    /// The digest AWS itself returned for these three attributes.
+    /// AWS returned this digest for these three attributes.
     #[test]
-    fn s21_the_digest_of_message_attributes_is_the_one_aws_computes() {
+    fn s21_message_attribute_digest_equals_that_of_aws() {
         let text = |data_type: &str, value: &str| MessageAttribute {
             data_type: data_type.to_owned(),
             value: AttributeValue::Text(value.to_owned()),

@@ -1,4 +1,4 @@
-//! One test a rule of the queue's own, named by its number.
+//! One test per rule of the queue itself, named by its number.
 
 use super::*;
 use crate::message::{AttributeValue, MessageAttribute};
@@ -50,7 +50,7 @@ fn bodies(messages: &[Message]) -> Vec<&str> {
 }
 
 #[test]
-fn s8_a_received_message_returns_at_receive_time_plus_visibility_timeout() {
+fn s8_message_returns_at_receive_time_plus_visibility_timeout() {
     let mut queue = queue(QueueSettings::standard());
     send(&mut queue, NOW, &["a"]);
     assert_eq!(queue.receive(NOW, 10).len(), 1);
@@ -94,7 +94,7 @@ fn s8_visibility_can_be_changed_while_the_message_is_in_flight() {
 }
 
 #[test]
-fn s14_after_max_receive_count_deliveries_the_next_receive_moves_the_message() {
+fn s14_receive_after_max_receive_count_moves_message() {
     let mut queue = with_dead_letters(QueueSettings::standard(), 2);
     let ids = send(&mut queue, NOW, &["a"]);
     for receive in 0..2 {
@@ -115,7 +115,7 @@ fn s14_after_max_receive_count_deliveries_the_next_receive_moves_the_message() {
 }
 
 #[test]
-fn s15_a_standard_message_ages_on_in_its_dead_letter_queue() {
+fn s15_standard_message_keeps_its_age_in_dead_letter_queue() {
     let mut queue = with_dead_letters(
         QueueSettings {
             retention: 100 * SECOND,
@@ -139,7 +139,7 @@ fn s15_a_standard_message_ages_on_in_its_dead_letter_queue() {
 }
 
 #[test]
-fn s16_a_message_vanishes_at_the_end_of_its_retention_even_in_flight() {
+fn s16_message_expires_after_retention_even_in_flight() {
     let mut queue = queue(QueueSettings {
         retention: 60 * SECOND,
         ..QueueSettings::standard()
@@ -158,7 +158,7 @@ fn s16_a_message_vanishes_at_the_end_of_its_retention_even_in_flight() {
 }
 
 #[test]
-fn s17_a_delete_by_an_older_receipt_handle_answers_success_and_deletes_nothing() {
+fn s17_delete_with_old_handle_succeeds_without_effect() {
     let mut queue = queue(QueueSettings::standard());
     send(&mut queue, NOW, &["a"]);
     let older = queue.receive(NOW, 1)[0].receipt_handle.clone();
@@ -173,7 +173,7 @@ fn s17_a_delete_by_an_older_receipt_handle_answers_success_and_deletes_nothing()
 }
 
 #[test]
-fn s17_the_latest_handle_deletes_a_standard_message_that_is_visible_again() {
+fn s17_latest_handle_deletes_visible_standard_message() {
     let mut queue = queue(QueueSettings::standard());
     send(&mut queue, NOW, &["a"]);
     let handle = queue.receive(NOW, 1)[0].receipt_handle.clone();
@@ -184,7 +184,7 @@ fn s17_the_latest_handle_deletes_a_standard_message_that_is_visible_again() {
 }
 
 #[test]
-fn s18_a_standard_message_can_come_twice_without_an_error_and_return_after_its_delete() {
+fn s18_standard_message_can_be_redelivered_even_after_delete() {
     let mut queue = queue(QueueSettings::standard());
     let ids = send(&mut queue, NOW, &["a"]);
     let first = queue.receive(NOW, 1);
@@ -204,7 +204,7 @@ fn s18_a_standard_message_can_come_twice_without_an_error_and_return_after_its_d
 }
 
 #[test]
-fn s18_a_fifo_queue_makes_no_duplicates_of_its_own() {
+fn s18_fifo_queue_creates_no_duplicates() {
     let mut queue = queue(QueueSettings::fifo());
     let ids = send_group(&mut queue, NOW, "g", &["a"]);
     queue.receive(NOW, 1);
@@ -213,7 +213,7 @@ fn s18_a_fifo_queue_makes_no_duplicates_of_its_own() {
 }
 
 #[test]
-fn s20_messages_carry_the_system_attributes_as_text() {
+fn s20_system_attributes_are_strings() {
     let mut queue = queue(QueueSettings::standard());
     queue
         .send(
@@ -242,7 +242,7 @@ fn s20_messages_carry_the_system_attributes_as_text() {
 }
 
 #[test]
-fn a_message_above_one_mebibyte_is_refused_attributes_counted() {
+fn rejects_message_above_one_mebibyte_including_attributes() {
     let mut queue = queue(QueueSettings::standard());
     let attribute = MessageAttribute {
         data_type: "String".to_owned(),
@@ -285,7 +285,7 @@ fn a_delayed_message_is_hidden_at_first() {
 }
 
 #[test]
-fn f2_a_receive_takes_all_it_can_of_one_group_then_fills_from_others_in_order() {
+fn f2_receive_takes_one_group_then_fills_from_others_in_order() {
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["g1"]);
     send_group(&mut queue, NOW, "h", &["h1", "h2"]);
@@ -294,7 +294,7 @@ fn f2_a_receive_takes_all_it_can_of_one_group_then_fills_from_others_in_order() 
 }
 
 #[test]
-fn f3_a_group_gives_nothing_while_one_of_its_messages_is_in_flight() {
+fn f3_group_is_blocked_while_a_message_is_in_flight() {
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["g1", "g2"]);
     send_group(&mut queue, NOW, "h", &["h1"]);
@@ -310,7 +310,7 @@ fn f3_a_group_gives_nothing_while_one_of_its_messages_is_in_flight() {
 }
 
 #[test]
-fn f3_an_earlier_message_made_visible_waits_for_the_later_one_in_flight() {
+fn f3_visible_message_waits_for_later_one_in_flight() {
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["g1", "g2"]);
     let both = queue.receive(NOW, 2);
@@ -322,7 +322,7 @@ fn f3_an_earlier_message_made_visible_waits_for_the_later_one_in_flight() {
 }
 
 #[test]
-fn f7_what_is_left_of_a_group_returns_in_order_with_a_higher_count() {
+fn f7_rest_of_group_returns_in_order_with_higher_count() {
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["g1", "g2", "g3"]);
     let first = queue.receive(NOW, 10);
@@ -341,7 +341,7 @@ fn f7_what_is_left_of_a_group_returns_in_order_with_a_higher_count() {
 }
 
 #[test]
-fn f8_a_poison_message_holds_its_group_for_every_receive_then_lets_the_next_proceed() {
+fn f8_poison_message_blocks_its_group_until_dead_lettered() {
     let mut queue = with_dead_letters(QueueSettings::fifo(), 3);
     send_group(&mut queue, NOW, "g", &["poison", "next"]);
     for receive in 0..3 {
@@ -354,7 +354,7 @@ fn f8_a_poison_message_holds_its_group_for_every_receive_then_lets_the_next_proc
 }
 
 #[test]
-fn f9_a_fifo_dead_letter_starts_its_age_anew_and_is_known_by_its_message_id() {
+fn f9_fifo_dead_letter_resets_age_and_deduplication_id() {
     let mut queue = with_dead_letters(
         QueueSettings {
             retention: 100 * SECOND,
@@ -374,7 +374,7 @@ fn f9_a_fifo_dead_letter_starts_its_age_anew_and_is_known_by_its_message_id() {
 }
 
 #[test]
-fn f10_a_repeated_send_adds_nothing_for_five_minutes_even_after_the_delete() {
+fn f10_deduplicates_for_five_minutes_even_after_delete() {
     let mut queue = queue(QueueSettings::fifo());
     let first = queue.send(NOW, NewMessage::in_group("g", "a")).unwrap();
     let handle = queue.receive(NOW, 1)[0].receipt_handle.clone();
@@ -400,7 +400,7 @@ fn f10_a_repeated_send_adds_nothing_for_five_minutes_even_after_the_delete() {
 }
 
 #[test]
-fn f10_a_given_deduplication_id_counts_before_the_body() {
+fn f10_explicit_deduplication_id_overrides_the_body() {
     let mut queue = queue(QueueSettings::fifo());
     let with_id = |id: &str| NewMessage {
         message_deduplication_id: Some(id.to_owned()),
@@ -421,7 +421,7 @@ fn f10_deduplication_does_not_stop_redelivery() {
 }
 
 #[test]
-fn f11_a_fifo_delete_after_the_visibility_timeout_fails_and_the_message_comes_again() {
+fn f11_late_fifo_delete_fails_and_message_returns() {
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["a"]);
     let handle = queue.receive(NOW, 1)[0].receipt_handle.clone();
@@ -433,7 +433,7 @@ fn f11_a_fifo_delete_after_the_visibility_timeout_fails_and_the_message_comes_ag
 }
 
 #[test]
-fn f12_one_groups_backlog_hides_the_groups_behind_it() {
+fn f12_backlog_of_one_group_hides_later_groups() {
     let mut queue = queue(QueueSettings::fifo());
     for n in 0..FIFO_SEARCH_DEPTH {
         queue
@@ -455,7 +455,7 @@ fn f12_one_groups_backlog_hides_the_groups_behind_it() {
 }
 
 #[test]
-fn f13_fifo_messages_carry_group_deduplication_id_and_a_growing_sequence_number() {
+fn f13_fifo_messages_have_group_and_growing_sequence_number() {
     let mut queue = queue(QueueSettings::fifo());
     send_group(&mut queue, NOW, "g", &["a", "b"]);
     let messages = queue.receive(NOW, 10);
@@ -473,7 +473,7 @@ fn f13_fifo_messages_carry_group_deduplication_id_and_a_growing_sequence_number(
 }
 
 #[test]
-fn a_fifo_queue_refuses_a_message_without_group_or_deduplication_id() {
+fn fifo_queue_rejects_missing_group_or_deduplication_id() {
     let mut queue = queue(QueueSettings {
         content_based_deduplication: false,
         ..QueueSettings::fifo()
@@ -494,7 +494,7 @@ fn a_fifo_queue_refuses_a_message_without_group_or_deduplication_id() {
 }
 
 #[test]
-fn q15_a_standard_queue_is_received_from_in_an_order_and_in_portions_fixed_by_the_seed() {
+fn q15_seed_decides_order_and_size_of_standard_receives() {
     let drain = |seed: u64| {
         let mut queue = queue(QueueSettings {
             shuffle: true,

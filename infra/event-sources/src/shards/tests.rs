@@ -8,7 +8,7 @@ fn put(stream: &mut Stream, now: Millis, key: &str) -> (String, String) {
     stream.put(now, key, |shard, number| format!("{shard} {number}"))
 }
 
-/// Everything of a shard, read from its start.
+/// Reads all records of a shard.
 fn all(stream: &mut Stream, now: Millis, shard: &str) -> Vec<String> {
     let mut numbers = Vec::new();
     let mut iterator = stream.iterator(now, shard, &Position::TrimHorizon).ok();
@@ -42,7 +42,7 @@ fn d5_each_record_is_in_the_stream_once_and_in_order() {
 }
 
 #[test]
-fn d1_a_read_returns_so_many_records_or_bytes_and_may_return_none_before_the_end() {
+fn d1_read_is_limited_by_records_and_bytes_and_may_be_empty() {
     let mut stream = stream(StreamKind::DynamoDb, 1);
     for n in 0..1_500 {
         put(&mut stream, n, "k");
@@ -62,7 +62,7 @@ fn d1_a_read_returns_so_many_records_or_bytes_and_may_return_none_before_the_end
 }
 
 #[test]
-fn k4_a_shard_that_splits_or_merges_closes_and_names_its_children() {
+fn k4_split_or_merged_shard_closes_and_has_children() {
     let mut stream = stream(StreamKind::Kinesis, 1);
     let (parent, _) = put(&mut stream, 0, "a");
     let (low, high) = stream.split(1, &parent).unwrap();
@@ -88,15 +88,15 @@ fn k4_a_shard_that_splits_or_merges_closes_and_names_its_children() {
             vec![low.clone(), high]
         ]
     );
-    // The parent's end is told with its last records.
+    // The end of the parent is returned with its last records.
     let at = stream.iterator(4, &parent, &Position::TrimHorizon).unwrap();
     assert_eq!(stream.read(4, &at, 10).unwrap().next, None);
-    // A closed shard is described as long as its records are kept.
+    // A closed shard is listed while its records are retained.
     assert_eq!(stream.list(4 + KINESIS_RETENTION).len(), 1);
 }
 
 #[test]
-fn d19_what_is_too_old_is_gone_and_its_place_is_refused() {
+fn d19_trims_old_records_and_rejects_their_position() {
     let mut stream = stream(StreamKind::DynamoDb, 1);
     let (shard, old) = put(&mut stream, 0, "k");
     let iterator = stream.iterator(0, &shard, &Position::TrimHorizon).unwrap();
@@ -120,7 +120,7 @@ fn d19_what_is_too_old_is_gone_and_its_place_is_refused() {
 }
 
 #[test]
-fn d20_an_iterator_of_dynamodb_lives_15_minutes() {
+fn d20_dynamodb_iterator_expires_after_15_minutes() {
     let mut stream = stream(StreamKind::DynamoDb, 1);
     let iterator = stream
         .iterator(0, "shardId-000000000000", &Position::Latest)
@@ -134,7 +134,7 @@ fn d20_an_iterator_of_dynamodb_lives_15_minutes() {
 }
 
 #[test]
-fn k3_an_iterator_of_kinesis_lives_5_minutes_and_a_read_returns_10_000_records() {
+fn k3_kinesis_iterator_expires_after_5_minutes() {
     let mut stream = stream(StreamKind::Kinesis, 1);
     for _ in 0..10_001 {
         put(&mut stream, 0, "k");

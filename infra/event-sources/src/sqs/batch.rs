@@ -1,4 +1,4 @@
-//! Messages on their way to the function: held one by one, then in batches (rules S2, S3, F2, F3, Q4).
+//! Messages on their way to the function: collected, then batched (rules S2, S3, F2, F3, Q4).
 
 use std::collections::BTreeSet;
 
@@ -6,25 +6,26 @@ use super::contract::CallId;
 use crate::Millis;
 use crate::invocation::{self, EMPTY_EVENT_BYTES, MAX_EVENT_BYTES};
 
-/// A message that the poller holds, in the form its event needs.
+/// A received message in the form that the event needs.
 pub(super) struct HeldMessage {
     pub(super) message_id: String,
     pub(super) receipt_handle: String,
-    /// The message group; none in a standard queue, where a group orders nothing.
+    /// The message group; `None` in a standard queue, where groups have no order.
     pub(super) group: Option<String>,
     pub(super) record: String,
-    /// When its visibility runs out; from then on it is not the poller's.
+    /// When the visibility timeout ends; from then on another receive may return the message.
     pub(super) until: Millis,
 }
 
-/// Messages that go to the function in one event.
+/// The messages of one event.
 pub(super) struct Batch {
     pub(super) held: Vec<HeldMessage>,
-    /// FIFO: what did not fit the event. A group has one batch in flight (F3), so it goes after this one.
+    /// FIFO: the messages that did not fit in the event. A group has one batch in flight (F3), so they follow this
+    /// batch.
     pub(super) rest: Vec<HeldMessage>,
-    /// Whether the mapping had `ReportBatchItemFailures` when the batch was made.
+    /// Whether the mapping had `ReportBatchItemFailures` when the batch was created.
     pub(super) reports_failures: bool,
-    /// How long to pause if it is throttled now.
+    /// The pause after the next throttle.
     pub(super) throttle_pause: Millis,
 }
 
@@ -37,7 +38,7 @@ impl Batch {
         ids(&self.held)
     }
 
-    /// When the first of its messages becomes visible.
+    /// Returns when the first of its messages becomes visible.
     pub(super) fn until(&self) -> Option<Millis> {
         self.held
             .iter()
@@ -47,25 +48,25 @@ impl Batch {
     }
 }
 
-/// One reader of the queue and the window it fills.
+/// One receiver of the queue and its batching window.
 #[derive(Default)]
 pub(super) struct Collector {
-    /// When its window opened: at its first message, or before that with the end of an invocation (X11).
+    /// When the window opened: at the first message, or earlier, at the end of an invocation (X11).
     pub(super) opened_at: Option<Millis>,
     pub(super) held: Vec<HeldMessage>,
-    /// What is under way for it.
+    /// The receive in flight.
     pub(super) receive: Option<Receive>,
 }
 
-/// A receive under way.
+/// A receive in flight.
 pub(super) struct Receive {
     pub(super) call: CallId,
-    /// The visibility timeout it was asked for; a change of the mapping comes too late for it.
+    /// The requested visibility timeout. Later changes of the mapping do not affect it.
     pub(super) visibility_timeout: Millis,
 }
 
 impl Collector {
-    /// Adds a message; a window that ended without one opens anew.
+    /// Adds a message. If the window ended without a message, a new one opens.
     pub(super) fn add(&mut self, now: Millis, window: Millis, held: HeldMessage) {
         if self.held.is_empty() && self.opened_at.is_none_or(|opened| opened + window <= now) {
             self.opened_at = Some(now);
@@ -77,17 +78,17 @@ impl Collector {
         self.held.is_empty()
     }
 
-    /// When its window ends, if there is anything to send by then.
+    /// Returns when the window ends, if there is a message.
     pub(super) fn window_ends(&self, window: Millis) -> Option<Millis> {
         self.opened_at
             .filter(|_| !self.held.is_empty())
             .map(|opened| opened + window)
     }
 
-    /// Takes what is due for invocation: full events, and at the end of the window whatever there is.
+    /// Removes what is due for invocation: full events and, at the end of the window, everything.
     ///
-    /// A receive under way is waited for, since it was told to end with the window.
-    pub(super) fn take_due(
+    /// A receive in flight is awaited, because it ends with the window.
+    pub(super) fn remove_due(
         &mut self,
         now: Millis,
         batch_size: usize,
@@ -108,11 +109,11 @@ impl Collector {
     }
 }
 
-/// How many messages, from the first on, fit one event: at least the first, whatever its size.
+/// Returns how many messages, from the first, fit in one event: at least one, whatever its size.
 pub(super) fn fitting(held: &[HeldMessage], batch_size: usize) -> usize {
     let mut bytes = EMPTY_EVENT_BYTES;
     let fits = |held: &&HeldMessage| {
-        // With a comma.
+        // Including a comma.
         bytes += held.record.len() + 1;
         bytes <= MAX_EVENT_BYTES + 1
     };
@@ -120,7 +121,7 @@ pub(super) fn fitting(held: &[HeldMessage], batch_size: usize) -> usize {
     count.max(held.len().min(1))
 }
 
-/// Splits by message group, groups and messages in the order they came (Q4).
+/// Splits messages by message group and keeps their order (Q4).
 pub(super) fn by_group(held: Vec<HeldMessage>) -> Vec<Vec<HeldMessage>> {
     let mut groups: Vec<Vec<HeldMessage>> = Vec::new();
     for message in held {
@@ -136,7 +137,7 @@ pub(super) fn by_group(held: Vec<HeldMessage>) -> Vec<Vec<HeldMessage>> {
     groups
 }
 
-/// Messages that follow a failed one of their group in the batch and were acknowledged all the same (Q5).
+/// Returns messages that were acknowledged although they follow a failed message of their group (Q5).
 pub(super) fn acknowledged_out_of_order(
     held: &[HeldMessage],
     failed: impl Fn(&HeldMessage) -> bool,
@@ -156,8 +157,8 @@ pub(super) fn acknowledged_out_of_order(
     out_of_order
 }
 
-/// Takes the messages out whose visibility has run out, and returns their ids.
-pub(super) fn take_expired(held: &mut Vec<HeldMessage>, now: Millis) -> Vec<String> {
+/// Removes messages whose visibility timeout ended, and returns their ids.
+pub(super) fn remove_expired(held: &mut Vec<HeldMessage>, now: Millis) -> Vec<String> {
     let expired = held
         .extract_if(.., |message| message.until <= now)
         .map(|message| message.message_id);

@@ -1,20 +1,20 @@
-//! How many batches a mapping may have in flight (rules S5, S10).
+//! The limit on the batches that a mapping may have in flight (rules S5, S10).
 
 use crate::Millis;
 
-/// Concurrent invocations a mapping starts with (S5).
+/// The initial number of concurrent invocations (S5).
 const START: usize = 5;
-/// The most a mapping without `MaximumConcurrency` reaches (S5).
+/// The maximum without `MaximumConcurrency` (S5).
 const MAXIMUM: usize = 1_250;
-/// One more invocation each time this long has passed at the limit: 300 a minute (S5).
+/// The limit grows by one each time this time has passed at the limit: 300 a minute (S5).
 const GROWTH_INTERVAL: Millis = 200;
 
-/// The limit on batches in flight: grows while it is reached, shrinks with function errors.
+/// The limit on batches in flight. It grows while it is reached and shrinks with function errors.
 #[derive(Debug, Clone)]
 pub(super) struct Concurrency {
     maximum: usize,
     allowed: usize,
-    /// When the limit last grew, or was last seen not to be reached.
+    /// When the limit last grew, or was last not reached.
     since: Millis,
     failing: bool,
 }
@@ -30,7 +30,7 @@ impl Concurrency {
         }
     }
 
-    /// Takes a changed `MaximumConcurrency`, without starting to scale anew.
+    /// Changes `MaximumConcurrency` without resetting the limit.
     pub(super) fn set_maximum(&mut self, maximum_concurrency: Option<usize>) {
         self.maximum = maximum_concurrency.unwrap_or(MAXIMUM);
         self.allowed = self.allowed.min(self.maximum);
@@ -40,7 +40,7 @@ impl Concurrency {
         self.allowed
     }
 
-    /// Takes note of how many batches are in flight, and grows if that has been the limit for long enough.
+    /// Records the number of batches in flight, and grows if the limit was reached for long enough.
     pub(super) fn observe(&mut self, now: Millis, in_flight: usize) {
         if !self.grows_with(in_flight) {
             self.since = now;
@@ -54,13 +54,14 @@ impl Concurrency {
         self.since += steps * GROWTH_INTERVAL;
     }
 
-    /// When the limit grows next if `in_flight` batches stay in flight.
+    /// Returns when the limit grows next, if `in_flight` batches stay in flight.
     pub(super) fn grows_at(&self, in_flight: usize) -> Option<Millis> {
         self.grows_with(in_flight)
             .then_some(self.since + GROWTH_INTERVAL)
     }
 
-    /// A function error of a mapping without partial batch responses: one less, down to one. AWS names no figures (S10).
+    /// Lowers the limit by one, to at least one, after a function error of a mapping without partial batch responses.
+    /// AWS documents no numbers (S10).
     pub(super) fn record_failure(&mut self) {
         self.allowed = self.allowed.saturating_sub(1).max(1);
         self.failing = true;

@@ -6,10 +6,10 @@ use serde_json::Value;
 use super::contract::QueueInfo;
 use crate::message::{AttributeValue, Message, MessageAttribute};
 
-/// The record of one message, as JSON text, its keys in the order AWS writes them.
+/// Encodes the record of one message as JSON text, with its keys in the order of AWS.
 ///
-/// `windowed`: whether the mapping has a batching window. AWS then writes `md5OfMessageAttributes: null` for a message
-/// without attributes, where it otherwise leaves the key out (S21).
+/// `windowed` is whether the mapping has a batching window. AWS then writes `md5OfMessageAttributes: null` for a
+/// message without attributes; otherwise it omits the key (S21).
 pub(super) fn encode(message: &Message, queue: &QueueInfo, windowed: bool) -> String {
     let attributes = message
         .attributes
@@ -59,7 +59,7 @@ fn attribute(attribute: &MessageAttribute) -> String {
     )
 }
 
-/// A JSON object of values that are JSON already.
+/// Builds a JSON object from values that are JSON already.
 fn object<'a>(fields: impl Iterator<Item = (&'a str, String)>) -> String {
     let fields: Vec<String> = fields
         .map(|(name, value)| format!("{}:{value}", text(name)))

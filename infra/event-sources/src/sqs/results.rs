@@ -18,7 +18,7 @@ impl SqsPoller {
         };
         let message_ids = batch.message_ids();
         let report = match outcome {
-            InvocationOutcome::Throttled => return self.hold_throttled(invocation, batch, actions),
+            InvocationOutcome::Throttled => return self.schedule_retry(invocation, batch, actions),
             InvocationOutcome::Response(response) => {
                 self.concurrency.record_success();
                 report::read(&response, batch.reports_failures, &message_ids)
@@ -87,7 +87,8 @@ impl SqsPoller {
         self.finish(batch, failed, actions);
     }
 
-    /// Deletes what did not fail, leaves alone what did (S8), and lets the rest of a FIFO batch follow or go.
+    /// Deletes the messages that succeeded and leaves the failed ones alone (S8). The rest of a FIFO batch follows,
+    /// or is released.
     fn finish(
         &mut self,
         batch: Batch,
@@ -124,7 +125,7 @@ impl SqsPoller {
         }
     }
 
-    fn hold_throttled(
+    fn schedule_retry(
         &mut self,
         invocation: InvocationId,
         mut batch: Batch,

@@ -1,4 +1,4 @@
-//! What a lane holds: records that wait, and batches with their attempts.
+//! The records that wait in a lane, and its batches.
 
 use std::collections::VecDeque;
 
@@ -8,24 +8,24 @@ use crate::Millis;
 use crate::choices::Choices;
 use crate::invocation::{self, EMPTY_EVENT_BYTES, MAX_EVENT_BYTES};
 
-/// A record that was read and is not done with.
+/// A record that was read and is not processed yet.
 pub(super) struct PendingRecord {
     pub(super) record: StreamRecord,
-    /// Its place in the order of its shard.
+    /// The position of the record in its shard.
     pub(super) place: u64,
 }
 
-/// Records that are invoked together.
+/// The records of one invocation.
 pub(super) struct Batch {
     pub(super) held: Vec<PendingRecord>,
-    /// Invocations that ran the function with this batch and did not succeed: its attempts (D9, D14).
+    /// The failed attempts: invocations that ran the function with this batch (D9, D14).
     pub(super) runs: u64,
-    /// The id of its last invocation.
+    /// The request id of the last invocation.
     pub(super) request_id: Option<String>,
-    /// Not to be invoked before.
+    /// The earliest time of the next invocation.
     pub(super) not_before: Millis,
     pause: Millis,
-    /// What is left of a batch of which the first records succeeded.
+    /// Whether earlier records of the batch succeeded.
     pub(super) is_remainder: bool,
 }
 
@@ -41,13 +41,13 @@ impl Batch {
         }
     }
 
-    /// Waits before the next invocation, each time longer (Q6).
+    /// Pauses before the next invocation, longer each time (Q6).
     pub(super) fn wait(&mut self, now: Millis, choices: &Choices) {
         self.not_before = now + self.pause;
         self.pause = next_pause(self.pause, choices);
     }
 
-    /// Takes away the records before `index`, which are done with: the batch starts anew (D14).
+    /// Removes the processed records before `index`. The number of attempts starts again (D14).
     pub(super) fn split_off_processed(
         &mut self,
         index: usize,
@@ -63,7 +63,7 @@ impl Batch {
         done
     }
 
-    /// Both halves (D15, Q7, Q8); of one record, that alone.
+    /// Splits the batch into halves (D15, Q7, Q8). A batch of one record stays whole.
     pub(super) fn bisect(mut self, choices: &Choices) -> (Self, Option<Self>) {
         let count = self.held.len();
         let cut = if choices.bisect_round_up {
@@ -95,19 +95,18 @@ impl Batch {
     }
 }
 
-/// The next of a row of growing pauses.
+/// Doubles a pause, up to the maximum.
 pub(super) fn next_pause(pause: Millis, choices: &Choices) -> Millis {
     pause
         .saturating_mul(2)
         .clamp(1, choices.retry_cap_millis.max(1))
 }
 
-/// The event of these records.
 pub(super) fn event(held: &[PendingRecord]) -> String {
     invocation::event(held.iter().map(|held| held.record.event.as_str()))
 }
 
-/// These records, of which there is at least one, by their sequence numbers.
+/// Returns the range of these records; there is at least one.
 pub(super) fn span(shard: &str, held: &[PendingRecord]) -> Span {
     let number = |held: Option<&PendingRecord>| {
         held.map(|held| held.record.sequence_number.clone())
@@ -121,26 +120,24 @@ pub(super) fn span(shard: &str, held: &[PendingRecord]) -> Span {
     }
 }
 
-/// Records of a shard that go one after the other: all of it, or all keys of one hash (D7, K7). One batch of a lane is
-/// in flight at a time.
+/// Records of a shard that are processed in order: the whole shard, or all keys with the same hash (D7, K7). A lane
+/// has one batch in flight at a time.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// Read, and in no batch yet.
+    /// Records that are in no batch yet.
     waiting: VecDeque<PendingRecord>,
-    /// Bytes of the waiting records in an event.
+    /// The size of the waiting records in an event.
     waiting_bytes: usize,
-    /// Batches before anything that waits: what failed and comes again, in order.
+    /// Failed batches to retry, in order, before the waiting records.
     pub(super) retries: VecDeque<Batch>,
-    /// The batch whose invocation runs.
     pub(super) running: Option<(InvocationId, Batch)>,
-    /// A notice about records of this lane is on its way.
+    /// Whether a notice about records of this lane is in flight.
     pub(super) notifying: bool,
-    /// When the batching window was opened.
     window_opened: Option<Millis>,
 }
 
 impl Lane {
-    /// Whether a batch or a notice of it is under way.
+    /// Returns whether a batch or a notice is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.notifying || self.running.is_some()
     }
@@ -160,12 +157,12 @@ impl Lane {
         self.waiting.push_back(held);
     }
 
-    /// An invocation has ended: a new window opens (X11).
+    /// Opens a new window at the end of an invocation (X11).
     pub(super) fn open_window(&mut self, now: Millis) {
         self.window_opened = Some(now);
     }
 
-    /// When there is something to invoke, if there is and nothing is under way.
+    /// Returns when the next batch is due, if there is one and nothing is in flight.
     pub(super) fn due_at(&self, batch_size: usize, window: Millis) -> Option<Millis> {
         if self.is_busy() {
             return None;
@@ -182,10 +179,10 @@ impl Lane {
         Some(self.window_opened.unwrap_or(0) + window)
     }
 
-    /// Takes the batch that is due.
-    pub(super) fn take_due(&mut self, batch_size: usize, choices: &Choices) -> Option<Batch> {
+    /// Removes the batch that is due.
+    pub(super) fn remove_due(&mut self, batch_size: usize, choices: &Choices) -> Option<Batch> {
         if let Some(mut batch) = self.retries.pop_front() {
-            // Q9, the other outcome.
+            // Q9, the other answer.
             if choices.top_up_retries && batch.is_remainder && self.retries.is_empty() {
                 self.fill(&mut batch, batch_size);
             }
@@ -196,7 +193,8 @@ impl Lane {
         (!batch.held.is_empty()).then_some(batch)
     }
 
-    /// Adds what waits to a batch while there is room in it (D3). A record that is too large for any event goes alone.
+    /// Adds waiting records to a batch while it has room (D3). A record that is too large for any event is sent
+    /// alone.
     fn fill(&mut self, batch: &mut Batch, batch_size: usize) {
         let mut total = EMPTY_EVENT_BYTES + batch.held.iter().map(bytes).sum::<usize>();
         while batch.held.len() < batch_size
@@ -214,7 +212,7 @@ impl Lane {
     }
 }
 
-/// A record and the comma behind it.
+/// The size of a record and its comma.
 fn bytes(held: &PendingRecord) -> usize {
     held.record.event.len() + 1
 }

@@ -1,4 +1,4 @@
-//! A stream's records as the function gets them (D26, D27, K5).
+//! The records of a stream as the function receives them (D26, D27, K5).
 
 use std::fmt;
 
@@ -8,21 +8,19 @@ use serde_json::{Value, json};
 
 use crate::Millis;
 
-/// A record, as far as a poller has to know it.
+/// The parts of a record that a poller needs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StreamRecord {
-    /// Its sequence number.
     pub sequence_number: String,
-    /// What order is kept by: the item's key (D7), or the partition key (K7).
+    /// Records with the same key are processed in order: the item's key (D7) or the partition key (K7).
     pub key: String,
-    /// When it arrived in the stream.
     pub arrived: Millis,
-    /// The element of the event's `Records`, as JSON text.
+    /// The element of the event's `Records` as JSON text.
     pub event: String,
 }
 
 impl fmt::Debug for StreamRecord {
-    /// Without the event.
+    /// Omits the event.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StreamRecord")
             .field("sequence_number", &self.sequence_number)
@@ -31,31 +29,26 @@ impl fmt::Debug for StreamRecord {
     }
 }
 
-/// What every record of a mapping says of its source.
+/// The properties of the source that every record contains.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceInfo {
     pub arn: String,
-    /// Its region.
     pub region: String,
-    /// The function's role; in Kinesis' records alone.
+    /// The role of the function; only Kinesis records contain it.
     pub invoke_identity_arn: String,
 }
 
-/// A record of Kinesis.
+/// A Kinesis record.
 #[derive(Clone)]
 pub struct KinesisRecord {
-    /// Its partition key.
     pub partition_key: String,
-    /// Its sequence number.
     pub sequence_number: String,
-    /// Its data.
     pub data: Vec<u8>,
-    /// When it arrived.
     pub arrived: Millis,
 }
 
 impl KinesisRecord {
-    /// The record of this shard, as the function gets it (K5).
+    /// Encodes the record as the function receives it (K5).
     #[must_use]
     pub fn encode(self, source: &SourceInfo, shard_id: &str) -> StreamRecord {
         let event = json!({
@@ -83,38 +76,33 @@ impl KinesisRecord {
     }
 }
 
-/// A record of DynamoDB Streams. Items are in DynamoDB's JSON, with type descriptors, binary as base64.
+/// A DynamoDB Streams record. Items are in DynamoDB JSON with type descriptors, and binary values are base64.
 #[derive(Clone)]
 pub struct DynamoDbRecord {
-    /// Names the change.
     pub event_id: String,
     /// `INSERT`, `MODIFY` or `REMOVE`.
     pub event_name: String,
     /// `1.1`.
     pub event_version: String,
-    /// When the change was made, in whole seconds since 1970.
+    /// The time of the change in seconds since 1970.
     pub created_seconds: u64,
-    /// The item's key.
     pub keys: Value,
-    /// The item after the change, where the view has it.
+    /// The item after the change, if the view type includes it.
     pub new_image: Option<Value>,
-    /// The item before the change, where the view has it.
+    /// The item before the change, if the view type includes it.
     pub old_image: Option<Value>,
-    /// Its sequence number.
     pub sequence_number: String,
-    /// Its size in bytes.
     pub size_bytes: i64,
-    /// The stream's view type.
     pub stream_view_type: String,
-    /// Who made the change, as type and principal; told for changes by a service (TTL) alone.
+    /// The type and principal of a service that made the change (TTL); absent for other changes.
     pub user_identity: Option<(String, String)>,
 }
 
 impl DynamoDbRecord {
-    /// The record as the function gets it (D26, D27).
+    /// Encodes the record as the function receives it (D26, D27).
     #[must_use]
     pub fn encode(self, source: &SourceInfo) -> StreamRecord {
-        // serde_json's maps are sorted, so one key has one text.
+        // The maps of serde_json are sorted, so equal keys have equal texts.
         let key = self.keys.to_string();
         let mut event = json!({
             "eventID": self.event_id,
@@ -210,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn d26_a_change_by_ttl_names_the_service_and_no_other_change_names_anybody() {
+    fn d26_only_ttl_changes_have_a_user_identity() {
         assert_eq!(
             json_of(&change().encode(&source())).get("userIdentity"),
             None
@@ -236,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn d27_an_image_that_the_change_does_not_have_is_absent() {
+    fn d27_missing_image_is_absent() {
         let record = change().encode(&source());
         assert_eq!(record.arrived, 1_700_000_000_000);
         assert_eq!(

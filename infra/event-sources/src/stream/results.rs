@@ -8,8 +8,8 @@ use crate::notice::{Condition, LastResponse, Notice};
 use crate::report::{self, Report};
 
 impl StreamPoller {
-    /// Cuts off the records that are too old, before every attempt (D18, Q19). Returns the batch if it can be invoked
-    /// now; what is left waits where a notice is to be sent first.
+    /// Discards the records that are too old, before every attempt (D18, Q19). Returns the batch if it can be invoked
+    /// now. If a notice must be sent first, the rest of the batch waits in its lane.
     pub(super) fn discard_expired(
         &mut self,
         id: &str,
@@ -47,7 +47,7 @@ impl StreamPoller {
         None
     }
 
-    /// Tells of records that are given up; then they are done with (D17, D21).
+    /// Discards records and sends a notice. The records are processed once the notice is answered (D17, D21).
     fn discard(
         &mut self,
         (id, lane): (&str, usize),
@@ -102,7 +102,7 @@ impl StreamPoller {
         self.notices.insert(call, pending);
     }
 
-    /// A request id for a batch that was never invoked, in the form of Lambda's.
+    /// Creates a request id, in Lambda's format, for a batch that was never invoked.
     fn request_id(&mut self) -> String {
         let (high, low) = (self.mixer.next(), self.mixer.next());
         format!(
@@ -227,7 +227,7 @@ impl StreamPoller {
                 if done.is_empty() {
                     self.fail_attempt(id, lane, batch, LastResponse::FailureReport, actions);
                 } else {
-                    // Moving the checkpoint restarts the count of attempts (D14).
+                    // Moving the checkpoint resets the number of attempts (D14).
                     self.mark_processed(id, done.iter().map(|held| held.place));
                     batch.wait(now, &choices);
                     self.retry(id, lane, [Some(batch), None]);
@@ -236,7 +236,8 @@ impl StreamPoller {
         }
     }
 
-    /// An attempt without progress: the batch comes again, or its attempts are used up (D10, D17).
+    /// Counts an attempt without progress. The batch is retried, or discarded if its attempts are exhausted (D10,
+    /// D17).
     fn fail_attempt(
         &mut self,
         id: &str,
@@ -261,7 +262,7 @@ impl StreamPoller {
         self.retry(id, lane, [Some(batch), None]);
     }
 
-    /// These batches are next in their lane, in this order.
+    /// Puts these batches at the front of their lane, in this order.
     fn retry(&mut self, id: &str, lane: usize, batches: [Option<Batch>; 2]) {
         if let Some(lane) = self.lane(id, lane) {
             for batch in batches.into_iter().rev().flatten() {

@@ -1,5 +1,4 @@
-//! One shard: what was read of it, in its lanes, and the checkpoint, which is behind every record that is done with
-//! before the first that is not.
+//! One shard: the records in its lanes, and its checkpoint, which is before the first unprocessed record.
 
 use std::collections::VecDeque;
 
@@ -10,18 +9,18 @@ use crate::Millis;
 use crate::choices::{Choices, stable_hash};
 use crate::mapping::StreamMapping;
 
-/// The most records that are read beyond the checkpoint. AWS names no figure; it bounds memory where one lane fails for
-/// long while the others go on (Q11).
+/// The maximum number of records that are read beyond the checkpoint. AWS documents no number. It bounds memory if
+/// one lane fails for long while the others continue (Q11).
 const READ_AHEAD: usize = 20_000;
 
-/// How far a shard is done with.
+/// The checkpoint of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Nothing is done with: it is read from here.
+    /// Nothing is processed; reading starts here.
     From(Position),
-    /// The record of this sequence number and all before it are done with.
+    /// The record with this sequence number and all before it are processed.
     Through(String),
-    /// The shard is closed, and all of it is done with.
+    /// The shard is closed and all of its records are processed.
     Finished,
 }
 
@@ -33,20 +32,20 @@ struct Slot {
 pub(super) struct Shard {
     pub(super) parents: Vec<String>,
     pub(super) progress: Progress,
-    /// Where to read next.
+    /// The position of the next read.
     pub(super) position: Position,
-    /// Nothing is left to read.
+    /// Whether nothing is left to read.
     pub(super) ended: bool,
     pub(super) read: Option<CallId>,
-    /// When it may be read again.
+    /// The earliest time of the next read.
     pub(super) read_after: Millis,
     pub(super) read_pause: Millis,
     pub(super) lanes: Vec<Lane>,
-    /// Every record from the checkpoint to the last that was read.
+    /// Every record from the checkpoint to the last one that was read.
     slots: VecDeque<Slot>,
-    /// The place of the first slot.
+    /// The position of the first slot.
     first_place: u64,
-    /// Slots that are not done.
+    /// The number of unprocessed slots.
     open: usize,
 }
 
@@ -74,7 +73,7 @@ impl Shard {
         shard
     }
 
-    /// Forgets what was read and is not done with; answers to what is under way find nothing.
+    /// Forgets unprocessed records; results of what is in flight then find nothing.
     pub(super) fn rewind(&mut self, lanes: usize) {
         self.position = match &self.progress {
             Progress::From(position) => position.clone(),
@@ -93,23 +92,23 @@ impl Shard {
         self.progress == Progress::Finished
     }
 
-    /// Records that were read and are not done with.
+    /// The number of unprocessed records.
     pub(super) fn records(&self) -> usize {
         self.open
     }
 
-    /// Whether everything that was read is done with.
+    /// Returns whether all records that were read are processed.
     pub(super) fn is_drained(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Whether more is wanted than was read.
+    /// Returns whether the shard has room for more records.
     pub(super) fn has_room(&self, mapping: &StreamMapping) -> bool {
         let wants_more = |lane: &Lane| lane.waiting() < mapping.batch_size;
         self.slots.len() < READ_AHEAD && self.lanes.iter().any(wants_more)
     }
 
-    /// Takes what was read; what the filters drop is done with at once (D24). Returns how many were dropped.
+    /// Adds records that were read. Records that the filters drop are processed at once (D24). Returns their number.
     pub(super) fn add_records(
         &mut self,
         now: Millis,
@@ -144,7 +143,7 @@ impl Shard {
         dropped
     }
 
-    /// These records are done with.
+    /// Marks records as processed and advances the checkpoint.
     pub(super) fn mark_processed(&mut self, places: impl IntoIterator<Item = u64>) {
         for place in places {
             let index = place
@@ -165,7 +164,7 @@ impl Shard {
         }
     }
 
-    /// What was read next is gone: reading goes on with the oldest record there is (D20).
+    /// Handles a trimmed position: reading continues with the oldest record (D20).
     pub(super) fn trimmed(&mut self) {
         self.position = Position::TrimHorizon;
         if self.slots.is_empty() {
@@ -174,7 +173,7 @@ impl Shard {
     }
 }
 
-/// The lane of a key: always the same, and any other hash would do as well (Q18).
+/// Returns the lane of a key: always the same one. AWS does not document its hash (Q18).
 fn lane_of(key: &str, lanes: usize, seed: u64) -> usize {
     (stable_hash(key, seed) % lanes.max(1) as u64) as usize
 }

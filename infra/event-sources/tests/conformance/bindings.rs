@@ -1,10 +1,11 @@
-//! Recorded values with placeholders, compared with the model's.
+//! Compares recorded values, which contain placeholders, with those of the model.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Stand for any value, wherever they are (the README's list); the others bind.
+/// Placeholders that match any value, wherever they are (listed in the README of the recordings). All others bind a
+/// value.
 const FREE: [&str; 6] = [
     "<partition>",
     "<approximate-first-receive-timestamp>",
@@ -16,8 +17,8 @@ const FREE: [&str; 6] = [
 const MILLISECONDS: &str = "<timestamp:2022-07-13T13:48:01.000Z>";
 const SECONDS: &str = "<timestamp:2022-07-13T13:48:01Z>";
 
-/// What the placeholders of one case stand for: first sight binds, later sights must agree, and two placeholders of
-/// one kind are two values.
+/// The values of the placeholders of one case. The first use binds a value, later uses must agree, and two
+/// placeholders of one kind must have different values.
 #[derive(Default)]
 pub(crate) struct Bindings {
     values: BTreeMap<String, String>,
@@ -25,7 +26,7 @@ pub(crate) struct Bindings {
 }
 
 impl Bindings {
-    /// Compares a whole document, and names the first place that differs.
+    /// Compares a whole document and returns the first difference.
     pub(crate) fn compare(
         &mut self,
         at: &str,
@@ -97,7 +98,9 @@ impl Bindings {
                     .ok_or_else(|| format!("{at}: {value:?} is not like {sample}"));
             }
             free if FREE.contains(&free) => return Ok(()),
-            _ if value.is_empty() => return Err(format!("{at}: nothing stands for {placeholder}")),
+            _ if value.is_empty() => {
+                return Err(format!("{at}: the value of {placeholder} is empty"));
+            }
             _ => {}
         }
         let bound = self
@@ -124,7 +127,7 @@ impl Bindings {
     }
 }
 
-/// Splits into what stands before the first placeholder, itself, and the rest.
+/// Splits a text into the part before the first placeholder, the placeholder, and the rest.
 fn next_placeholder(pattern: &str) -> Option<(&str, &str, &str)> {
     let start = pattern.find('<')?;
     let end = start + pattern[start..].find('>')? + 1;
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_is_one_value_and_two_are_two() {
+    fn same_placeholder_means_same_value() {
         let mut bindings = Bindings::default();
         assert!(compare(
             &mut bindings,
@@ -165,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_around_placeholders_counts() {
+    fn compares_text_around_placeholders() {
         let mut bindings = Bindings::default();
         let arn = json!("arn:<partition>:sqs:<region>:111111111111:<resource:1>");
         assert!(compare(
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_and_types_count() {
+    fn compares_keys_and_types() {
         let mut bindings = Bindings::default();
         assert!(!compare(
             &mut bindings,

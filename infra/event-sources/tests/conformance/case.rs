@@ -1,5 +1,5 @@
-//! The vocabulary of the recorded cases, as their README defines it. A word that is not known here is an error: a
-//! case must not pass because a part of it was not read.
+//! The format of the recorded cases, as their README defines it. Unknown words are errors: a case must not pass
+//! because a part of it was ignored.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(crate) struct Case {
     pub(crate) expect: Expect,
     #[serde(default)]
     pub(crate) checked: Vec<String>,
-    /// What describes a case rather than AWS.
+    /// Describes the case, not AWS.
     #[serde(rename = "name")]
     _name: Value,
     #[serde(rename = "kind")]
@@ -42,7 +42,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// The inputs in their order.
+    /// The inputs in order.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &str> {
         self.input.iter().filter_map(|step| match step {
             Step::Send(send) => Some(send.id.as_str()),
@@ -69,7 +69,7 @@ pub(crate) struct QueueSpec {
     pub(crate) redrive_policy: Option<RedrivePolicy>,
     #[serde(default)]
     pub(crate) content_based_deduplication: bool,
-    /// The model's dead-letter queue is always of its source's type.
+    /// The dead-letter queue of the model always has the type of its source.
     #[serde(rename = "DeadLetterQueue")]
     pub(crate) dead_letter_queue: Option<String>,
 }
@@ -88,7 +88,7 @@ pub(crate) struct TableSpec {
     pub(crate) stream_view_type: String,
     #[serde(rename = "billing")]
     _billing: Value,
-    /// Always before the mapping, so that it makes no difference to it.
+    /// Always before the mapping is created, so it has no effect on it.
     #[serde(rename = "stream_enabled")]
     _stream_enabled: Value,
 }
@@ -136,7 +136,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Its name in `mapping_states`.
+    /// The name of the step in `mapping_states`.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Send(_) => "send",
@@ -194,12 +194,12 @@ pub(crate) struct Function {
     pub(crate) timeout_s: Option<u32>,
     #[serde(default)]
     pub(crate) sleep_s: u64,
-    /// An upper bound; the mapping of the one case that has it sets the same figure itself.
+    /// An upper bound. The mapping of the only case that has it sets the same value itself.
     #[serde(rename = "reserved_concurrency")]
     pub(crate) _reserved_concurrency: Option<Value>,
 }
 
-/// A function that responds `null` responds, unlike one without the key.
+/// Distinguishes a function that returns `null` from one without the key.
 fn even_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }
@@ -231,7 +231,7 @@ pub(crate) struct ExpectedInvocation {
     pub(crate) response: Option<Value>,
     pub(crate) function_version: Option<String>,
     pub(crate) function_setting: Option<Value>,
-    /// The function's own words: nothing that a mapping could get wrong.
+    /// The text of the function's error, which does not depend on the mapping.
     #[serde(rename = "error_message")]
     _error_message: Option<Value>,
 }
@@ -250,7 +250,7 @@ pub(crate) struct ExpectedNotice {
     pub(crate) covers: Vec<String>,
     pub(crate) body: Value,
     pub(crate) object_key_prefix: Option<String>,
-    /// What SNS wraps around a notice; SNS is not modelled.
+    /// The envelope that SNS adds to a notice; SNS is not modelled.
     #[serde(rename = "envelope")]
     _envelope: Option<Value>,
 }

@@ -1,4 +1,4 @@
-//! What happened in a replayed case, whatever its source.
+//! The log of a replayed case.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,20 @@ use crate::case::Function;
 
 /// The start of virtual time: 2026-01-01.
 pub(crate) const EPOCH: Millis = 1_767_225_600_000;
-/// How long a function runs that does not sleep.
+/// The duration of a function that does not sleep.
 pub(crate) const RUN: Millis = 10;
-/// How long a case is watched after it came to rest, for what should not happen any more.
-pub(crate) const AFTERMATH: Millis = 300_000;
-/// Virtual time after which a case that has not come to rest never will.
+/// How long a case is observed after it became idle, for events that must not happen.
+pub(crate) const OBSERVATION: Millis = 300_000;
+/// Virtual time after which a case is considered stuck.
 pub(crate) const PATIENCE: Millis = 3_600_000;
 
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) invocations: Vec<Invocation>,
-    /// Recorded replies to requests, beside the model's.
+    /// The recorded replies to requests, with those of the model.
     pub(crate) replies: Vec<(Value, Value)>,
     pub(crate) dead_letters: Vec<DeadLetter>,
-    /// Whether dead letters were there when an invocation began.
+    /// Whether the dead-letter queue contained messages when an invocation began.
     pub(crate) dead_letters_before_the_last_invocation: bool,
     pub(crate) left_in_queue: Vec<Value>,
     pub(crate) notices: Vec<SentNotice>,
@@ -35,7 +35,7 @@ pub(crate) struct Log {
 
 pub(crate) struct Invocation {
     pub(crate) at: Millis,
-    /// Each with the input that it comes from.
+    /// Each with its input.
     pub(crate) records: Vec<(String, Value)>,
     pub(crate) outcome: &'static str,
     pub(crate) response: Option<Value>,
@@ -69,7 +69,7 @@ impl Log {
         counts
     }
 
-    /// Notes the state of the mapping as the API would tell it after a step.
+    /// Records the state of the mapping, as the API would return it after a step.
     pub(crate) fn note_state(&mut self, step: &str, lifecycle: Lifecycle, reason: &str) {
         let result = self
             .last_result
@@ -83,7 +83,7 @@ impl Log {
     }
 }
 
-/// One run of a case's function.
+/// One run of the function of a case.
 pub(crate) struct Run {
     pub(crate) outcome: InvocationOutcome,
     pub(crate) name: &'static str,
@@ -91,7 +91,7 @@ pub(crate) struct Run {
 }
 
 impl Function {
-    /// Of a case that never invokes it.
+    /// The function of a case that never invokes it.
     pub(crate) const NONE: Self = Self {
         always: None,
         respond: None,
@@ -103,7 +103,7 @@ impl Function {
         _reserved_concurrency: None,
     };
 
-    /// Answers an event as the case says.
+    /// Responds to an event as the case specifies.
     pub(crate) fn run(&self, event: &Value, records: &[(String, Value)]) -> Result<Run, String> {
         let at_most = |limits: &BTreeMap<String, u64>, input: &str, record: &Value| {
             let count = record["attributes"]["ApproximateReceiveCount"]
@@ -162,7 +162,7 @@ impl Function {
                         .collect(),
                 )
             }
-            _ => return Err("the function does not say what it does".to_owned()),
+            _ => return Err("the case does not specify the behaviour of the function".to_owned()),
         };
         Ok(match response {
             Some(response) => {

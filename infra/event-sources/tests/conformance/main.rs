@@ -1,8 +1,9 @@
-//! Plays every case recorded on real AWS through the state machines, in virtual time, and compares field by field.
+//! Replays every case that was recorded on AWS against the state machines, in virtual time, and compares the results
+//! field by field.
 //!
-//! The recordings are third-party data and not part of this repository. They are looked for in the folder that
-//! `ONEWRITE_RECORDED_AWS` names, else at `../shared/recorded-aws` beside the workspace. Where they are absent the
-//! suite says so and passes, unless `ONEWRITE_REQUIRE_RECORDED_AWS=1` demands them.
+//! The recordings are third-party data and not part of this repository. Set `ONEWRITE_RECORDED_AWS` to their folder;
+//! the default is `../shared/recorded-aws` beside the workspace. Without them the suite prints a message and passes,
+//! unless `ONEWRITE_REQUIRE_RECORDED_AWS=1` is set.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bindings;
@@ -22,7 +23,7 @@ use serde_json::{Map, Value, json};
 pub(crate) const REGION: &str = "eu-west-1";
 pub(crate) const MAPPING_UUID: &str = "0b2f6a3e-6c0e-4f8a-9d3e-2f6b1c9a7e10";
 
-/// Cases that cannot hold, each with its reason.
+/// Cases that cannot be reproduced, with the reason.
 const CANNOT_HOLD: [(&str, &str); 0] = [];
 
 #[test]
@@ -66,12 +67,11 @@ fn every_recorded_case_is_reproduced() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
-/// To the terminal, past the test harness, which shows what is printed of failed tests alone.
+/// Prints to the terminal, because the test harness only shows the output of failed tests.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// The folder of the recordings.
 fn recordings() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(3);
     let beside = || {
@@ -87,16 +87,16 @@ fn play(case: &Value) -> Result<(), String> {
         serde_json::from_value(case.clone()).map_err(|e| format!("not understood: {e}"))?;
     let mapping = Mapping::from_json(&request(&case).to_string());
     let log = match (mapping, &case.expect.error) {
-        (Err(refusal), Some(expected)) => return refused(&refusal, expected),
+        (Err(error), Some(expected)) => return compare_rejection(&error, expected),
         (Ok(_), Some(_)) => return Err("the mapping was accepted".to_owned()),
-        (Err(refusal), None) => return Err(format!("the mapping was refused: {refusal}")),
+        (Err(error), None) => return Err(format!("the mapping was rejected: {error}")),
         (Ok(Mapping::Sqs(mapping)), None) => sqs_replay::replay(&case, mapping)?,
         (Ok(Mapping::Stream(mapping)), None) => stream_replay::replay(&case, mapping)?,
     };
     verdict::compare(&case, &log)
 }
 
-/// The request that makes the case's mapping.
+/// Builds the request that creates the mapping of a case.
 fn request(case: &Case) -> Value {
     let arn = |service: &str, resource: &str| {
         format!("arn:aws:{service}:{REGION}:111111111111:{resource}")
@@ -128,16 +128,16 @@ fn request(case: &Case) -> Value {
     request.into()
 }
 
-fn refused(refusal: &InvalidMapping, expected: &Value) -> Result<(), String> {
+fn compare_rejection(error: &InvalidMapping, expected: &Value) -> Result<(), String> {
     let actual = json!({
-        "Code": refusal.code(),
-        "Message": refusal.to_string(),
+        "Code": error.code(),
+        "Message": error.to_string(),
         "Type": "User",
-        "HTTPStatusCode": refusal.http_status(),
+        "HTTPStatusCode": error.http_status(),
     });
     if actual == *expected {
         Ok(())
     } else {
-        Err(format!("refused with {actual}, recorded {expected}"))
+        Err(format!("rejected with {actual}, recorded {expected}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Replays a queue's case in virtual time: the model of the queue, the poller, and the case's function.
+//! Replays the case of a queue in virtual time: the model of the queue, the poller, and the function of the case.
 
 use std::collections::BTreeMap;
 
@@ -6,15 +6,15 @@ use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
 use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_event_sources::mapping::{Change, Lifecycle, SqsMapping};
-use onewrite_event_sources::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
 use onewrite_event_sources::message::{AttributeValue, Message, MessageAttribute};
+use onewrite_event_sources::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
 use onewrite_event_sources::sqs::{Action, CallId, Input, InvocationId, QueueInfo, SqsPoller};
 use serde_json::{Value, json};
 
 use crate::case::{Case, Function, Send, Step};
-use crate::log::{AFTERMATH, DeadLetter, EPOCH, Invocation, Log, PATIENCE, RUN};
+use crate::log::{DeadLetter, EPOCH, Invocation, Log, OBSERVATION, PATIENCE, RUN};
 
-/// What SQS and Lambda take where a case says nothing.
+/// The defaults of SQS and Lambda.
 const DEFAULT_VISIBILITY_SECONDS: u32 = 30;
 const DEFAULT_FUNCTION_TIMEOUT_SECONDS: u32 = 3;
 
@@ -32,9 +32,9 @@ struct World<'a> {
     function: &'a Function,
     queue: Queue,
     poller: SqsPoller,
-    /// The mapping's state as the API tells it.
+    /// The state of the mapping as the API returns it.
     lifecycle: Lifecycle,
-    /// Inputs by the text that was sent.
+    /// The inputs by message body.
     inputs: BTreeMap<String, String>,
     receives: Vec<Receive>,
     runs: Vec<Run>,
@@ -158,7 +158,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Runs until the queue is empty, reads what is left, and watches on for what must not come.
+    /// Runs until the queue is empty, reads the dead-letter queue, and continues to observe what must not happen.
     fn finish(mut self) -> Result<Log, String> {
         self.run_until_true(|world| world.queue.is_empty() && world.poller.is_idle())?;
         let left = self.queue.receive(self.now, 10);
@@ -166,7 +166,7 @@ impl<'a> World<'a> {
             .into_iter()
             .map(|message| Value::from(message.body))
             .collect();
-        self.run_until(self.now + AFTERMATH)?;
+        self.run_until(self.now + OBSERVATION)?;
         if let Some(dead_letters) = self.queue.dead_letter_queue_mut() {
             loop {
                 let messages = dead_letters.receive(self.now, 10);
@@ -223,7 +223,7 @@ impl<'a> World<'a> {
             .insert(send.body.clone(), send.id.clone())
             .is_some()
         {
-            return Err("two inputs cannot be told apart".to_owned());
+            return Err("two inputs have the same body".to_owned());
         }
         self.work()
     }
@@ -317,7 +317,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Does everything that is due now.
+    /// Performs everything that is due now.
     fn work(&mut self) -> Result<(), String> {
         loop {
             if let Some(n) = self.runs.iter().position(|run| run.ends <= self.now) {
@@ -336,7 +336,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// Answers one receive that finds messages or has waited long enough.
+    /// Answers one receive that finds messages or whose wait time ended.
     fn answer_a_receive(&mut self) -> Result<bool, String> {
         let receivable = self.queue.has_receivable(self.now);
         let Some(n) = self
@@ -353,7 +353,7 @@ impl<'a> World<'a> {
             until,
         } = self.receives[n];
         let messages = self.queue.receive_for(self.now, max, visibility);
-        // A receive that only moved dead letters goes on waiting.
+        // A receive that only moved dead letters continues to wait.
         if !messages.is_empty() || until <= self.now {
             self.receives.remove(n);
             self.handle(Input::Received { call, messages })?;
@@ -361,7 +361,7 @@ impl<'a> World<'a> {
         Ok(true)
     }
 
-    /// The next moment at which anything happens by itself.
+    /// The next time at which something happens.
     fn next(&self) -> Option<Millis> {
         let runs = self.runs.iter().map(|run| run.ends);
         let receives = self.receives.iter().map(|receive| receive.until);
@@ -387,7 +387,7 @@ impl<'a> World<'a> {
         let end = self.now + PATIENCE;
         while !reached(self) {
             let next = self.next().filter(|next| *next <= end);
-            self.advance(next.ok_or("what the case waits for does not come")?)?;
+            self.advance(next.ok_or("the case waits for something that never happens")?)?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Replays a table's case in virtual time: the table, the model of its stream, the poller, and the case's function.
+//! Replays the case of a table in virtual time: the table, the model of its stream, the poller, and the function of
+//! the case.
 
 use std::collections::BTreeMap;
 
@@ -17,15 +18,15 @@ use onewrite_event_sources::stream::{
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Function, Step, TableSpec};
-use crate::log::{AFTERMATH, EPOCH, Invocation, Log, RUN, SentNotice};
+use crate::log::{EPOCH, Invocation, Log, OBSERVATION, RUN, SentNotice};
 
 pub(crate) fn replay(case: &Case, mapping: StreamMapping) -> Result<Log, String> {
     let mut world = World::new(case, mapping)?;
     for step in &case.input {
         world.step(step)?;
     }
-    // A case has no end of its own: it is watched until what should not happen any more would have happened.
-    world.run_until(world.now + AFTERMATH)?;
+    // A case has no defined end, so it is observed until everything that must not happen would have happened.
+    world.run_until(world.now + OBSERVATION)?;
     Ok(world.log)
 }
 
@@ -40,9 +41,9 @@ struct World<'a> {
     stream: Stream,
     iterators: BTreeMap<String, (Position, shards::Iterator)>,
     poller: StreamPoller,
-    /// The mapping's state as the API tells it.
+    /// The state of the mapping as the API returns it.
     lifecycle: Lifecycle,
-    /// Inputs by sequence number.
+    /// The inputs by sequence number.
     inputs: BTreeMap<String, String>,
     runs: Vec<Run>,
     log: Log,
@@ -60,7 +61,7 @@ impl<'a> World<'a> {
         if mapping.kind != StreamKind::DynamoDb {
             return Err("only streams of tables were recorded".to_owned());
         }
-        // A case without a function is never to invoke it.
+        // A case without a function must never invoke one.
         static NONE: Function = Function::NONE;
         let settings = StreamSettings::new(mapping.kind);
         Ok(Self {
@@ -101,10 +102,10 @@ impl<'a> World<'a> {
                 self.handle(Input::Enable)?;
             }
             Step::WaitUntilInvocations { count } => {
-                let end = self.now + AFTERMATH;
+                let end = self.now + OBSERVATION;
                 while self.log.invocations.len() < *count || !self.runs.is_empty() {
                     let next = self.next().filter(|next| *next <= end);
-                    self.advance(next.ok_or("what the case waits for does not come")?)?;
+                    self.advance(next.ok_or("the case waits for something that never happens")?)?;
                 }
             }
             Step::Send(_) | Step::PublishVersion { .. } | Step::WaitUntilQueueSize { .. } => {
@@ -122,7 +123,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// Writes an item; one that changes nothing makes no record (D5).
+    /// Writes an item. A write without a change creates no record (D5).
     fn put(&mut self, input: &str, item: &Item, recorded: Option<&str>) -> Result<(), String> {
         let name = &self.table.partition_key.name;
         let value = item.get(name).ok_or("an item without its key")?;
@@ -287,7 +288,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    /// The next moment at which anything happens by itself.
+    /// The next time at which something happens.
     fn next(&self) -> Option<Millis> {
         let runs = self.runs.iter().map(|run| run.ends);
         runs.chain(self.poller.next_wakeup()).min()
@@ -324,7 +325,7 @@ impl<'a> World<'a> {
     }
 }
 
-/// Bytes of an item's names and values (DynamoDB developer guide, "Item sizes and formats").
+/// The size of the names and values of an item (DynamoDB developer guide, "Item sizes and formats").
 fn size_of_item(item: &Item) -> usize {
     let attributes = item.iter();
     attributes
@@ -340,7 +341,7 @@ fn size_of(value: &Value) -> usize {
     match kind.as_str() {
         "S" => text.len(),
         "B" => BASE64_STANDARD.decode(text).map_or(0, |bytes| bytes.len()),
-        // Two digits a byte, one byte for sign and exponent.
+        // Two digits per byte, and one byte for sign and exponent.
         "N" => text.trim_start_matches('-').len().div_ceil(2) + 1,
         "BOOL" | "NULL" => 1,
         _ => json!(value).to_string().len(),

@@ -1,4 +1,4 @@
-//! Compares what happened in a replay with what was recorded, field by field.
+//! Compares the log of a replay with the recording, field by field.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -9,7 +9,7 @@ use crate::bindings::Bindings;
 use crate::case::{Case, Expect, ExpectedInvocation, ExpectedNotice, ExpectedRecord};
 use crate::log::{Invocation, Log, SentNotice};
 
-/// The first difference found, or none.
+/// Returns the first difference as an error.
 pub(crate) fn compare(case: &Case, log: &Log) -> Result<(), String> {
     let Expect {
         invocations,
@@ -24,7 +24,7 @@ pub(crate) fn compare(case: &Case, log: &Log) -> Result<(), String> {
         failure_notices,
         concurrent_function_instances,
         mapping_states,
-        // Of a refused request, which is not replayed.
+        // For rejected requests, which are not replayed.
         error: _,
     } = &case.expect;
     let mut bindings = Bindings::default();
@@ -138,7 +138,7 @@ fn invocation(
     Ok(())
 }
 
-/// Pairs records by input: their order is free, and so is that of several deliveries of one input.
+/// Pairs records by input. Their order is arbitrary, and so is that of several deliveries of one input.
 fn match_records(
     bindings: &mut Bindings,
     at: &str,
@@ -208,7 +208,7 @@ fn notices(bindings: &mut Bindings, expected: &[ExpectedNotice], log: &Log) -> R
             &actual.destination,
         )?;
         let mut body = actual.body.clone();
-        // The recorder had parsed the payload; AWS and the model write it as text.
+        // The recording contains the parsed payload; AWS and the model write it as a string.
         if let Some(payload) = body.get_mut("payload") {
             let text = payload
                 .as_str()
@@ -224,7 +224,7 @@ fn notices(bindings: &mut Bindings, expected: &[ExpectedNotice], log: &Log) -> R
     Ok(())
 }
 
-/// The batch of a notice is known by its first and last sequence number and its size.
+/// A notice identifies its batch by the first and last sequence number and the size.
 fn covers(
     at: &str,
     expected: &ExpectedNotice,
@@ -245,7 +245,7 @@ fn covers(
     })
 }
 
-/// The README leaves what stands in angle brackets free; date and time are those of the notice (`checked`).
+/// The README says that parts in angle brackets are arbitrary. Date and time are those of the notice (`checked`).
 fn object_key(at: &str, prefix: &str, actual: &SentNotice) -> Result<(), String> {
     let key = actual.object_key.as_deref().unwrap_or_default();
     let shard = actual.body["DDBStreamBatchInfo"]["shardId"]
@@ -272,16 +272,16 @@ fn states(expected: &[Map<String, Value>], log: &Log) -> Result<(), String> {
         let actual = log.states.iter().find(|state| state["after"] == *after);
         let actual = actual.ok_or_else(|| format!("no state was noted after {after}"))?;
         for (key, value) in expected {
-            let told = &actual[key];
-            require(told == value, || {
-                format!("{key} after {after} is {told}, recorded {value}")
+            let actual_state = &actual[key];
+            require(actual_state == value, || {
+                format!("{key} after {after} is {actual_state}, recorded {value}")
             })?;
         }
     }
     Ok(())
 }
 
-/// What was checked at the recording and is not in `expect` already. A sentence that is not known is an error.
+/// Checks statements of the recording that are not in `expect`. An unknown statement is an error.
 fn checked(sentence: &str, case: &Case, log: &Log) -> Result<(), String> {
     let says = |words: &str| sentence.contains(words);
     if says("(the visibility timeout) passed") {
@@ -327,7 +327,7 @@ fn checked(sentence: &str, case: &Case, log: &Log) -> Result<(), String> {
     }
 }
 
-/// Seconds since 1970, ten digits before the point, spelled with a point or an exponent.
+/// Returns whether a time is in seconds since 1970 with ten digits before the point, and has a point or an exponent.
 fn creation_time(time: &Value) -> bool {
     time.is_f64()
         && time

@@ -1,4 +1,4 @@
-//! F1 to F13, Q4 and Q5: FIFO queues. What the queue alone decides is tested with its model.
+//! F1 to F13, Q4 and Q5: FIFO queues. The tests of the model cover the rules of the queue alone.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ fn with_dead_letters(visibility_timeout: u64, max_receive_count: u32) -> QueueSe
     }
 }
 
-/// Lists the first message with this body and all of its group behind it.
+/// Fails the first message with this body, and all messages of its group behind it.
 fn stop_at(event: &Event, body: &str) -> InvocationOutcome {
     match event.bodies().iter().position(|b| b == body) {
         Some(first) => failures(&event.message_ids()[first..]),
@@ -52,7 +52,7 @@ fn f2_a_batch_may_span_groups_and_is_ordered_within_each() {
 }
 
 #[test]
-fn q4_by_choice_a_batch_has_one_group_only() {
+fn q4_batch_contains_one_group_if_chosen() {
     let choices = Choices {
         fifo_one_group_per_batch: true,
         ..Choices::default_outcomes()
@@ -87,7 +87,7 @@ fn q4_one_group_batches_respect_maximum_concurrency() {
 }
 
 #[test]
-fn q4_one_group_batches_that_wait_too_long_are_let_go() {
+fn q4_one_group_batches_that_wait_too_long_are_released() {
     let choices = Choices {
         fifo_one_group_per_batch: true,
         ..Choices::default_outcomes()
@@ -110,7 +110,7 @@ fn q4_one_group_batches_that_wait_too_long_are_let_go() {
         harness.found(|finding| matches!(
             finding,
             Finding::Released {
-                cause: ReleaseCause::VisibilityRanOut,
+                cause: ReleaseCause::VisibilityTimeoutEnded,
                 ..
             }
         )) > 0
@@ -118,7 +118,7 @@ fn q4_one_group_batches_that_wait_too_long_are_let_go() {
     assert!(harness.queue.is_empty());
 }
 
-fn handle(seen: &Seen) -> &str {
+fn handle(seen: &ObservedInvocation) -> &str {
     seen.event.records[0]["receiptHandle"].as_str().unwrap()
 }
 
@@ -136,7 +136,7 @@ fn f3_one_batch_of_a_group_is_in_flight_at_a_time() {
 }
 
 #[test]
-fn f3_what_does_not_fit_an_event_follows_its_group_and_does_not_run_beside_it() {
+fn f3_rest_of_an_oversized_batch_runs_after_it() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(fifo(60 * SECOND), reporting(), choices, |_, _| {
         (success(), 5 * SECOND)
@@ -153,7 +153,7 @@ fn f3_what_does_not_fit_an_event_follows_its_group_and_does_not_run_beside_it() 
 }
 
 #[test]
-fn f5_what_does_not_fit_an_event_is_let_go_when_its_group_fails() {
+fn f5_rest_of_an_oversized_batch_is_released_when_its_group_fails() {
     let failed = |event: &Event| event.receive_counts().contains(&"1".to_owned());
     let mut harness = Harness::instant(fifo(30 * SECOND), json!({}), move |event| {
         if failed(event) { error() } else { success() }
@@ -176,7 +176,7 @@ fn f5_what_does_not_fit_an_event_is_let_go_when_its_group_fails() {
 }
 
 #[test]
-fn f5_what_does_not_fit_an_event_is_let_go_when_the_run_before_it_outlasts_its_visibility() {
+fn f5_rest_of_an_oversized_batch_is_released_at_visibility_timeout() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
         let first = event.receive_counts().contains(&"1".to_owned());
@@ -221,7 +221,7 @@ fn f4_concurrency_is_bounded_by_groups_and_by_maximum_concurrency() {
 }
 
 #[test]
-fn f5_the_groups_of_a_failed_batch_stand_still_until_they_return_in_order_and_others_go_on() {
+fn f5_failed_groups_wait_and_return_in_order_while_others_continue() {
     let settings = json!({ "BatchSize": 2 });
     let mut harness = Harness::instant(fifo(30 * SECOND), settings, |event| {
         if event.receive_counts()[0] == "1" && event.bodies()[0] == "g1" {
@@ -254,7 +254,7 @@ fn f6_exactly_the_unlisted_messages_are_deleted() {
 }
 
 #[test]
-fn q5_a_later_message_of_a_failed_group_is_deleted_as_told_and_the_broken_order_reported() {
+fn q5_deletes_out_of_order_acknowledgement_and_reports_it() {
     let mut harness = Harness::instant(fifo(30 * SECOND), reporting(), |event| {
         let ids = event.message_ids();
         let second = event.bodies().iter().position(|body| body == "g2");
@@ -280,7 +280,7 @@ fn q5_a_later_message_of_a_failed_group_is_deleted_as_told_and_the_broken_order_
 }
 
 #[test]
-fn f7_listed_messages_return_after_the_visibility_timeout_in_order_with_a_higher_count() {
+fn f7_failed_messages_return_in_order_with_higher_count() {
     let mut harness = Harness::instant(fifo(8 * SECOND), reporting(), |event| {
         if event.receive_counts()[0] == "1" {
             stop_at(event, "2")
@@ -299,7 +299,7 @@ fn f7_listed_messages_return_after_the_visibility_timeout_in_order_with_a_higher
 }
 
 #[test]
-fn f8_a_poison_message_holds_its_group_then_goes_to_the_dead_letter_queue() {
+fn f8_poison_message_blocks_its_group_until_dead_lettered() {
     let settings = json!({ "BatchSize": 1 });
     let mut harness = Harness::instant(with_dead_letters(10 * SECOND, 3), settings, |event| {
         if event.bodies() == ["poison"] {
@@ -323,7 +323,7 @@ fn f8_a_poison_message_holds_its_group_then_goes_to_the_dead_letter_queue() {
 }
 
 #[test]
-fn f11_a_delete_after_the_visibility_timeout_fails_and_the_message_is_delivered_again() {
+fn f11_late_delete_fails_and_message_is_redelivered() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(fifo(10 * SECOND), json!({}), choices, |_, event| {
         (
@@ -346,7 +346,7 @@ fn f11_a_delete_after_the_visibility_timeout_fails_and_the_message_is_delivered_
 }
 
 #[test]
-fn f13_a_record_names_group_deduplication_id_and_sequence_number() {
+fn f13_record_contains_group_deduplication_id_and_sequence_number() {
     let mut harness = Harness::instant(fifo(30 * SECOND), json!({}), |_| success());
     harness.send_group("g", &["a"]);
     harness.run(0);

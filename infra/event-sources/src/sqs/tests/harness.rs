@@ -1,5 +1,5 @@
-//! A poller, its queue and its function on one virtual clock: what the poller asks for is done at once, except that
-//! receives wait for messages and the function takes its time.
+//! A poller, its queue and its function on one virtual clock. The harness performs the poller's actions at once,
+//! except that receives wait for messages and the function takes time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,10 +13,10 @@ use crate::queue::{DeleteResult, NewMessage, Queue, QueueSettings};
 use crate::sqs::{Action, CallId, Finding, Input, InvocationId, QueueInfo, SqsPoller};
 
 pub(super) const SECOND: Millis = 1_000;
-/// When every harness starts; any time will do.
+/// The start of virtual time; its value does not matter.
 pub(super) const START: Millis = 1_700_000_000_000;
 
-/// One event, as the function sees it.
+/// The event of one invocation.
 pub(super) struct Event {
     pub(super) records: Vec<Value>,
 }
@@ -60,14 +60,14 @@ impl Event {
     }
 }
 
-/// An invocation the harness has seen, in the order they began.
-pub(super) struct Seen {
+/// An invocation, in the order they began.
+pub(super) struct ObservedInvocation {
     pub(super) at: Millis,
     pub(super) until: Millis,
     pub(super) event: Event,
 }
 
-impl Seen {
+impl ObservedInvocation {
     pub(super) fn bodies(&self) -> Vec<String> {
         self.event.bodies()
     }
@@ -86,24 +86,24 @@ pub(super) struct Harness {
     pub(super) now: Millis,
     pub(super) poller: SqsPoller,
     pub(super) queue: Queue,
-    pub(super) seen: Vec<Seen>,
+    pub(super) seen: Vec<ObservedInvocation>,
     pub(super) findings: Vec<(Millis, Finding)>,
-    /// Ids of all messages the poller asked to delete, and when.
+    /// The ids of all messages that the poller asked to delete, and when.
     pub(super) deleted: Vec<(Millis, String)>,
-    /// Every receive the poller asked for.
+    /// Every receive of the poller.
     pub(super) receives: Vec<Action>,
-    /// When the visibility that came with each receipt handle ends.
+    /// When the visibility timeout of each receipt handle ends.
     pub(super) held_until: BTreeMap<String, Millis>,
-    /// The most invocations that ran at a time.
+    /// The maximum number of concurrent invocations.
     pub(super) peak: usize,
-    /// Where set, some receives and deletes fail, with or without effect.
+    /// If set, some receives and deletes fail, with or without effect.
     pub(super) faults: Option<Mixer>,
     waiting: Vec<Waiting>,
     running: BTreeMap<InvocationId, (Millis, InvocationOutcome)>,
     function: Function,
 }
 
-/// The settings of a mapping in short; the rest is AWS's defaults.
+/// Creates a mapping with these settings and the defaults of AWS.
 pub(super) fn mapping(fifo: bool, settings: Value) -> SqsMapping {
     let name = if fifo { "queue.fifo" } else { "queue" };
     let mut json = settings;
@@ -116,7 +116,7 @@ pub(super) fn reporting() -> Value {
     serde_json::json!({ "FunctionResponseTypes": ["ReportBatchItemFailures"] })
 }
 
-/// A partial batch response that lists these message ids.
+/// A partial batch response with these message ids.
 pub(super) fn failures<'a>(ids: impl IntoIterator<Item = &'a String>) -> InvocationOutcome {
     let entries: Vec<Value> = ids
         .into_iter()
@@ -133,7 +133,7 @@ pub(super) fn error() -> InvocationOutcome {
     InvocationOutcome::FunctionError("Unhandled".to_owned())
 }
 
-/// A standard queue with the default settings but this visibility timeout.
+/// A standard queue with this visibility timeout and default settings.
 pub(super) fn standard(visibility_timeout: Millis) -> QueueSettings {
     QueueSettings {
         visibility_timeout,
@@ -141,7 +141,7 @@ pub(super) fn standard(visibility_timeout: Millis) -> QueueSettings {
     }
 }
 
-/// A FIFO queue with the default settings but this visibility timeout.
+/// A FIFO queue with this visibility timeout and default settings.
 pub(super) fn fifo(visibility_timeout: Millis) -> QueueSettings {
     QueueSettings {
         visibility_timeout,
@@ -150,7 +150,7 @@ pub(super) fn fifo(visibility_timeout: Millis) -> QueueSettings {
 }
 
 impl Harness {
-    /// A harness whose poller is not enabled yet.
+    /// Creates a harness whose poller is not enabled yet.
     pub(super) fn new(
         queue: QueueSettings,
         settings: Value,
@@ -181,7 +181,7 @@ impl Harness {
         }
     }
 
-    /// A harness with the default choices and a function that ends at once.
+    /// Creates a harness with the default choices and a function that ends at once.
     pub(super) fn instant(
         queue: QueueSettings,
         settings: Value,
@@ -219,7 +219,7 @@ impl Harness {
         self.input(Input::Enable);
     }
 
-    /// Enables and lets so many milliseconds pass.
+    /// Enables the poller and advances the clock.
     pub(super) fn run(&mut self, time: Millis) {
         self.enable();
         self.pass(time);
@@ -259,7 +259,7 @@ impl Harness {
                 let until = self.now + takes;
                 self.running.insert(invocation, (until, outcome));
                 self.peak = self.peak.max(self.running.len());
-                self.seen.push(Seen {
+                self.seen.push(ObservedInvocation {
                     at: self.now,
                     until,
                     event,
@@ -292,7 +292,7 @@ impl Harness {
         }
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub(super) fn pass(&mut self, time: Millis) {
         let end = self.now + time;
         loop {
@@ -308,7 +308,7 @@ impl Harness {
         while self.step() {}
     }
 
-    /// Does one thing that is due now.
+    /// Performs one step that is due now.
     fn step(&mut self) -> bool {
         let ended = self
             .running
@@ -369,14 +369,14 @@ impl Harness {
             .min()
     }
 
-    /// How many invocations run now.
+    /// The number of running invocations.
     pub(super) fn concurrent(&self) -> usize {
         self.running.len()
     }
 
-    /// Bodies of each event, in the order of the invocations.
+    /// The bodies of each event, in the order of the invocations.
     pub(super) fn batches(&self) -> Vec<Vec<String>> {
-        self.seen.iter().map(Seen::bodies).collect()
+        self.seen.iter().map(ObservedInvocation::bodies).collect()
     }
 
     pub(super) fn batch_sizes(&self) -> Vec<usize> {
@@ -412,12 +412,11 @@ impl Harness {
     }
 }
 
-/// The ids as a set.
 pub(super) fn set(ids: &[String]) -> BTreeSet<String> {
     ids.iter().cloned().collect()
 }
 
-/// A body of a million bytes, so that six of them fill an event.
+/// A body of a million bytes; six of them fill an event.
 pub(super) fn megabyte(digit: u32) -> String {
     digit.to_string() + &"x".repeat(999_999)
 }

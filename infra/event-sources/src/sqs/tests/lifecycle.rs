@@ -35,7 +35,7 @@ fn x12_nothing_is_polled_before_the_mapping_is_enabled() {
 }
 
 #[test]
-fn x12_a_disabled_mapping_ends_what_it_has_received_then_stands_still() {
+fn x12_disabled_mapping_completes_received_messages_then_stops() {
     let mut harness = slow(Choices::default_outcomes());
     harness.send(&["a"]);
     harness.run(SECOND);
@@ -59,7 +59,7 @@ fn x12_a_disabled_mapping_ends_what_it_has_received_then_stands_still() {
 }
 
 #[test]
-fn x12_messages_of_a_receive_that_outlives_the_disable_are_still_invoked() {
+fn x12_receive_in_flight_at_disable_is_still_invoked() {
     let mut harness = slow(Choices::default_outcomes());
     harness.run(SECOND);
     harness.input(Input::Disable);
@@ -87,7 +87,7 @@ fn x12_a_mapping_can_be_enabled_again_while_it_is_disabling() {
 }
 
 #[test]
-fn x12_changed_settings_hold_from_the_next_batch_on() {
+fn x12_changed_settings_apply_to_the_next_batch() {
     let mut harness = slow(Choices::default_outcomes());
     harness.send(&["a", "b", "c"]);
     harness.run(SECOND);
@@ -96,7 +96,7 @@ fn x12_changed_settings_hold_from_the_next_batch_on() {
         json!({ "BatchSize": 1 }),
     )));
     harness.send(&["d", "e"]);
-    // The receives that were waiting were asked for under the old settings.
+    // The waiting receives were started with the old settings.
     harness.pass(60 * SECOND);
     harness.send(&["f", "g"]);
     harness.pass(60 * SECOND);
@@ -124,7 +124,7 @@ fn x12_a_disabled_mapping_stays_disabled_through_a_change() {
 }
 
 #[test]
-fn x12_an_answer_is_read_by_the_settings_its_batch_was_made_under() {
+fn x12_response_is_parsed_with_the_settings_of_its_batch() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(standard(30 * SECOND), reporting(), choices, |_, event| {
         (failures(&event.message_ids()), 5 * SECOND)
@@ -137,7 +137,7 @@ fn x12_an_answer_is_read_by_the_settings_its_batch_was_made_under() {
 }
 
 #[test]
-fn q13_by_choice_the_result_of_a_run_under_way_is_ignored_and_its_messages_come_again() {
+fn q13_ignores_result_in_flight_and_redelivers_if_chosen() {
     for change in [
         Input::Disable,
         Input::Reconfigure(mapping(false, json!({}))),
@@ -149,7 +149,7 @@ fn q13_by_choice_the_result_of_a_run_under_way_is_ignored_and_its_messages_come_
         harness.pass(10 * SECOND);
         assert!(
             harness.deleted.is_empty(),
-            "the run ended well, and nobody took notice"
+            "the successful result is ignored"
         );
         assert_eq!(
             harness.found(|finding| matches!(
@@ -172,7 +172,7 @@ fn q13_by_choice_the_result_of_a_run_under_way_is_ignored_and_its_messages_come_
 }
 
 #[test]
-fn q14_by_choice_deletes_fail_after_a_success_and_the_messages_come_again() {
+fn q14_failed_deletes_redeliver_messages_if_chosen() {
     let choices = Choices {
         delete_fails_one_in: 2,
         ..Choices::default_outcomes()
@@ -243,7 +243,7 @@ fn answers_to_unknown_calls_have_no_effect() {
 }
 
 #[test]
-fn nothing_that_is_logged_holds_a_body() {
+fn debug_output_contains_no_body() {
     let mut harness = Harness::instant(standard(30 * SECOND), reporting(), |event| {
         failures(&event.message_ids())
     });

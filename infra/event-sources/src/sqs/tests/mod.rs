@@ -1,4 +1,4 @@
-//! One test a rule, named by its number; poller, queue and function together in virtual time where that shows it best.
+//! One test per rule, named by its number. Most run poller, queue and function together in virtual time.
 
 mod fifo;
 mod harness;

@@ -1,4 +1,4 @@
-//! Whatever happens and in whatever order, no message is lost and none is deleted that nobody acknowledged.
+//! Whatever happens in whatever order, no message is lost, and none is deleted without being acknowledged.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,15 +108,16 @@ fn plan() -> impl Strategy<Value = Plan> {
         )
 }
 
-/// What the function knows: the truth the poller is measured by.
+/// What the function did; the poller is checked against it.
 #[derive(Default)]
 struct Ledger {
-    /// When each message was first acknowledged.
+    /// The time of the first acknowledgement of each message.
     acknowledged: BTreeMap<String, Millis>,
     calm: bool,
 }
 
-/// Succeeds, fails, reports, answers nonsense, is throttled or overruns the visibility timeout; once calm, succeeds.
+/// Succeeds, fails, reports failures, returns a malformed response, is throttled or exceeds the visibility timeout.
+/// Once calm, it always succeeds.
 fn function(
     plan: &Plan,
     ledger: Rc<RefCell<Ledger>>,
@@ -164,7 +165,7 @@ fn function(
     }
 }
 
-/// Each message fails once in three; on a FIFO queue so do all behind it in its group (F6).
+/// Fails one in three messages and, on a FIFO queue, all behind it in its group (F6).
 fn some_failed(mixer: &mut Mixer, event: &Event, fifo: bool) -> BTreeSet<String> {
     let mut broken = BTreeSet::new();
     let mut failed = BTreeSet::new();
@@ -178,14 +179,14 @@ fn some_failed(mixer: &mut Mixer, event: &Event, fifo: bool) -> BTreeSet<String>
     failed
 }
 
-struct Played {
+struct PlanResult {
     harness: Harness,
     ledger: Rc<RefCell<Ledger>>,
     sent: Vec<(u8, String)>,
     dropped: BTreeSet<String>,
 }
 
-fn play(plan: &Plan) -> Played {
+fn play(plan: &Plan) -> PlanResult {
     let ledger = Rc::new(RefCell::new(Ledger::default()));
     let choices = Choices::from_seed(plan.seed);
     let queue = if plan.fifo {
@@ -208,7 +209,7 @@ fn play(plan: &Plan) -> Played {
     let settings = plan.settings.json(plan.fifo, plan.reporting);
     let mut harness = Harness::new(queue, settings, choices, function(plan, ledger.clone()));
     harness.faults = Some(Mixer::new(!plan.seed));
-    let mut played = Played {
+    let mut played = PlanResult {
         harness,
         ledger,
         sent: Vec::new(),
@@ -220,7 +221,7 @@ fn play(plan: &Plan) -> Played {
     played
 }
 
-impl Played {
+impl PlanResult {
     fn step(&mut self, plan: &Plan, step: &Step) {
         match step {
             Step::Send { group, count } => {
@@ -254,7 +255,7 @@ impl Played {
         }
     }
 
-    /// Faults off: everything drains.
+    /// Stops all faults, so that everything drains.
     fn calm_down(&mut self) {
         self.ledger.borrow_mut().calm = true;
         self.harness.faults = None;
@@ -278,7 +279,7 @@ impl Played {
 
 proptest! {
     #[test]
-    fn no_schedule_loses_a_message(plan in plan()) {
+    fn never_loses_a_message(plan in plan()) {
         let mut played = play(&plan);
         for calm in [false, true] {
             if calm {
@@ -295,7 +296,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_deleted_but_what_was_acknowledged_or_filtered(plan in plan()) {
+    fn deletes_only_acknowledged_or_filtered_messages(plan in plan()) {
         let mut played = play(&plan);
         played.calm_down();
         let ledger = played.ledger.borrow();
@@ -306,7 +307,7 @@ proptest! {
     }
 
     #[test]
-    fn no_message_is_invoked_after_its_visibility_has_run_out(plan in plan()) {
+    fn never_invokes_after_the_visibility_timeout(plan in plan()) {
         let played = play(&plan);
         for seen in &played.harness.seen {
             for record in &seen.event.records {
@@ -317,7 +318,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_is_in_flight_than_the_mapping_allows(plan in plan()) {
+    fn never_exceeds_the_concurrency_of_the_mapping(plan in plan()) {
         let mut plan = plan;
         plan.steps.retain(|step| !matches!(step, Step::Reconfigure(_) | Step::Disable));
         let played = play(&plan);
@@ -326,10 +327,10 @@ proptest! {
         prop_assert!(played.harness.batch_sizes().iter().all(|size| *size <= batch_size as usize));
     }
 
-    /// With a function that stops at a group's first failure (F6), each group's messages are first acknowledged in the
-    /// order they were sent, unless one is moved to the dead-letter queue (F8).
+    /// If the function stops at the first failure of a group (F6), the messages of each group are first acknowledged
+    /// in the order they were sent, unless one moves to the dead-letter queue (F8).
     #[test]
-    fn a_fifo_groups_messages_are_acknowledged_in_order(plan in plan()) {
+    fn fifo_group_is_acknowledged_in_order(plan in plan()) {
         let mut plan = plan;
         plan.fifo = true;
         plan.max_receive_count = None;

@@ -36,7 +36,7 @@ fn send_numbered(harness: &mut Harness, count: usize) -> Vec<String> {
     )
 }
 
-/// Throttled at first, then a success.
+/// Is throttled at first, then succeeds.
 fn throttled_times(times: usize) -> impl FnMut(&Event) -> InvocationOutcome {
     let mut left = times;
     move |_| {
@@ -49,7 +49,7 @@ fn throttled_times(times: usize) -> impl FnMut(&Event) -> InvocationOutcome {
 }
 
 #[test]
-fn s1_a_receive_asks_for_ten_messages_at_most_and_waits_twenty_seconds_at_most() {
+fn s1_receive_is_limited_to_ten_messages_and_twenty_seconds() {
     let settings = json!({ "BatchSize": 10_000, "MaximumBatchingWindowInSeconds": 300 });
     let mut harness = Harness::instant(standard(400 * SECOND), settings, |_| success());
     send_numbered(&mut harness, 100);
@@ -69,7 +69,7 @@ fn s1_a_receive_asks_for_ten_messages_at_most_and_waits_twenty_seconds_at_most()
 }
 
 #[test]
-fn s1_visibility_starts_at_the_receive_so_window_time_is_spent_from_it() {
+fn s1_batching_window_uses_up_visibility_timeout() {
     let settings = json!({ "MaximumBatchingWindowInSeconds": 10 });
     let mut harness = Harness::instant(standard(30 * SECOND), settings, |event| {
         if event.receive_counts() == ["1"] {
@@ -80,7 +80,8 @@ fn s1_visibility_starts_at_the_receive_so_window_time_is_spent_from_it() {
     });
     harness.send(&["a"]);
     harness.run(100 * SECOND);
-    // Invoked at the window's end, back 30 s after the receive and not after the failure, then another window.
+    // Invoked at the end of the window, visible again 30 s after the receive (not after the failure), then in a new
+    // window.
     assert_eq!(harness.times(), [10 * SECOND, 40 * SECOND]);
 }
 
@@ -117,7 +118,7 @@ fn s3_a_full_batch_is_invoked_before_its_window_ends() {
 }
 
 #[test]
-fn s3_the_end_of_the_window_sends_what_there_is() {
+fn s3_end_of_window_sends_partial_batch() {
     let settings = json!({ "BatchSize": 100, "MaximumBatchingWindowInSeconds": 5, "ScalingConfig": {
         "MaximumConcurrency": 2,
     } });
@@ -132,7 +133,7 @@ fn s3_the_end_of_the_window_sends_what_there_is() {
 }
 
 #[test]
-fn s3_an_event_never_exceeds_six_megabytes_metadata_counted() {
+fn s3_event_never_exceeds_six_megabytes_including_metadata() {
     let settings = json!({ "BatchSize": 20, "MaximumBatchingWindowInSeconds": 5, "ScalingConfig": {
         "MaximumConcurrency": 2,
     } });
@@ -157,8 +158,8 @@ fn s3_an_event_never_exceeds_six_megabytes_metadata_counted() {
 }
 
 #[test]
-fn s4_a_window_that_leaves_too_little_visibility_lengthens_it_by_thirty_seconds() {
-    // The harness's function has three seconds.
+fn s4_extends_short_visibility_timeout_by_thirty_seconds() {
+    // The function of the harness has a timeout of three seconds.
     let asked = |window: u64| {
         let settings = json!({ "MaximumBatchingWindowInSeconds": window });
         let mut harness = Harness::instant(standard(30 * SECOND), settings, |_| success());
@@ -175,7 +176,7 @@ fn s4_a_window_that_leaves_too_little_visibility_lengthens_it_by_thirty_seconds(
 }
 
 #[test]
-fn s4_messages_outlast_a_window_longer_than_the_queues_visibility_timeout() {
+fn s4_window_may_exceed_the_queue_visibility_timeout() {
     let settings = json!({ "BatchSize": 100, "MaximumBatchingWindowInSeconds": 60 });
     let mut harness = Harness::instant(standard(30 * SECOND), settings, |_| success());
     harness.send(&["a"]);
@@ -214,7 +215,7 @@ fn s5_concurrency_ends_at_1250() {
 }
 
 #[test]
-fn s5_maximum_concurrency_caps_a_mapping_and_nothing_is_received_beyond_it() {
+fn s5_maximum_concurrency_limits_invocations_and_receives() {
     let settings = json!({ "BatchSize": 1, "ScalingConfig": { "MaximumConcurrency": 3 } });
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(standard(60 * SECOND), settings, choices, |_, _| {
@@ -233,7 +234,7 @@ fn s5_maximum_concurrency_caps_a_mapping_and_nothing_is_received_beyond_it() {
             .seen
             .iter()
             .all(|seen| seen.event.receive_counts() == ["1"]),
-        "none waited until it was visible"
+        "no message waited until it was visible"
     );
 }
 
@@ -246,7 +247,7 @@ fn s5_an_idle_mapping_keeps_two_receives_waiting() {
 }
 
 #[test]
-fn s6_without_partial_responses_the_answer_is_not_read_and_everything_is_deleted() {
+fn s6_deletes_all_without_parsing_if_partial_responses_are_off() {
     for answer in [
         "not json",
         r#"{"batchItemFailures":[{"itemIdentifier":""}]}"#,
@@ -268,7 +269,7 @@ fn s6_without_partial_responses_the_answer_is_not_read_and_everything_is_deleted
 }
 
 #[test]
-fn s6_without_partial_responses_a_list_of_failures_is_ignored() {
+fn s6_ignores_failures_if_partial_responses_are_off() {
     let mut harness = Harness::instant(standard(30 * SECOND), json!({}), |event| {
         failures(&event.message_ids())
     });
@@ -278,7 +279,7 @@ fn s6_without_partial_responses_a_list_of_failures_is_ignored() {
 }
 
 #[test]
-fn s7_a_function_error_deletes_nothing_and_the_messages_come_back() {
+fn s7_function_error_deletes_nothing_and_messages_return() {
     for settings in [json!({}), reporting()] {
         let mut harness = Harness::instant(standard(30 * SECOND), settings, |event| {
             if event.receive_counts().contains(&"1".to_owned()) {
@@ -301,7 +302,7 @@ fn s7_a_function_error_deletes_nothing_and_the_messages_come_back() {
 }
 
 #[test]
-fn s7_failed_messages_may_come_back_in_other_batches() {
+fn s7_failed_messages_may_return_in_other_batches() {
     let settings = json!({ "BatchSize": 2 });
     let mut harness = Harness::instant(standard(30 * SECOND), settings, |event| {
         if event.bodies().contains(&"a".to_owned()) {
@@ -327,7 +328,7 @@ fn s7_failed_messages_may_come_back_in_other_batches() {
 }
 
 #[test]
-fn s8_failure_leaves_the_visibility_timeout_alone() {
+fn s8_failure_does_not_change_the_visibility_timeout() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(standard(30 * SECOND), json!({}), choices, |_, event| {
         (
@@ -349,7 +350,7 @@ fn s8_failure_leaves_the_visibility_timeout_alone() {
 }
 
 #[test]
-fn s9_a_throttled_batch_is_held_and_tried_again_within_its_visibility_timeout() {
+fn s9_throttled_batch_is_retried_within_its_visibility_timeout() {
     let mut harness = Harness::instant(standard(30 * SECOND), json!({}), throttled_times(5));
     harness.send(&["a", "b"]);
     harness.run(29 * SECOND);
@@ -378,7 +379,7 @@ fn s9_a_throttled_batch_is_held_and_tried_again_within_its_visibility_timeout() 
 }
 
 #[test]
-fn s9_throttles_alone_bring_a_message_to_the_dead_letter_queue_with_the_function_never_run() {
+fn s9_throttles_alone_can_dead_letter_a_message() {
     let mut harness = Harness::instant(with_dead_letters(30 * SECOND, 2), json!({}), |_| {
         InvocationOutcome::Throttled
     });
@@ -400,8 +401,7 @@ fn s9_throttles_alone_bring_a_message_to_the_dead_letter_queue_with_the_function
 }
 
 #[test]
-fn q20_a_throttled_batch_is_let_go_when_its_visibility_is_over_and_comes_back_with_a_higher_count()
-{
+fn q20_throttled_batch_is_released_at_visibility_timeout() {
     let mut harness = Harness::instant(standard(30 * SECOND), json!({}), |event| {
         if event.receive_counts() == ["1"] {
             InvocationOutcome::Throttled
@@ -422,7 +422,7 @@ fn q20_a_throttled_batch_is_let_go_when_its_visibility_is_over_and_comes_back_wi
 }
 
 #[test]
-fn q6_the_back_off_is_the_one_that_was_chosen() {
+fn q6_uses_the_chosen_backoff() {
     let choices = Choices {
         retry_base_millis: 7,
         retry_cap_millis: 20,
@@ -472,7 +472,7 @@ fn s10_function_errors_lower_concurrency_unless_failures_are_reported() {
 }
 
 #[test]
-fn s10_concurrency_never_falls_to_nothing_and_recovers_with_success() {
+fn s10_concurrency_stays_above_zero_and_recovers() {
     let settings = json!({ "BatchSize": 1 });
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(standard(30 * SECOND), settings, choices, |_, event| {
@@ -488,7 +488,7 @@ fn s10_concurrency_never_falls_to_nothing_and_recovers_with_success() {
 }
 
 #[test]
-fn s11_with_partial_responses_an_empty_report_deletes_the_whole_batch() {
+fn s11_empty_partial_response_deletes_the_whole_batch() {
     let answers = [
         "null",
         "",
@@ -512,7 +512,7 @@ fn s11_with_partial_responses_an_empty_report_deletes_the_whole_batch() {
 }
 
 #[test]
-fn s12_with_partial_responses_a_broken_report_deletes_nothing() {
+fn s12_malformed_partial_response_deletes_nothing() {
     let entry = |entry: &str| format!(r#"{{"batchItemFailures":[{entry}]}}"#);
     let answers = [
         ("not json".to_owned(), MalformedResponse::NotJson),
@@ -522,7 +522,7 @@ fn s12_with_partial_responses_a_broken_report_deletes_nothing() {
         ),
         (
             entry(r#"{"itemIdentifier":null}"#),
-            MalformedResponse::IdentifierNotText,
+            MalformedResponse::IdentifierNotString,
         ),
         (
             entry(r#"{"foo":"notvalid"}"#),
@@ -568,7 +568,7 @@ fn q2_a_list_with_valid_and_invalid_entries_fails_the_whole_batch() {
 }
 
 #[test]
-fn s13_the_listed_messages_stay_until_their_visibility_is_over_and_all_others_are_deleted() {
+fn s13_keeps_failed_messages_and_deletes_the_others() {
     let mut harness = Harness::instant(standard(30 * SECOND), reporting(), |event| {
         if event.receive_counts()[0] == "1" {
             failures([&event.message_ids()[1]])
@@ -620,7 +620,7 @@ fn s14_two_invocations_then_the_dead_letter_queue() {
 }
 
 #[test]
-fn s17_a_run_longer_than_the_visibility_timeout_overlaps_a_second_delivery() {
+fn s17_slow_run_overlaps_a_second_delivery() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(standard(10 * SECOND), json!({}), choices, |_, event| {
         (
@@ -646,7 +646,7 @@ fn s17_a_run_longer_than_the_visibility_timeout_overlaps_a_second_delivery() {
 }
 
 #[test]
-fn s18_the_function_sees_a_duplicate_although_nothing_failed() {
+fn s18_function_can_receive_a_duplicate_without_a_failure() {
     let mut harness = Harness::instant(standard(30 * SECOND), json!({}), |_| success());
     let ids = harness.send(&["a"]);
     harness.run(SECOND);
@@ -675,7 +675,7 @@ fn s19_messages_that_no_filter_matches_are_deleted_and_never_invoked() {
 }
 
 #[test]
-fn q16_filtered_messages_are_deleted_whatever_becomes_of_the_batch() {
+fn q16_filtered_messages_are_deleted_even_if_the_batch_fails() {
     let settings =
         json!({ "FilterCriteria": { "Filters": [{ "Pattern": r#"{"body":{"k":["v"]}}"# }] } });
     let mut harness = Harness::instant(standard(30 * SECOND), settings, |_| error());
@@ -796,7 +796,7 @@ fn s21_the_digest_of_no_attributes_is_absent_or_with_a_window_null() {
 }
 
 #[test]
-fn x1_a_failure_leads_to_no_other_call() {
+fn x1_failure_causes_no_other_call() {
     let mut harness = Harness::instant(standard(3_600 * SECOND), json!({}), |_| error());
     harness.send(&["a"]);
     harness.run(600 * SECOND);
@@ -830,7 +830,7 @@ fn x2_an_invocation_error_deletes_nothing_and_lowers_nothing() {
 }
 
 #[test]
-fn x3_a_timeout_is_a_function_error_and_what_the_code_did_stays_done() {
+fn x3_timeout_is_a_function_error_and_side_effects_remain() {
     let choices = Choices::default_outcomes();
     let mut harness = Harness::new(standard(30 * SECOND), reporting(), choices, |_, event| {
         let timed_out = InvocationOutcome::FunctionError(
@@ -862,7 +862,7 @@ fn x11_a_new_window_opens_when_the_previous_invocation_completes() {
     harness.send(&["a", "b"]);
     harness.run(15 * SECOND);
     assert_eq!(harness.times(), [10 * SECOND]);
-    // The run ended at 12 s, so the window that opened then ends at 22 s, whenever the message came.
+    // The run ended at 12 s, so the window that opened then ends at 22 s, whenever the message arrives.
     harness.send(&["c"]);
     harness.pass(30 * SECOND);
     assert_eq!(harness.times(), [10 * SECOND, 22 * SECOND]);

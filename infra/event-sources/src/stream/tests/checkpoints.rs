@@ -1,4 +1,4 @@
-//! How far a shard is done with, and what comes again when a poller is lost.
+//! Checkpoints, and what is retried when a poller is lost.
 
 use serde_json::json;
 
@@ -8,7 +8,7 @@ use crate::mapping::StreamKind::DynamoDb;
 use crate::stream::Finding;
 
 #[test]
-fn d8_a_lost_poller_resumes_behind_what_is_done_with() {
+fn d8_lost_poller_resumes_at_the_checkpoint() {
     let settings = json!({"BatchSize": 2});
     let mut harness = Harness::new(DynamoDb, settings.clone());
     harness.run = 1_000;
@@ -16,7 +16,7 @@ fn d8_a_lost_poller_resumes_behind_what_is_done_with() {
     harness.enable();
     harness.pass(1_500);
     assert_eq!(harness.batches(), ["ab", "cd"]);
-    // "cd" is in flight: nobody knows what became of it.
+    // "cd" is in flight, so its result is unknown.
     harness.lose_poller(mapping(DynamoDb, settings), Choices::default_outcomes());
     harness.enable();
     harness.pass(10_000);
@@ -24,7 +24,7 @@ fn d8_a_lost_poller_resumes_behind_what_is_done_with() {
 }
 
 #[test]
-fn d13_what_came_before_the_lowest_failure_never_comes_again() {
+fn d13_records_before_the_lowest_failure_are_not_retried() {
     let settings = json!({});
     let mut harness =
         Harness::new(DynamoDb, settings.clone()).function(|invocation| invocation.failing(&["c"]));
@@ -43,7 +43,7 @@ fn d13_what_came_before_the_lowest_failure_never_comes_again() {
 }
 
 #[test]
-fn q11_other_lanes_go_on_and_a_lost_poller_delivers_what_they_did_again() {
+fn q11_lost_poller_redelivers_the_work_of_other_lanes() {
     let settings = json!({"BatchSize": 1, "ParallelizationFactor": 8});
     let mut harness = Harness::new(DynamoDb, settings.clone()).function(|invocation| {
         if invocation.has("poison") {
@@ -74,7 +74,7 @@ fn q11_other_lanes_go_on_and_a_lost_poller_delivers_what_they_did_again() {
 }
 
 #[test]
-fn q10_a_record_that_is_trimmed_while_it_is_tried_leaves_no_notice() {
+fn q10_record_trimmed_during_retries_causes_no_notice() {
     let settings = to_queue(json!({}));
     let mut harness = Harness::new(DynamoDb, settings.clone()).function(|_| error());
     harness.put("a");

@@ -1,4 +1,4 @@
-//! What becomes of a batch that fails: attempts, partial responses, bisection, throttles.
+//! Failing batches: attempts, partial responses, bisection and throttles.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::mapping::StreamKind::{DynamoDb, Kinesis};
 use crate::report::MalformedResponse;
 use crate::stream::Finding;
 
-/// A function that fails whole while `label` is in the batch.
+/// A function that fails every batch that contains `label`.
 fn failing_whole(settings: Value, label: &'static str) -> Harness {
     Harness::new(DynamoDb, settings).function(
         move |invocation| {
@@ -18,7 +18,7 @@ fn failing_whole(settings: Value, label: &'static str) -> Harness {
     )
 }
 
-/// A function that reports `label` whenever it is in the batch.
+/// A function that reports `label` as failed.
 fn reporting(settings: Value, label: &'static str) -> Harness {
     Harness::new(DynamoDb, settings).function(move |invocation| invocation.failing(&[label]))
 }
@@ -31,7 +31,7 @@ fn run(harness: &mut Harness, labels: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn d8_the_checkpoint_passes_a_batch_on_success_alone() {
+fn d8_checkpoint_advances_only_on_success() {
     let mut failures = 4;
     let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 2})).function(move |_| {
         failures -= 1;
@@ -42,7 +42,7 @@ fn d8_the_checkpoint_passes_a_batch_on_success_alone() {
 }
 
 #[test]
-fn d9_throttles_and_invocation_errors_are_no_attempts() {
+fn d9_throttles_and_invocation_errors_do_not_count_as_attempts() {
     let mut count = 0;
     let settings = to_queue(json!({"MaximumRetryAttempts": 0}));
     let mut harness = Harness::new(DynamoDb, settings).function(move |_| {
@@ -63,7 +63,7 @@ fn d9_throttles_and_invocation_errors_are_no_attempts() {
 }
 
 #[test]
-fn d10_n_retries_are_n_and_one_invocations() {
+fn d10_n_retries_are_n_plus_one_invocations() {
     for retries in 0..5 {
         let mut harness = failing_whole(to_queue(json!({"MaximumRetryAttempts": retries})), "a");
         let batches = run(&mut harness, &["a"]);
@@ -73,12 +73,12 @@ fn d10_n_retries_are_n_and_one_invocations() {
             retries as u64 + 1,
             "a".to_owned(),
         );
-        assert_eq!(harness.told(), [told]);
+        assert_eq!(harness.notices_sent(), [told]);
     }
 }
 
 #[test]
-fn d11_empty_answers_succeed() {
+fn d11_empty_responses_succeed() {
     for answer in [
         "null",
         "{}",
@@ -94,7 +94,7 @@ fn d11_empty_answers_succeed() {
 }
 
 #[test]
-fn d12_a_broken_report_fails_the_whole_batch_and_is_an_attempt() {
+fn d12_malformed_response_fails_the_batch_and_counts_as_attempt() {
     for (entry, reason) in [
         (
             json!({"itemIdentifier": ""}),
@@ -102,7 +102,7 @@ fn d12_a_broken_report_fails_the_whole_batch_and_is_an_attempt() {
         ),
         (
             json!({"itemIdentifier": null}),
-            MalformedResponse::IdentifierNotText,
+            MalformedResponse::IdentifierNotString,
         ),
         (json!({"item": "1"}), MalformedResponse::IdentifierMissing),
         (
@@ -115,7 +115,7 @@ fn d12_a_broken_report_fails_the_whole_batch_and_is_an_attempt() {
         let mut harness = Harness::new(DynamoDb, settings)
             .function(move |_| InvocationOutcome::Response(answer.clone()));
         assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab"]);
-        assert_eq!(harness.told()[0].1, 2);
+        assert_eq!(harness.notices_sent()[0].1, 2);
         let told = harness
             .findings
             .iter()
@@ -125,10 +125,10 @@ fn d12_a_broken_report_fails_the_whole_batch_and_is_an_attempt() {
 }
 
 #[test]
-fn d13_from_the_lowest_failure_on_everything_comes_again() {
+fn d13_retries_from_the_lowest_failure_on() {
     let mut first = true;
     let mut harness = Harness::new(DynamoDb, json!({})).function(move |invocation| {
-        // In no order.
+        // In arbitrary order.
         let outcome = invocation.failing(if first { &["d", "b"] } else { &[] });
         first = false;
         outcome
@@ -140,7 +140,7 @@ fn d13_from_the_lowest_failure_on_everything_comes_again() {
 }
 
 #[test]
-fn k6_the_lowest_sequence_number_is_so_by_value() {
+fn k6_lowest_sequence_number_is_numeric() {
     let mut first = true;
     let mut harness = Harness::new(Kinesis, json!({})).function(move |invocation| {
         let outcome = invocation.failing(if first { &["9", "10"] } else { &[] });
@@ -152,29 +152,29 @@ fn k6_the_lowest_sequence_number_is_so_by_value() {
     }
     harness.enable();
     harness.pass(60_000);
-    // "10" is the lower text.
+    // "10" is the lower string.
     assert_eq!(harness.batches(), ["1234567891011", "91011"]);
 }
 
 #[test]
-fn d14_a_checkpoint_that_moves_restarts_the_count_of_attempts() {
+fn d14_moving_checkpoint_resets_attempts() {
     let mut harness = reporting(to_queue(json!({"MaximumRetryAttempts": 3})), "c");
     assert_eq!(
         run(&mut harness, &["a", "b", "c"]),
         ["abc", "c", "c", "c", "c"]
     );
     assert_eq!(
-        harness.told(),
+        harness.notices_sent(),
         [("RetryAttemptsExhausted".to_owned(), 4, "c".to_owned())]
     );
 }
 
 #[test]
-fn d14_without_progress_the_count_goes_on() {
+fn d14_attempts_accumulate_without_progress() {
     let mut harness = reporting(to_queue(json!({"MaximumRetryAttempts": 2})), "a");
     assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab", "ab"]);
     assert_eq!(
-        harness.told(),
+        harness.notices_sent(),
         [("RetryAttemptsExhausted".to_owned(), 3, "ab".to_owned())]
     );
 }
@@ -188,13 +188,13 @@ fn d15_a_function_error_splits_the_batch_down_to_the_poison_record() {
         ["abcdefgh", "abcd", "efgh", "ef", "e", "f", "f", "gh"]
     );
     assert_eq!(
-        harness.told(),
+        harness.notices_sent(),
         [("RetryAttemptsExhausted".to_owned(), 2, "f".to_owned())]
     );
 }
 
 #[test]
-fn d16_with_partial_responses_only_the_remainder_comes_again_and_an_error_still_halves() {
+fn d16_partial_response_retries_remainder_and_errors_bisect() {
     let settings = json!({"MaximumRetryAttempts": 5, "BisectBatchOnFunctionError": true});
     let mut runs = 0;
     let mut harness = Harness::new(DynamoDb, settings).function(move |invocation| {
@@ -212,18 +212,18 @@ fn d16_with_partial_responses_only_the_remainder_comes_again_and_an_error_still_
 }
 
 #[test]
-fn d17_a_batch_whose_attempts_are_used_up_is_given_up_and_the_shard_goes_on() {
+fn d17_exhausted_batch_is_discarded_and_shard_continues() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 1, "BatchSize": 2}));
     let mut harness = failing_whole(settings, "b");
     assert_eq!(run(&mut harness, &["a", "b", "c", "d"]), ["ab", "ab", "cd"]);
     assert_eq!(
-        harness.told(),
+        harness.notices_sent(),
         [("RetryAttemptsExhausted".to_owned(), 2, "ab".to_owned())]
     );
 }
 
 #[test]
-fn d17_without_a_destination_a_batch_is_given_up_all_the_same() {
+fn d17_batch_is_discarded_without_a_destination_too() {
     let mut harness = failing_whole(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}), "a");
     assert_eq!(run(&mut harness, &["a", "b"]), ["a", "b"]);
     assert!(
@@ -235,7 +235,7 @@ fn d17_without_a_destination_a_batch_is_given_up_all_the_same() {
 }
 
 #[test]
-fn d18_records_that_grow_too_old_are_cut_off_and_the_younger_still_delivered() {
+fn d18_discards_old_records_and_delivers_younger_ones() {
     let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60, "BatchSize": 2}));
     let mut harness = failing_whole(settings, "a");
     harness.put("a");
@@ -250,7 +250,7 @@ fn d18_records_that_grow_too_old_are_cut_off_and_the_younger_still_delivered() {
             .all(|batch| batch == "ab")
     );
     assert_eq!(batches.last().unwrap(), "b");
-    let (condition, _, labels) = harness.told().remove(0);
+    let (condition, _, labels) = harness.notices_sent().remove(0);
     assert_eq!(
         (condition.as_str(), labels.as_str()),
         ("RecordAgeExceeded", "a")
@@ -259,7 +259,7 @@ fn d18_records_that_grow_too_old_are_cut_off_and_the_younger_still_delivered() {
 }
 
 #[test]
-fn q19_age_is_checked_before_every_attempt_and_the_limit_itself_is_too_old() {
+fn q19_checks_age_before_every_attempt_including_the_limit() {
     for (age, invoked) in [(59_999, 1), (60_000, 0)] {
         let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60}));
         let mut harness = Harness::new(DynamoDb, settings);
@@ -272,12 +272,12 @@ fn q19_age_is_checked_before_every_attempt_and_the_limit_itself_is_too_old() {
             (invoked, 1 - invoked)
         );
     }
-    // A throttle ends with age alone (D9).
+    // Only the maximum age ends throttling (D9).
     let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60, "MaximumRetryAttempts": 0}));
     let mut harness = Harness::new(DynamoDb, settings).function(|_| InvocationOutcome::Throttled);
     run(&mut harness, &["a"]);
     assert!(harness.times().into_iter().all(|time| time < 60_000));
-    assert_eq!(harness.told()[0].0, "RecordAgeExceeded");
+    assert_eq!(harness.notices_sent()[0].0, "RecordAgeExceeded");
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn q2_a_list_with_valid_and_invalid_entries_fails_the_whole_batch() {
 }
 
 #[test]
-fn q3_an_answer_that_is_no_object_fails_the_whole_batch() {
+fn q3_non_object_response_fails_the_whole_batch() {
     for answer in ["5", "true", "[1]", r#""text""#] {
         let mut first = true;
         let mut harness = Harness::new(DynamoDb, json!({})).function(move |_| {
@@ -338,7 +338,7 @@ fn q3_an_answer_that_is_no_object_fails_the_whole_batch() {
 }
 
 #[test]
-fn q6_the_back_off_is_the_one_that_was_chosen() {
+fn q6_uses_the_chosen_backoff() {
     let choices = Choices {
         retry_base_millis: 1_000,
         retry_cap_millis: 3_000,
@@ -352,7 +352,7 @@ fn q6_the_back_off_is_the_one_that_was_chosen() {
 }
 
 #[test]
-fn q7_the_first_half_is_finished_before_the_second_and_the_rounding_is_chosen() {
+fn q7_first_half_completes_first_and_rounding_is_chosen() {
     for (bisect_round_up, expected) in [
         (false, ["abcde", "ab", "a", "b", "cde"]),
         (true, ["abcde", "abc", "ab", "c", "de"]),
@@ -372,8 +372,9 @@ fn q7_the_first_half_is_finished_before_the_second_and_the_rounding_is_chosen() 
 }
 
 #[test]
-fn q8_a_half_starts_to_count_anew_or_by_choice_goes_on() {
-    // The batch fails once by its report, then by errors: the poison record has one attempt less where halves inherit.
+fn q8_half_resets_or_inherits_attempts() {
+    // The batch fails once with a report, then with errors. The poison record has one attempt less if halves inherit
+    // attempts.
     for (bisect_carries_attempts, count) in [(false, 3), (true, 2)] {
         let choices = Choices {
             bisect_carries_attempts,
@@ -394,14 +395,14 @@ fn q8_a_half_starts_to_count_anew_or_by_choice_goes_on() {
         let batches = run(&mut harness, &["a", "b"]);
         assert_eq!(batches.iter().filter(|batch| *batch == "a").count(), count);
         assert_eq!(
-            harness.told(),
+            harness.notices_sent(),
             [("RetryAttemptsExhausted".to_owned(), 3, "a".to_owned())]
         );
     }
 }
 
 #[test]
-fn q8_with_no_retries_a_batch_is_still_split_down_to_the_poison_record() {
+fn q8_bisects_to_the_poison_record_without_retries() {
     let settings = json!({"BisectBatchOnFunctionError": true, "MaximumRetryAttempts": 0});
     let mut harness = failing_whole(to_queue(settings), "c");
     assert_eq!(
@@ -409,13 +410,13 @@ fn q8_with_no_retries_a_batch_is_still_split_down_to_the_poison_record() {
         ["abcd", "ab", "cd", "c", "d"]
     );
     assert_eq!(
-        harness.told(),
+        harness.notices_sent(),
         [("RetryAttemptsExhausted".to_owned(), 1, "c".to_owned())]
     );
 }
 
 #[test]
-fn q9_a_remainder_comes_alone_or_by_choice_with_newer_records() {
+fn q9_remainder_is_retried_alone_or_with_newer_records() {
     for (top_up_retries, expected) in [
         (false, vec!["abc", "bc", "def", "g"]),
         (true, vec!["abc", "bcd", "efg"]),
@@ -438,7 +439,7 @@ fn q9_a_remainder_comes_alone_or_by_choice_with_newer_records() {
 }
 
 #[test]
-fn x2_an_invocation_error_is_told_apart_from_a_function_error() {
+fn x2_distinguishes_invocation_errors_from_function_errors() {
     let mut outcomes = vec![
         ok(),
         InvocationOutcome::InvocationError("500".to_owned()),

@@ -1,4 +1,4 @@
-//! A world around a poller: the model of the stream, a function, a destination, and virtual time.
+//! A poller with the model of its stream, a function, a destination and virtual time.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -14,10 +14,10 @@ use crate::notice::Notice;
 use crate::shards::{Iterator, ReadError, Stream, StreamSettings};
 use crate::stream::{Action, Finding, Input, Position, StreamPoller};
 
-/// Where virtual time begins; not 0, so that ages do not underflow.
+/// The start of virtual time; not 0, so that ages do not underflow.
 pub(super) const START: Millis = 1_700_000_000_000;
 
-/// One invocation, by the labels of its records.
+/// One invocation with the labels of its records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Invocation {
     pub(super) at: Millis,
@@ -32,7 +32,7 @@ impl Invocation {
         self.labels.iter().any(|l| l == label)
     }
 
-    /// The answer that these records failed.
+    /// The response that these records failed.
     pub(super) fn failing(&self, labels: &[&str]) -> InvocationOutcome {
         let failed = self.labels.iter().zip(&self.numbers);
         let entries: Vec<Value> = failed
@@ -60,14 +60,14 @@ pub(super) struct Harness {
     pub(super) invocations: Vec<Invocation>,
     pub(super) notices: Vec<(Notice, String)>,
     pub(super) findings: Vec<Finding>,
-    /// Reads that were asked for: when, of which shard, from where, and the limit.
+    /// The reads of the poller: time, shard, position and limit.
     pub(super) reads: Vec<(Millis, String, Position, u32)>,
     pub(super) lists: Vec<Millis>,
-    /// How long an invocation takes.
+    /// The duration of an invocation.
     pub(super) run: Millis,
     pub(super) destination_refuses: bool,
     pub(super) destination_is_silent: bool,
-    /// So many of the next listings, and reads, fail.
+    /// How many of the next listings and reads fail.
     pub(super) failing_lists: usize,
     pub(super) failing_reads: usize,
     function: Function,
@@ -76,7 +76,7 @@ pub(super) struct Harness {
     pub(super) most_at_once: usize,
 }
 
-/// A mapping of a stream in a test: everything that is read at once is one batch, unless the settings say otherwise.
+/// A mapping whose batches contain everything that is read at once, unless the settings say otherwise.
 #[allow(clippy::needless_pass_by_value)]
 pub(super) fn mapping(kind: StreamKind, settings: Value) -> StreamMapping {
     let arn = match kind {
@@ -103,7 +103,7 @@ pub(super) fn to_queue(mut settings: Value) -> Value {
 }
 
 impl Harness {
-    /// A stream of one shard, whose function always succeeds.
+    /// A stream of one shard and a function that always succeeds.
     pub(super) fn new(kind: StreamKind, settings: Value) -> Self {
         Self::with(kind, settings, Choices::default_outcomes())
     }
@@ -144,7 +144,7 @@ impl Harness {
         self
     }
 
-    /// Puts a record of this label, which is also its key.
+    /// Puts a record with this label, which is also its key.
     pub(super) fn put(&mut self, label: &str) -> (String, String) {
         self.put_keyed(label, label)
     }
@@ -167,7 +167,7 @@ impl Harness {
         }
     }
 
-    pub(super) fn tell(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         let actions = self.poller.handle(self.now, input);
         for action in actions {
             self.perform(action);
@@ -176,10 +176,10 @@ impl Harness {
     }
 
     pub(super) fn enable(&mut self) {
-        self.tell(Input::Enable);
+        self.input(Input::Enable);
     }
 
-    /// Lets so much time pass.
+    /// Advances the clock.
     pub(super) fn pass(&mut self, millis: Millis) {
         let until = self.now + millis;
         for _ in 0..1_000_000 {
@@ -195,22 +195,21 @@ impl Harness {
             match self.under_way.iter().position(|(at, _)| *at <= self.now) {
                 Some(index) => {
                     let (_, input) = self.under_way.remove(index);
-                    self.tell(input);
+                    self.input(input);
                 }
-                None => self.tell(Input::Wake),
+                None => self.input(Input::Wake),
             }
         }
         self.now = until;
     }
 
-    /// Forgets what is under way: its poller is lost.
+    /// Loses the poller and everything it has in flight.
     pub(super) fn lose_poller(&mut self, mapping: StreamMapping, choices: Choices) {
         self.under_way.clear();
         self.iterators.clear();
         self.poller = StreamPoller::resume(mapping, choices, &self.poller.checkpoints());
     }
 
-    /// The labels of each invocation, in order.
     pub(super) fn batches(&self) -> Vec<String> {
         let join = |invocation: &Invocation| invocation.labels.join("");
         self.invocations.iter().map(join).collect()
@@ -223,8 +222,8 @@ impl Harness {
             .collect()
     }
 
-    /// What was told of each notice: condition, count of invocations, labels.
-    pub(super) fn told(&self) -> Vec<(String, u64, String)> {
+    /// The condition, number of invocations and labels of each notice.
+    pub(super) fn notices_sent(&self) -> Vec<(String, u64, String)> {
         let read = |(notice, event): &(Notice, String)| {
             let condition = notice.body()["requestContext"]["condition"].clone();
             let condition = condition.as_str().unwrap().to_owned();
@@ -316,7 +315,7 @@ impl Harness {
         }
     }
 
-    /// As a driver must: it goes on with the iterator that it has, unless that has expired.
+    /// Continues with the current iterator unless it has expired, as a driver must.
     fn read(
         &mut self,
         shard: &str,

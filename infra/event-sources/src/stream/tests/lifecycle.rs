@@ -1,4 +1,4 @@
-//! Enabling, disabling, and other settings (X12, Q13).
+//! Enabling, disabling and changing a mapping (X12, Q13).
 
 use serde_json::json;
 
@@ -12,20 +12,20 @@ use crate::stream::Input;
 fn x12_nothing_is_read_before_the_mapping_is_enabled() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.put("a");
-    harness.tell(Input::Wake);
+    harness.input(Input::Wake);
     harness.pass(60_000);
     assert!(harness.reads.is_empty() && harness.lists.is_empty());
     assert_eq!(harness.poller.next_wakeup(), None);
 }
 
 #[test]
-fn x12_a_stream_that_is_enabled_again_resumes_behind_its_last_record() {
+fn x12_reenabled_stream_resumes_at_its_checkpoint() {
     let mut harness = Harness::new(DynamoDb, json!({"StartingPosition": "LATEST"}));
     harness.enable();
     harness.pass(1_000);
     harness.put("a");
     harness.pass(1_000);
-    harness.tell(Input::Disable);
+    harness.input(Input::Disable);
     harness.pass(1_000);
     assert_eq!(harness.poller.state(), State::Disabled);
     let reads = harness.reads.len();
@@ -38,7 +38,7 @@ fn x12_a_stream_that_is_enabled_again_resumes_behind_its_last_record() {
 }
 
 #[test]
-fn q13_the_result_of_a_run_under_way_is_honoured_or_by_choice_ignored() {
+fn q13_result_in_flight_counts_or_is_ignored() {
     for (ignore_in_flight_on_change, expected) in
         [(false, vec!["ab", "c"]), (true, vec!["ab", "ab", "c"])]
     {
@@ -51,7 +51,7 @@ fn q13_the_result_of_a_run_under_way_is_honoured_or_by_choice_ignored() {
         harness.put_all(&["a", "b", "c"]);
         harness.enable();
         harness.pass(1_000);
-        harness.tell(Input::Disable);
+        harness.input(Input::Disable);
         let state = harness.poller.state();
         assert_eq!(state == State::Disabling, !ignore_in_flight_on_change);
         harness.pass(10_000);
@@ -71,7 +71,7 @@ fn x12_a_mapping_can_be_enabled_again_while_it_is_disabling() {
     harness.put_all(&["a", "b"]);
     harness.enable();
     harness.pass(1_000);
-    harness.tell(Input::Disable);
+    harness.input(Input::Disable);
     harness.enable();
     harness.pass(20_000);
     assert_eq!(
@@ -81,7 +81,7 @@ fn x12_a_mapping_can_be_enabled_again_while_it_is_disabling() {
 }
 
 #[test]
-fn x12_changed_settings_hold_when_what_is_in_flight_has_ended() {
+fn x12_changed_settings_apply_after_draining() {
     let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 2}));
     harness.run = 1_000;
     harness.put_all(&["a", "b", "c", "d", "e"]);
@@ -91,7 +91,7 @@ fn x12_changed_settings_hold_when_what_is_in_flight_has_ended() {
         DynamoDb,
         json!({"BatchSize": 10, "ParallelizationFactor": 1}),
     );
-    harness.tell(Input::Reconfigure(changed));
+    harness.input(Input::Reconfigure(changed));
     assert_eq!(harness.poller.state(), State::Updating);
     harness.pass(10_000);
     assert_eq!(harness.batches(), ["ab", "cde"]);
@@ -102,9 +102,9 @@ fn x12_changed_settings_hold_when_what_is_in_flight_has_ended() {
 fn x12_a_disabled_mapping_stays_disabled_through_a_change() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.enable();
-    harness.tell(Input::Disable);
+    harness.input(Input::Disable);
     harness.pass(1_000);
-    harness.tell(Input::Reconfigure(mapping(
+    harness.input(Input::Reconfigure(mapping(
         DynamoDb,
         json!({"BatchSize": 1}),
     )));
@@ -120,7 +120,7 @@ fn x12_a_disabled_mapping_stays_disabled_through_a_change() {
 }
 
 #[test]
-fn q13_a_failure_that_is_honoured_after_a_disable_comes_again_after_the_enable() {
+fn q13_failure_after_disable_is_retried_after_enable() {
     let mut first = true;
     let mut harness = Harness::new(DynamoDb, json!({})).function(move |_| {
         if std::mem::replace(&mut first, false) {
@@ -133,7 +133,7 @@ fn q13_a_failure_that_is_honoured_after_a_disable_comes_again_after_the_enable()
     harness.put("a");
     harness.enable();
     harness.pass(1_000);
-    harness.tell(Input::Disable);
+    harness.input(Input::Disable);
     harness.pass(60_000);
     assert_eq!(harness.batches(), ["a"]);
     harness.enable();

@@ -1,4 +1,4 @@
-//! What the failure destination is told, and what happens when it does not listen.
+//! Notices to the failure destination, and what happens if it rejects them.
 
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ fn given_up(outcome: impl Fn() -> InvocationOutcome + 'static) -> Harness {
 }
 
 #[test]
-fn d21_a_notice_names_the_batch_and_the_last_invocation() {
+fn d21_notice_identifies_batch_and_last_invocation() {
     let harness = given_up(error);
     let (notice, event) = &harness.notices[0];
     assert_eq!(notice.request_id, "request-2");
@@ -51,13 +51,13 @@ fn d21_a_notice_names_the_batch_and_the_last_invocation() {
 }
 
 #[test]
-fn k8_a_notice_of_kinesis_holds_kinesis_batch_info() {
+fn k8_kinesis_notice_contains_kinesis_batch_info() {
     let body = given_up(error).notices[0].0.body();
     assert!(body.get("KinesisBatchInfo").is_some() && body.get("DDBStreamBatchInfo").is_none());
 }
 
 #[test]
-fn d22_the_answer_to_the_last_attempt_is_told() {
+fn d22_notice_contains_the_last_response() {
     let answer =
         |harness: &Harness| harness.notices[0].0.body()["responseContext"]["functionError"].clone();
     assert_eq!(answer(&given_up(error)), json!("Unhandled"));
@@ -67,7 +67,7 @@ fn d22_the_answer_to_the_last_attempt_is_told() {
 }
 
 #[test]
-fn d22_a_record_too_old_before_its_first_invocation_counts_one() {
+fn d22_record_expired_before_invocation_counts_one() {
     let settings = to_queue(json!({"MaximumRecordAgeInSeconds": 60}));
     let mut harness = Harness::new(DynamoDb, settings);
     harness.put("a");
@@ -75,7 +75,7 @@ fn d22_a_record_too_old_before_its_first_invocation_counts_one() {
     harness.enable();
     harness.pass(1_000);
     assert_eq!(
-        harness.told(),
+        harness.notices_sent(),
         [("RecordAgeExceeded".to_owned(), 1, "a".to_owned())]
     );
     let (notice, _) = &harness.notices[0];
@@ -85,14 +85,14 @@ fn d22_a_record_too_old_before_its_first_invocation_counts_one() {
 }
 
 #[test]
-fn d23_the_whole_event_is_handed_on_for_a_bucket() {
+fn d23_passes_the_whole_event_for_a_bucket() {
     let harness = given_up(error);
     let (notice, event) = &harness.notices[0];
     assert_eq!(notice.object(event)["payload"], json!(event));
 }
 
 #[test]
-fn q12_records_are_given_up_although_the_destination_refuses_and_that_is_counted() {
+fn q12_discards_records_if_destination_rejects_and_reports_it() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}));
     let mut harness =
         Harness::new(DynamoDb, settings).function(
@@ -110,7 +110,7 @@ fn q12_records_are_given_up_although_the_destination_refuses_and_that_is_counted
 }
 
 #[test]
-fn d17_records_are_not_done_with_before_their_notice_is_answered() {
+fn d17_records_stay_unprocessed_until_notice_is_answered() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}));
     let mut harness = Harness::new(DynamoDb, settings.clone()).function(|_| error());
     harness.destination_is_silent = true;
@@ -119,7 +119,7 @@ fn d17_records_are_not_done_with_before_their_notice_is_answered() {
     harness.pass(60_000);
     assert_eq!(harness.batches(), ["a"]);
     assert_eq!(harness.poller.in_flight().notices, 1);
-    // The poller is lost meanwhile: the notice is sent again, not forgotten.
+    // If the poller is lost meanwhile, the notice is sent again.
     harness.destination_is_silent = false;
     harness.lose_poller(
         mapping(DynamoDb, settings),

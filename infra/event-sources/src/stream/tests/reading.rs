@@ -1,4 +1,4 @@
-//! What is read, when, and what becomes a batch.
+//! Reading and batching.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::stream::{Finding, Position, StreamPoller};
 const SHARD: &str = "shardId-000000000000";
 
 #[test]
-fn d1_a_shard_is_read_four_times_a_second_and_has_one_batch_in_flight() {
+fn d1_reads_shard_four_times_a_second_with_one_batch_in_flight() {
     let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 1}));
     harness.run = 5_000;
     harness.enable();
@@ -80,7 +80,7 @@ fn d2_a_batch_has_batch_size_records_at_most() {
 }
 
 #[test]
-fn d3_without_a_window_whatever_was_read_is_invoked_at_once() {
+fn d3_invokes_at_once_without_a_window() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.put("a");
     harness.enable();
@@ -134,14 +134,14 @@ fn d3_an_event_never_exceeds_six_megabytes() {
 }
 
 #[test]
-fn d4_latest_sees_what_comes_after_the_start_and_trim_horizon_everything() {
+fn d4_latest_reads_new_records_and_trim_horizon_all() {
     for (position, expected) in [("LATEST", "bc"), ("TRIM_HORIZON", "abc")] {
         let mut harness = Harness::new(DynamoDb, json!({"StartingPosition": position}));
         harness.put("a");
         harness.enable();
         harness.pass(100);
         harness.put("b");
-        // Nothing was read so far: the iterator is kept, or what came meanwhile would be passed over.
+        // Nothing was read yet. Without keeping the iterator, the records in between would be skipped.
         harness.pass(1_000);
         harness.put("c");
         harness.pass(1_000);
@@ -237,7 +237,7 @@ fn k4_children_of_a_merge_wait_for_both_parents() {
 }
 
 #[test]
-fn d6_a_parent_that_the_stream_has_forgotten_holds_nobody() {
+fn d6_removed_parent_does_not_block_its_children() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.stream.split(harness.now, SHARD).unwrap();
     harness.now += crate::shards::DYNAMODB_RETENTION + 1;
@@ -249,7 +249,7 @@ fn d6_a_parent_that_the_stream_has_forgotten_holds_nobody() {
 }
 
 #[test]
-fn d7_lanes_run_side_by_side_and_keep_the_order_of_each_key() {
+fn d7_lanes_run_concurrently_and_keep_key_order() {
     let settings = json!({"BatchSize": 1, "ParallelizationFactor": 4});
     let mut harness = Harness::new(DynamoDb, settings);
     harness.run = 1_000;
@@ -313,7 +313,7 @@ fn q18_the_lane_of_a_key_changes_with_the_seed_alone() {
 }
 
 #[test]
-fn d19_a_poison_record_holds_its_shard_as_long_as_the_stream_keeps_it() {
+fn d19_poison_record_blocks_its_shard_until_trimmed() {
     let mut harness = Harness::new(DynamoDb, json!({"BatchSize": 1})).function(|invocation| {
         if invocation.has("poison") {
             error()
@@ -334,7 +334,7 @@ fn d19_a_poison_record_holds_its_shard_as_long_as_the_stream_keeps_it() {
 }
 
 #[test]
-fn d20_reading_resumes_behind_the_checkpoint_after_its_iterator_expired() {
+fn d20_resumes_at_checkpoint_after_iterator_expired() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.put("a");
     harness.enable();
@@ -350,12 +350,12 @@ fn d20_reading_resumes_behind_the_checkpoint_after_its_iterator_expired() {
 }
 
 #[test]
-fn d20_reading_goes_on_from_the_oldest_record_where_the_checkpoint_is_trimmed() {
+fn d20_resumes_at_oldest_record_if_checkpoint_is_trimmed() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.put("a");
     harness.enable();
     harness.pass(1_000);
-    harness.tell(crate::stream::Input::Disable);
+    harness.input(crate::stream::Input::Disable);
     harness.put("lost");
     harness.pass(crate::shards::DYNAMODB_RETENTION + 1_000);
     harness.stream.trim(harness.now);
@@ -369,7 +369,7 @@ fn d20_reading_goes_on_from_the_oldest_record_where_the_checkpoint_is_trimmed() 
 }
 
 #[test]
-fn d24_what_the_filters_drop_is_passed_for_good_and_x10_does_not_count_towards_a_batch() {
+fn d24_x10_filtered_records_are_skipped_and_not_counted() {
     let pattern = r#"{"label":[{"anything-but":["x"]}]}"#;
     let settings = json!({
         "BatchSize": 2, "MaximumBatchingWindowInSeconds": 5,
@@ -385,7 +385,7 @@ fn d24_what_the_filters_drop_is_passed_for_good_and_x10_does_not_count_towards_a
         count: 4,
     };
     assert!(harness.findings.contains(&dropped));
-    // Lost and found again: nothing of it comes back.
+    // Nothing is read again after the poller was lost.
     harness.lose_poller(mapping(DynamoDb, settings), Choices::default_outcomes());
     harness.enable();
     harness.pass(10_000);
@@ -418,7 +418,7 @@ fn k1_a_shard_of_kinesis_is_read_once_a_second() {
 }
 
 #[test]
-fn k2_a_timestamp_is_where_reading_starts() {
+fn k2_starts_reading_at_the_timestamp() {
     let at = (START + 500) as f64 / 1_000.0;
     let settings = json!({"StartingPosition": "AT_TIMESTAMP", "StartingPositionTimestamp": at});
     let mut harness = Harness::new(Kinesis, settings);
@@ -438,7 +438,7 @@ fn x11_a_new_window_opens_when_the_previous_invocation_completes() {
     harness.enable();
     harness.put("a");
     harness.pass(4_500);
-    // Invoked at 3,000, completed at 4,000: the window that then opened ends at 7,000.
+    // Invoked at 3,000 and completed at 4,000, so the window that opened then ends at 7,000.
     harness.put("b");
     harness.pass(20_000);
     assert_eq!(harness.times(), [3_000, 7_000]);
@@ -453,12 +453,12 @@ fn x11_a_window_that_ended_without_a_record_opens_with_the_next() {
     harness.pass(20_000);
     harness.put("b");
     harness.pass(20_000);
-    // It was read a moment after it was put.
+    // It was read shortly after it was put.
     assert_eq!(harness.times(), [3_000, 23_250]);
 }
 
 #[test]
-fn q17_shards_that_are_found_later_are_read_from_their_start() {
+fn q17_reads_new_shards_from_their_start() {
     let mut harness = Harness::new(Kinesis, json!({"StartingPosition": "LATEST"}));
     harness.put("old");
     harness.enable();
@@ -473,7 +473,7 @@ fn q17_shards_that_are_found_later_are_read_from_their_start() {
 }
 
 #[test]
-fn a_failed_listing_or_read_is_tried_again_later_and_loses_nothing() {
+fn retries_failed_listing_and_read_without_loss() {
     let mut harness = Harness::new(DynamoDb, json!({}));
     harness.failing_lists = 3;
     harness.failing_reads = 3;

@@ -1,5 +1,5 @@
-//! Whatever happens and in whatever order, no record is lost, and none is first seen before an earlier one of its key
-//! was done with.
+//! Whatever happens in whatever order, no record is lost, and no record is delivered before an earlier one of its key
+//! is processed.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -103,12 +103,12 @@ fn plan() -> impl Strategy<Value = Plan> {
         })
 }
 
-/// What a function that was told truthfully of its failures would have to have seen.
+/// What a function should have received, given the failures it reported.
 #[derive(Default)]
 struct Ledger {
-    /// Records that some invocation took.
+    /// Records of successful invocations.
     taken: BTreeSet<String>,
-    /// Labels of each key in the order of their first appearance.
+    /// The labels of each key in the order of their first appearance.
     first_seen: BTreeMap<String, Vec<String>>,
     seen: BTreeSet<String>,
     calm: bool,
@@ -192,11 +192,11 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
                 harness.failing_reads = 2;
                 harness.failing_lists = 2;
             }
-            Step::Disable => harness.tell(Input::Disable),
+            Step::Disable => harness.input(Input::Disable),
             Step::Enable => harness.enable(),
             Step::Reconfigure(settings) => {
                 current = mapping(plan.kind, settings.json(plan.gives_up));
-                harness.tell(Input::Reconfigure(current.clone()));
+                harness.input(Input::Reconfigure(current.clone()));
             }
             Step::Lose => {
                 harness.lose_poller(current.clone(), choices);
@@ -243,7 +243,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_record_is_lost_and_each_key_keeps_its_order(plan in plan()) {
+    fn never_loses_a_record_and_keeps_key_order(plan in plan()) {
         run(&plan)?;
     }
 }
