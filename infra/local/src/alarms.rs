@@ -1,10 +1,11 @@
-//! The alarms of the template, on this machine: read from it, judged by CloudWatch's rules over what the stack's parts
-//! tell, and set in the emulator, whose own alarms know neither dimensions nor metric math.
+//! Evaluates the template's alarms on this machine, for the runbook drills.
 //!
-//! Here is the pure part: what an alarm is, and its state at a moment. [`watch`] collects and sets.
+//! The emulator's own alarms support neither dimensions nor metric math. So the alarms are parsed from the template and
+//! evaluated here, by CloudWatch's rules, on recorded metrics. This module does no I/O; [`monitor`] collects metrics and
+//! sets the states in the emulator.
 //!
-//! Two things differ from CloudWatch. Periods are shorter, by [`TimeScale`], and end at the moment of the look instead of
-//! on the clock's minute.
+//! Two things differ from CloudWatch: periods are shorter, by [`TimeScale`], and they end at the time of the evaluation
+//! instead of on the minute.
 
 use std::time::{Duration, Instant};
 
@@ -14,31 +15,30 @@ use crate::error::{LocalError, Result};
 use crate::metrics::{Metric, Samples};
 use crate::template::{Template, scalar};
 
-pub mod watch;
+pub mod monitor;
 
-/// How many of CloudWatch's seconds are one here.
+/// The number of CloudWatch's seconds in one second of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeScale(pub u32);
 
-/// No period is shorter: what is polled is polled several times in it.
-const SHORTEST: Duration = Duration::from_secs(2);
+/// The shortest scaled period. It must contain several polls.
+const SHORTEST_PERIOD: Duration = Duration::from_secs(2);
 
-/// No scaled period is longer: an hour, or S3's day, would still be minutes.
-const LONGEST: Duration = Duration::from_secs(30);
+/// The longest scaled period. Without it, an hour, or a day for S3 metrics, would still take minutes.
+const LONGEST_PERIOD: Duration = Duration::from_secs(30);
 
-/// The states of an alarm, but for "insufficient data": every alarm of the template takes silence for health.
+/// The state of an alarm. "Insufficient data" is missing, because every alarm of the template treats missing data as not
+/// breaching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// All is well.
+pub enum AlarmState {
     Ok,
-    /// It has gone off.
     Alarm,
 }
 
-/// One alarm: it goes off when in each of its periods the sum of its terms is above its threshold.
+/// An alarm. It goes off if the sum of its terms exceeds its threshold in each of its periods.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
-    /// Its name, but for the stack's before it: `DeadLetters`.
+    /// The name without the stack's prefix, such as `DeadLetters`.
     pub name: String,
     terms: Vec<Term>,
     period: Duration,
@@ -46,7 +46,7 @@ pub struct Alarm {
     threshold: f64,
 }
 
-/// A metric that is added, or with a minus subtracted.
+/// A metric that is added or, with a negative sign, subtracted.
 #[derive(Debug, Clone, PartialEq)]
 struct Term {
     sign: f64,
@@ -63,7 +63,7 @@ enum Statistic {
 }
 
 impl Statistic {
-    fn of(self, samples: &[f64]) -> Option<f64> {
+    fn calculate(self, samples: &[f64]) -> Option<f64> {
         let sum = samples.iter().sum::<f64>();
         match self {
             _ if samples.is_empty() => None,
@@ -76,11 +76,11 @@ impl Statistic {
 }
 
 impl Alarm {
-    /// The template's alarms. `parameter` says what a parameter's value is.
+    /// Parses the template's alarms. `parameter` returns the value of a parameter.
     ///
     /// # Errors
-    /// [`LocalError::Deployed`] where one has a form that is not judged here.
-    pub fn all(
+    /// [`LocalError::UnexpectedStack`] for an alarm of an unsupported form.
+    pub fn read_all(
         template: &Template,
         parameter: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Vec<Self>> {
@@ -88,7 +88,7 @@ impl Alarm {
             .resources("AWS::CloudWatch::Alarm")
             .map(|(resource, alarm)| {
                 Self::read(resource, &alarm["Properties"], parameter).ok_or_else(|| {
-                    LocalError::Deployed(format!("{resource} has a form that is not judged here"))
+                    LocalError::UnexpectedStack(format!("the form of {resource} is not supported"))
                 })
             })
             .collect()
@@ -99,20 +99,20 @@ impl Alarm {
         properties: &Value,
         parameter: &dyn Fn(&str) -> Option<String>,
     ) -> Option<Self> {
-        let is_judged = properties["ComparisonOperator"] == "GreaterThanThreshold"
+        let is_supported = properties["ComparisonOperator"] == "GreaterThanThreshold"
             && properties["TreatMissingData"] == "notBreaching";
         let (terms, period) = match properties["Metrics"].as_array() {
             None => {
                 let term = term(1.0, properties, &properties["Statistic"])?;
                 (vec![term], properties["Period"].as_u64()?)
             }
-            Some(metrics) => computed(metrics)?,
+            Some(metrics) => parse_metric_math(metrics)?,
         };
         let threshold = match &properties["Threshold"] {
             reference @ Value::Object(_) => parameter(reference["Ref"].as_str()?)?,
             number => scalar(number)?,
         };
-        is_judged.then_some(Self {
+        is_supported.then_some(Self {
             name: resource.strip_suffix("Alarm")?.to_owned(),
             terms,
             period: Duration::from_secs(period),
@@ -121,13 +121,18 @@ impl Alarm {
         })
     }
 
-    /// Its state at this moment (CloudWatch user guide, "Alarm evaluation": as many periods as are evaluated have to
-    /// breach, since the template names no fewer; a period without data does not breach).
+    /// Evaluates the alarm at `now` (CloudWatch user guide, "Alarm evaluation"). All evaluated periods must breach,
+    /// because the template sets no `DatapointsToAlarm`. A period without data does not breach.
     #[must_use]
-    pub fn state(&self, samples: &Samples, now: Instant, TimeScale(scale): TimeScale) -> State {
+    pub fn state(
+        &self,
+        samples: &Samples,
+        now: Instant,
+        TimeScale(scale): TimeScale,
+    ) -> AlarmState {
         let period = match scale {
             0 | 1 => self.period,
-            _ => (self.period / scale).clamp(SHORTEST, LONGEST),
+            _ => (self.period / scale).clamp(SHORTEST_PERIOD, LONGEST_PERIOD),
         };
         let is_breached = |number: u32| {
             let (Some(from), Some(to)) = (
@@ -140,18 +145,18 @@ impl Alarm {
                 .is_some_and(|value| value > self.threshold)
         };
         if (0..self.periods).all(is_breached) {
-            State::Alarm
+            AlarmState::Alarm
         } else {
-            State::Ok
+            AlarmState::Ok
         }
     }
 
-    /// The sum of the terms that have data; none where none has.
+    /// The sum of the terms that have data. `None` if no term has data.
     fn value(&self, samples: &Samples, from: Instant, to: Instant) -> Option<f64> {
         let terms = self.terms.iter().filter_map(|term| {
             let value = term
                 .statistic
-                .of(&samples.between(&term.metric, from, to))?;
+                .calculate(&samples.between(&term.metric, from, to))?;
             Some(term.sign * value)
         });
         terms.reduce(|sum, value| sum + value)
@@ -159,10 +164,12 @@ impl Alarm {
 }
 
 fn term(sign: f64, metric: &Value, statistic: &Value) -> Option<Term> {
-    let dimensions = metric["Dimensions"]
-        .as_array()?
-        .iter()
-        .map(|dimension| Some((dimension["Name"].as_str()?, value(&dimension["Value"])?)));
+    let dimensions = metric["Dimensions"].as_array()?.iter().map(|dimension| {
+        Some((
+            dimension["Name"].as_str()?,
+            dimension_value(&dimension["Value"])?,
+        ))
+    });
     let dimensions: Vec<(&str, &str)> = dimensions.collect::<Option<_>>()?;
     Some(Term {
         sign,
@@ -181,8 +188,8 @@ fn term(sign: f64, metric: &Value, statistic: &Value) -> Option<Term> {
     })
 }
 
-/// A dimension's value as [`Metric`] has it: a text, or the resource that is referred to.
-fn value(dimension: &Value) -> Option<&str> {
+/// A dimension's value as in [`Metric`]: text, or the logical id of the referenced resource.
+fn dimension_value(dimension: &Value) -> Option<&str> {
     let attribute = || dimension["Fn::GetAtt"].as_str()?.split('.').next();
     dimension
         .as_str()
@@ -190,8 +197,9 @@ fn value(dimension: &Value) -> Option<&str> {
         .or_else(attribute)
 }
 
-/// Metric math of the one form that the template has, `FILL(a, 0) + FILL(b, 0) - FILL(c, 0)`, and its period in seconds.
-fn computed(metrics: &[Value]) -> Option<(Vec<Term>, u64)> {
+/// Parses metric math of the form `FILL(a, 0) + FILL(b, 0) - FILL(c, 0)`, the only one in the template. Also returns the
+/// period in seconds.
+fn parse_metric_math(metrics: &[Value]) -> Option<(Vec<Term>, u64)> {
     let expression = metrics
         .iter()
         .find_map(|metric| metric["Expression"].as_str())?;
@@ -217,14 +225,14 @@ mod tests {
     use super::*;
     use crate::workspace::Workspace;
 
-    const ONE: TimeScale = TimeScale(1);
+    const UNSCALED: TimeScale = TimeScale(1);
 
     fn read(properties: &str) -> Option<Alarm> {
         let text = format!(
             "Resources:\n  AAlarm:\n    Type: AWS::CloudWatch::Alarm\n    Properties: {properties}\n"
         );
         let template = Template::parse(&text).unwrap();
-        let alarms = Alarm::all(&template, &|name| (name == "Limit").then(|| "5".to_owned()));
+        let alarms = Alarm::read_all(&template, &|name| (name == "Limit").then(|| "5".to_owned()));
         alarms.ok()?.pop()
     }
 
@@ -234,7 +242,7 @@ mod tests {
         "TreatMissingData: notBreaching}",
     );
 
-    const COMPUTED: &str = concat!(
+    const METRIC_MATH: &str = concat!(
         "{Metrics: [{Id: all, Expression: \"FILL(a, 0) - FILL(b, 0)\"}, ",
         "{Id: a, MetricStat: {Metric: {Namespace: n, MetricName: a, Dimensions: []}, Stat: Sum, Period: 60}}, ",
         "{Id: b, MetricStat: {Metric: {Namespace: n, MetricName: b, Dimensions: []}, Stat: Sum, Period: 60}}], ",
@@ -242,55 +250,62 @@ mod tests {
     );
 
     #[test]
-    fn an_alarm_goes_off_when_every_period_breaches_and_silence_is_health() {
+    fn goes_off_when_every_period_breaches_and_missing_data_does_not() {
         let alarm = read(SIMPLE).unwrap();
         let metric = Metric::new("n", "m", &[("F", "IngestFunction"), ("Q", "Queue")]);
         let (samples, start) = (Samples::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let state = |seconds| alarm.state(&samples, at(seconds), ONE);
-        assert_eq!(state(200), State::Ok);
+        let state = |seconds| alarm.state(&samples, at(seconds), UNSCALED);
+        assert_eq!(state(200), AlarmState::Ok);
         samples.record(metric.clone(), at(100), 5.5);
-        assert_eq!(state(200), State::Ok, "one of two periods");
+        assert_eq!(state(200), AlarmState::Ok, "one of two periods");
         samples.record(metric.clone(), at(170), 6.0);
-        assert_eq!(state(200), State::Alarm);
+        assert_eq!(state(200), AlarmState::Alarm);
         samples.record(metric.clone(), at(171), 4.0);
-        assert_eq!(state(200), State::Alarm, "the greatest of a period counts");
-        assert_eq!(state(240), State::Ok, "it has ended");
+        assert_eq!(
+            state(200),
+            AlarmState::Alarm,
+            "the maximum of a period counts"
+        );
+        assert_eq!(state(240), AlarmState::Ok, "the breach is over");
         samples.record(metric, at(235), 5.0);
-        assert_eq!(state(240), State::Ok, "at the threshold is not above it");
+        assert_eq!(state(240), AlarmState::Ok, "equal to the threshold");
     }
 
     #[test]
-    fn what_is_computed_takes_what_is_missing_for_nothing() {
-        let alarm = read(COMPUTED).unwrap();
+    fn treats_missing_data_as_zero_in_metric_math() {
+        let alarm = read(METRIC_MATH).unwrap();
         let metric = |name| Metric::new("n", name, &[]);
         let (samples, start) = (Samples::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        let state = |seconds| alarm.state(&samples, at(seconds), ONE);
+        let state = |seconds| alarm.state(&samples, at(seconds), UNSCALED);
         samples.record(metric("b"), at(70), 3.0);
-        assert_eq!(state(100), State::Ok, "less than nothing");
+        assert_eq!(state(100), AlarmState::Ok, "negative sum");
         samples.record(metric("a"), at(75), 2.0);
         samples.record(metric("a"), at(80), 2.0);
-        assert_eq!(state(100), State::Alarm);
-        assert_eq!(state(133), State::Alarm, "the other is out of sight");
+        assert_eq!(state(100), AlarmState::Alarm);
+        assert_eq!(state(133), AlarmState::Alarm, "b is outside the period");
         samples.record(metric("b"), at(100), 1.0);
-        assert_eq!(state(101), State::Ok, "as much as there was");
+        assert_eq!(state(101), AlarmState::Ok, "sum of zero");
     }
 
     #[test]
-    fn minutes_are_seconds_where_time_is_scaled() {
-        let alarm = read(COMPUTED).unwrap();
+    fn scales_periods() {
+        let alarm = read(METRIC_MATH).unwrap();
         let (samples, start) = (Samples::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         samples.record(Metric::new("n", "a", &[]), at(10), 1.0);
-        assert_eq!(alarm.state(&samples, at(15), TimeScale(10)), State::Alarm);
-        assert_eq!(alarm.state(&samples, at(16), TimeScale(10)), State::Ok);
-        let never_none = alarm.state(&samples, at(11), TimeScale(1_000_000));
-        assert_eq!(never_none, State::Alarm);
+        assert_eq!(
+            alarm.state(&samples, at(15), TimeScale(10)),
+            AlarmState::Alarm
+        );
+        assert_eq!(alarm.state(&samples, at(16), TimeScale(10)), AlarmState::Ok);
+        let shortest = alarm.state(&samples, at(11), TimeScale(1_000_000));
+        assert_eq!(shortest, AlarmState::Alarm);
     }
 
     #[test]
-    fn a_form_that_is_not_judged_is_refused() {
+    fn rejects_unsupported_forms() {
         for (from, to) in [
             ("GreaterThanThreshold", "LessThanThreshold"),
             ("notBreaching", "missing"),
@@ -305,15 +320,15 @@ mod tests {
             "FILL(a, 0) * FILL(b, 0)",
             "FILL(c, 0)",
         ] {
-            let text = COMPUTED.replace("FILL(a, 0) - FILL(b, 0)", other);
+            let text = METRIC_MATH.replace("FILL(a, 0) - FILL(b, 0)", other);
             assert!(read(&text).is_none(), "{other}");
         }
     }
 
     #[test]
-    fn every_alarm_of_the_template_is_judged_here() {
-        let template = Template::of_workspace(&Workspace::here()).unwrap();
-        let alarms = Alarm::all(&template, &|name| template.default(name)).unwrap();
+    fn supports_every_alarm_of_the_template() {
+        let template = Template::from_workspace(&Workspace::here()).unwrap();
+        let alarms = Alarm::read_all(&template, &|name| template.default(name)).unwrap();
         assert_eq!(
             alarms.len(),
             template.resources("AWS::CloudWatch::Alarm").count()

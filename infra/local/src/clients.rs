@@ -1,5 +1,7 @@
-//! SDK clients that speak to one emulator and to nothing else: endpoint, credentials and region are given, never read
-//! from the user's environment or profile. Only a deployed stack, asked for by its name, is met as the environment says.
+//! SDK clients.
+//!
+//! Clients for an emulator take endpoint, credentials and region from the caller and never from the user's environment or
+//! profile. Only clients for a stack that is deployed to AWS use the environment.
 
 use std::time::Duration;
 
@@ -15,61 +17,44 @@ use crate::emulator::{Credentials, REGION};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// Above the longest answer that is rightly slow: a long poll, or an invocation that runs into its own time limit.
+/// Must exceed the longest legitimate response time: a long poll, or an invocation that runs into its timeout.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
-/// A call with all its attempts.
+/// The limit of a call including its retries.
 const OPERATION_LIMIT: Duration = Duration::from_secs(120);
 
-/// One client of each service, sharing connections.
+/// One client per service. They share connections.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// CloudWatch.
     pub cloudwatch: aws_sdk_cloudwatch::Client,
-    /// DynamoDB.
     pub dynamodb: aws_sdk_dynamodb::Client,
-    /// DynamoDB Streams.
     pub streams: aws_sdk_dynamodbstreams::Client,
-    /// Kinesis Data Streams.
     pub kinesis: aws_sdk_kinesis::Client,
-    /// Lambda. Its calls are not repeated: an invocation that was repeated behind a poller's back would be one too many.
+    /// Never retries: the poller decides whether to retry an invocation.
     pub lambda: aws_sdk_lambda::Client,
-    /// S3, by path: the emulator has no host name per bucket.
+    /// Uses path-style addresses, because the emulator has no host name per bucket.
     pub s3: aws_sdk_s3::Client,
-    /// SQS.
     pub sqs: aws_sdk_sqs::Client,
 }
 
 impl Clients {
-    /// Clients for the emulator at `endpoint`.
+    /// Creates clients for the emulator at `endpoint`.
     #[must_use]
     pub fn new(endpoint: &str, credentials: &Credentials) -> Self {
-        Self::of(&config(endpoint, credentials))
+        Self::from_config(&config(endpoint, credentials))
     }
 
-    /// Clients for an endpoint that may take `limit` to answer.
-    pub(crate) fn patient(endpoint: &str, credentials: &Credentials, limit: Duration) -> Self {
-        let timeouts = timeouts(limit, limit);
-        Self::of(
-            &config(endpoint, credentials)
-                .into_builder()
-                .timeout_config(timeouts)
-                .build(),
-        )
-    }
-
-    /// Clients of the account, region and endpoint that the environment or the profile names, as AWS's own tools read
-    /// them.
-    pub async fn of_environment() -> Self {
+    /// Creates clients for the account, region and endpoint of the environment or profile, as AWS's own tools do.
+    pub async fn from_environment() -> Self {
         let shared = aws_config::defaults(BehaviorVersion::latest())
             .http_client(https())
             .timeout_config(timeouts(READ_LIMIT, OPERATION_LIMIT))
             .retry_config(RetryConfig::standard());
-        Self::of(&shared.load().await)
+        Self::from_config(&shared.load().await)
     }
 
-    fn of(shared: &SdkConfig) -> Self {
-        let once = aws_sdk_lambda::config::Builder::from(shared)
+    fn from_config(shared: &SdkConfig) -> Self {
+        let without_retries = aws_sdk_lambda::config::Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .build();
         let by_path = aws_sdk_s3::config::Builder::from(shared)
@@ -80,14 +65,14 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::new(shared),
             streams: aws_sdk_dynamodbstreams::Client::new(shared),
             kinesis: aws_sdk_kinesis::Client::new(shared),
-            lambda: aws_sdk_lambda::Client::from_conf(once),
+            lambda: aws_sdk_lambda::Client::from_conf(without_retries),
             s3: aws_sdk_s3::Client::from_conf(by_path),
             sqs: aws_sdk_sqs::Client::new(shared),
         }
     }
 }
 
-/// The configuration that every client here is made of; a test may make its own of it.
+/// The configuration of the clients for an emulator. Tests may derive their own from it.
 #[must_use]
 pub fn config(endpoint: &str, credentials: &Credentials) -> SdkConfig {
     let identity = aws_credential_types::Credentials::new(

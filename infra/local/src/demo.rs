@@ -1,4 +1,4 @@
-//! `demo`: a pipeline of its own, messages through it, the oracle's verdict, and a table of what happened.
+//! `cargo local demo`: sends messages through a pipeline, verifies the result, and prints a report.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,26 +7,26 @@ use std::time::Duration;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 
-use crate::deployed::DeployedStack;
+use crate::deployed_stack::DeployedStack;
 use crate::error::{LocalError, Result};
 use crate::oracle::{self, Counts, Report};
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
-use crate::quiet::until_quiet;
 use crate::sample::Sample;
+use crate::settled::wait_until_settled;
 use crate::stack::{Stack, StackOptions};
-use crate::{messages, survey};
+use crate::{inspect, messages};
 
-/// Ids that a shard's row names; the rest is counted.
+/// The number of ids printed per shard. The rest is counted.
 const IDS_SHOWN: usize = 4;
 
-/// Violations that are printed; the rest is counted.
+/// The number of violations printed. The rest is counted.
 const VIOLATIONS_SHOWN: usize = 20;
 
-/// Runs messages through a new stack, unless interrupted. True when no obligation was broken.
+/// Sends messages through a new stack, unless interrupted. Returns whether every guarantee was kept.
 ///
 /// # Errors
-/// Whatever kept the run from its end; never a broken obligation.
+/// The reason the run did not finish. A broken guarantee is not an error.
 pub async fn run(
     options: StackOptions,
     messages: &[Sample],
@@ -38,12 +38,12 @@ pub async fn run(
         stack = Stack::start(options) => stack?,
         () = &mut interrupted => return Err(LocalError::Interrupted),
     };
-    let outcome = tokio::select! {
-        outcome = observe(&mut stack, messages, progress) => outcome,
+    let result = tokio::select! {
+        result = run_messages(&mut stack, messages, progress) => result,
         () = &mut interrupted => Err(LocalError::Interrupted),
     };
     let logs = stack.directory().to_path_buf();
-    match outcome {
+    match result {
         Ok(report) if report.violations.is_empty() => {
             stack.stop().await;
             print(&render(&report));
@@ -52,7 +52,7 @@ pub async fn run(
         Ok(report) => {
             stack.end().await;
             print(&render(&report));
-            print(&format!("The logs of this run are in {}\n", logs.display()));
+            print(&format!("See the logs of this run in {}\n", logs.display()));
             Ok(false)
         }
         Err(error) => {
@@ -62,20 +62,20 @@ pub async fn run(
     }
 }
 
-/// Runs messages through a stack that is deployed, unless interrupted. True when no obligation was broken.
+/// Sends messages through a deployed stack, unless interrupted. Returns whether every guarantee was kept.
 ///
 /// # Errors
-/// Whatever kept the run from its end; never a broken obligation.
+/// The reason the run did not finish. A broken guarantee is not an error.
 pub async fn run_deployed(
     name: &str,
-    settle: Duration,
+    settle_time: Duration,
     messages: &[Sample],
     progress: Progress,
     interrupted: impl Future<Output = ()>,
 ) -> Result<bool> {
     let run = async {
-        let mut stack = DeployedStack::find(name, settle, messages, progress).await?;
-        observe(&mut stack, messages, progress).await
+        let mut stack = DeployedStack::find(name, settle_time, messages, progress).await?;
+        run_messages(&mut stack, messages, progress).await
     };
     tokio::select! {
         report = run => {
@@ -87,11 +87,11 @@ pub async fn run_deployed(
     }
 }
 
-/// Sends, waits until all is quiet, looks, and judges.
+/// Sends messages, waits until the pipeline has settled, and verifies its final state.
 ///
 /// # Errors
 /// A failed call, or the end of one of the pipeline's processes.
-pub async fn observe(
+pub async fn run_messages(
     pipeline: &mut impl Pipeline,
     messages: &[Sample],
     progress: Progress,
@@ -103,31 +103,37 @@ pub async fn observe(
     })
     .await?;
     bar.finish();
-    if !until_quiet(pipeline, sent.len(), progress).await? {
-        tracing::warn!("the pipeline stands still with work left");
+    if !wait_until_settled(pipeline, sent.len(), progress).await? {
+        tracing::warn!("the pipeline is stuck with work left");
     }
-    let mut found = survey::survey(&clients, &outputs).await?;
-    found.items.retain(|item| !pipeline.is_of_others(&item.id));
-    found
+    let mut state = inspect::read_final_state(&clients, &outputs).await?;
+    state
+        .items
+        .retain(|item| !pipeline.is_preexisting(&item.id));
+    state
         .events
-        .retain(|event| !pipeline.is_of_others(&event.id));
-    Ok(oracle::judge(&sent, &found))
+        .retain(|event| !pipeline.is_preexisting(&event.id));
+    Ok(oracle::verify(&sent, &state))
 }
 
 fn print(text: &str) {
-    // A closed pipe is the reader's choice; the exit code still tells the verdict.
+    // The reader may close the pipe. The exit code still has the result.
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-/// The table of a run, its shards, and the obligations that were broken.
+/// Formats the counts of a run, its shards, and the broken guarantees.
 #[must_use]
 pub fn render(report: &Report) -> String {
-    let mut text = format!("{}\n{}\n", counts(&report.counts), shards(report));
+    let mut text = format!(
+        "{}\n{}\n",
+        counts_table(&report.counts),
+        shards_table(report)
+    );
     if report.violations.is_empty() {
-        text.push_str("Every promise was kept.\n");
+        text.push_str("Every guarantee was kept.\n");
         return text;
     }
-    let _ = writeln!(text, "BROKEN: {} obligations", report.violations.len());
+    let _ = writeln!(text, "BROKEN: {} guarantees", report.violations.len());
     for violation in report.violations.iter().take(VIOLATIONS_SHOWN) {
         let _ = writeln!(text, "  {violation}");
     }
@@ -142,37 +148,33 @@ pub fn render(report: &Report) -> String {
     text
 }
 
-fn counts(counts: &Counts) -> Table {
+fn counts_table(counts: &Counts) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["", "", "found in"]);
     let rows = [
-        ("sent", counts.sent, "the queue's answers"),
+        ("sent", counts.sent, "SQS's responses"),
         ("created", counts.created, "the table: items"),
         (
             "duplicates",
             counts.duplicates,
-            "taken from the queue, the item was there already",
+            "messages removed from the queue whose item already existed",
         ),
         (
             "conflicts",
             counts.conflicts,
-            "the dead-letter queue: another content is stored under the id",
+            "the dead-letter queue: the id is stored with other content",
         ),
         (
             "rejected",
             counts.rejected,
             "the dead-letter queue: malformed",
         ),
-        (
-            "forwarded",
-            counts.forwarded,
-            "the stream: events, each counted once",
-        ),
+        ("forwarded", counts.forwarded, "the stream: distinct events"),
         (
             "  repeated",
             counts.repeated,
-            "the stream: records beyond the first of their event",
+            "the stream: records after the first of each event",
         ),
         ("done", counts.done, "the table: items in DONE"),
         (
@@ -190,10 +192,10 @@ fn counts(counts: &Counts) -> Table {
     table
 }
 
-fn shards(report: &Report) -> Table {
+fn shards_table(report: &Report) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(["shard", "ids", "which"]);
+    table.set_header(["shard", "ids", "examples"]);
     for (shard, ids) in &report.shards {
         let shown = ids
             .iter()
@@ -202,12 +204,12 @@ fn shards(report: &Report) -> Table {
             .collect::<Vec<_>>()
             .join(", ");
         let more = ids.len().saturating_sub(IDS_SHOWN);
-        let which = if more > 0 {
+        let examples = if more > 0 {
             format!("{shown}, and {more} more")
         } else {
             shown
         };
-        table.add_row([shard.clone(), ids.len().to_string(), which]);
+        table.add_row([shard.clone(), ids.len().to_string(), examples]);
     }
     table
 }
@@ -234,14 +236,14 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_names_its_first_ids_and_counts_the_rest() {
+    fn names_the_first_ids_of_a_shard_and_counts_the_rest() {
         let text = render(&report(vec![]));
         assert!(text.contains("n0, n1, n2, n3, and 2 more"), "{text}");
-        assert!(text.contains("Every promise was kept."), "{text}");
+        assert!(text.contains("Every guarantee was kept."), "{text}");
     }
 
     #[test]
-    fn broken_obligations_are_named_and_bounded() {
+    fn names_the_first_violations_and_counts_the_rest() {
         let broken = vec![
             Violation::Lost {
                 message_id: "m1".into()
@@ -250,7 +252,7 @@ mod tests {
         ];
         let text = render(&report(broken));
         assert!(
-            text.contains("BROKEN: 23 obligations") && text.contains("lost: message m1"),
+            text.contains("BROKEN: 23 guarantees") && text.contains("lost: message m1"),
             "{text}"
         );
         assert!(

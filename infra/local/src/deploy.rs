@@ -1,26 +1,26 @@
-//! `sam build` and `sam deploy` of the workspace's own template, with the emulator in AWS's place.
+//! Runs `sam build` and `sam deploy` for `template.yaml`, with the emulator as the endpoint.
 //!
-//! Built once and deployed often: a build is keyed by everything that goes into it, and several processes that need
-//! the same one make it once.
+//! Builds are cached by a hash of their inputs. Processes that need the same build share it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serde_yaml_ng::Value as Yaml;
 use sha2::{Digest, Sha256};
 
 use crate::clients::Clients;
 use crate::emulator::{Emulator, REGION, isolated};
+use crate::emulator_template;
 use crate::error::{LocalError, Result};
+use crate::outputs::Outputs;
+use crate::parameters::STACK_NAME;
 use crate::process::Program;
 use crate::progress::Progress;
 use crate::python::{Environment, Interpreter};
-use crate::stack::LOCAL_PARAMETERS;
 use crate::workspace::{FileLock, Workspace};
 
-/// What a function's binary is made of, relative to the workspace.
+/// The sources of the functions' binaries, relative to the workspace.
 const SOURCES: [&str; 6] = [
     "Cargo.toml",
     "Cargo.lock",
@@ -30,26 +30,25 @@ const SOURCES: [&str; 6] = [
     "functions",
 ];
 
-/// Builds of other sources are removed when they were not used for this long.
+/// Builds of other sources are removed after this time without use.
 const KEEP_BUILDS: Duration = Duration::from_secs(60 * 60);
 
-pub(crate) const STACK_NAME: &str = "onewrite";
-const ARTIFACT_BUCKET: &str = "onewrite-local-artifacts";
+pub(crate) const ARTIFACT_BUCKET: &str = "onewrite-local-artifacts";
 
-/// Beside the built template, for its paths are relative.
+/// The name of the template for the emulator, next to the built template.
 const FOR_EMULATOR: &str = "emulator.yaml";
 
-/// Between two looks of the SAM CLI at a change; its own default would have it wait for seconds.
+/// The SAM CLI's interval between two status checks of a deployment. Its default is several seconds.
 const POLL_SECONDS: &str = "0.2";
 
 /// The template's `Architecture` for binaries that run on this machine.
-const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
+pub(crate) const ARCHITECTURE: &str = if cfg!(target_arch = "aarch64") {
     "arm64"
 } else {
     "x86_64"
 };
 
-/// The SAM CLI and how to run it.
+/// The SAM CLI of a Python environment.
 #[derive(Debug, Clone)]
 pub struct Sam {
     workspace: Workspace,
@@ -57,66 +56,21 @@ pub struct Sam {
     interpreter: Interpreter,
 }
 
-/// The template's policy that lets `ingest` insert by PartiQL.
-const INSERTS_BY_PARTIQL: &str = "BatchedInsertsPolicy";
-
-/// Functions that are built and a template that names them.
+/// Built functions and the template that references them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Build {
     directory: PathBuf,
 }
 
 impl Build {
-    /// The template as the emulator can take it. Its SAM transform knows a parameter by its default alone, where AWS's
-    /// knows the value that was given. Its alarms know no metric math and no dimensions, so that each would be set off
-    /// by any other's metrics: they are given none that it has, and are there to be set. It judges a PartiQL batch by
-    /// an action of its own and no resource, where AWS asks for `dynamodb:PartiQLInsert` on each table.
+    /// Writes the template for the emulator next to the built one, because its paths are relative.
     fn write_for_emulator(&self) -> Result<()> {
         let built = self.directory.join("template.yaml");
-        let text =
-            std::fs::read_to_string(&built).map_err(|source| LocalError::file(&built, source))?;
-        let unreadable =
-            |error| LocalError::Deployed(format!("{} is no YAML: {error}", built.display()));
-        let mut template: Yaml = serde_yaml_ng::from_str(&text).map_err(unreadable)?;
-        for (name, value) in LOCAL_PARAMETERS {
-            if let Some(parameter) = template["Parameters"].get_mut(name) {
-                parameter["Default"] = value.into();
-            }
-        }
-        let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
-        for (name, resource) in resources {
-            if name.as_str() == Some(INSERTS_BY_PARTIQL) {
-                let statements = &mut resource["Properties"]["PolicyDocument"]["Statement"];
-                let batches =
-                    "{Effect: Allow, Action: dynamodb:BatchExecuteStatement, Resource: '*'}";
-                let batches = serde_yaml_ng::from_str(batches).map_err(unreadable)?;
-                if let Some(statements) = statements.as_sequence_mut() {
-                    statements.push(batches);
-                }
-            }
-            if resource["Type"] == "AWS::CloudWatch::Alarm" {
-                let properties = &mut resource["Properties"];
-                if let Some(properties) = properties.as_mapping_mut() {
-                    properties.remove("Metrics");
-                    properties.remove("Dimensions");
-                }
-                properties["Namespace"] = "set-by-hand".into();
-                properties["MetricName"] = "none".into();
-                properties["Statistic"] = "Sum".into();
-                properties["Period"] = 60.into();
-            }
-        }
-        let text = serde_yaml_ng::to_string(&template).map_err(unreadable)?;
-        let file = self.directory.join(FOR_EMULATOR);
-        std::fs::write(&file, text).map_err(|source| LocalError::file(&file, source))
+        emulator_template::write(&built, &self.directory.join(FOR_EMULATOR), None)
     }
 }
 
-/// What the template says of the stack it made, by output name.
-pub type Outputs = BTreeMap<String, String>;
-
 impl Sam {
-    /// The SAM CLI of `environment`, for `workspace`.
     #[must_use]
     pub fn new(workspace: Workspace, environment: Environment, interpreter: Interpreter) -> Self {
         Self {
@@ -126,15 +80,15 @@ impl Sam {
         }
     }
 
-    /// The functions, built for this machine with the release profile.
+    /// Builds the functions for this machine with the release profile.
     ///
     /// # Errors
-    /// [`LocalError::Step`] with the compiler's last words.
+    /// [`LocalError::Step`] with the last lines of the compiler's output.
     pub async fn build(&self, progress: Progress) -> Result<Build> {
         let home = self.workspace.local().join("build");
         let key = source_key(
             self.workspace.root(),
-            &compiler(self.workspace.root()).await,
+            &compiler_version(self.workspace.root()).await,
         )?;
         let build = Build {
             directory: home.join(&key),
@@ -147,7 +101,7 @@ impl Sam {
             build.write_for_emulator()?;
             step.done();
         }
-        // Written on every use: its age tells how long the build has not been used.
+        // Written on every use: its age is the time since the last use.
         std::fs::write(&marker, "").map_err(|source| LocalError::file(&marker, source))?;
         remove_unused(&home, &key);
         Ok(build)
@@ -170,7 +124,8 @@ impl Sam {
     /// Deploys `build` to `emulator` with these template parameters.
     ///
     /// # Errors
-    /// [`LocalError::Step`] with the SAM CLI's last words, [`LocalError::Deployed`] when an output is missing.
+    /// [`LocalError::Step`] with the last lines of the SAM CLI's output, [`LocalError::UnexpectedStack`] if there are no
+    /// outputs.
     pub async fn deploy(
         &self,
         build: &Build,
@@ -179,13 +134,13 @@ impl Sam {
         parameters: &BTreeMap<String, String>,
         directory: &Path,
     ) -> Result<Outputs> {
-        let bucket = clients
+        let created = clients
             .s3
             .create_bucket()
             .bucket(ARTIFACT_BUCKET)
             .send()
             .await;
-        bucket.map_err(|error| LocalError::aws("CreateBucket", &error))?;
+        created.map_err(|error| LocalError::aws("CreateBucket", &error))?;
         let log = directory.join("sam-deploy.log");
         let credentials = emulator.credentials();
         self.program("deploy", directory, &log)?
@@ -211,7 +166,7 @@ impl Sam {
             .args(
                 parameters
                     .iter()
-                    // In quotes, for an empty value has none otherwise.
+                    // Quoted, so that an empty value is passed at all.
                     .map(|(name, value)| format!("{name}=\"{}\"", value.replace('"', "\\\""))),
             )
             .env("AWS_ENDPOINT_URL", emulator.endpoint())
@@ -220,15 +175,16 @@ impl Sam {
             .env("SAM_CLI_POLL_DELAY", POLL_SECONDS)
             .run("sam deploy")
             .await?;
-        let said =
+        let output =
             std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
-        outputs(&said).ok_or_else(|| LocalError::Deployed("the template has no outputs".into()))
+        deploy_outputs(&output)
+            .ok_or_else(|| LocalError::UnexpectedStack("the template has no outputs".into()))
     }
 
-    /// The outputs of the stack of this name, in the account and region that the environment names.
+    /// Reads the outputs of the stack of this name, in the account and region of the environment.
     ///
     /// # Errors
-    /// [`LocalError::Step`] with the SAM CLI's last words, where there is no such stack for one.
+    /// [`LocalError::Step`] with the last lines of the SAM CLI's output, for example if there is no such stack.
     pub async fn stack_outputs(&self, name: &str) -> Result<Outputs> {
         let home = self.workspace.local().join("deployed");
         let log = home.join("sam-list.log");
@@ -239,19 +195,19 @@ impl Sam {
             .arg("--stack-name")
             .arg(name)
             .arg("--config-file")
-            .arg(no_settings(&home)?)
+            .arg(empty_samconfig(&home)?)
             .env("SAM_CLI_TELEMETRY", "0")
             .current_dir(self.workspace.root())
             .run("sam list stack-outputs")
             .await?;
-        let said =
+        let output =
             std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
-        listed_outputs(&said)
-            .ok_or_else(|| LocalError::Deployed(format!("the stack {name} has no outputs")))
+        listed_outputs(&output)
+            .ok_or_else(|| LocalError::UnexpectedStack(format!("the stack {name} has no outputs")))
     }
 
     pub(crate) fn program(&self, command: &str, directory: &Path, log: &Path) -> Result<Program> {
-        let config = no_settings(directory)?;
+        let config = empty_samconfig(directory)?;
         let program = self.tool("sam", directory, log).arg(command);
         Ok(program
             .arg("--config-file")
@@ -259,7 +215,7 @@ impl Sam {
             .env("SAM_CLI_TELEMETRY", "0"))
     }
 
-    /// A program of the environment, run at the workspace's root with nothing of the user's AWS settings.
+    /// A program of the environment. It runs in the workspace's root without the user's AWS settings.
     pub(crate) fn tool(&self, name: &str, directory: &Path, log: &Path) -> Program {
         let program = Program::new(self.interpreter.path(), self.environment.program(name), log);
         isolated(program, directory)
@@ -267,7 +223,7 @@ impl Sam {
             .env("PATH", self.path())
     }
 
-    /// `PATH` with the environment's programs first: cargo-lambda and zig are among them.
+    /// `PATH` with the environment's programs first. cargo-lambda and zig are among them.
     fn path(&self) -> OsString {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
         let directories =
@@ -276,13 +232,13 @@ impl Sam {
     }
 
     /// cargo-lambda, with everything it needs on `PATH`.
-    pub fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
+    pub(crate) fn cargo_lambda(&self, directory: &Path, log: &Path) -> Program {
         self.tool("cargo-lambda", directory, log).arg("lambda")
     }
 }
 
-/// A samconfig.toml with nothing in it: the user's is for deployments to AWS, and none of it may apply here.
-fn no_settings(directory: &Path) -> Result<PathBuf> {
+/// Writes an empty samconfig.toml, so that the user's, which is for AWS, does not apply.
+fn empty_samconfig(directory: &Path) -> Result<PathBuf> {
     let config = directory.join("samconfig.toml");
     std::fs::create_dir_all(directory).map_err(|source| LocalError::file(directory, source))?;
     std::fs::write(&config, "version = 0.1\n")
@@ -290,15 +246,15 @@ fn no_settings(directory: &Path) -> Result<PathBuf> {
     Ok(config)
 }
 
-/// A stack's outputs as `sam list stack-outputs --output json` writes them: one JSON array, after other lines.
-fn listed_outputs(said: &str) -> Option<Outputs> {
+/// Parses the output of `sam list stack-outputs --output json`: one JSON array, after other lines.
+fn listed_outputs(text: &str) -> Option<Outputs> {
     #[derive(serde::Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Output {
         output_key: String,
         output_value: String,
     }
-    let array = said.get(said.find('[')?..=said.rfind(']')?)?;
+    let array = text.get(text.find('[')?..=text.rfind(']')?)?;
     let listed: Vec<Output> = serde_json::from_str(array).ok()?;
     let outputs = listed.into_iter();
     Some(
@@ -308,8 +264,8 @@ fn listed_outputs(said: &str) -> Option<Outputs> {
     )
 }
 
-/// The stack's outputs as `sam deploy --output json` writes them, one JSON document a line among other lines.
-fn outputs(said: &str) -> Option<Outputs> {
+/// Parses the output of `sam deploy --output json`: one JSON document per line, among other lines.
+fn deploy_outputs(text: &str) -> Option<Outputs> {
     #[derive(serde::Deserialize)]
     struct Line {
         stack_outputs: Vec<Output>,
@@ -319,7 +275,7 @@ fn outputs(said: &str) -> Option<Outputs> {
         key: String,
         value: String,
     }
-    let line: Line = said
+    let line: Line = text
         .lines()
         .rev()
         .find_map(|line| serde_json::from_str(line).ok())?;
@@ -331,7 +287,7 @@ fn outputs(said: &str) -> Option<Outputs> {
     )
 }
 
-async fn compiler(root: &Path) -> String {
+async fn compiler_version(root: &Path) -> String {
     let output = tokio::process::Command::new("rustc")
         .arg("-vV")
         .current_dir(root)
@@ -342,11 +298,11 @@ async fn compiler(root: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// A hash of every source file's path and content, the compiler, and the architecture.
+/// Hashes the path and content of every source file, the compiler version, and the architecture.
 fn source_key(root: &Path, compiler: &str) -> Result<String> {
     let mut files = Vec::new();
     for source in SOURCES {
-        collect(&root.join(source), &mut files)?;
+        collect_files(&root.join(source), &mut files)?;
     }
     files.sort();
     let mut hash = Sha256::new();
@@ -372,12 +328,12 @@ fn source_key(root: &Path, compiler: &str) -> Result<String> {
         .collect())
 }
 
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+fn collect_files(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     if path.is_file() {
         files.push(path.to_path_buf());
     } else if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(|source| LocalError::file(path, source))? {
-            collect(
+            collect_files(
                 &entry
                     .map_err(|source| LocalError::file(path, source))?
                     .path(),
@@ -388,11 +344,11 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// Best effort: a build that cannot be removed only takes room.
+/// Best effort: errors are ignored.
 fn remove_unused(home: &Path, key: &str) {
     for entry in std::fs::read_dir(home).into_iter().flatten().flatten() {
         let marker = entry.path();
-        let old = entry
+        let is_old = entry
             .metadata()
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|written| {
@@ -400,7 +356,7 @@ fn remove_unused(home: &Path, key: &str) {
                     .duration_since(written)
                     .is_ok_and(|age| age > KEEP_BUILDS)
             });
-        if old
+        if is_old
             && marker.extension().is_some_and(|e| e == "complete")
             && marker.file_stem().is_some_and(|s| s != key)
         {
@@ -425,35 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emulator_s_template_has_this_machine_s_parameters_as_defaults_and_no_metric_math() {
-        let template = concat!(
-            "Parameters:\n  RequireTls: {Type: String, Default: \"true\"}\n  Mine: {Default: 1}\n",
-            "Resources:\n",
-            "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
-            "  BatchedInsertsPolicy: {Properties: {PolicyDocument: {Statement: []}}}\n",
-            "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
-        );
-        let root = workspace_with(&[("template.yaml", template)]);
-        let build = Build {
-            directory: root.path().to_path_buf(),
-        };
-        build.write_for_emulator().unwrap();
-        let read = |name| -> Yaml {
-            let text = std::fs::read_to_string(root.path().join(name)).unwrap();
-            serde_yaml_ng::from_str(&text).unwrap()
-        };
-        let mut expected = read("template.yaml");
-        expected["Parameters"]["RequireTls"]["Default"] = "false".into();
-        let batches = "[{Effect: Allow, Action: dynamodb:BatchExecuteStatement, Resource: '*'}]";
-        expected["Resources"]["BatchedInsertsPolicy"]["Properties"]["PolicyDocument"]["Statement"] =
-            serde_yaml_ng::from_str(batches).unwrap();
-        let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
-        expected["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
-        assert_eq!(read(FOR_EMULATOR), expected);
-    }
-
-    #[test]
-    fn a_changed_source_or_compiler_makes_another_build() {
+    fn rebuilds_when_a_source_or_the_compiler_changes() {
         let files = [
             ("Cargo.toml", "a"),
             ("shared/src/lib.rs", "b"),
@@ -471,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_function_is_made_of_does_not_make_another_build() {
+    fn does_not_rebuild_when_other_files_change() {
         let root = workspace_with(&[("Cargo.toml", "a"), ("infra/local/src/lib.rs", "b")]);
         let key = source_key(root.path(), "").unwrap();
         std::fs::write(root.path().join("infra/local/src/lib.rs"), "c").unwrap();
@@ -479,25 +407,25 @@ mod tests {
     }
 
     #[test]
-    fn a_deployed_stack_s_outputs_are_read_after_other_lines() {
-        let said = "A new version is there\n[\n  {\n    \"OutputKey\": \"A\",\n    \"OutputValue\": \"1\",\n    \"Description\": \"\"\n  }\n]\n";
+    fn parses_listed_outputs_after_other_lines() {
+        let text = "A new version is there\n[\n  {\n    \"OutputKey\": \"A\",\n    \"OutputValue\": \"1\",\n    \"Description\": \"\"\n  }\n]\n";
         let expected = Outputs::from([("A".to_owned(), "1".to_owned())]);
-        assert_eq!(listed_outputs(said), Some(expected));
+        assert_eq!(listed_outputs(text), Some(expected));
         assert_eq!(listed_outputs("No outputs found"), None);
     }
 
     #[test]
-    fn outputs_are_read_from_among_other_lines() {
-        let said = concat!(
+    fn parses_deploy_outputs_among_other_lines() {
+        let text = concat!(
             "Uploading\n",
             "{\"type\": \"event\", \"status\": \"CREATE_COMPLETE\"}\n",
             "{\"type\": \"outputs\", \"stack_outputs\": [{\"key\": \"A\", \"value\": \"1\", \"description\": \"\"}]}\n",
             "{\"type\": \"result\", \"status\": \"success\"}\n",
         );
         assert_eq!(
-            outputs(said),
+            deploy_outputs(text),
             Some(BTreeMap::from([("A".into(), "1".into())]))
         );
-        assert_eq!(outputs("nothing"), None);
+        assert_eq!(deploy_outputs("nothing"), None);
     }
 }

@@ -1,131 +1,97 @@
-//! Everything that can stop the local stack, each with one line that says what happened and one that says what to do.
+//! Errors of the local stack. Each has one line that says what happened and one that says what to do.
 //!
-//! A broken obligation of the pipeline is not here: that is a result, which the oracle reports.
+//! A broken guarantee of the pipeline is not an error: the oracle reports it as a result.
 
 use std::path::PathBuf;
 
-/// Why the local stack could not do what it was asked.
+/// The reason the local stack failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
-    /// No Python interpreter of a usable version on `PATH`.
     #[error("no python3 of version 3.10 or newer was found{}", .found.as_deref().map(|v| format!(" (found {v})")).unwrap_or_default())]
     PythonMissing {
-        /// The version that was found instead, when there was one.
+        /// The version that was found instead, if any.
         found: Option<String>,
     },
-    /// The interpreter cannot make virtual environments.
     #[error("python3 has no working venv module")]
     VenvMissing,
-    /// The toolchain that fuzz targets are built by is not there.
     #[error("the nightly toolchain of Rust is not installed")]
     NightlyMissing,
-    /// Rust's standard library for a target is not there.
-    #[error("Rust cannot build for {target}")]
-    TargetMissing {
-        /// The target.
-        target: &'static str,
-    },
-    /// A function is larger than Lambda takes.
-    #[error("{} has {bytes} bytes, more than Lambda takes", .path.display())]
-    TooLarge {
-        /// The binary.
-        path: PathBuf,
-        /// How large it is.
-        bytes: u64,
-    },
-    /// The pinned packages could not be downloaded.
-    #[error("the Python packages could not be downloaded: {reason}")]
+    #[error("Rust cannot build for {target}: its standard library is not installed")]
+    TargetMissing { target: &'static str },
+    #[error("{} has {bytes} bytes, which exceeds Lambda's limit", .path.display())]
+    TooLarge { path: PathBuf, bytes: u64 },
+    #[error("failed to download the Python packages: {reason}")]
     PackagesUnreachable {
-        /// pip's own last word.
+        /// The last line of pip's output.
         reason: String,
     },
-    /// A program could not be started at all.
-    #[error("{program} could not be started: {source}")]
+    #[error("failed to start {program}: {source}")]
     Spawn {
-        /// What was to be started.
         program: String,
-        /// Why the operating system refused.
         source: std::io::Error,
     },
-    /// A program that must succeed did not.
     #[error("{step} failed: {reason}")]
     Step {
-        /// What was being done.
         step: String,
-        /// The last lines it wrote.
+        /// The last lines of the output.
         reason: String,
-        /// Where all it wrote can be read.
+        /// The file with all of the output.
         log: PathBuf,
     },
-    /// The port the user asked for is taken.
     #[error("port {port} is already in use on 127.0.0.1")]
-    PortBusy {
-        /// The port.
-        port: u16,
-    },
-    /// A part of the stack did not get ready in time.
+    PortBusy { port: u16 },
     #[error("{what} was not ready within {seconds} s")]
     NotReady {
-        /// What was waited for.
+        /// The name of the part that did not start.
         what: String,
-        /// How long.
         seconds: u64,
-        /// Where its output is.
         log: PathBuf,
     },
-    /// A file could not be read or written.
     #[error("{}: {source}", .path.display())]
     File {
         /// The file or directory.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
-    /// A line of the user's messages cannot be sent.
     #[error("{}, line {line}: {reason}", .path.display())]
     MessageFile {
         /// The file; `-` for standard input.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// Why it cannot be sent. Never the message itself.
+        /// The reason it cannot be sent. Never contains the message itself.
         reason: String,
     },
-    /// No stack is running, or its description cannot be read.
     #[error("no running stack: {reason}")]
-    NoStack {
-        /// Why.
-        reason: String,
-    },
-    /// A deployed stack is not free for a run: the run would take its dead letters for its own.
+    NoStack { reason: String },
+    /// The queues of a deployed stack are not empty, so a run cannot tell its own dead letters apart.
     #[error("{queue} holds {messages} messages")]
     StackInUse {
         /// The queue's URL.
         queue: String,
-        /// How many, visible or not.
+        /// The number of messages, visible or not.
         messages: usize,
     },
-    /// Another `up` owns the description of the running stack.
+    /// Another `cargo local up` owns the stack file.
     #[error("`cargo local up` is already running in this workspace")]
     AlreadyUp,
-    /// A call to the emulator failed.
     #[error("{call} failed: {reason}")]
     Aws {
         /// The API call.
         call: &'static str,
-        /// The error with its causes, on one line.
+        /// The error and its causes, on one line.
         reason: String,
     },
-    /// What was deployed is not what this tool was written for.
+    /// The stack, or the output of a tool that deploys it, is not what this tool was written for.
     #[error("the deployed stack is not as expected: {0}")]
-    Deployed(String),
-    /// Ctrl-C or SIGTERM before the work was done.
+    UnexpectedStack(String),
+    /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
 }
 
 impl LocalError {
-    /// A failed SDK call, its causes flattened into one line.
+    /// A failed SDK call, with its causes on one line.
     pub(crate) fn aws<E: std::error::Error>(call: &'static str, error: &E) -> Self {
         Self::Aws {
             call,
@@ -133,7 +99,6 @@ impl LocalError {
         }
     }
 
-    /// A file operation that failed.
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File {
             path: path.into(),
@@ -141,7 +106,7 @@ impl LocalError {
         }
     }
 
-    /// What the user can do about it.
+    /// Suggests what the user can do.
     #[must_use]
     pub fn help(&self) -> Option<String> {
         Some(match self {
@@ -150,22 +115,22 @@ impl LocalError {
             Self::NightlyMissing => "install it: rustup toolchain install nightly".into(),
             Self::TargetMissing { target } => format!("install its standard library: rustup target add {target}"),
             Self::PackagesUnreachable { .. } => {
-                "connect to the network, or name a package index in PIP_INDEX_URL; it is needed only the first time"
+                "connect to the network, or set PIP_INDEX_URL to a package index; this is needed only the first time"
                     .into()
             }
             Self::Spawn { .. } => "check that it is installed and on PATH".into(),
-            Self::Step { log, .. } | Self::NotReady { log, .. } => format!("all its output is in {}", log.display()),
-            Self::PortBusy { .. } => "leave --port out to take a free one, or end what listens there".into(),
-            Self::MessageFile { .. } => "every line is one message; a message is 1 byte to 1 MiB of text".into(),
+            Self::Step { log, .. } | Self::NotReady { log, .. } => format!("see the complete output in {}", log.display()),
+            Self::PortBusy { .. } => "omit --port to use a free port, or stop the program that uses it".into(),
+            Self::MessageFile { .. } => "each line is one message of 1 byte to 1 MiB of text".into(),
             Self::NoStack { .. } => "start one with `cargo local up`".into(),
-            Self::StackInUse { .. } => "use a stack that nobody else sends to, and empty its queues first".into(),
-            Self::AlreadyUp => "use its stack (target/local/stack.json tells where it is), or end it first".into(),
-            Self::File { .. } | Self::Aws { .. } | Self::Deployed(_) | Self::TooLarge { .. } | Self::Interrupted => return None,
+            Self::StackInUse { .. } => "use a stack that nothing else sends to, and empty its queues first".into(),
+            Self::AlreadyUp => "use its stack (see target/local/stack.json), or end it first".into(),
+            Self::File { .. } | Self::Aws { .. } | Self::UnexpectedStack(_) | Self::TooLarge { .. } | Self::Interrupted => return None,
         })
     }
 }
 
-/// An error and all its causes on one line, without saying anything twice.
+/// An error and its causes on one line, without repetitions.
 pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut next = error.source();
@@ -180,5 +145,5 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     line.replace('\n', " ")
 }
 
-/// The result of everything in this crate that touches the outside.
+/// The result of an operation of this crate that does I/O.
 pub type Result<T> = std::result::Result<T, LocalError>;

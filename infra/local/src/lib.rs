@@ -1,17 +1,16 @@
-//! The pipeline on this machine: an emulator, the very template deployed to it, and event sources that keep AWS's
+//! Runs the pipeline on this machine: an emulator, the deployed `template.yaml`, and event sources that follow AWS's
 //! documented rules.
 //!
-//! - [`stack`]: a whole pipeline of one's own, for the commands and for the end-to-end tests; [`deployed`]: one that is
-//!   there already; [`pipeline`]: what a run needs of either
-//! - [`python`], [`emulator`], [`deploy`], [`watch`]: its parts, each a program of others; [`process`] sees to it that
-//!   none outlives this one
-//! - `stores`: what the emulator leaves out of table and stream
-//! - [`event_sources`]: the mappings of the stack, run by the state machines of `onewrite-event-sources`
-//! - [`sample`], [`messages`]: what is sent; [`quiet`], [`survey`]: what became of it; [`oracle`]: whether that is right
-//! - [`alarms`]: the template's alarms, judged over what the parts tell ([`metrics`])
-//! - [`cli`], [`demo`], [`up`], [`check`], [`binaries`], [`proof`], [`fuzz`]: the commands; [`tools`]: what they install;
-//!   [`template`]: template.yaml as they read it
-#![deny(missing_docs)]
+//! - [`stack`] starts a pipeline on the emulator; [`deployed_stack`] connects to one that is already deployed. Both
+//!   implement [`pipeline::Pipeline`].
+//! - [`python`], [`emulator`], [`deploy`], [`functions`], [`profile`] and [`watch`] build, start and deploy its parts.
+//!   [`process`] ends every child process with this one.
+//! - `emulator_fixes` and `emulator_template` compensate for differences between the emulator and AWS.
+//! - [`event_sources`] runs the stack's event source mappings with the state machines of `onewrite-event-sources`.
+//! - [`sample`] and [`messages`] send messages, [`settled`] waits, [`inspect`] reads the result, [`oracle`] checks it.
+//! - [`alarms`] evaluates the template's alarms on recorded [`metrics`], for the runbook drills.
+//! - [`cli`], [`demo`], [`up`], [`check`], [`binaries`] and [`fuzz`] are the commands. [`tools`] installs the programs
+//!   they need, and [`template`] parses `template.yaml`.
 
 pub mod alarms;
 pub mod binaries;
@@ -20,24 +19,28 @@ pub mod cli;
 pub mod clients;
 pub mod demo;
 pub mod deploy;
-pub mod deployed;
+pub mod deployed_stack;
 pub mod emulator;
+mod emulator_fixes;
+mod emulator_template;
 pub mod error;
 pub mod event_sources;
+pub mod functions;
 pub mod fuzz;
+pub mod inspect;
 pub mod messages;
 pub mod metrics;
 pub mod oracle;
+pub mod outputs;
+pub mod parameters;
 pub mod pipeline;
 pub mod process;
+pub mod profile;
 pub mod progress;
-pub mod proof;
 pub mod python;
-pub mod quiet;
 pub mod sample;
+pub mod settled;
 pub mod stack;
-mod stores;
-pub mod survey;
 pub mod template;
 pub mod tools;
 pub mod up;

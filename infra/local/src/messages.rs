@@ -1,7 +1,8 @@
-//! Messages on their way in: a user's file of JSON lines, what each line means, and sending.
+//! Reads messages from a user's file of JSON lines, determines the meaning of each, and sends them.
 
 use std::path::Path;
 
+use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::stream::{self, StreamExt, TryStreamExt};
 use onewrite::item::{Enrichment, NotificationItem};
@@ -10,19 +11,19 @@ use onewrite::notification::MessagePointers;
 
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
-use crate::oracle::{Meaning, Sent};
+use crate::oracle::{Meaning, SentMessage};
 use crate::sample::Sample;
 
-/// Batches that are sent side by side.
-const SENDS_AT_ONCE: usize = 8;
+/// Batches in flight at the same time.
+const MAX_SENDS_IN_FLIGHT: usize = 8;
 
-/// Messages of one `SendMessageBatch` (SQS quotas).
+/// Messages per `SendMessageBatch` (SQS quotas).
 const BATCH_MESSAGES: usize = 10;
 
-/// The lines of a file, or of standard input for `-`; empty lines are left out.
+/// Reads the lines of a file, or of standard input for `-`. Empty lines are skipped.
 ///
 /// # Errors
-/// [`LocalError::File`], or [`LocalError::MessageFile`] for a line that SQS would not take.
+/// [`LocalError::File`], or [`LocalError::MessageFile`] for a line that SQS would reject.
 pub fn read(path: &Path) -> Result<Vec<String>> {
     let bytes = if path == Path::new("-") {
         let mut bytes = Vec::new();
@@ -33,26 +34,26 @@ pub fn read(path: &Path) -> Result<Vec<String>> {
     let bytes = bytes.map_err(|source| LocalError::file(path, source))?;
     let mut messages = Vec::new();
     for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let wrong = |reason: String| LocalError::MessageFile {
+        let invalid = |reason: String| LocalError::MessageFile {
             path: path.into(),
             line: index + 1,
             reason,
         };
         let text = std::str::from_utf8(line)
-            .map_err(|_| wrong("it is not UTF-8".into()))?
+            .map_err(|_| invalid("it is not UTF-8".into()))?
             .trim_end_matches('\r');
         if text.trim().is_empty() {
             continue;
         }
         if text.len() > MAX_MESSAGE_BYTES {
-            return Err(wrong(format!(
-                "it has {} bytes, {MAX_MESSAGE_BYTES} are allowed",
+            return Err(invalid(format!(
+                "it has {} bytes, but at most {MAX_MESSAGE_BYTES} are allowed",
                 text.len()
             )));
         }
         if let Some(character) = text.chars().find(|character| !is_allowed(*character)) {
-            return Err(wrong(format!(
-                "SQS takes no U+{:04X}",
+            return Err(invalid(format!(
+                "SQS does not accept U+{:04X}",
                 u32::from(character)
             )));
         }
@@ -61,12 +62,12 @@ pub fn read(path: &Path) -> Result<Vec<String>> {
     Ok(messages)
 }
 
-/// The characters of an SQS message (SQS API reference, SendMessage).
+/// The characters that an SQS message may contain (SQS API reference, SendMessage).
 fn is_allowed(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
-/// A user's messages with what must become of each, as the functions' own reader sees it.
+/// Determines the meaning of a user's messages with the functions' own parser.
 #[must_use]
 pub fn classify(bodies: Vec<String>) -> Vec<Sample> {
     bodies
@@ -88,7 +89,7 @@ fn meaning(body: &str) -> Meaning {
         content: notification.fingerprint.to_string(),
         payload: notification.payload.as_str().to_owned(),
     };
-    // The message id takes room in the item too; SQS's are 36 characters long.
+    // The item contains the message id too. SQS's ids have 36 characters.
     let message_id = "0".repeat(36);
     let item = NotificationItem::new(
         notification,
@@ -104,23 +105,27 @@ fn meaning(body: &str) -> Meaning {
     }
 }
 
-/// Sends messages, several batches at a time; tells `progress` how many the queue has accepted.
+/// Sends messages, several batches at a time. Calls `progress` with the number of accepted messages.
 ///
-/// On a FIFO queue the message group is the notification id, and every message has a deduplication id of its own, so
-/// that copies are not dropped at the door.
+/// On a FIFO queue the message group is the notification id. Each message has its own deduplication id, so that SQS does
+/// not drop copies.
 ///
 /// # Errors
-/// [`LocalError::Aws`] when the queue does not accept a message.
+/// [`LocalError::Aws`] if the queue does not accept a message.
 pub async fn send(
     clients: &Clients,
     queue_url: &str,
     messages: &[Sample],
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Sent>> {
-    let at_once = if is_fifo(queue_url) { 1 } else { SENDS_AT_ONCE };
+) -> Result<Vec<SentMessage>> {
+    let in_flight = if is_fifo(queue_url) {
+        1
+    } else {
+        MAX_SENDS_IN_FLIGHT
+    };
     let mut batches = stream::iter(batches(messages))
         .map(|batch| send_batch(clients, queue_url, batch))
-        .buffered(at_once);
+        .buffered(in_flight);
     let mut sent = Vec::with_capacity(messages.len());
     while let Some(batch) = batches.try_next().await? {
         sent.extend(batch);
@@ -133,7 +138,7 @@ fn is_fifo(queue_url: &str) -> bool {
     queue_url.ends_with(".fifo")
 }
 
-/// Runs of messages that fit one call: at most ten, and together no larger than one message may be.
+/// Splits messages into batches: at most ten messages, with a total size of at most one message's limit.
 fn batches(messages: &[Sample]) -> Vec<&[Sample]> {
     let (mut batches, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (index, message) in messages.iter().enumerate() {
@@ -148,29 +153,15 @@ fn batches(messages: &[Sample]) -> Vec<&[Sample]> {
     batches
 }
 
-async fn send_batch(clients: &Clients, queue_url: &str, messages: &[Sample]) -> Result<Vec<Sent>> {
-    let entries = messages.iter().enumerate().map(|(index, message)| {
-        let entry = SendMessageBatchRequestEntry::builder()
-            .id(index.to_string())
-            .message_body(&message.body);
-        if !is_fifo(queue_url) {
-            return entry.build();
-        }
-        let deduplication = format!("{:032x}", rand::random::<u128>());
-        // A malformed message is a group of its own: it holds up nothing. A group id has at most 128 characters;
-        // notifications that share its beginning share its order.
-        let group: String = message
-            .meaning
-            .id()
-            .unwrap_or(&deduplication)
-            .chars()
-            .take(128)
-            .collect();
-        entry
-            .message_group_id(group)
-            .message_deduplication_id(deduplication)
-            .build()
-    });
+async fn send_batch(
+    clients: &Clients,
+    queue_url: &str,
+    messages: &[Sample],
+) -> Result<Vec<SentMessage>> {
+    let entries = messages
+        .iter()
+        .enumerate()
+        .map(|(index, message)| entry(index, message, is_fifo(queue_url)));
     let entries = entries.collect::<std::result::Result<Vec<_>, _>>();
     let entries = entries.map_err(|error| LocalError::aws("SendMessageBatch", &error))?;
     let request = clients
@@ -190,22 +181,42 @@ async fn send_batch(clients: &Clients, queue_url: &str, messages: &[Sample]) -> 
     }
     let mut sent = vec![None; messages.len()];
     for accepted in output.successful {
-        if let Some((place, message)) =
-            index(&accepted.id, messages).map(|at| (&mut sent[at], &messages[at]))
-        {
-            *place = Some(Sent {
+        if let Some(index) = index(&accepted.id, messages) {
+            sent[index] = Some(SentMessage {
                 message_id: accepted.message_id,
-                meaning: message.meaning.clone(),
+                meaning: messages[index].meaning.clone(),
             });
         }
     }
     let incomplete = || LocalError::Aws {
         call: "SendMessageBatch",
-        reason: "an entry was not answered".into(),
+        reason: "the response is missing an entry".into(),
     };
     sent.into_iter()
         .collect::<Option<Vec<_>>>()
         .ok_or_else(incomplete)
+}
+
+fn entry(
+    index: usize,
+    message: &Sample,
+    is_fifo: bool,
+) -> std::result::Result<SendMessageBatchRequestEntry, BuildError> {
+    let entry = SendMessageBatchRequestEntry::builder()
+        .id(index.to_string())
+        .message_body(&message.body);
+    if !is_fifo {
+        return entry.build();
+    }
+    let deduplication_id = format!("{:032x}", rand::random::<u128>());
+    // A malformed message is in its own group, so that it blocks no other. A group id has at most 128 characters;
+    // notifications that share the first 128 are in one group.
+    let id = message.meaning.id().unwrap_or(&deduplication_id);
+    let group_id: String = id.chars().take(128).collect();
+    entry
+        .message_group_id(group_id)
+        .message_deduplication_id(deduplication_id)
+        .build()
 }
 
 fn index(id: &str, messages: &[Sample]) -> Option<usize> {
@@ -223,15 +234,15 @@ mod tests {
     }
 
     #[test]
-    fn a_file_s_lines_are_messages_byte_for_byte() {
+    fn reads_lines_byte_for_byte() {
         let file = file(b"{\"a\": 1.0}\r\n\n  \n{\"b\":2}");
         assert_eq!(read(file.path()).unwrap(), ["{\"a\": 1.0}", "{\"b\":2}"]);
     }
 
     #[test]
-    fn a_line_that_sqs_would_not_take_is_named_without_its_text() {
+    fn names_lines_that_sqs_rejects_without_their_text() {
         for (text, reason) in [
-            (&b"{}\ncanary\x01"[..], "SQS takes no U+0001"),
+            (&b"{}\ncanary\x01"[..], "SQS does not accept U+0001"),
             (&b"{}\ncanary\xff"[..], "it is not UTF-8"),
             (
                 &[b"{}\n".to_vec(), vec![b'c'; MAX_MESSAGE_BYTES + 1]].concat()[..],
@@ -248,9 +259,8 @@ mod tests {
     }
 
     #[test]
-    fn a_user_s_message_means_what_the_functions_read_in_it() {
-        let of = |body: &str| meaning(body);
-        let one = of(r#"{"notification_id":"a","payload":{"x":1,"y":2}}"#);
+    fn determines_meaning_with_the_functions_parser() {
+        let one = meaning(r#"{"notification_id":"a","payload":{"x":1,"y":2}}"#);
         let Meaning::Valid {
             content,
             payload,
@@ -265,21 +275,21 @@ mod tests {
             (r#"{"x":1,"y":2}"#, "notification")
         );
         let Meaning::Valid { content: same, .. } =
-            of(r#"{"payload":{"y":2,"x":1},"notification_id":"a"}"#)
+            meaning(r#"{"payload":{"y":2,"x":1},"notification_id":"a"}"#)
         else {
             panic!()
         };
         assert_eq!(*content, same);
-        assert_eq!(of("no json"), Meaning::Malformed);
+        assert_eq!(meaning("no json"), Meaning::Malformed);
         let too_large = format!(
             r#"{{"notification_id":"a","payload":"{}"}}"#,
             "x".repeat(410_000)
         );
-        assert_eq!(of(&too_large), Meaning::Malformed);
+        assert_eq!(meaning(&too_large), Meaning::Malformed);
     }
 
     #[test]
-    fn batches_keep_sqs_s_limits_and_the_order() {
+    fn batches_respect_sqs_limits_and_order() {
         let message = |bytes: usize| Sample {
             body: "x".repeat(bytes),
             meaning: Meaning::Malformed,

@@ -1,62 +1,57 @@
-//! What a stack's parts tell CloudWatch, kept in memory: the emulator tells it next to nothing of this.
+//! Metrics of a stack, kept in memory, because the emulator publishes almost none to CloudWatch.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A metric. Its dimensions are told as the template tells them: a resource by its logical id, a pseudo parameter by
-/// its name, so that nothing has to be resolved.
+/// A metric. Its dimensions are as in the template, so that nothing has to be resolved: a resource is named by its
+/// logical id, a pseudo parameter by its name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Metric {
-    /// The namespace, such as `AWS/Lambda`.
+    /// For example `AWS/Lambda`.
     pub namespace: String,
-    /// The name.
     pub name: String,
-    /// The dimensions, by name.
     pub dimensions: BTreeMap<String, String>,
 }
 
 impl Metric {
-    /// Of these.
     #[must_use]
     pub fn new(namespace: &str, name: &str, dimensions: &[(&str, &str)]) -> Self {
-        let text = |text: &str| text.to_owned();
         let dimensions = dimensions
             .iter()
-            .map(|(name, value)| (text(name), text(value)));
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Self {
-            namespace: text(namespace),
-            name: text(name),
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
             dimensions: dimensions.collect(),
         }
     }
 }
 
-/// Samples are kept this long; no alarm may look further back.
-pub const KEPT: Duration = Duration::from_secs(60 * 60);
+/// The retention of samples. No alarm may evaluate a longer time.
+pub const RETENTION: Duration = Duration::from_secs(60 * 60);
 
-/// The samples of every metric, by the time they were taken. A clone is another handle of the same.
+/// The samples of every metric, by time. Clones share the samples.
 #[derive(Debug, Clone, Default)]
-pub struct Samples(Arc<Mutex<BTreeMap<Metric, Taken>>>);
+pub struct Samples(Arc<Mutex<BTreeMap<Metric, Series>>>);
 
-/// Each with its time, the oldest first.
-type Taken = VecDeque<(Instant, f64)>;
+/// Samples with their times, oldest first.
+type Series = VecDeque<(Instant, f64)>;
 
 impl Samples {
-    /// Keeps one.
     pub fn record(&self, metric: Metric, at: Instant, value: f64) {
         let mut all = self.lock();
         let samples = all.entry(metric).or_default();
         while samples
             .front()
-            .is_some_and(|(taken, _)| at.saturating_duration_since(*taken) > KEPT)
+            .is_some_and(|(time, _)| at.saturating_duration_since(*time) > RETENTION)
         {
             samples.pop_front();
         }
         samples.push_back((at, value));
     }
 
-    /// The values of a metric after `from`, until `to`.
+    /// Returns the values of a metric after `from` and up to `to`.
     #[must_use]
     pub fn between(&self, metric: &Metric, from: Instant, to: Instant) -> Vec<f64> {
         let all = self.lock();
@@ -67,7 +62,7 @@ impl Samples {
             .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Metric, Taken>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Metric, Series>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -77,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_is_of_the_period_that_ends_with_it_and_is_not_kept_for_ever() {
+    fn assigns_samples_to_periods_and_removes_old_ones() {
         let (samples, start) = (Samples::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
         let metric = |function| Metric::new("AWS/Lambda", "Errors", &[("FunctionName", function)]);
@@ -88,9 +83,9 @@ mod tests {
         assert_eq!(samples.between(&metric("a"), at(1), at(2)), [2.0]);
         assert!(samples.between(&metric("c"), at(0), at(2)).is_empty());
 
-        samples.record(metric("a"), at(2) + KEPT, 3.0);
+        samples.record(metric("a"), at(2) + RETENTION, 3.0);
         assert_eq!(
-            samples.between(&metric("a"), at(0), at(2) + KEPT),
+            samples.between(&metric("a"), at(0), at(2) + RETENTION),
             [2.0, 3.0]
         );
     }

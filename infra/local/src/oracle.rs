@@ -1,26 +1,31 @@
-//! What must be true of a run once all is quiet, given what was sent and what was found afterwards. Pure.
+//! Checks the final state of a run against the messages that were sent. Without I/O.
 //!
-//! A message that the queue accepted is an obligation. A run is valid when nothing is lost and nothing unexpected is
-//! there; repetitions are counted. A run that was to meet duplicates and met none is itself a failure.
+//! Every message that the queue accepted must be stored or dead-lettered. A run is valid if nothing is lost and nothing is
+//! unexpected; repeated events are allowed and counted. A run that sent copies but processed no duplicate is a failure,
+//! because it tested nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// What a sent message is.
+mod violation;
+
+pub use violation::Violation;
+
+/// The meaning of a sent message.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Meaning {
-    /// A notification that must be stored, unless another content of its id was first.
+    /// A notification that must be stored, unless other content with its id was stored first.
     Valid {
         /// Notification id.
         id: String,
         /// Notification type.
         kind: String,
-        /// Equal for two messages of an id exactly when they say the same.
+        /// Two messages with the same id are duplicates if and only if their contents are equal.
         content: String,
         /// The payload as it was sent.
         payload: String,
     },
-    /// Anything else: it must reach the dead-letter queue.
+    /// Any other message. It must reach the dead-letter queue.
     Malformed,
 }
 
@@ -46,10 +51,9 @@ impl fmt::Debug for Meaning {
 
 /// A message that the queue accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// As the queue named it.
+pub struct SentMessage {
+    /// The id that SQS assigned.
     pub message_id: String,
-    /// What it is.
     pub meaning: Meaning,
 }
 
@@ -68,194 +72,52 @@ pub struct Item {
     pub payload: String,
 }
 
-/// A record of the Kinesis stream, read as the event it holds.
+/// An event in the Kinesis stream.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The shard it was found in.
     pub shard: String,
-    /// The partition key it was put with.
     pub partition_key: String,
     /// CloudEvents `id`.
     pub event_id: String,
     /// CloudEvents `subject`: the notification id.
     pub id: String,
-    /// The status it tells of.
+    /// `INIT` or `DONE`.
     pub status: String,
     /// The payload, byte for byte.
     pub payload: String,
 }
 
-/// What was found once all was quiet.
+/// The contents of a stack after a run.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct FinalState {
     /// All items of the table.
     pub items: Vec<Item>,
-    /// All events of the stream; those of one shard in the shard's order.
+    /// All events of the stream. Events of the same shard are in the shard's order.
     pub events: Vec<Event>,
-    /// Stream records that are no event: shard and sequence number.
+    /// Stream records that cannot be decoded: shard and sequence number.
     pub unreadable: Vec<(String, String)>,
-    /// Message ids in the dead-letter queue.
+    /// The ids of the messages in the dead-letter queue.
     pub dead_letters: Vec<String>,
-    /// Messages that are still in the queue, visible or not.
+    /// The number of messages in the queue, visible or not.
     pub waiting: usize,
 }
 
-/// An obligation that was broken. Ids alone, never a payload.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Violation {
-    /// A message is neither stored, nor in the dead-letter queue, nor in the queue.
-    Lost {
-        /// The message.
-        message_id: String,
-    },
-    /// A message is in the dead-letter queue although its notification is stored, or could have been.
-    WronglyDeadLettered {
-        /// The message.
-        message_id: String,
-    },
-    /// The dead-letter queue holds a message that was not sent, or holds one twice.
-    UnexpectedDeadLetter {
-        /// The message.
-        message_id: String,
-    },
-    /// An item that no message asked for.
-    UnexpectedItem {
-        /// Notification id.
-        id: String,
-    },
-    /// An item whose type or payload is that of no message of its id.
-    ItemChanged {
-        /// Notification id.
-        id: String,
-    },
-    /// An item that is not DONE at version 2.
-    NotDone {
-        /// Notification id.
-        id: String,
-    },
-    /// The stream lacks the event of a stored item's status.
-    MissingEvent {
-        /// Notification id.
-        id: String,
-        /// `INIT` or `DONE`.
-        status: String,
-    },
-    /// A stream record that is no event.
-    UnreadableEvent {
-        /// Where it is.
-        shard: String,
-        /// Where it is there.
-        sequence_number: String,
-    },
-    /// An event of an id or a status that the table does not know.
-    UnexpectedEvent {
-        /// Notification id.
-        id: String,
-        /// The status it tells of.
-        status: String,
-    },
-    /// An event whose payload is not the stored one.
-    EventChanged {
-        /// Notification id.
-        id: String,
-        /// The status it tells of.
-        status: String,
-    },
-    /// An event with another partition key than its notification id.
-    WrongPartitionKey {
-        /// Notification id.
-        id: String,
-    },
-    /// Two changes of one notification that share a CloudEvents id, or one change that has two.
-    EventIdNotUnique {
-        /// Notification id.
-        id: String,
-    },
-    /// DONE appeared before INIT.
-    OutOfOrder {
-        /// Notification id.
-        id: String,
-    },
-    /// Events of one notification are in two shards.
-    SplitOverShards {
-        /// Notification id.
-        id: String,
-    },
-    /// Messages are still in the queue.
-    StillWaiting {
-        /// How many.
-        messages: usize,
-    },
-    /// Copies were sent, yet none was met: the fault that was to be survived did not happen.
-    NoDuplicateMet,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lost { message_id } => write!(f, "lost: message {message_id} is nowhere"),
-            Self::WronglyDeadLettered { message_id } => {
-                write!(
-                    f,
-                    "message {message_id} is in the dead-letter queue although it was to be stored"
-                )
-            }
-            Self::UnexpectedDeadLetter { message_id } => {
-                write!(
-                    f,
-                    "the dead-letter queue holds message {message_id}, which was not sent, or holds it twice"
-                )
-            }
-            Self::UnexpectedItem { id } => write!(f, "invented: item {id} was never sent"),
-            Self::ItemChanged { id } => {
-                write!(f, "item {id} has a type or payload that was never sent")
-            }
-            Self::NotDone { id } => write!(f, "item {id} did not become DONE"),
-            Self::MissingEvent { id, status } => {
-                write!(f, "lost: no {status} event of {id} is in the stream")
-            }
-            Self::UnreadableEvent {
-                shard,
-                sequence_number,
-            } => {
-                write!(f, "record {sequence_number} of {shard} is no event")
-            }
-            Self::UnexpectedEvent { id, status } => write!(f, "invented: a {status} event of {id}"),
-            Self::EventChanged { id, status } => {
-                write!(f, "the {status} event of {id} has another payload")
-            }
-            Self::WrongPartitionKey { id } => {
-                write!(f, "an event of {id} has another partition key")
-            }
-            Self::EventIdNotUnique { id } => {
-                write!(f, "the event ids of {id} do not name its changes")
-            }
-            Self::OutOfOrder { id } => write!(f, "DONE came before INIT for {id}"),
-            Self::SplitOverShards { id } => write!(f, "events of {id} are in two shards"),
-            Self::StillWaiting { messages } => {
-                write!(f, "{messages} messages are still in the queue")
-            }
-            Self::NoDuplicateMet => write!(f, "copies were sent and none was met"),
-        }
-    }
-}
-
-/// What was counted.
+/// The counts of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Messages that the queue accepted.
     pub sent: usize,
     /// Items of the table.
     pub created: usize,
-    /// Messages that say what a stored item says, beyond the one that made it, and were taken from the queue.
+    /// Messages with the content of a stored item, except the first one, that were removed from the queue.
     pub duplicates: usize,
-    /// Messages in the dead-letter queue whose id is stored with another content.
+    /// Messages in the dead-letter queue whose id is stored with other content.
     pub conflicts: usize,
-    /// Messages in the dead-letter queue that are malformed.
+    /// Malformed messages in the dead-letter queue.
     pub rejected: usize,
     /// Distinct events in the stream.
     pub forwarded: usize,
-    /// Stream records beyond the first of each event: repetitions that consumers drop by event id.
+    /// Stream records after the first of each event. Consumers deduplicate them by event id.
     pub repeated: usize,
     /// Items in DONE.
     pub done: usize,
@@ -263,27 +125,26 @@ pub struct Counts {
     pub dead_lettered: usize,
 }
 
-/// The oracle's verdict.
+/// The result of [`verify`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// What was counted.
     pub counts: Counts,
-    /// Notification ids by shard, each once, in the order in which they came.
+    /// Notification ids by shard, each once, in the order of their first event.
     pub shards: BTreeMap<String, Vec<String>>,
-    /// Every broken obligation; empty for a valid run.
+    /// Every broken guarantee. Empty for a valid run.
     pub violations: Vec<Violation>,
 }
 
-/// Judges a run.
+/// Verifies the final state of a run against the messages that were sent.
 #[must_use]
-pub fn judge(sent: &[Sent], found: &Found) -> Report {
+pub fn verify(sent: &[SentMessage], state: &FinalState) -> Report {
     let by_id = messages_by_id(sent);
-    let stored: BTreeMap<&str, &Item> = found
+    let stored: BTreeMap<&str, &Item> = state
         .items
         .iter()
         .map(|item| (item.id.as_str(), item))
         .collect();
-    let contents: BTreeMap<&str, &str> = found
+    let contents: BTreeMap<&str, &str> = state
         .items
         .iter()
         .filter_map(|item| {
@@ -295,29 +156,29 @@ pub fn judge(sent: &[Sent], found: &Found) -> Report {
         .collect();
 
     let mut violations = Vec::new();
-    let mut counts = judge_messages(sent, found, &contents, &mut violations);
-    judge_items(found, &by_id, &contents, &mut violations);
-    judge_events(found, &stored, &mut violations);
+    let mut counts = verify_messages(sent, state, &contents, &mut violations);
+    verify_items(state, &by_id, &contents, &mut violations);
+    verify_events(state, &stored, &mut violations);
 
     if has_copies_of_stored(&by_id, &contents) && counts.duplicates == 0 {
-        violations.push(Violation::NoDuplicateMet);
+        violations.push(Violation::NoDuplicateProcessed);
     }
-    let events: BTreeSet<&str> = found
+    let events: BTreeSet<&str> = state
         .events
         .iter()
         .map(|event| event.event_id.as_str())
         .collect();
     counts.forwarded = events.len();
-    counts.repeated = found.events.len() - events.len();
+    counts.repeated = state.events.len() - events.len();
     violations.sort();
     Report {
         counts,
-        shards: ids_by_shard(&found.events),
+        shards: ids_by_shard(&state.events),
         violations,
     }
 }
 
-fn messages_by_id(sent: &[Sent]) -> BTreeMap<&str, Vec<&Meaning>> {
+fn messages_by_id(sent: &[SentMessage]) -> BTreeMap<&str, Vec<&Meaning>> {
     let mut by_id: BTreeMap<&str, Vec<&Meaning>> = BTreeMap::new();
     for message in sent {
         if let Some(id) = message.meaning.id() {
@@ -327,7 +188,7 @@ fn messages_by_id(sent: &[Sent]) -> BTreeMap<&str, Vec<&Meaning>> {
     by_id
 }
 
-/// The content that an item was made of: that of a message with its very type and payload.
+/// The content of the message that an item was created from: one with the same type and payload.
 fn content_of<'a>(item: &Item, messages: &[&'a Meaning]) -> Option<&'a str> {
     messages.iter().find_map(|meaning| match meaning {
         Meaning::Valid {
@@ -340,7 +201,7 @@ fn content_of<'a>(item: &Item, messages: &[&'a Meaning]) -> Option<&'a str> {
     })
 }
 
-/// Whether a content that is stored was sent more than once.
+/// Whether stored content was sent more than once.
 fn has_copies_of_stored(
     by_id: &BTreeMap<&str, Vec<&Meaning>>,
     contents: &BTreeMap<&str, &str>,
@@ -351,81 +212,84 @@ fn has_copies_of_stored(
     })
 }
 
-fn judge_messages(
-    sent: &[Sent],
-    found: &Found,
+fn verify_messages(
+    sent: &[SentMessage],
+    state: &FinalState,
     contents: &BTreeMap<&str, &str>,
     violations: &mut Vec<Violation>,
 ) -> Counts {
-    let mut dead: BTreeSet<&str> = BTreeSet::new();
-    let known: BTreeSet<&str> = sent
-        .iter()
-        .map(|message| message.message_id.as_str())
-        .collect();
-    for message_id in &found.dead_letters {
-        if !known.contains(message_id.as_str()) || !dead.insert(message_id) {
-            violations.push(Violation::UnexpectedDeadLetter {
-                message_id: message_id.clone(),
-            });
-        }
-    }
+    let dead_letters = verify_dead_letters(sent, state, violations);
     let mut counts = Counts {
         sent: sent.len(),
-        created: found.items.len(),
-        done: found.items.iter().filter(|item| is_done(item)).count(),
-        dead_lettered: found.dead_letters.len(),
+        created: state.items.len(),
+        done: state.items.iter().filter(|item| is_done(item)).count(),
+        dead_lettered: state.dead_letters.len(),
         ..Counts::default()
     };
-    let mut met: BTreeSet<&String> = BTreeSet::new();
-    for Sent {
-        message_id,
-        meaning,
-    } in sent
-    {
-        let is_dead = dead.contains(message_id.as_str());
-        let stored = match meaning {
+    let mut stored_ids: BTreeSet<&String> = BTreeSet::new();
+    for message in sent {
+        let message_id = message.message_id.clone();
+        let is_dead_letter = dead_letters.contains(message_id.as_str());
+        let is_stored = match &message.meaning {
             Meaning::Malformed => None,
             Meaning::Valid { id, content, .. } => {
                 contents.get(id.as_str()).map(|stored| stored == content)
             }
         };
-        match (meaning, stored, is_dead) {
+        match (&message.meaning, is_stored, is_dead_letter) {
             (Meaning::Malformed, _, true) => counts.rejected += 1,
             (Meaning::Valid { .. }, Some(false), true) => counts.conflicts += 1,
             (Meaning::Valid { id, .. }, Some(true), false) => {
-                counts.duplicates += usize::from(!met.insert(id))
+                counts.duplicates += usize::from(!stored_ids.insert(id));
             }
             (Meaning::Valid { .. }, _, true) => {
-                violations.push(Violation::WronglyDeadLettered {
-                    message_id: message_id.clone(),
-                });
+                violations.push(Violation::WronglyDeadLettered { message_id });
             }
-            // With messages still waiting there is no telling which; that alone fails the run.
-            (_, _, false) if found.waiting > 0 => {}
-            (_, _, false) => violations.push(Violation::Lost {
-                message_id: message_id.clone(),
-            }),
+            // It may be one of the messages in the queue, which fail the run by themselves.
+            (_, _, false) if state.waiting > 0 => {}
+            (_, _, false) => violations.push(Violation::Lost { message_id }),
         }
     }
-    if found.waiting > 0 {
-        violations.push(Violation::StillWaiting {
-            messages: found.waiting,
+    if state.waiting > 0 {
+        violations.push(Violation::QueueNotEmpty {
+            messages: state.waiting,
         });
     }
     counts
+}
+
+/// Returns the ids in the dead-letter queue that were sent.
+fn verify_dead_letters<'a>(
+    sent: &[SentMessage],
+    state: &'a FinalState,
+    violations: &mut Vec<Violation>,
+) -> BTreeSet<&'a str> {
+    let sent: BTreeSet<&str> = sent
+        .iter()
+        .map(|message| message.message_id.as_str())
+        .collect();
+    let mut dead_letters = BTreeSet::new();
+    for message_id in &state.dead_letters {
+        if !sent.contains(message_id.as_str()) || !dead_letters.insert(message_id.as_str()) {
+            violations.push(Violation::UnexpectedDeadLetter {
+                message_id: message_id.clone(),
+            });
+        }
+    }
+    dead_letters
 }
 
 fn is_done(item: &Item) -> bool {
     item.status == "DONE" && item.version == 2
 }
 
-fn judge_items(
-    found: &Found,
+fn verify_items(
+    state: &FinalState,
     by_id: &BTreeMap<&str, Vec<&Meaning>>,
     contents: &BTreeMap<&str, &str>,
     violations: &mut Vec<Violation>,
 ) {
-    for item in &found.items {
+    for item in &state.items {
         let id = item.id.clone();
         if !by_id.contains_key(id.as_str()) {
             violations.push(Violation::UnexpectedItem { id });
@@ -442,8 +306,12 @@ fn judge_items(
 
 const STATUSES: [&str; 2] = ["INIT", "DONE"];
 
-fn judge_events(found: &Found, stored: &BTreeMap<&str, &Item>, violations: &mut Vec<Violation>) {
-    for (shard, sequence_number) in &found.unreadable {
+fn verify_events(
+    state: &FinalState,
+    stored: &BTreeMap<&str, &Item>,
+    violations: &mut Vec<Violation>,
+) {
+    for (shard, sequence_number) in &state.unreadable {
         let (shard, sequence_number) = (shard.clone(), sequence_number.clone());
         violations.push(Violation::UnreadableEvent {
             shard,
@@ -451,9 +319,9 @@ fn judge_events(found: &Found, stored: &BTreeMap<&str, &Item>, violations: &mut 
         });
     }
     let mut by_id: BTreeMap<&str, Vec<&Event>> = BTreeMap::new();
-    for event in &found.events {
+    for event in &state.events {
         by_id.entry(&event.id).or_default().push(event);
-        judge_event(event, stored.get(event.id.as_str()).copied(), violations);
+        verify_event(event, stored.get(event.id.as_str()).copied(), violations);
     }
     for (id, item) in stored {
         let events = by_id.get(id).map(Vec::as_slice).unwrap_or_default();
@@ -467,11 +335,11 @@ fn judge_events(found: &Found, stored: &BTreeMap<&str, &Item>, violations: &mut 
         }
     }
     for (id, events) in by_id {
-        judge_history(id, &events, violations);
+        verify_history(id, &events, violations);
     }
 }
 
-fn judge_event(event: &Event, item: Option<&Item>, violations: &mut Vec<Violation>) {
+fn verify_event(event: &Event, item: Option<&Item>, violations: &mut Vec<Violation>) {
     let (id, status) = (event.id.clone(), event.status.clone());
     if event.partition_key != event.id {
         violations.push(Violation::WrongPartitionKey { id: id.clone() });
@@ -485,11 +353,11 @@ fn judge_event(event: &Event, item: Option<&Item>, violations: &mut Vec<Violatio
     }
 }
 
-/// The events of one notification, in the order of their shard.
-fn judge_history(id: &str, events: &[&Event], violations: &mut Vec<Violation>) {
+/// Verifies the events of one notification, which are in the order of their shard.
+fn verify_history(id: &str, events: &[&Event], violations: &mut Vec<Violation>) {
     let id = id.to_owned();
     if events.iter().any(|event| event.shard != events[0].shard) {
-        violations.push(Violation::SplitOverShards { id: id.clone() });
+        violations.push(Violation::SeveralShards { id: id.clone() });
     } else if events[0].status == "DONE" {
         violations.push(Violation::OutOfOrder { id: id.clone() });
     }

@@ -1,39 +1,38 @@
-//! A pipeline that can be sent messages and looked at: a stack of this machine's, or one that is deployed.
+//! The interface to a running pipeline, on the emulator or deployed to AWS.
 
 use std::time::Duration;
 
 use crate::clients::Clients;
 use crate::error::LocalError;
-use crate::stack::StackOutputs;
+use crate::outputs::StackOutputs;
 
-/// What is needed of a pipeline to run messages through it and to judge what became of them.
+/// A running pipeline that can receive messages and be inspected.
 pub trait Pipeline {
-    /// Clients that may send, and look.
+    /// Clients that may send messages and read the stack's resources.
     fn clients(&self) -> &Clients;
 
-    /// Where its parts are.
     fn outputs(&self) -> &StackOutputs;
 
-    /// Why it no longer works, where that can be seen.
+    /// The reason the pipeline stopped working, if it can be detected.
     fn failure(&mut self) -> Option<LocalError>;
 
-    /// Whether nothing is under way between its parts, as far as can be seen.
+    /// Whether nothing is in flight between the pipeline's parts, as far as can be detected.
     fn is_idle(&self) -> bool;
 
-    /// Whether this notification was there before and has no part in the run.
-    fn is_of_others(&self, id: &str) -> bool;
+    /// Whether this notification existed before the run and is not part of it.
+    fn is_preexisting(&self, id: &str) -> bool;
 
-    /// How it is watched.
-    fn pace(&self) -> Pace;
+    fn wait_settings(&self) -> WaitSettings;
 }
 
-/// How a pipeline is watched until it has come to rest.
+/// How to wait until a pipeline has processed everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
-    /// Between two looks.
-    pub poll: Duration,
-    /// It is at rest when it looked so for this long: a record can be between two of its parts in one look.
-    pub rest: Duration,
-    /// Where nothing moved for this long, it never will. Longer than what is rightly still: the visibility timeout.
-    pub stall: Duration,
+pub struct WaitSettings {
+    /// The time between two checks.
+    pub poll_interval: Duration,
+    /// The pipeline must look settled for this long, because one check can miss a record that is between two parts.
+    pub settle_time: Duration,
+    /// The pipeline is stuck if nothing changes for this long. Must exceed the visibility timeout, during which nothing
+    /// changes in a healthy pipeline.
+    pub stall_limit: Duration,
 }

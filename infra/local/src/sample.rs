@@ -1,51 +1,53 @@
-//! The built-in messages: new ones, and among them duplicates, conflicts and malformed ones, the same for a seed.
+//! Generates sample messages: new ones, duplicates, conflicts and malformed ones. The same seed gives the same messages.
 //!
-//! What each message is, is known from how it was made, never from reading it: so the oracle's expectation does not
-//! rest on the code under test.
+//! The meaning of each message is known from how it was generated, not from parsing it. So the oracle's expectation does
+//! not depend on the code under test.
 
 use onewrite_event_sources::choices::Mixer;
 
 use crate::oracle::Meaning;
 
-/// How the ids of the built-in messages begin where nothing else is asked for.
-pub const NAME: &str = "refund";
+/// The default prefix of the sample messages' ids.
+pub const ID_PREFIX: &str = "refund";
 
-/// A message to send, and what it is.
+/// A message to send and its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// The SQS body.
     pub body: String,
-    /// What must become of it.
     pub meaning: Meaning,
 }
 
-/// `count` messages of which a third, rounded down, are duplicates, conflicts and malformed ones in turn.
+/// Generates `count` messages. A third of them, rounded down, are duplicates, conflicts and malformed ones in turn.
 ///
-/// One that repeats an id comes anywhere after the first of its id, so that it meets it in one batch, in another batch
-/// that runs at the same time, or later.
+/// A message that repeats an id is placed anywhere after the first one with the id. So it can be in the same batch, in a
+/// concurrent batch, or later.
 #[must_use]
 pub fn messages(count: usize, seed: u64) -> Vec<Sample> {
-    messages_named(NAME, count, seed)
+    messages_with_prefix(ID_PREFIX, count, seed)
 }
 
-/// The same with ids that begin with `name`, for a table that has other notifications.
+/// Generates the same messages with ids that begin with `prefix`, for a table with other notifications.
 #[must_use]
-pub fn messages_named(name: &str, count: usize, seed: u64) -> Vec<Sample> {
-    let id = |index: usize| format!("{name}-{index:06}");
-    let odd = count / 3;
-    let news = count - odd;
+pub fn messages_with_prefix(prefix: &str, count: usize, seed: u64) -> Vec<Sample> {
+    let id = |index: usize| format!("{prefix}-{index:06}");
+    let special_count = count / 3;
+    let new_count = count - special_count;
     let mut mixer = Mixer::new(seed);
-    let mut messages: Vec<Sample> = (0..news)
-        .map(|index| valid(id(index), index, 0, spelling(&mut mixer, &FIRST)))
+    let mut messages: Vec<Sample> = (0..new_count)
+        .map(|index| valid(id(index), index, 0, format(&mut mixer, &FORMATS)))
         .collect();
-    for number in 0..odd {
-        let original = below(&mut mixer, news);
+    for number in 0..special_count {
+        let original = below(&mut mixer, new_count);
         let id = id(original);
         let after = position(&messages, &id) + 1;
         let (message, earliest) = match number % 3 {
-            0 => (valid(id, original, 0, spelling(&mut mixer, &AGAIN)), after),
+            0 => (
+                valid(id, original, 0, format(&mut mixer, &DUPLICATE_FORMATS)),
+                after,
+            ),
             1 => (
-                valid(id, original, 1 + number, spelling(&mut mixer, &FIRST)),
+                valid(id, original, 1 + number, format(&mut mixer, &FORMATS)),
                 after,
             ),
             _ => (malformed(number, &id), 0),
@@ -56,18 +58,18 @@ pub fn messages_named(name: &str, count: usize, seed: u64) -> Vec<Sample> {
     messages
 }
 
-/// How a body is written. Two spellings of one content are the same notification.
+/// The JSON format of a body. The same content in two formats is the same notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Spelling {
+enum Format {
     Plain,
     Spaced,
     Reordered,
 }
 
-const FIRST: [Spelling; 2] = [Spelling::Plain, Spelling::Spaced];
-const AGAIN: [Spelling; 3] = [Spelling::Plain, Spelling::Spaced, Spelling::Reordered];
+const FORMATS: [Format; 2] = [Format::Plain, Format::Spaced];
+const DUPLICATE_FORMATS: [Format; 3] = [Format::Plain, Format::Spaced, Format::Reordered];
 
-fn spelling(mixer: &mut Mixer, among: &[Spelling]) -> Spelling {
+fn format(mixer: &mut Mixer, among: &[Format]) -> Format {
     among[below(mixer, among.len())]
 }
 
@@ -75,7 +77,7 @@ fn below(mixer: &mut Mixer, bound: usize) -> usize {
     usize::try_from(mixer.next() % (bound.max(1) as u64)).unwrap_or(0)
 }
 
-/// Where the first message of an id stands.
+/// The index of the first message with an id.
 fn position(messages: &[Sample], id: &String) -> usize {
     messages
         .iter()
@@ -83,26 +85,26 @@ fn position(messages: &[Sample], id: &String) -> usize {
         .unwrap_or(0)
 }
 
-/// The amount is beyond 2^53 and its rate ends in a zero: both change if anything on the way reads them as numbers.
-fn valid(id: String, index: usize, variant: usize, spelling: Spelling) -> Sample {
+/// The amount exceeds 2^53 and the rate ends in a zero: both change if any component parses them as numbers.
+fn valid(id: String, index: usize, variant: usize, format: Format) -> Sample {
     let kind = "refund";
     let amount = 9_007_199_254_740_993 + u64::try_from(index + variant * 1_000_000).unwrap_or(0);
-    let payload = match spelling {
-        Spelling::Plain => {
+    let payload = match format {
+        Format::Plain => {
             format!(r#"{{"amount":{amount},"rate":1.0,"note":"Müller & Söhne #{index}"}}"#)
         }
-        Spelling::Spaced => format!(
+        Format::Spaced => format!(
             r#"{{ "amount" : {amount}, "rate" : 1.0, "note" : "Müller & Söhne #{index}" }}"#
         ),
-        Spelling::Reordered => format!(
+        Format::Reordered => format!(
             r#"{{"note":"M\u00fcller & S\u00f6hne #{index}","rate":1.0,"amount":{amount}}}"#
         ),
     };
-    let body = match spelling {
-        Spelling::Plain | Spelling::Spaced => {
+    let body = match format {
+        Format::Plain | Format::Spaced => {
             format!(r#"{{"notification_id":"{id}","type":"{kind}","payload":{payload}}}"#)
         }
-        Spelling::Reordered => {
+        Format::Reordered => {
             format!(r#"{{"payload":{payload}, "type":"{kind}", "notification_id":"{id}"}}"#)
         }
     };
@@ -132,7 +134,7 @@ fn malformed(number: usize, id: &str) -> Sample {
         5 => format!("plain text about {id}"),
         _ => format!(r#"{{"notification_id":"{id}"}}"#),
     };
-    // Numbered outside the JSON value, where white space means nothing: a FIFO queue drops bodies it has seen.
+    // Trailing white space makes each body unique, because a FIFO queue drops bodies that it has already received.
     Sample {
         body: body + &" ".repeat(number / 21 + 1),
         meaning: Meaning::Malformed,
@@ -148,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_same_seed_makes_the_same_messages() {
+    fn same_seed_generates_same_messages() {
         assert_eq!(messages(100, 7), messages(100, 7));
         assert_ne!(messages(100, 7), messages(100, 8));
     }
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_message_is_agrees_with_how_the_functions_read_it() {
+    fn meaning_agrees_with_the_functions_parser() {
         let mut fingerprints = BTreeMap::new();
         for message in messages(600, 3) {
             let read = MessagePointers::default().parse(message.body.as_bytes());
@@ -189,7 +191,10 @@ mod tests {
                     let known = fingerprints
                         .entry((id, content))
                         .or_insert(read.fingerprint);
-                    assert_eq!(*known, read.fingerprint, "one content, one fingerprint");
+                    assert_eq!(
+                        *known, read.fingerprint,
+                        "same content, different fingerprint"
+                    );
                 }
             }
         }
@@ -197,12 +202,12 @@ mod tests {
         let all = distinct.len();
         distinct.sort();
         distinct.dedup();
-        assert_eq!(distinct.len(), all, "another content, another fingerprint");
+        assert_eq!(distinct.len(), all, "different content, same fingerprint");
     }
 
     #[test]
-    fn another_name_makes_other_ids_of_the_same_messages() {
-        let (ours, theirs) = (messages(60, 1), messages_named("demo-7", 60, 1));
+    fn prefix_changes_only_the_ids() {
+        let (ours, theirs) = (messages(60, 1), messages_with_prefix("demo-7", 60, 1));
         for (our, their) in ours.iter().zip(theirs) {
             let renamed = our.meaning.id().map(|id| id.replace("refund", "demo-7"));
             assert_eq!(their.meaning.id(), renamed.as_ref());
@@ -210,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn small_counts_work() {
+    fn generates_exactly_the_requested_count() {
         for count in 0..7 {
             assert_eq!(messages(count, 0).len(), count);
         }

@@ -1,5 +1,6 @@
-//! A whole pipeline of one's own: emulator, deployed template, running event sources. Also the API of the end-to-end
-//! tests, which start many of them side by side.
+//! A complete pipeline on this machine: emulator, deployed template, and running event sources.
+//!
+//! The commands and the end-to-end tests use it. Several stacks can run side by side.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,56 +11,58 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::Pid;
 use onewrite_event_sources::choices::Choices;
 
-use crate::alarms::watch::{AlarmWatch, Watched};
+use crate::alarms::monitor::{AlarmMonitor, MetricSources};
 use crate::alarms::{Alarm, TimeScale};
 use crate::clients::Clients;
-use crate::deploy::{Outputs, Sam};
 use crate::emulator::{self, Credentials, Emulator};
+use crate::emulator_fixes;
 use crate::error::{LocalError, Result};
-use crate::event_sources::{self, Deployed, EventSources, Invoker, Meter};
+use crate::event_sources::{EventSources, Invoker, LambdaInvoker, LambdaMetrics};
 use crate::metrics::Samples;
-use crate::pipeline::{Pace, Pipeline};
+use crate::outputs::StackOutputs;
+use crate::parameters;
+use crate::pipeline::{Pipeline, WaitSettings};
+use crate::profile::{self, Profile};
 use crate::progress::Progress;
-use crate::python::{self, Interpreter};
-use crate::stores;
+use crate::python::Interpreter;
 use crate::template::Template;
 use crate::watch::Watch;
 use crate::workspace::Workspace;
 
-/// A directory that its stack left behind, killed, is kept this long for its logs.
-const KEEP_LEFT_BEHIND: Duration = Duration::from_secs(24 * 60 * 60);
+/// The directory of a killed stack is kept this long for its logs.
+const KEEP_DIRECTORY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Put around the invoker of a stack's event sources, to fail on purpose or to keep a record.
+/// Wraps the invoker of a stack's event sources, to inject failures or to record invocations.
 pub type Decorator = Box<dyn FnOnce(Arc<dyn Invoker>) -> Arc<dyn Invoker> + Send>;
 
-/// How a stack is to be.
+/// The settings of a stack.
 pub struct StackOptions {
-    /// Where the template and the functions are.
+    /// The workspace of the template and the functions.
     pub workspace: Workspace,
-    /// Begins the name of its directory below `target/local/stacks`.
+    /// The prefix of the stack's directory in `target/local/stacks`.
     pub name: String,
-    /// The emulator's port; a free one where none is given.
+    /// The emulator's port; `None` for a free one.
     pub port: Option<u16>,
-    /// Template parameters on top of [`LOCAL_PARAMETERS`].
+    /// Template parameters that override [`parameters::LOCAL_PARAMETERS`].
     pub parameters: BTreeMap<String, String>,
-    /// How AWS's open questions are decided.
+    /// The event sources' choices where AWS's documentation leaves the behaviour open.
     pub choices: Choices,
-    /// Whether the event sources start at once.
+    /// Whether [`Stack::start`] starts the event sources.
     pub event_sources: bool,
-    /// Whether the template's alarms are watched, and how much faster than on AWS.
+    /// The speed at which the template's alarms are evaluated; `None` to leave them alone.
     pub alarms: Option<TimeScale>,
-    /// Whether the functions are served by `cargo lambda watch` instead of as deployed.
+    /// How the functions are built and deployed.
+    pub profile: Profile,
+    /// Whether saved code is built and deployed. Implies [`Profile::Dev`].
     pub watch: bool,
-    /// Put around the invoker.
     pub decorator: Option<Decorator>,
-    /// Where progress goes.
     pub progress: Progress,
 }
 
 impl StackOptions {
-    /// A stack of this name, with event sources, without progress.
+    /// Options with event sources, in the release profile, without progress.
     #[must_use]
-    pub fn named(name: impl Into<String>) -> Self {
+    pub fn new(name: impl Into<String>) -> Self {
         Self {
             workspace: Workspace::here(),
             name: name.into(),
@@ -68,6 +71,7 @@ impl StackOptions {
             choices: Choices::default_outcomes(),
             event_sources: true,
             alarms: None,
+            profile: Profile::Release,
             watch: false,
             decorator: None,
             progress: Progress::Silent,
@@ -82,92 +86,13 @@ impl StackOptions {
     }
 }
 
-/// Template parameters for this machine: what is long on AWS is short here, so that six receives end soon.
-pub const LOCAL_PARAMETERS: [(&str, &str); 9] = [
-    // The emulator's own pollers do not keep AWS's rules; ours read the mappings all the same.
-    ("EventSourcesEnabled", "false"),
-    // The emulator speaks plain HTTP, on the loopback interface.
-    ("RequireTls", "false"),
-    ("TableDeletionProtection", "false"),
-    // The emulator has no CodeDeploy.
-    ("GradualDeployments", "false"),
-    // The visibility timeout follows: 6 seconds, so six receives take some forty.
-    ("IngestTimeoutSeconds", "1"),
-    // Each invocation at the same time is a process of its own here.
-    ("IngestMaximumConcurrency", "5"),
-    ("StreamFunctionTimeoutSeconds", "5"),
-    // An alarm's minute is some seconds here.
-    ("OldestMessageAlarmSeconds", "45"),
-    ("IteratorAgeAlarmMilliseconds", "15000"),
-];
-
-/// What a stack's template says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StackOutputs {
-    /// `NotificationQueueUrl`.
-    pub queue_url: String,
-    /// `DeadLetterQueueUrl`.
-    pub dead_letter_queue_url: String,
-    /// `NotificationTableName`.
-    pub table: String,
-    /// `NotificationStreamName`.
-    pub stream: String,
-    /// `FailureBucketName`.
-    pub failure_bucket: String,
-    /// `IngestFunctionName`.
-    pub ingest: String,
-    /// `ForwardFunctionName`.
-    pub forward: String,
-    /// `CompleteFunctionName`.
-    pub complete: String,
-    /// All of them, by name.
-    pub all: Outputs,
-}
-
-impl StackOutputs {
-    /// Reads the outputs of a stack.
-    ///
-    /// # Errors
-    /// [`LocalError::Deployed`] where one is missing.
-    pub fn new(all: Outputs) -> Result<Self> {
-        let missing =
-            |name: &str| LocalError::Deployed(format!("the template has no output {name}"));
-        let output = |name: &str| all.get(name).cloned().ok_or_else(|| missing(name));
-        Ok(Self {
-            queue_url: output("NotificationQueueUrl")?,
-            dead_letter_queue_url: output("DeadLetterQueueUrl")?,
-            table: output("NotificationTableName")?,
-            stream: output("NotificationStreamName")?,
-            failure_bucket: output("FailureBucketName")?,
-            ingest: output("IngestFunctionName")?,
-            forward: output("ForwardFunctionName")?,
-            complete: output("CompleteFunctionName")?,
-            all,
-        })
-    }
-
-    /// The binary of each function, by its deployed name.
-    #[must_use]
-    pub fn binaries(&self) -> BTreeMap<String, String> {
-        let functions = [
-            (&self.ingest, "ingest"),
-            (&self.forward, "forward"),
-            (&self.complete, "complete"),
-        ];
-        functions
-            .into_iter()
-            .map(|(name, binary)| (name.clone(), binary.to_owned()))
-            .collect()
-    }
-}
-
-/// A running pipeline. Dropped, it ends a moment later and leaves its logs; [`Stack::stop`] waits and tidies up.
+/// A running pipeline. Dropping it ends it shortly after and keeps its logs. [`Stack::stop`] waits and removes them.
 #[derive(Debug)]
 pub struct Stack {
     emulator: Emulator,
     watch: Option<Watch>,
     event_sources: Option<EventSources>,
-    alarms: Option<AlarmWatch>,
+    alarms: Option<AlarmMonitor>,
     samples: Samples,
     clients: Clients,
     outputs: StackOutputs,
@@ -175,10 +100,10 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything; returns once the pipeline takes messages.
+    /// Starts a stack. Returns when the pipeline accepts messages.
     ///
     /// # Errors
-    /// Whatever keeps it from starting, in one line with what to do.
+    /// A failed build, installation or deployment.
     pub async fn start(options: StackOptions) -> Result<Self> {
         let StackOptions {
             workspace,
@@ -188,26 +113,25 @@ impl Stack {
             ..
         } = &options;
         let interpreter = Interpreter::find().await?;
-        let emulator_packages =
-            python::environment(workspace, &interpreter, python::EMULATOR, *progress).await?;
-        let sam_packages =
-            python::environment(workspace, &interpreter, python::SAM, *progress).await?;
-        let sam = Sam::new(workspace.clone(), sam_packages, interpreter.clone());
-        let build = sam.build(*progress).await?;
+        let profile = if options.watch {
+            Profile::Dev
+        } else {
+            options.profile
+        };
+        let prepared = profile::prepare(workspace, &interpreter, profile, *progress).await?;
 
         let directory = new_directory(workspace, name)?;
         let step = progress.step("Starting the emulator and deploying template.yaml");
-        let emulator = Emulator::start(&emulator_packages, &interpreter, &directory, *port).await?;
+        let emulator = Emulator::start(&prepared.emulator, &interpreter, &directory, *port).await?;
         let clients = Clients::new(&emulator.endpoint(), emulator.credentials());
-        let parameters = parameters(&options.parameters);
-        let outputs = sam
-            .deploy(&build, &emulator, &clients, &parameters, &directory)
+        let parameters = parameters::merge(&options.parameters);
+        let deployed = prepared
+            .deploy(&emulator, &clients, &parameters, &directory)
             .await?;
-        let outputs = StackOutputs::new(outputs)?;
-        event_sources::correct_emulator(&clients).await?;
+        let outputs = StackOutputs::new(deployed.outputs)?;
         let is_protected = parameters.get("TableDeletionProtection");
         let is_protected = is_protected.is_some_and(|protection| protection == "true");
-        stores::correct(&clients, &outputs, is_protected).await?;
+        emulator_fixes::apply(&clients, &outputs, is_protected).await?;
         step.done();
 
         let mut stack = Self {
@@ -221,14 +145,12 @@ impl Stack {
             directory,
         };
         if let Some(scale) = options.alarms {
-            let template = Template::of_workspace(&options.workspace)?;
-            let given = |name: &str| parameters.get(name).cloned();
-            let value = |name: &str| given(name).or_else(|| template.default(name));
-            let alarms = Alarm::all(&template, &value)?;
-            stack.alarms = Some(AlarmWatch::start(stack.watched(), alarms, scale));
+            stack.start_alarms(workspace, &parameters, scale)?;
         }
-        if options.watch {
-            stack.watch = Some(Watch::start(&sam, &stack, *progress).await?);
+        if let Some(reloadable) = deployed.reloadable.filter(|_| options.watch) {
+            let functions = stack.outputs.binaries();
+            let watch = Watch::start(workspace.clone(), reloadable, functions, *progress);
+            stack.watch = Some(watch);
         }
         if options.event_sources {
             stack
@@ -238,95 +160,110 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Starts the event sources, where [`StackOptions::event_sources`] did not: a poller for each mapping there is now.
+    fn start_alarms(
+        &mut self,
+        workspace: &Workspace,
+        parameters: &BTreeMap<String, String>,
+        scale: TimeScale,
+    ) -> Result<()> {
+        let template = Template::from_workspace(workspace)?;
+        let value = |name: &str| {
+            let value = parameters.get(name).cloned();
+            value.or_else(|| template.default(name))
+        };
+        let alarms = Alarm::read_all(&template, &value)?;
+        let sources = MetricSources {
+            clients: self.clients.clone(),
+            outputs: self.outputs.clone(),
+            log: emulator::log(&self.directory),
+            samples: self.samples.clone(),
+        };
+        self.alarms = Some(AlarmMonitor::start(sources, alarms, scale));
+        Ok(())
+    }
+
+    /// Starts a poller for each event source mapping of the stack, if [`StackOptions::event_sources`] was false.
     ///
     /// # Errors
-    /// [`LocalError::Deployed`] for a mapping that AWS would refuse, or a failed call.
+    /// [`LocalError::UnexpectedStack`] for a mapping that AWS would reject, or a failed call.
     pub async fn start_event_sources(
         &mut self,
         decorator: Option<Decorator>,
         choices: Choices,
     ) -> Result<()> {
-        let mut invoker: Arc<dyn Invoker> = match &self.watch {
-            Some(watch) => Arc::new(watch.invoker(self)),
-            None => Arc::new(Deployed::new(self.clients.lambda.clone())),
-        };
+        let mut invoker: Arc<dyn Invoker> =
+            Arc::new(LambdaInvoker::new(self.clients.lambda.clone()));
+        if let Some(watch) = &self.watch {
+            invoker = watch.wrap(invoker);
+        }
         if let Some(decorate) = decorator {
             invoker = decorate(invoker);
         }
-        let meter = Meter::new(&self.outputs, self.samples.clone());
-        let sources = EventSources::start(&self.clients, invoker, choices, &meter).await?;
+        let metrics = LambdaMetrics::new(&self.outputs, self.samples.clone());
+        let sources = EventSources::start(&self.clients, invoker, choices, &metrics).await?;
         self.event_sources = Some(sources);
         Ok(())
     }
 
-    fn watched(&self) -> Watched {
-        Watched {
-            clients: self.clients.clone(),
-            outputs: self.outputs.clone(),
-            log: emulator::log(&self.directory),
-            samples: self.samples.clone(),
-        }
-    }
-
-    /// Clients of the account's own credentials.
+    /// Clients with the emulator's account credentials.
     #[must_use]
     pub fn clients(&self) -> &Clients {
         &self.clients
     }
 
-    /// What the template says of the stack.
     #[must_use]
     pub fn outputs(&self) -> &StackOutputs {
         &self.outputs
     }
 
-    /// Where the emulator answers.
+    /// The URL of the emulator.
     #[must_use]
     pub fn endpoint(&self) -> String {
         self.emulator.endpoint()
     }
 
-    /// The account's own credentials.
+    /// The emulator's account credentials.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         self.emulator.credentials()
     }
 
-    /// The running event sources; none where they were not asked for.
+    /// The running event sources; `None` if they were not started.
     #[must_use]
     pub fn event_sources(&self) -> Option<&EventSources> {
         self.event_sources.as_ref()
     }
 
-    /// The directory of its logs.
+    /// The watcher, if [`StackOptions::watch`] is set.
+    #[must_use]
+    pub fn watch(&self) -> Option<&Watch> {
+        self.watch.as_ref()
+    }
+
+    /// The directory of the stack's logs.
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Why the stack no longer works, if one of its processes has ended by itself.
+    /// The reason the stack stopped working, if one of its processes has exited.
     #[must_use]
     pub fn failure(&mut self) -> Option<LocalError> {
-        self.emulator
-            .failure()
-            .or_else(|| self.watch.as_mut()?.failure())
+        self.emulator.failure()
     }
 
-    /// Ends everything and removes the stack's directory; returns once no process is left.
+    /// Ends the stack and removes its directory. Returns when every process has exited.
     pub async fn stop(self) {
         let directory = self.directory.clone();
         self.end().await;
         let _ = std::fs::remove_dir_all(directory);
     }
 
-    /// Ends everything and keeps the logs; returns once no process is left.
+    /// Ends the stack and keeps its logs. Returns when every process has exited.
     pub async fn end(mut self) {
         drop(self.event_sources.take());
         drop(self.alarms.take());
-        if let Some(watch) = self.watch.take() {
-            watch.end().await;
-        }
+        drop(self.watch.take());
         self.emulator.end().await;
         let _ = std::fs::remove_dir_all(self.directory.join("tmp"));
     }
@@ -351,63 +288,49 @@ impl Pipeline for Stack {
             .is_none_or(EventSources::is_idle)
     }
 
-    /// All of it is the run's.
-    fn is_of_others(&self, _id: &str) -> bool {
+    fn is_preexisting(&self, _id: &str) -> bool {
         false
     }
 
-    fn pace(&self) -> Pace {
-        Pace {
-            poll: Duration::from_millis(500),
-            rest: Duration::from_millis(500),
-            stall: Duration::from_secs(90),
+    fn wait_settings(&self) -> WaitSettings {
+        WaitSettings {
+            poll_interval: Duration::from_millis(500),
+            settle_time: Duration::from_millis(500),
+            stall_limit: Duration::from_secs(90),
         }
     }
 }
 
-fn parameters(given: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let local = LOCAL_PARAMETERS
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-    local
-        .chain(
-            given
-                .iter()
-                .map(|(name, value)| (name.clone(), value.clone())),
-        )
-        .collect()
-}
-
-/// A new directory of this process; also removes what killed stacks have left.
+/// Creates the directory of a stack and removes those of stacks that were killed.
 fn new_directory(workspace: &Workspace, name: &str) -> Result<PathBuf> {
     static STACKS: AtomicU32 = AtomicU32::new(0);
-    let home = workspace.stacks();
-    for entry in std::fs::read_dir(&home).into_iter().flatten().flatten() {
-        if is_left_behind(&entry.path()) {
+    let stacks = workspace.stacks();
+    for entry in std::fs::read_dir(&stacks).into_iter().flatten().flatten() {
+        if is_abandoned(&entry.path()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
     let number = STACKS.fetch_add(1, Ordering::Relaxed);
-    let directory = home.join(format!("{name}-{number}-{}", std::process::id()));
-    // A process of the same id may have left one before.
+    let directory = stacks.join(format!("{name}-{number}-{}", std::process::id()));
+    // An earlier process may have had the same id.
     let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).map_err(|source| LocalError::file(&directory, source))?;
     Ok(directory)
 }
 
-/// Whether the process in the directory's name is no more, and has not been for long.
-fn is_left_behind(directory: &Path) -> bool {
-    let old = directory
+/// Whether the directory is older than [`KEEP_DIRECTORY`] and the process in its name no longer runs.
+fn is_abandoned(directory: &Path) -> bool {
+    let is_old = directory
         .metadata()
         .and_then(|metadata| metadata.modified())
-        .is_ok_and(|written| {
+        .is_ok_and(|modified| {
             SystemTime::now()
-                .duration_since(written)
-                .is_ok_and(|age| age > KEEP_LEFT_BEHIND)
+                .duration_since(modified)
+                .is_ok_and(|age| age > KEEP_DIRECTORY)
         });
     let process = directory
         .file_name()
         .and_then(|name| name.to_str()?.rsplit('-').next()?.parse().ok());
-    let runs = |process| nix::sys::signal::kill(Pid::from_raw(process), None).is_ok();
-    old && process.is_some_and(|process| !runs(process))
+    let is_running = |process| nix::sys::signal::kill(Pid::from_raw(process), None).is_ok();
+    is_old && process.is_some_and(|process| !is_running(process))
 }

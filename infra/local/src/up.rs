@@ -1,4 +1,4 @@
-//! `up`: a stack that stays, and the file that tells others where it is. `send`: messages to that stack.
+//! `cargo local up` keeps a stack running and describes it in a file. `cargo local send` sends messages to it.
 
 use std::fs::File;
 use std::io::Write;
@@ -10,34 +10,32 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Clients;
-use crate::deploy::Outputs;
 use crate::emulator::{Credentials, REGION};
 use crate::error::{LocalError, Result};
 use crate::messages;
+use crate::outputs::Outputs;
 use crate::progress::Progress;
 use crate::stack::{Stack, StackOptions};
 use crate::workspace::{FileLock, Workspace};
 
-const WATCH_OVER: Duration = Duration::from_millis(500);
-const ANSWER_LIMIT: Duration = Duration::from_secs(2);
+const FAILURE_POLL: Duration = Duration::from_millis(500);
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
-/// What `target/local/stack.json` holds: enough to point any SDK or the AWS CLI at the stack.
+/// The contents of `target/local/stack.json`: all that an SDK or the AWS CLI needs to use the stack.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackFile {
-    /// The emulator.
+    /// The URL of the emulator.
     pub endpoint: String,
-    /// The region of everything.
     pub region: String,
-    /// Access key id.
     pub access_key_id: String,
-    /// Secret access key, of this emulator alone.
+    /// Valid for this emulator only.
     pub secret_access_key: String,
-    /// The template's outputs, by name.
+    /// The stack's outputs, by name.
     pub outputs: Outputs,
 }
 
 impl StackFile {
-    fn of(stack: &Stack) -> Self {
+    fn new(stack: &Stack) -> Self {
         let Credentials {
             access_key_id,
             secret_access_key,
@@ -52,42 +50,42 @@ impl StackFile {
         }
     }
 
-    /// Reads the description of the running stack.
+    /// Reads the file of the running stack.
     ///
     /// # Errors
-    /// [`LocalError::NoStack`] where there is none, or it cannot be read.
+    /// [`LocalError::NoStack`] if the file does not exist or cannot be parsed.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            std::fs::read(path).map_err(|_| none(format!("{} is not there", path.display())))?;
-        serde_json::from_slice(&text).map_err(|error| none(format!("{}: {error}", path.display())))
+        let text = std::fs::read(path)
+            .map_err(|_| no_stack(format!("{} does not exist", path.display())))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| no_stack(format!("{}: {error}", path.display())))
     }
 
-    /// Written beside and renamed, so that whoever finds the file finds all of it; readable by its owner alone.
+    /// Writes a temporary file and renames it, so that readers never see a part of it. Only the owner may read it.
     fn write(&self, path: &Path) -> Result<()> {
-        let beside = path.with_extension("json.new");
-        let _ = std::fs::remove_file(&beside);
+        let temporary = path.with_extension("json.new");
+        let _ = std::fs::remove_file(&temporary);
         let write = || {
             let mut file = File::options()
                 .create_new(true)
                 .write(true)
                 .mode(0o600)
-                .open(&beside)?;
+                .open(&temporary)?;
             file.write_all(&serde_json::to_vec_pretty(self)?)?;
-            std::fs::rename(&beside, path)
+            std::fs::rename(&temporary, path)
         };
         write().map_err(|source| LocalError::file(path, source))
     }
 }
 
-fn none(reason: String) -> LocalError {
+fn no_stack(reason: String) -> LocalError {
     LocalError::NoStack { reason }
 }
 
-/// Starts a stack and keeps it up until one of its processes ends. Ended by dropping the future, it leaves the stack
-/// to end by itself; `interrupted` is waited for so that it can end in order.
+/// Starts a stack and keeps it running until `interrupted` resolves or one of its processes exits.
 ///
 /// # Errors
-/// [`LocalError::AlreadyUp`], whatever keeps the stack from starting, or the end of one of its processes.
+/// [`LocalError::AlreadyUp`], a failed start, or the exit of one of its processes.
 pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) -> Result<()> {
     let workspace = options.workspace.clone();
     let lock = FileLock::try_acquire(&workspace.local().join("up.lock"))?;
@@ -99,18 +97,18 @@ pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) ->
         () = &mut interrupted => return Err(LocalError::Interrupted),
     };
     let path = workspace.stack_file();
-    let described = Described { path: path.clone() };
-    StackFile::of(&stack).write(&path)?;
+    let file_guard = StackFileGuard { path: path.clone() };
+    StackFile::new(&stack).write(&path)?;
     eprintln!(
-        "Ready at {}; described in {}. Ctrl-C ends it.",
+        "Ready at {}; see {}. Press Ctrl-C to stop.",
         stack.endpoint(),
         path.display()
     );
     let ended = tokio::select! {
-        failure = watch_over(&mut stack) => Err(failure),
+        failure = wait_for_failure(&mut stack) => Err(failure),
         () = &mut interrupted => Ok(()),
     };
-    drop(described);
+    drop(file_guard);
     match ended {
         Ok(()) => stack.stop().await,
         Err(_) => stack.end().await,
@@ -118,39 +116,39 @@ pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) ->
     ended
 }
 
-async fn watch_over(stack: &mut Stack) -> LocalError {
+async fn wait_for_failure(stack: &mut Stack) -> LocalError {
     loop {
         if let Some(failure) = stack.failure() {
             return failure;
         }
-        tokio::time::sleep(WATCH_OVER).await;
+        tokio::time::sleep(FAILURE_POLL).await;
     }
 }
 
-/// The description on disk; it goes with the stack.
-struct Described {
+/// Removes the stack file when dropped.
+struct StackFileGuard {
     path: PathBuf,
 }
 
-impl Drop for Described {
+impl Drop for StackFileGuard {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Sends a file's lines to the stack that is up.
+/// Sends the lines of a file to the running stack.
 ///
 /// # Errors
-/// [`LocalError::NoStack`], or a file or call that failed.
+/// [`LocalError::NoStack`], or a failed file operation or call.
 pub async fn send(workspace: &Workspace, file: &Path, progress: Progress) -> Result<usize> {
     let stack = StackFile::read(&workspace.stack_file())?;
     let queue_url = stack
         .outputs
         .get("NotificationQueueUrl")
-        .ok_or_else(|| none("it has no queue".into()))?;
+        .ok_or_else(|| no_stack("its queue is missing in the file".into()))?;
     let messages = messages::classify(messages::read(file)?);
-    if !answers(&stack.endpoint).await {
-        return Err(none(format!("{} does not answer", stack.endpoint)));
+    if !is_reachable(&stack.endpoint).await {
+        return Err(no_stack(format!("{} does not respond", stack.endpoint)));
     }
     let credentials = Credentials {
         access_key_id: stack.access_key_id,
@@ -166,14 +164,14 @@ pub async fn send(workspace: &Workspace, file: &Path, progress: Progress) -> Res
     Ok(sent.len())
 }
 
-/// Whether anything listens there: a stack that was killed leaves its description behind.
-async fn answers(endpoint: &str) -> bool {
+/// Whether a program listens at the endpoint. A stack that was killed leaves its file behind.
+async fn is_reachable(endpoint: &str) -> bool {
     let address = endpoint
         .strip_prefix("http://")
         .and_then(|address| address.parse::<SocketAddr>().ok());
     let Some(address) = address else { return false };
     let connect = tokio::net::TcpStream::connect(address);
-    tokio::time::timeout(ANSWER_LIMIT, connect)
+    tokio::time::timeout(CONNECT_LIMIT, connect)
         .await
         .is_ok_and(|connected| connected.is_ok())
 }
@@ -184,7 +182,7 @@ mod tests {
 
     use super::*;
 
-    fn description() -> StackFile {
+    fn stack_file() -> StackFile {
         StackFile {
             endpoint: "http://127.0.0.1:1".into(),
             region: "us-east-1".into(),
@@ -198,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn the_description_is_its_owner_s_alone_and_has_the_promised_keys() {
+    fn stack_file_is_private_and_has_the_documented_keys() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("stack.json");
-        description().write(&path).unwrap();
+        stack_file().write(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let json: serde_json::Value =
             serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -216,13 +214,13 @@ mod tests {
                 "secret_access_key"
             ]
         );
-        assert!(StackFile::read(&path).unwrap() == description());
-        drop(Described { path: path.clone() });
+        assert!(StackFile::read(&path).unwrap() == stack_file());
+        drop(StackFileGuard { path: path.clone() });
         assert!(!path.exists());
     }
 
     #[tokio::test]
-    async fn sending_without_a_stack_says_how_to_start_one() {
+    async fn send_without_a_stack_suggests_starting_one() {
         let directory = tempfile::tempdir().unwrap();
         let workspace = Workspace::at(directory.path());
         let file = directory.path().join("messages.jsonl");
@@ -231,11 +229,11 @@ mod tests {
         assert!(error.help().unwrap().contains("cargo local up"), "{error}");
 
         std::fs::create_dir_all(workspace.local()).unwrap();
-        description().write(&workspace.stack_file()).unwrap();
+        stack_file().write(&workspace.stack_file()).unwrap();
         let error = send(&workspace, &file, Progress::Silent).await.unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no running stack: http://127.0.0.1:1 does not answer"
+            "no running stack: http://127.0.0.1:1 does not respond"
         );
     }
 }

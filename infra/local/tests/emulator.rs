@@ -1,4 +1,4 @@
-//! The emulator comes up on its own and never outlives the process that started it.
+//! The emulator starts by itself and never outlives the process that started it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
@@ -11,14 +11,14 @@ use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Environment, Interpreter};
 use onewrite_local::workspace::Workspace;
 
-/// Tells the test binary, run again as a child, where to start an emulator that it never ends.
+/// Set for the test binary when it runs again as a child: the directory of an emulator that the child never ends.
 const CHILD_DIRECTORY: &str = "ONEWRITE_TEST_EMULATOR_DIRECTORY";
 const LIMIT: Duration = Duration::from_secs(120);
 
-async fn installed() -> (Environment, Interpreter) {
+async fn install() -> (Environment, Interpreter) {
     let interpreter = Interpreter::find().await.unwrap();
     let requirements = python::EMULATOR;
-    let made = python::environment(
+    let environment = python::environment(
         &Workspace::here(),
         &interpreter,
         requirements,
@@ -26,11 +26,11 @@ async fn installed() -> (Environment, Interpreter) {
     )
     .await
     .unwrap();
-    (made, interpreter)
+    (environment, interpreter)
 }
 
-/// Processes of this machine whose environment names `directory`: the emulator, its functions, its supervisor's child.
-fn processes_of(directory: &Path) -> Vec<u32> {
+/// Finds the processes whose environment contains `directory`: the emulator, its functions, its supervisor's child.
+fn find_processes(directory: &Path) -> Vec<u32> {
     let needle = directory.to_str().unwrap().as_bytes();
     std::fs::read_dir("/proc")
         .unwrap()
@@ -48,29 +48,29 @@ fn processes_of(directory: &Path) -> Vec<u32> {
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[tokio::test]
-async fn an_ended_emulator_leaves_no_process() {
-    let (environment, interpreter) = installed().await;
+async fn end_leaves_no_process() {
+    let (environment, interpreter) = install().await;
     let directory = tempfile::tempdir().unwrap();
     let emulator = Emulator::start(&environment, &interpreter, directory.path(), None)
         .await
         .unwrap();
-    assert!(!processes_of(directory.path()).is_empty());
+    assert!(!find_processes(directory.path()).is_empty());
     emulator.end().await;
-    assert_eq!(processes_of(directory.path()), Vec::<u32>::new());
+    assert_eq!(find_processes(directory.path()), Vec::<u32>::new());
 }
 
 #[tokio::test]
-async fn a_busy_port_is_one_clear_line() {
-    let (environment, interpreter) = installed().await;
+async fn reports_a_busy_port() {
+    let (environment, interpreter) = install().await;
     let directory = tempfile::tempdir().unwrap();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let error = Emulator::start(&environment, &interpreter, directory.path(), Some(port))
         .await
         .unwrap_err();
@@ -81,8 +81,8 @@ async fn a_busy_port_is_one_clear_line() {
 }
 
 #[tokio::test]
-async fn emulators_started_at_once_do_not_meet() {
-    let (environment, interpreter) = installed().await;
+async fn emulators_started_concurrently_use_different_ports() {
+    let (environment, interpreter) = install().await;
     let directories = [
         tempfile::tempdir().unwrap(),
         tempfile::tempdir().unwrap(),
@@ -100,8 +100,8 @@ async fn emulators_started_at_once_do_not_meet() {
 }
 
 #[tokio::test]
-async fn the_tool_killed_with_sigkill_leaves_no_process() {
-    installed().await;
+async fn sigkill_of_the_tool_leaves_no_process() {
+    install().await;
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -117,19 +117,19 @@ async fn the_tool_killed_with_sigkill_leaves_no_process() {
         .spawn()
         .unwrap();
     let up = directory.path().join("up");
-    wait_until("the child's emulator is up", || {
+    wait_until("the child's emulator is running", || {
         up.exists() || child.try_wait().unwrap().is_some()
     });
-    assert!(up.exists(), "the child ended early");
+    assert!(up.exists(), "the child exited early");
     assert!(
-        processes_of(directory.path()).len() > 1,
-        "child and emulator"
+        find_processes(directory.path()).len() > 1,
+        "the child or its emulator is missing"
     );
 
     child.kill().unwrap();
     child.wait().unwrap();
-    wait_until("nothing is left", || {
-        processes_of(directory.path()).is_empty()
+    wait_until("every process has exited", || {
+        find_processes(directory.path()).is_empty()
     });
 }
 
@@ -139,7 +139,7 @@ async fn child_that_never_ends_its_emulator() {
     let Some(directory) = std::env::var_os(CHILD_DIRECTORY) else {
         return;
     };
-    let (environment, interpreter) = installed().await;
+    let (environment, interpreter) = install().await;
     let _emulator = Emulator::start(&environment, &interpreter, Path::new(&directory), None)
         .await
         .unwrap();

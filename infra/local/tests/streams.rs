@@ -1,5 +1,5 @@
-//! The event sources of both kinds of stream, against the emulator: every record comes, in order and whole, and what is
-//! given up is told to the failure destination.
+//! Event sources of both kinds of stream, against the emulator: every record is delivered completely and in order, and the
+//! failure destination receives discarded batches.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
@@ -22,10 +22,12 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use onewrite_event_sources::choices::Choices;
-use onewrite_event_sources::outcome::Outcome;
+use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_local::clients::Clients;
 use onewrite_local::emulator::{Emulator, REGION};
-use onewrite_local::event_sources::{EventSources, Function, Invoked, Invoker, Meter};
+use onewrite_local::event_sources::{
+    EventSources, Function, InvocationResult, Invoker, LambdaMetrics,
+};
 use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Environment, Interpreter};
 use onewrite_local::workspace::Workspace;
@@ -36,16 +38,16 @@ const ROLE: &str = "arn:aws:iam::000000000000:role/reader";
 const FUNCTION: &str = "reader";
 const REQUEST_ID: &str = "c9b8fa9f-5a7f-4c0e-af9c-0c604cde93a5";
 
-/// An archive without files: the function is never run.
+/// An archive without files. The function is never invoked in the emulator.
 const EMPTY_ZIP: &[u8] = b"PK\x05\x06\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
 
-struct World {
+struct TestStack {
     clients: Clients,
     emulator: Emulator,
     _directory: tempfile::TempDir,
 }
 
-impl World {
+impl TestStack {
     async fn start() -> Self {
         let interpreter = Interpreter::find().await.unwrap();
         let requirements = python::EMULATOR;
@@ -79,8 +81,8 @@ impl World {
         }
     }
 
-    /// A table; the ARN of its stream.
-    async fn table(&self, name: &str) -> String {
+    /// Creates a table. Returns the ARN of its stream.
+    async fn create_table(&self, name: &str) -> String {
         let key = AttributeDefinition::builder()
             .attribute_name("id")
             .attribute_type(ScalarAttributeType::S)
@@ -112,8 +114,8 @@ impl World {
         table.latest_stream_arn.unwrap()
     }
 
-    /// A stream of Kinesis; its ARN.
-    async fn stream(&self, name: &str, shards: i32) -> String {
+    /// Creates a Kinesis stream. Returns its ARN.
+    async fn create_stream(&self, name: &str, shards: i32) -> String {
         let kinesis = &self.clients.kinesis;
         let create = kinesis.create_stream().stream_name(name);
         create.shard_count(shards).send().await.unwrap();
@@ -122,7 +124,7 @@ impl World {
         summary.stream_arn
     }
 
-    async fn put(&self, stream: &str, records: impl Iterator<Item = (String, Vec<u8>)>) {
+    async fn put_records(&self, stream: &str, records: impl Iterator<Item = (String, Vec<u8>)>) {
         let entries = records.map(|(key, data)| {
             let entry = PutRecordsRequestEntry::builder().partition_key(key);
             entry.data(Blob::new(data)).build().unwrap()
@@ -133,8 +135,13 @@ impl World {
         assert_eq!(answer.failed_record_count, Some(0));
     }
 
-    /// Disabled, so that the emulator's own poller stays off.
-    async fn map(&self, source: &str, start: EventSourcePosition, destination: Option<&str>) {
+    /// Creates a disabled mapping, so that the emulator's own poller does not run.
+    async fn create_mapping(
+        &self,
+        source: &str,
+        start: EventSourcePosition,
+        destination: Option<&str>,
+    ) {
         let on_failure = destination.map(|arn| {
             let on_failure = OnFailure::builder().destination(arn).build();
             DestinationConfig::builder().on_failure(on_failure).build()
@@ -154,20 +161,20 @@ impl World {
             .unwrap();
     }
 
-    async fn run(&self, invoker: &Arc<Recording>) -> EventSources {
+    async fn start_event_sources(&self, invoker: &Arc<RecordingInvoker>) -> EventSources {
         let invoker = Arc::clone(invoker) as Arc<dyn Invoker>;
         EventSources::start(
             &self.clients,
             invoker,
             Choices::default_outcomes(),
-            &Meter::default(),
+            &LambdaMetrics::default(),
         )
         .await
         .unwrap()
     }
 }
 
-/// By the emulator's own boto3: an IAM client for this one call would be one more SDK to build.
+/// Uses the emulator's own boto3, because an IAM client for this one call would be another SDK to compile.
 fn create_role(environment: &Environment, emulator: &Emulator) {
     const SCRIPT: &str = "import boto3; boto3.client('iam').create_role(RoleName='reader', AssumeRolePolicyDocument=\
         '{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\
@@ -185,18 +192,18 @@ fn create_role(environment: &Environment, emulator: &Emulator) {
         .env("no_proxy", "127.0.0.1")
         .output()
         .unwrap();
-    let words = String::from_utf8_lossy(&created.stderr);
-    assert!(created.status.success(), "{words}");
+    let stderr = String::from_utf8_lossy(&created.stderr);
+    assert!(created.status.success(), "{stderr}");
 }
 
-/// Records what would be invoked, and answers success unless it is told to fail.
+/// Records the events of invocations. Returns success unless `failing` is set.
 #[derive(Default)]
-struct Recording {
+struct RecordingInvoker {
     events: Mutex<Vec<Value>>,
     failing: AtomicBool,
 }
 
-impl Recording {
+impl RecordingInvoker {
     fn failing() -> Self {
         Self {
             failing: true.into(),
@@ -214,17 +221,17 @@ impl Recording {
 }
 
 #[async_trait]
-impl Invoker for Recording {
-    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
+impl Invoker for RecordingInvoker {
+    async fn invoke(&self, function: &Function, payload: String) -> InvocationResult {
         assert_eq!(function.name, FUNCTION);
         let event = serde_json::from_str(&payload).unwrap();
         self.events.lock().unwrap().push(event);
         let outcome = if self.failing.load(Ordering::SeqCst) {
-            Outcome::FunctionError("Unhandled".to_owned())
+            InvocationOutcome::FunctionError("Unhandled".to_owned())
         } else {
-            Outcome::Response("{}".to_owned())
+            InvocationOutcome::Response("{}".to_owned())
         };
-        Invoked {
+        InvocationResult {
             outcome,
             request_id: Some(REQUEST_ID.to_owned()),
         }
@@ -234,13 +241,13 @@ impl Invoker for Recording {
 async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + LIMIT;
     while !condition().await {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
-fn sequence_numbers(records: &[Value], of: &str) -> Vec<String> {
-    let numbers = records.iter().map(|record| match of {
+fn sequence_numbers(records: &[Value], service: &str) -> Vec<String> {
+    let numbers = records.iter().map(|record| match service {
         "dynamodb" => record["dynamodb"]["SequenceNumber"].as_str(),
         _ => record["kinesis"]["sequenceNumber"].as_str(),
     });
@@ -283,34 +290,34 @@ fn image(number: usize) -> Value {
 }
 
 #[tokio::test]
-async fn d5_d27_every_change_of_a_table_comes_once_in_order_and_whole() {
+async fn d5_d27_delivers_every_table_change_once_in_order_and_complete() {
     const ITEMS: usize = 60;
-    let world = World::start().await;
-    let arn = world.table("items").await;
-    world
-        .map(&arn, EventSourcePosition::TrimHorizon, None)
+    let stack = TestStack::start().await;
+    let arn = stack.create_table("items").await;
+    stack
+        .create_mapping(&arn, EventSourcePosition::TrimHorizon, None)
         .await;
     let put = async |number: usize| {
-        let mut put = world.clients.dynamodb.put_item().table_name("items");
+        let mut put = stack.clients.dynamodb.put_item().table_name("items");
         for (name, value) in item(number) {
             put = put.item(name, value);
         }
         put.send().await.unwrap();
     };
-    // Half is written before anybody reads, half meanwhile.
+    // Half is written before the poller starts, half while it runs.
     for number in 0..ITEMS / 2 {
         put(number).await;
     }
-    let invoker = Arc::new(Recording::default());
-    let sources = world.run(&invoker).await;
+    let invoker = Arc::new(RecordingInvoker::default());
+    let sources = stack.start_event_sources(&invoker).await;
     for number in ITEMS / 2..ITEMS {
         put(number).await;
     }
-    let delete = world.clients.dynamodb.delete_item().table_name("items");
+    let delete = stack.clients.dynamodb.delete_item().table_name("items");
     let key = AttributeValue::S("item-000".to_owned());
     delete.key("id", key).send().await.unwrap();
 
-    wait_until("every change has come", async || {
+    wait_until("every change is delivered", async || {
         invoker.records().len() > ITEMS && sources.is_idle()
     })
     .await;
@@ -338,24 +345,40 @@ async fn d5_d27_every_change_of_a_table_comes_once_in_order_and_whole() {
     assert_eq!(change["StreamViewType"], "NEW_AND_OLD_IMAGES");
     assert!(change["ApproximateCreationDateTime"].as_f64().unwrap() > 1_700_000_000.0);
     drop(sources);
-    world.emulator.end().await;
+    stack.emulator.end().await;
+}
+
+/// Checks the fields that are the same in every Kinesis record, and its time.
+fn assert_constant_fields(record: &Value, arn: &str) {
+    let kinesis = &record["kinesis"];
+    assert_eq!(kinesis["kinesisSchemaVersion"], "1.0");
+    assert!(kinesis["approximateArrivalTimestamp"].as_f64().unwrap() > 1.7e9);
+    assert_eq!(record["eventSource"], "aws:kinesis");
+    assert_eq!(record["eventName"], "aws:kinesis:record");
+    assert_eq!(record["invokeIdentityArn"], ROLE);
+    assert_eq!(record["awsRegion"], REGION);
+    assert_eq!(record["eventSourceARN"], json!(arn));
 }
 
 #[tokio::test]
-async fn k5_every_record_of_kinesis_comes_once_in_the_order_of_its_shard() {
+async fn k5_delivers_every_kinesis_record_once_in_shard_order() {
     const RECORDS: usize = 60;
-    let world = World::start().await;
-    let arn = world.stream("events", 3).await;
-    world
-        .map(&arn, EventSourcePosition::TrimHorizon, None)
+    let stack = TestStack::start().await;
+    let arn = stack.create_stream("events", 3).await;
+    stack
+        .create_mapping(&arn, EventSourcePosition::TrimHorizon, None)
         .await;
     let data = |number: usize| (format!("key-{}", number % 9), vec![number as u8, 255, 0]);
-    world.put("events", (0..RECORDS / 2).map(data)).await;
-    let invoker = Arc::new(Recording::default());
-    let sources = world.run(&invoker).await;
-    world.put("events", (RECORDS / 2..RECORDS).map(data)).await;
+    stack
+        .put_records("events", (0..RECORDS / 2).map(data))
+        .await;
+    let invoker = Arc::new(RecordingInvoker::default());
+    let sources = stack.start_event_sources(&invoker).await;
+    stack
+        .put_records("events", (RECORDS / 2..RECORDS).map(data))
+        .await;
 
-    wait_until("every record has come", async || {
+    wait_until("every record is delivered", async || {
         invoker.records().len() >= RECORDS && sources.is_idle()
     })
     .await;
@@ -374,13 +397,7 @@ async fn k5_every_record_of_kinesis_comes_once_in_the_order_of_its_shard() {
             (bytes, &kinesis["partitionKey"]),
             (expected, &Value::from(key))
         );
-        assert_eq!(kinesis["kinesisSchemaVersion"], "1.0");
-        assert!(kinesis["approximateArrivalTimestamp"].as_f64().unwrap() > 1.7e9);
-        assert_eq!(record["eventSource"], "aws:kinesis");
-        assert_eq!(record["eventName"], "aws:kinesis:record");
-        assert_eq!(record["invokeIdentityArn"], ROLE);
-        assert_eq!(record["awsRegion"], REGION);
-        assert_eq!(record["eventSourceARN"], json!(arn));
+        assert_constant_fields(&record, &arn);
         let event_id = record["eventID"].as_str().unwrap();
         let (shard, sequence_number) = event_id.split_once(':').unwrap();
         assert_eq!(kinesis["sequenceNumber"], sequence_number);
@@ -398,26 +415,27 @@ async fn k5_every_record_of_kinesis_comes_once_in_the_order_of_its_shard() {
         assert!(numbers.is_sorted_by(|earlier, later| earlier < later));
     }
     drop(sources);
-    world.emulator.end().await;
+    stack.emulator.end().await;
 }
 
 #[tokio::test]
-async fn x12_a_mapping_at_latest_that_finished_nothing_resumes_with_the_first_record_that_it_read()
-{
-    let world = World::start().await;
-    let arn = world.stream("events", 1).await;
-    world
-        .put("events", [("key".to_owned(), b"old".to_vec())].into_iter())
+async fn x12_a_mapping_at_latest_without_checkpoint_resumes_with_its_first_record() {
+    let stack = TestStack::start().await;
+    let arn = stack.create_stream("events", 1).await;
+    stack
+        .put_records("events", [("key".to_owned(), b"old".to_vec())].into_iter())
         .await;
-    world.map(&arn, EventSourcePosition::Latest, None).await;
-    let invoker = Arc::new(Recording::failing());
-    let sources = world.run(&invoker).await;
-    // Only what is written once the poller is there comes, and nobody tells when it is: so one after the other.
+    stack
+        .create_mapping(&arn, EventSourcePosition::Latest, None)
+        .await;
+    let invoker = Arc::new(RecordingInvoker::failing());
+    let sources = stack.start_event_sources(&invoker).await;
+    // Only records written after the poller's first read are delivered, and that time is unknown. So write one at a time.
     let mut written = 0_usize;
-    wait_until("a record has come", async || {
+    wait_until("a record is delivered", async || {
         let data = written.to_string().into_bytes();
-        world
-            .put("events", [("key".to_owned(), data)].into_iter())
+        stack
+            .put_records("events", [("key".to_owned(), data)].into_iter())
             .await;
         written += 1;
         !invoker.records().is_empty()
@@ -434,11 +452,11 @@ async fn x12_a_mapping_at_latest_that_finished_nothing_resumes_with_the_first_re
         let number = |record: &Value| {
             let data = record["kinesis"]["data"].as_str().unwrap().to_owned();
             let text = String::from_utf8(BASE64_STANDARD.decode(data).unwrap()).unwrap();
-            text.parse().expect("nothing that was written before")
+            text.parse().expect("a record written before the mapping")
         };
         invoker.records().iter().map(number).collect()
     };
-    wait_until("the newest record has come", async || {
+    wait_until("the newest record is delivered", async || {
         numbers().last() == Some(&(written - 1)) && sources.is_idle()
     })
     .await;
@@ -446,40 +464,20 @@ async fn x12_a_mapping_at_latest_that_finished_nothing_resumes_with_the_first_re
     let numbers = numbers();
     assert_eq!(numbers, (numbers[0]..written).collect::<Vec<_>>());
     drop(sources);
-    world.emulator.end().await;
+    stack.emulator.end().await;
 }
 
-#[tokio::test]
-async fn d21_d23_a_batch_that_is_given_up_is_told_to_a_bucket_with_its_event_and_to_a_queue_without()
- {
-    let world = World::start().await;
-    let clients = &world.clients;
-    let bucket = clients.s3.create_bucket().bucket("failures");
-    bucket.send().await.unwrap();
-    let queue = clients.sqs.create_queue().queue_name("failures").send();
-    let url = queue.await.unwrap().queue_url.unwrap();
-    let attributes = clients.sqs.get_queue_attributes().queue_url(&url);
-    let attributes = attributes.attribute_names(QueueAttributeName::QueueArn);
-    let queue_arn = attributes.send().await.unwrap().attributes.unwrap();
-    let queue_arn = &queue_arn[&QueueAttributeName::QueueArn];
-    let to_bucket = world.stream("to-bucket", 1).await;
-    let to_queue = world.stream("to-queue", 1).await;
-    let horizon = EventSourcePosition::TrimHorizon;
-    world
-        .map(&to_bucket, horizon.clone(), Some("arn:aws:s3:::failures"))
-        .await;
-    world.map(&to_queue, horizon, Some(queue_arn)).await;
-    for stream in ["to-bucket", "to-queue"] {
-        world
-            .put(stream, [("key".to_owned(), b"data".to_vec())].into_iter())
-            .await;
-    }
-    let invoker = Arc::new(Recording::failing());
-    let sources = world.run(&invoker).await;
-
+/// Waits for the object in the failure bucket.
+async fn failure_object(stack: &TestStack) -> Value {
     let mut objects = Vec::new();
     wait_until("the bucket has an object", async || {
-        let listed = clients.s3.list_objects_v2().bucket("failures").send().await;
+        let listed = stack
+            .clients
+            .s3
+            .list_objects_v2()
+            .bucket("failures")
+            .send()
+            .await;
         objects = listed.unwrap().contents.unwrap_or_default();
         !objects.is_empty()
     })
@@ -489,7 +487,8 @@ async fn d21_d23_a_batch_that_is_given_up_is_told_to_a_bucket_with_its_event_and
         key.starts_with("aws/lambda/") && key.contains("/shardId-"),
         "{key}"
     );
-    let object = clients
+    let object = stack
+        .clients
         .s3
         .get_object()
         .bucket("failures")
@@ -498,10 +497,60 @@ async fn d21_d23_a_batch_that_is_given_up_is_told_to_a_bucket_with_its_event_and
         .await
         .unwrap();
     let object = object.body.collect().await.unwrap().into_bytes();
-    let object: Value = serde_json::from_slice(&object).unwrap();
+    serde_json::from_slice(&object).unwrap()
+}
+
+/// Waits for the message in the failure queue.
+async fn failure_message(stack: &TestStack, url: &str) -> Value {
+    let mut messages = Vec::new();
+    wait_until("the queue has a message", async || {
+        let received = stack
+            .clients
+            .sqs
+            .receive_message()
+            .queue_url(url)
+            .send()
+            .await;
+        messages = received.unwrap().messages.unwrap_or_default();
+        !messages.is_empty()
+    })
+    .await;
+    serde_json::from_str(messages[0].body().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn d21_d23_sends_discarded_batches_to_a_bucket_with_event_and_a_queue_without() {
+    let stack = TestStack::start().await;
+    let clients = &stack.clients;
+    let bucket = clients.s3.create_bucket().bucket("failures");
+    bucket.send().await.unwrap();
+    let queue = clients.sqs.create_queue().queue_name("failures").send();
+    let url = queue.await.unwrap().queue_url.unwrap();
+    let attributes = clients.sqs.get_queue_attributes().queue_url(&url);
+    let attributes = attributes.attribute_names(QueueAttributeName::QueueArn);
+    let queue_arn = attributes.send().await.unwrap().attributes.unwrap();
+    let queue_arn = &queue_arn[&QueueAttributeName::QueueArn];
+    let to_bucket = stack.create_stream("to-bucket", 1).await;
+    let to_queue = stack.create_stream("to-queue", 1).await;
+    let horizon = EventSourcePosition::TrimHorizon;
+    stack
+        .create_mapping(&to_bucket, horizon.clone(), Some("arn:aws:s3:::failures"))
+        .await;
+    stack
+        .create_mapping(&to_queue, horizon, Some(queue_arn))
+        .await;
+    for stream in ["to-bucket", "to-queue"] {
+        stack
+            .put_records(stream, [("key".to_owned(), b"data".to_vec())].into_iter())
+            .await;
+    }
+    let invoker = Arc::new(RecordingInvoker::failing());
+    let sources = stack.start_event_sources(&invoker).await;
+
+    let object = failure_object(&stack).await;
     assert_eq!(
         object["requestContext"]["requestId"], REQUEST_ID,
-        "the id under which the function's log has it"
+        "the request id in the function's log"
     );
     assert_eq!(
         object["requestContext"]["condition"],
@@ -511,18 +560,11 @@ async fn d21_d23_a_batch_that_is_given_up_is_told_to_a_bucket_with_its_event_and
     let event: Value = serde_json::from_str(object["payload"].as_str().unwrap()).unwrap();
     assert!(invoker.events.lock().unwrap().contains(&event));
 
-    let mut messages = Vec::new();
-    wait_until("the queue has a message", async || {
-        let received = clients.sqs.receive_message().queue_url(&url).send().await;
-        messages = received.unwrap().messages.unwrap_or_default();
-        !messages.is_empty()
-    })
-    .await;
-    let notice: Value = serde_json::from_str(messages[0].body().unwrap()).unwrap();
+    let notice = failure_message(&stack, &url).await;
     assert_eq!(notice["KinesisBatchInfo"]["streamArn"], json!(to_queue));
     assert_eq!(notice["KinesisBatchInfo"]["batchSize"], 1);
     assert_eq!(notice.get("payload"), None);
     wait_until("the mappings are idle", async || sources.is_idle()).await;
     drop(sources);
-    world.emulator.end().await;
+    stack.emulator.end().await;
 }

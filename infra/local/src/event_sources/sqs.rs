@@ -1,16 +1,16 @@
-//! Carries out the actions of a queue's poller.
+//! Executes the actions of a queue's poller.
 
 use std::sync::Arc;
 
+use aws_sdk_sqs::operation::receive_message::builders::ReceiveMessageFluentBuilder;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
 use futures::future::{BoxFuture, FutureExt};
 use onewrite_event_sources::Millis;
-use onewrite_event_sources::sqs::{
-    Action, AttributeValue, DeleteEntry, Finding, Input, Message, MessageAttribute, SqsPoller,
-};
+use onewrite_event_sources::message::{AttributeValue, Message, MessageAttribute};
+use onewrite_event_sources::sqs::{Action, CallId, DeleteEntry, Finding, Input, SqsPoller};
 
-use super::drive::{Performer, Poller, Status};
 use super::invoker::{Function, Invoker};
+use super::poller::{Executor, Poller};
 use crate::error::causes;
 
 impl Poller for SqsPoller {
@@ -29,25 +29,22 @@ impl Poller for SqsPoller {
         Input::Wake
     }
 
-    fn status(&self) -> Status {
+    fn is_idle(&self) -> bool {
         let in_flight = self.in_flight();
-        Status {
-            held: in_flight.buffered + in_flight.deletes,
-            invocations: in_flight.invocations,
-        }
+        in_flight.buffered + in_flight.deletes + in_flight.invocations == 0
     }
 }
 
 /// The queue and function of one mapping.
-pub(super) struct Queue {
+pub(super) struct SqsExecutor {
     pub(super) client: aws_sdk_sqs::Client,
     pub(super) url: String,
     pub(super) function: Function,
     pub(super) invoker: Arc<dyn Invoker>,
 }
 
-impl Performer<SqsPoller> for Queue {
-    fn perform(&mut self, action: Action) -> Option<BoxFuture<'static, Input>> {
+impl Executor<SqsPoller> for SqsExecutor {
+    fn execute(&mut self, action: Action) -> Option<BoxFuture<'static, Input>> {
         match action {
             Action::Receive {
                 call,
@@ -55,32 +52,16 @@ impl Performer<SqsPoller> for Queue {
                 wait_seconds,
                 visibility_timeout_seconds,
             } => {
-                let receive = self
+                let request = self
                     .client
                     .receive_message()
                     .queue_url(&self.url)
-                    .max_number_of_messages(whole(max_messages))
-                    .wait_time_seconds(whole(wait_seconds))
-                    .visibility_timeout(whole(visibility_timeout_seconds))
+                    .max_number_of_messages(to_i32(max_messages))
+                    .wait_time_seconds(to_i32(wait_seconds))
+                    .visibility_timeout(to_i32(visibility_timeout_seconds))
                     .message_system_attribute_names(MessageSystemAttributeName::All)
-                    .message_attribute_names("All")
-                    .send();
-                let received = async move {
-                    match receive.await {
-                        Ok(output) => {
-                            let messages = output.messages.unwrap_or_default();
-                            Input::Received {
-                                call,
-                                messages: messages.into_iter().map(message).collect(),
-                            }
-                        }
-                        Err(error) => {
-                            tracing::warn!(error = causes(&error), "a receive failed");
-                            Input::ReceiveFailed { call }
-                        }
-                    }
-                };
-                Some(received.boxed())
+                    .message_attribute_names("All");
+                Some(receive(request, call).boxed())
             }
             Action::Invoke {
                 invocation,
@@ -115,7 +96,21 @@ impl Performer<SqsPoller> for Queue {
     }
 }
 
-/// Deletes messages; returns the ids of those that are not deleted, or may not be.
+async fn receive(request: ReceiveMessageFluentBuilder, call: CallId) -> Input {
+    match request.send().await {
+        Ok(output) => {
+            let messages = output.messages.unwrap_or_default();
+            let messages = messages.into_iter().map(to_message).collect();
+            Input::Received { call, messages }
+        }
+        Err(error) => {
+            tracing::warn!(error = causes(&error), "failed to receive messages");
+            Input::ReceiveFailed { call }
+        }
+    }
+}
+
+/// Deletes messages. Returns the ids of messages that were not deleted or may not have been.
 async fn delete(client: &aws_sdk_sqs::Client, url: &str, entries: &[DeleteEntry]) -> Vec<String> {
     let requests = entries.iter().enumerate().filter_map(|(index, entry)| {
         let request = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
@@ -128,7 +123,7 @@ async fn delete(client: &aws_sdk_sqs::Client, url: &str, entries: &[DeleteEntry]
     let deleted = match request.send().await {
         Ok(output) => output.successful,
         Err(error) => {
-            tracing::warn!(error = causes(&error), "a delete failed");
+            tracing::warn!(error = causes(&error), "failed to delete messages");
             Vec::new()
         }
     };
@@ -140,7 +135,7 @@ async fn delete(client: &aws_sdk_sqs::Client, url: &str, entries: &[DeleteEntry]
     failed.map(|(_, entry)| entry.message_id.clone()).collect()
 }
 
-/// What went wrong is worth a warning; a failed item is the function's to explain, and it has.
+/// Failed items are logged by the function itself, so they are not worth a warning here.
 fn report(function: &str, finding: &Finding) {
     match finding {
         Finding::Filtered { .. } | Finding::BatchItemFailures { .. } => {
@@ -150,7 +145,7 @@ fn report(function: &str, finding: &Finding) {
     }
 }
 
-fn message(received: aws_sdk_sqs::types::Message) -> Message {
+fn to_message(received: aws_sdk_sqs::types::Message) -> Message {
     let attributes = received.attributes.unwrap_or_default();
     let message_attributes = received.message_attributes.unwrap_or_default();
     Message {
@@ -164,13 +159,13 @@ fn message(received: aws_sdk_sqs::types::Message) -> Message {
             .collect(),
         message_attributes: message_attributes
             .into_iter()
-            .map(|(name, value)| (name, attribute(value)))
+            .map(|(name, value)| (name, to_attribute(value)))
             .collect(),
         md5_of_message_attributes: received.md5_of_message_attributes,
     }
 }
 
-fn attribute(received: aws_sdk_sqs::types::MessageAttributeValue) -> MessageAttribute {
+fn to_attribute(received: aws_sdk_sqs::types::MessageAttributeValue) -> MessageAttribute {
     let value = match received.binary_value {
         Some(bytes) => AttributeValue::Binary(bytes.into_inner()),
         None => AttributeValue::Text(received.string_value.unwrap_or_default()),
@@ -181,6 +176,6 @@ fn attribute(received: aws_sdk_sqs::types::MessageAttributeValue) -> MessageAttr
     }
 }
 
-fn whole(number: u32) -> i32 {
+fn to_i32(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }

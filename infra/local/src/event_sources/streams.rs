@@ -1,27 +1,27 @@
-//! Carries out the actions of a stream's poller, whichever service the stream is of.
+//! Executes the actions of a stream's poller, for DynamoDB and Kinesis.
 
 mod dynamodb;
+mod failure_destinations;
 mod kinesis;
-mod notices;
 mod reader;
+mod source;
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use futures::future::{BoxFuture, FutureExt};
 use onewrite_event_sources::Millis;
-use onewrite_event_sources::stream::{
-    Action, Finding, Input, Position, ShardDescription, StreamPoller, StreamRecord,
-};
+use onewrite_event_sources::stream::{Action, CallId, Finding, Input, Position, StreamPoller};
 
-pub(super) use dynamodb::TableStream;
-pub(super) use kinesis::DataStream;
-pub(super) use notices::Notices;
+pub(super) use dynamodb::TableStreamSource;
+pub(super) use failure_destinations::FailureDestinations;
+pub(super) use kinesis::KinesisSource;
 use reader::Reader;
+pub(super) use source::Source;
+use source::{Page, ReadError};
 
-use super::drive::{Performer, Poller, Status};
 use super::invoker::{Function, Invoker};
-use super::meter::Meter;
+use super::lambda_metrics::LambdaMetrics;
+use super::poller::{Executor, Poller};
 
 impl Poller for StreamPoller {
     type Input = Input;
@@ -39,128 +39,51 @@ impl Poller for StreamPoller {
         Input::Wake
     }
 
-    fn status(&self) -> Status {
+    fn is_idle(&self) -> bool {
         let in_flight = self.in_flight();
-        Status {
-            held: in_flight.records + in_flight.notices,
-            invocations: in_flight.invocations,
-        }
-    }
-}
-
-/// A stream as its service lets it be read.
-#[async_trait]
-pub(super) trait Source: Send + Sync {
-    /// All shards, closed ones too.
-    async fn list(&self) -> Result<Vec<ShardDescription>, String>;
-    /// An iterator at a place in a shard.
-    async fn iterator(&self, shard: &str, start: &Start) -> Result<String, ReadFailure>;
-    /// Reads on from an iterator. MUST fail as a whole where a record lacks what every record has: what was left out
-    /// would never come again.
-    async fn read(&self, shard: &str, iterator: &str, limit: u32) -> Result<Page, ReadFailure>;
-}
-
-/// Where an iterator begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Start {
-    /// Where a poller asks to read.
-    Position(Position),
-    /// Before the record of this sequence number.
-    At(String),
-}
-
-/// What a read returned.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Page {
-    records: Vec<StreamRecord>,
-    /// Where to go on; none at the end of a closed shard.
-    next: Option<String>,
-}
-
-/// Why a read returned nothing.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum ReadFailure {
-    /// The position is older than the stream keeps records.
-    Trimmed,
-    /// The iterator has expired.
-    Expired,
-    /// Anything else, in the service's words.
-    Failed(String),
-}
-
-impl ReadFailure {
-    /// An answer that is none of the service's.
-    fn incomplete(what: &str) -> Self {
-        Self::Failed(format!("the answer has {what} without what every one has"))
+        in_flight.records + in_flight.notices + in_flight.invocations == 0
     }
 }
 
 /// The stream, function and failure destination of one mapping.
-pub(super) struct Stream {
-    reader: Arc<Reader>,
+pub(super) struct StreamExecutor<S> {
+    reader: Arc<Reader<S>>,
     function: Function,
     invoker: Arc<dyn Invoker>,
-    notices: Arc<Notices>,
-    meter: Meter,
+    destinations: Arc<FailureDestinations>,
+    metrics: LambdaMetrics,
 }
 
-impl Stream {
+impl<S: Source> StreamExecutor<S> {
     pub(super) fn new(
-        source: Box<dyn Source>,
+        source: S,
         function: Function,
         invoker: Arc<dyn Invoker>,
-        notices: Notices,
-        meter: Meter,
+        destinations: FailureDestinations,
+        metrics: LambdaMetrics,
     ) -> Self {
         Self {
             reader: Arc::new(Reader::new(source)),
             function,
             invoker,
-            notices: Arc::new(notices),
-            meter,
+            destinations: Arc::new(destinations),
+            metrics,
         }
     }
 }
 
-impl Performer<StreamPoller> for Stream {
-    fn perform(&mut self, action: Action) -> Option<BoxFuture<'static, Input>> {
+impl<S: Source> Executor<StreamPoller> for StreamExecutor<S> {
+    fn execute(&mut self, action: Action) -> Option<BoxFuture<'static, Input>> {
         match action {
             Action::ListShards { call } => {
-                let reader = Arc::clone(&self.reader);
-                let listed = async move {
-                    match reader.list().await {
-                        Ok(shards) => Input::Shards { call, shards },
-                        Err(error) => {
-                            tracing::warn!(error, "a listing of shards failed");
-                            Input::ListFailed { call }
-                        }
-                    }
-                };
-                Some(listed.boxed())
+                Some(list_shards(Arc::clone(&self.reader), call).boxed())
             }
             Action::Read {
                 call,
                 shard,
                 position,
                 limit,
-            } => {
-                let reader = Arc::clone(&self.reader);
-                let read = async move {
-                    match reader.read(&shard, &position, limit).await {
-                        Ok(Page { records, next }) => Input::Records {
-                            call,
-                            records,
-                            end_of_shard: next.is_none(),
-                        },
-                        Err(ReadFailure::Trimmed) => Input::Trimmed { call },
-                        Err(failure) => {
-                            tracing::warn!(shard, ?failure, "a read failed");
-                            Input::ReadFailed { call }
-                        }
-                    }
-                };
-                Some(read.boxed())
-            }
+            } => Some(read(Arc::clone(&self.reader), call, shard, position, limit).boxed()),
             Action::Invoke {
                 invocation,
                 payload,
@@ -168,15 +91,15 @@ impl Performer<StreamPoller> for Stream {
                 sequence_numbers: _,
             } => {
                 let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
-                let invoked = async move {
-                    let invoked = invoker.invoke(&function, payload).await;
+                let invoke = async move {
+                    let result = invoker.invoke(&function, payload).await;
                     Input::Invoked {
                         invocation,
-                        request_id: invoked.request_id,
-                        outcome: invoked.outcome,
+                        request_id: result.request_id,
+                        outcome: result.outcome,
                     }
                 };
-                Some(invoked.boxed())
+                Some(invoke.boxed())
             }
             Action::Notify {
                 call,
@@ -184,20 +107,20 @@ impl Performer<StreamPoller> for Stream {
                 notice,
                 event,
             } => {
-                let notices = Arc::clone(&self.notices);
-                let (meter, function) = (self.meter.clone(), self.function.name.clone());
-                let told = async move {
-                    let sent = notices.send(&destination, &notice, &event).await;
-                    meter.given_up(&function, notice.batch_size, sent.is_ok());
-                    match sent {
+                let destinations = Arc::clone(&self.destinations);
+                let (metrics, function) = (self.metrics.clone(), self.function.name.clone());
+                let notify = async move {
+                    let result = destinations.send(&destination, &notice, &event).await;
+                    metrics.record_discarded_batch(&function, notice.batch_size, result.is_ok());
+                    match result {
                         Ok(()) => Input::NoticeDelivered { call },
                         Err(error) => {
-                            tracing::warn!(error, "a failure destination took no notice");
-                            Input::NoticeRefused { call }
+                            tracing::warn!(error, "failed to write to a failure destination");
+                            Input::NoticeRejected { call }
                         }
                     }
                 };
-                Some(told.boxed())
+                Some(notify.boxed())
             }
             Action::Report(finding) => {
                 report(&self.function.name, &finding);
@@ -207,7 +130,38 @@ impl Performer<StreamPoller> for Stream {
     }
 }
 
-/// What went wrong is worth a warning; a failed record is the function's to explain, and it has.
+async fn list_shards<S: Source>(reader: Arc<Reader<S>>, call: CallId) -> Input {
+    match reader.list_shards().await {
+        Ok(shards) => Input::Shards { call, shards },
+        Err(error) => {
+            tracing::warn!(error, "failed to list shards");
+            Input::ListFailed { call }
+        }
+    }
+}
+
+async fn read<S: Source>(
+    reader: Arc<Reader<S>>,
+    call: CallId,
+    shard: String,
+    position: Position,
+    limit: u32,
+) -> Input {
+    match reader.read(&shard, &position, limit).await {
+        Ok(Page { records, next }) => Input::Records {
+            call,
+            records,
+            end_of_shard: next.is_none(),
+        },
+        Err(ReadError::Trimmed) => Input::Trimmed { call },
+        Err(error) => {
+            tracing::warn!(shard, ?error, "failed to read a shard");
+            Input::ReadFailed { call }
+        }
+    }
+}
+
+/// Failed records are logged by the function itself, so they are not worth a warning here.
 fn report(function: &str, finding: &Finding) {
     match finding {
         Finding::Filtered { .. }

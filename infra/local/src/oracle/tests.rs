@@ -1,6 +1,6 @@
 use super::*;
 
-fn valid(message_id: &str, id: &str, content: &str) -> Sent {
+fn valid(message_id: &str, id: &str, content: &str) -> SentMessage {
     let (id, kind) = (id.to_owned(), "refund".to_owned());
     let meaning = Meaning::Valid {
         id,
@@ -8,21 +8,21 @@ fn valid(message_id: &str, id: &str, content: &str) -> Sent {
         content: content.into(),
         payload: format!("{{\"say\":\"{content}\"}}"),
     };
-    Sent {
+    SentMessage {
         message_id: message_id.into(),
         meaning,
     }
 }
 
-fn malformed(message_id: &str) -> Sent {
-    Sent {
+fn malformed(message_id: &str) -> SentMessage {
+    SentMessage {
         message_id: message_id.into(),
         meaning: Meaning::Malformed,
     }
 }
 
 /// Two notifications, a duplicate and a conflict of the first, and a malformed message.
-fn sent() -> Vec<Sent> {
+fn sent() -> Vec<SentMessage> {
     vec![
         valid("m1", "a", "x"),
         valid("m2", "b", "y"),
@@ -54,8 +54,8 @@ fn event(shard: &str, id: &str, content: &str, status: &str) -> Event {
     }
 }
 
-fn found() -> Found {
-    Found {
+fn final_state() -> FinalState {
+    FinalState {
         items: vec![item("a", "x"), item("b", "y")],
         events: vec![
             event("s1", "a", "x", "INIT"),
@@ -69,20 +69,20 @@ fn found() -> Found {
     }
 }
 
-fn violations(found: &Found) -> Vec<Violation> {
-    judge(&sent(), found).violations
+fn violations(state: &FinalState) -> Vec<Violation> {
+    verify(&sent(), state).violations
 }
 
-/// The violations of a run in which one thing was changed.
-fn broken(change: impl FnOnce(&mut Found)) -> Vec<Violation> {
-    let mut found = found();
-    change(&mut found);
-    violations(&found)
+/// The violations after one change to the valid final state.
+fn violations_after(change: impl FnOnce(&mut FinalState)) -> Vec<Violation> {
+    let mut state = final_state();
+    change(&mut state);
+    violations(&state)
 }
 
 #[test]
-fn a_good_run_is_counted_and_breaks_nothing() {
-    let report = judge(&sent(), &found());
+fn accepts_and_counts_a_valid_run() {
+    let report = verify(&sent(), &final_state());
     assert_eq!(report.violations, []);
     let counts = Counts {
         sent: 5,
@@ -101,21 +101,21 @@ fn a_good_run_is_counted_and_breaks_nothing() {
 }
 
 #[test]
-fn either_of_two_conflicting_messages_may_win() {
-    let mut found = found();
-    found.items[0] = item("a", "z");
-    found.events[0] = event("s1", "a", "z", "INIT");
-    found.events[1] = event("s1", "a", "z", "DONE");
-    found.dead_letters = vec!["m1".into(), "m3".into(), "m5".into()];
+fn accepts_either_of_two_conflicting_messages() {
+    let mut state = final_state();
+    state.items[0] = item("a", "z");
+    state.events[0] = event("s1", "a", "z", "INIT");
+    state.events[1] = event("s1", "a", "z", "DONE");
+    state.dead_letters = vec!["m1".into(), "m3".into(), "m5".into()];
     let sent = [sent(), vec![valid("m6", "b", "y")]].concat();
-    assert_eq!(judge(&sent, &found).violations, []);
+    assert_eq!(verify(&sent, &state).violations, []);
 }
 
 #[test]
-fn repeated_events_are_counted_and_no_violation() {
-    let mut found = found();
-    found.events.push(event("s1", "a", "x", "INIT"));
-    let report = judge(&sent(), &found);
+fn accepts_and_counts_repeated_events() {
+    let mut state = final_state();
+    state.events.push(event("s1", "a", "x", "INIT"));
+    let report = verify(&sent(), &state);
     assert_eq!(
         (
             report.violations.len(),
@@ -127,24 +127,24 @@ fn repeated_events_are_counted_and_no_violation() {
 }
 
 #[test]
-fn a_message_that_is_nowhere_is_lost() {
+fn reports_lost_messages() {
     let lost = Violation::Lost {
         message_id: "m5".into(),
     };
     assert_eq!(
-        broken(|found| found.dead_letters.retain(|id| id != "m5")),
+        violations_after(|state| state.dead_letters.retain(|id| id != "m5")),
         [lost]
     );
     let lost = Violation::Lost {
         message_id: "m4".into(),
     };
     assert_eq!(
-        broken(|found| found.dead_letters.retain(|id| id != "m4")),
+        violations_after(|state| state.dead_letters.retain(|id| id != "m4")),
         [lost]
     );
-    let no_item = broken(|found| {
-        found.items.pop();
-        found.events.truncate(2);
+    let no_item = violations_after(|state| {
+        state.items.pop();
+        state.events.truncate(2);
     });
     assert_eq!(
         no_item,
@@ -155,57 +155,57 @@ fn a_message_that_is_nowhere_is_lost() {
 }
 
 #[test]
-fn a_stored_message_does_not_belong_in_the_dead_letter_queue() {
+fn reports_stored_messages_in_the_dead_letter_queue() {
     let wrong = Violation::WronglyDeadLettered {
         message_id: "m2".into(),
     };
     assert_eq!(
-        broken(|found| found.dead_letters.push("m2".into())),
+        violations_after(|state| state.dead_letters.push("m2".into())),
         [wrong]
     );
 }
 
 #[test]
-fn a_message_that_could_have_been_stored_does_not_belong_in_the_dead_letter_queue() {
+fn reports_dead_letters_that_could_have_been_stored() {
     let wrong = Violation::WronglyDeadLettered {
         message_id: "m2".into(),
     };
-    let without_item = broken(|found| {
-        found.items.pop();
-        found.events.truncate(2);
-        found.dead_letters.push("m2".into());
+    let without_item = violations_after(|state| {
+        state.items.pop();
+        state.events.truncate(2);
+        state.dead_letters.push("m2".into());
     });
     assert_eq!(without_item, [wrong]);
 }
 
 #[test]
-fn a_dead_letter_that_was_not_sent_is_unexpected() {
+fn reports_dead_letters_that_were_not_sent() {
     let unexpected = |id: &str| Violation::UnexpectedDeadLetter {
         message_id: id.into(),
     };
     assert_eq!(
-        broken(|found| found.dead_letters.push("m9".into())),
+        violations_after(|state| state.dead_letters.push("m9".into())),
         [unexpected("m9")]
     );
     assert_eq!(
-        broken(|found| found.dead_letters.push("m5".into())),
+        violations_after(|state| state.dead_letters.push("m5".into())),
         [unexpected("m5")]
     );
 }
 
 #[test]
-fn an_item_that_nobody_sent_is_invented() {
-    let unexpected = broken(|found| {
-        found.items.push(item("c", "x"));
-        found.events.push(event("s1", "c", "x", "INIT"));
-        found.events.push(event("s1", "c", "x", "DONE"));
+fn reports_items_that_were_not_sent() {
+    let unexpected = violations_after(|state| {
+        state.items.push(item("c", "x"));
+        state.events.push(event("s1", "c", "x", "INIT"));
+        state.events.push(event("s1", "c", "x", "DONE"));
     });
     assert_eq!(unexpected, [Violation::UnexpectedItem { id: "c".into() }]);
 }
 
 #[test]
-fn a_payload_must_be_stored_byte_for_byte() {
-    let changed = broken(|found| found.items[1].payload = "{\"say\": \"y\"}".into());
+fn reports_stored_payloads_that_differ_by_a_byte() {
+    let changed = violations_after(|state| state.items[1].payload = "{\"say\": \"y\"}".into());
     assert!(
         changed.contains(&Violation::ItemChanged { id: "b".into() }),
         "{changed:?}"
@@ -213,23 +213,23 @@ fn a_payload_must_be_stored_byte_for_byte() {
 }
 
 #[test]
-fn an_item_must_become_done() {
-    let not_done = broken(|found| {
-        found.items[1] = Item {
+fn reports_items_that_are_not_done() {
+    let not_done = violations_after(|state| {
+        state.items[1] = Item {
             status: "INIT".into(),
             version: 1,
             ..item("b", "y")
         };
-        found.events.truncate(3);
+        state.events.truncate(3);
     });
     assert_eq!(not_done, [Violation::NotDone { id: "b".into() }]);
 }
 
 #[test]
-fn every_change_of_a_stored_item_is_in_the_stream() {
+fn reports_missing_events_of_a_stored_item() {
     for (index, status) in [(2, "INIT"), (3, "DONE")] {
-        let missing = broken(|found| {
-            found.events.remove(index);
+        let missing = violations_after(|state| {
+            state.events.remove(index);
         });
         let expected = Violation::MissingEvent {
             id: "b".into(),
@@ -240,8 +240,8 @@ fn every_change_of_a_stored_item_is_in_the_stream() {
 }
 
 #[test]
-fn an_event_exists_only_for_a_stored_item() {
-    let unexpected = broken(|found| found.events.push(event("s2", "c", "x", "INIT")));
+fn reports_events_without_a_stored_item() {
+    let unexpected = violations_after(|state| state.events.push(event("s2", "c", "x", "INIT")));
     assert_eq!(
         unexpected,
         [Violation::UnexpectedEvent {
@@ -252,8 +252,8 @@ fn an_event_exists_only_for_a_stored_item() {
 }
 
 #[test]
-fn a_record_that_is_no_event_is_named() {
-    let unreadable = broken(|found| found.unreadable.push(("s1".into(), "7".into())));
+fn reports_records_that_cannot_be_decoded() {
+    let unreadable = violations_after(|state| state.unreadable.push(("s1".into(), "7".into())));
     assert_eq!(
         unreadable,
         [Violation::UnreadableEvent {
@@ -264,8 +264,8 @@ fn a_record_that_is_no_event_is_named() {
 }
 
 #[test]
-fn the_payload_of_an_event_is_the_stored_one_byte_for_byte() {
-    let changed = broken(|found| found.events[0].payload = "{\"say\": \"x\"}".into());
+fn reports_event_payloads_that_differ_by_a_byte() {
+    let changed = violations_after(|state| state.events[0].payload = "{\"say\": \"x\"}".into());
     assert_eq!(
         changed,
         [Violation::EventChanged {
@@ -276,60 +276,60 @@ fn the_payload_of_an_event_is_the_stored_one_byte_for_byte() {
 }
 
 #[test]
-fn the_partition_key_is_the_notification_id() {
-    let wrong = broken(|found| found.events[0].partition_key = "b".into());
+fn reports_partition_keys_other_than_the_notification_id() {
+    let wrong = violations_after(|state| state.events[0].partition_key = "b".into());
     assert_eq!(wrong, [Violation::WrongPartitionKey { id: "a".into() }]);
 }
 
 #[test]
-fn one_change_has_one_event_id() {
-    let two = broken(|found| {
-        found.events.push(Event {
+fn reports_event_ids_that_do_not_identify_one_change() {
+    let two = violations_after(|state| {
+        state.events.push(Event {
             event_id: "other".into(),
             ..event("s1", "a", "x", "INIT")
         })
     });
     assert_eq!(two, [Violation::EventIdNotUnique { id: "a".into() }]);
-    let shared = broken(|found| found.events[1].event_id = "a:INIT".into());
+    let shared = violations_after(|state| state.events[1].event_id = "a:INIT".into());
     assert_eq!(shared, [Violation::EventIdNotUnique { id: "a".into() }]);
 }
 
 #[test]
-fn init_comes_before_done() {
+fn reports_done_before_init() {
     assert_eq!(
-        broken(|found| found.events.swap(0, 1)),
+        violations_after(|state| state.events.swap(0, 1)),
         [Violation::OutOfOrder { id: "a".into() }]
     );
 }
 
 #[test]
-fn events_of_one_notification_are_in_one_shard() {
+fn reports_events_of_one_notification_in_two_shards() {
     assert_eq!(
-        broken(|found| found.events[1].shard = "s2".into()),
-        [Violation::SplitOverShards { id: "a".into() }]
+        violations_after(|state| state.events[1].shard = "s2".into()),
+        [Violation::SeveralShards { id: "a".into() }]
     );
 }
 
 #[test]
-fn a_message_still_in_the_queue_fails_the_run() {
-    let waiting = broken(|found| {
-        found.dead_letters.clear();
-        found.waiting = 2;
+fn reports_messages_that_are_still_in_the_queue() {
+    let waiting = violations_after(|state| {
+        state.dead_letters.clear();
+        state.waiting = 2;
     });
-    assert_eq!(waiting, [Violation::StillWaiting { messages: 2 }]);
+    assert_eq!(waiting, [Violation::QueueNotEmpty { messages: 2 }]);
 }
 
 #[test]
-fn copies_that_were_never_met_are_a_failure() {
-    let no_duplicate = broken(|found| found.dead_letters.push("m3".into()));
+fn reports_runs_that_processed_no_duplicate() {
+    let no_duplicate = violations_after(|state| state.dead_letters.push("m3".into()));
     assert!(
-        no_duplicate.contains(&Violation::NoDuplicateMet),
+        no_duplicate.contains(&Violation::NoDuplicateProcessed),
         "{no_duplicate:?}"
     );
 }
 
 #[test]
-fn debug_output_holds_no_payload() {
-    let text = format!("{:?} {:?}", sent(), judge(&sent(), &found()));
+fn debug_output_contains_no_payload() {
+    let text = format!("{:?} {:?}", sent(), verify(&sent(), &final_state()));
     assert!(!text.contains("say"), "{text}");
 }

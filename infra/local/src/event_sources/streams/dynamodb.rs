@@ -1,28 +1,26 @@
-//! The change stream of a table.
+//! Reads the DynamoDB stream of a table.
 
 use std::collections::HashMap;
 
-use async_trait::async_trait;
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsError;
 use aws_sdk_dynamodbstreams::operation::get_shard_iterator::GetShardIteratorError;
 use aws_sdk_dynamodbstreams::primitives::Blob;
 use aws_sdk_dynamodbstreams::types::{AttributeValue, Record, ShardIteratorType};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use onewrite_event_sources::stream::{DynamoDbRecord, Position, ShardDescription, SourceFacts};
+use onewrite_event_sources::stream::{DynamoDbRecord, Position, ShardDescription, SourceInfo};
 use serde_json::{Map, Value, json};
 
-use super::{Page, ReadFailure, Source, Start};
+use super::source::{IteratorStart, Page, ReadError, Source};
 use crate::error::causes;
 
-pub(in super::super) struct TableStream {
-    pub(in super::super) client: aws_sdk_dynamodbstreams::Client,
-    pub(in super::super) facts: SourceFacts,
+pub(crate) struct TableStreamSource {
+    pub(crate) client: aws_sdk_dynamodbstreams::Client,
+    pub(crate) facts: SourceInfo,
 }
 
-#[async_trait]
-impl Source for TableStream {
-    async fn list(&self) -> Result<Vec<ShardDescription>, String> {
+impl Source for TableStreamSource {
+    async fn list_shards(&self) -> Result<Vec<ShardDescription>, String> {
         let mut shards = Vec::new();
         let mut last: Option<String> = None;
         loop {
@@ -34,10 +32,12 @@ impl Source for TableStream {
                 .map_err(|error| causes(&error))?;
             let description = page
                 .stream_description
-                .ok_or("no description in the answer")?;
+                .ok_or("the response has no description")?;
             for shard in description.shards.unwrap_or_default() {
                 shards.push(ShardDescription {
-                    id: shard.shard_id.ok_or("a shard without id in the answer")?,
+                    id: shard
+                        .shard_id
+                        .ok_or("the response has a shard without an id")?,
                     parents: shard.parent_shard_id.into_iter().collect(),
                 });
             }
@@ -48,62 +48,63 @@ impl Source for TableStream {
         }
     }
 
-    async fn iterator(&self, shard: &str, start: &Start) -> Result<String, ReadFailure> {
+    async fn iterator(&self, shard: &str, start: &IteratorStart) -> Result<String, ReadError> {
         let request = self
             .client
             .get_shard_iterator()
             .stream_arn(&self.facts.arn)
             .shard_id(shard);
         let request = match start {
-            // A mapping of a table's stream has no timestamp to start at (D4).
-            Start::Position(Position::TrimHorizon | Position::AtTimestamp(_)) => {
+            // A mapping of a DynamoDB stream cannot start at a timestamp (D4).
+            IteratorStart::Position(Position::TrimHorizon | Position::AtTimestamp(_)) => {
                 request.shard_iterator_type(ShardIteratorType::TrimHorizon)
             }
-            Start::Position(Position::Latest) => {
+            IteratorStart::Position(Position::Latest) => {
                 request.shard_iterator_type(ShardIteratorType::Latest)
             }
-            Start::Position(Position::After(number)) => request
+            IteratorStart::Position(Position::After(number)) => request
                 .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
                 .sequence_number(number),
-            Start::At(number) => request
+            IteratorStart::At(number) => request
                 .shard_iterator_type(ShardIteratorType::AtSequenceNumber)
                 .sequence_number(number),
         };
-        let answer = request
+        let response = request
             .send()
             .await
             .map_err(|error| match error.as_service_error() {
-                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => ReadFailure::Trimmed,
-                _ => ReadFailure::Failed(causes(&error)),
+                Some(GetShardIteratorError::TrimmedDataAccessException(_)) => ReadError::Trimmed,
+                _ => ReadError::Other(causes(&error)),
             })?;
-        let none = || ReadFailure::Failed("no iterator in the answer".to_owned());
-        answer.shard_iterator.ok_or_else(none)
+        response
+            .shard_iterator
+            .ok_or_else(ReadError::missing_iterator)
     }
 
-    async fn read(&self, _: &str, iterator: &str, limit: u32) -> Result<Page, ReadFailure> {
+    async fn read(&self, _: &str, iterator: &str, limit: u32) -> Result<Page, ReadError> {
         let request = self.client.get_records().shard_iterator(iterator);
-        let answer = request
+        let response = request
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .send()
             .await;
-        let page = answer.map_err(|error| match error.as_service_error() {
-            Some(GetRecordsError::ExpiredIteratorException(_)) => ReadFailure::Expired,
-            Some(GetRecordsError::TrimmedDataAccessException(_)) => ReadFailure::Trimmed,
-            _ => ReadFailure::Failed(causes(&error)),
+        let page = response.map_err(|error| match error.as_service_error() {
+            Some(GetRecordsError::ExpiredIteratorException(_)) => ReadError::Expired,
+            Some(GetRecordsError::TrimmedDataAccessException(_)) => ReadError::Trimmed,
+            _ => ReadError::Other(causes(&error)),
         })?;
         let records = page.records.unwrap_or_default().into_iter();
         let records = records.map(|record| Some(change(record)?.encode(&self.facts)));
         let records = records.collect::<Option<_>>();
         Ok(Page {
-            records: records.ok_or_else(|| ReadFailure::incomplete("a record"))?,
+            records: records.ok_or_else(ReadError::incomplete_record)?,
             next: page.next_shard_iterator,
         })
     }
 }
 
-/// None where the record lacks what every record has, or holds a type that this SDK does not know.
+/// Returns `None` if the record is incomplete or has an attribute type that this SDK version does not know.
 fn change(record: Record) -> Option<DynamoDbRecord> {
-    let of_item = record.dynamodb?;
+    let stream_record = record.dynamodb?;
     let image = |image: Option<HashMap<String, AttributeValue>>| match image {
         Some(attributes) => item(attributes).map(Some),
         None => Some(None),
@@ -112,14 +113,15 @@ fn change(record: Record) -> Option<DynamoDbRecord> {
         event_id: record.event_id?,
         event_name: record.event_name?.as_str().to_owned(),
         event_version: record.event_version?,
-        created_seconds: u64::try_from(of_item.approximate_creation_date_time?.secs()).ok()?,
-        keys: item(of_item.keys?)?,
-        new_image: image(of_item.new_image)?,
-        old_image: image(of_item.old_image)?,
-        sequence_number: of_item.sequence_number?,
-        // The emulator says 0 of every record.
-        size_bytes: of_item.size_bytes?,
-        stream_view_type: of_item.stream_view_type?.as_str().to_owned(),
+        created_seconds: u64::try_from(stream_record.approximate_creation_date_time?.secs())
+            .ok()?,
+        keys: item(stream_record.keys?)?,
+        new_image: image(stream_record.new_image)?,
+        old_image: image(stream_record.old_image)?,
+        sequence_number: stream_record.sequence_number?,
+        // The emulator reports 0 for every record.
+        size_bytes: stream_record.size_bytes?,
+        stream_view_type: stream_record.stream_view_type?.as_str().to_owned(),
         user_identity: record
             .user_identity
             .and_then(|identity| Some((identity.r#type?, identity.principal_id?))),
@@ -133,7 +135,7 @@ fn item(attributes: HashMap<String, AttributeValue>) -> Option<Value> {
     Some(Value::Object(attributes.collect::<Option<Map<_, _>>>()?))
 }
 
-/// DynamoDB's JSON: the type's descriptor, numbers as text, binary as base64 (D25, D27).
+/// Encodes DynamoDB JSON: type descriptors, numbers as text, binary values as base64 (D25, D27).
 fn attribute(value: AttributeValue) -> Option<Value> {
     let base64 = |bytes: &Blob| BASE64_STANDARD.encode(bytes);
     Some(match value {
@@ -164,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_attribute_has_its_descriptor() {
+    fn encodes_every_attribute_type_with_its_descriptor() {
         use AttributeValue as A;
         let text = |text: &str| text.to_owned();
         let map = HashMap::from([(text("k"), A::L(vec![A::N(text("1.0")), A::Null(true)]))]);
@@ -185,7 +187,7 @@ mod tests {
         }
     }
 
-    fn of_item() -> aws_sdk_dynamodbstreams::types::builders::StreamRecordBuilder {
+    fn stream_record() -> aws_sdk_dynamodbstreams::types::builders::StreamRecordBuilder {
         StreamRecord::builder()
             .approximate_creation_date_time(DateTime::from_secs(1_700_000_000))
             .keys("id", AttributeValue::S("a".to_owned()))
@@ -195,21 +197,25 @@ mod tests {
             .stream_view_type(StreamViewType::NewAndOldImages)
     }
 
-    fn record(of_item: StreamRecord) -> aws_sdk_dynamodbstreams::types::builders::RecordBuilder {
+    fn record(
+        stream_record: StreamRecord,
+    ) -> aws_sdk_dynamodbstreams::types::builders::RecordBuilder {
         Record::builder()
             .event_id("e")
             .event_name(OperationType::Remove)
             .event_version("1.1")
-            .dynamodb(of_item)
+            .dynamodb(stream_record)
     }
 
     #[test]
-    fn a_change_keeps_everything_that_the_stream_tells() {
+    fn keeps_every_field_of_a_stream_record() {
         let identity = Identity::builder()
             .r#type("Service")
             .principal_id("dynamodb.amazonaws.com")
             .build();
-        let record = record(of_item().build()).user_identity(identity).build();
+        let record = record(stream_record().build())
+            .user_identity(identity)
+            .build();
         let change = change(record).unwrap();
         assert_eq!(change.event_name, "REMOVE");
         assert_eq!(change.created_seconds, 1_700_000_000);
@@ -226,14 +232,16 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_cannot_be_told_whole_is_not_told_at_all() {
-        for of_item in [
-            of_item().set_sequence_number(None).build(),
-            of_item().set_approximate_creation_date_time(None).build(),
-            of_item().set_keys(None).build(),
-            of_item().set_size_bytes(None).build(),
+    fn rejects_incomplete_records() {
+        for stream_record in [
+            stream_record().set_sequence_number(None).build(),
+            stream_record()
+                .set_approximate_creation_date_time(None)
+                .build(),
+            stream_record().set_keys(None).build(),
+            stream_record().set_size_bytes(None).build(),
         ] {
-            assert!(change(record(of_item).build()).is_none());
+            assert!(change(record(stream_record).build()).is_none());
         }
     }
 }

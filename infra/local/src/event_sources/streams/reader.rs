@@ -1,58 +1,58 @@
-//! Reads a stream shard by shard, and goes on with the iterator of a shard's last read where it can.
+//! Reads a stream shard by shard and reuses the iterator of a shard's last read if possible.
 //!
-//! No service's SDK here, and no decision what is read when: that is the poller's.
+//! This module uses no SDK. The poller decides what to read and when.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use onewrite_event_sources::stream::{Position, ShardDescription};
 
-use super::{Page, ReadFailure, Source, Start};
+use super::source::{IteratorStart, Page, ReadError, Source};
 
-pub(super) struct Reader {
-    source: Box<dyn Source>,
+pub(super) struct Reader<S> {
+    source: S,
     shards: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Cursor>>>>,
 }
 
-impl Reader {
-    pub(super) fn new(source: Box<dyn Source>) -> Self {
+impl<S: Source> Reader<S> {
+    pub(super) fn new(source: S) -> Self {
         Self {
             source,
             shards: Mutex::default(),
         }
     }
 
-    pub(super) async fn list(&self) -> Result<Vec<ShardDescription>, String> {
-        self.source.list().await
+    pub(super) async fn list_shards(&self) -> Result<Vec<ShardDescription>, String> {
+        self.source.list_shards().await
     }
 
-    /// Reads a shard at `position`. Reads of one shard follow each other: a poller that has given a read up asks again
-    /// while the first is still on its way, and must find the place that the first one leaves.
+    /// Reads a shard at `position`. Reads of one shard run one after the other: a poller that abandons a read asks again
+    /// while the first read is still running, and must continue where the first one ends.
     pub(super) async fn read(
         &self,
         shard: &str,
         position: &Position,
         limit: u32,
-    ) -> Result<Page, ReadFailure> {
+    ) -> Result<Page, ReadError> {
         let cursor = self.cursor(shard);
         let mut cursor = cursor.lock().await;
-        let kept = match cursor.iterator_at(position) {
+        let cached = match cursor.iterator_at(position) {
             Some(iterator) => match self.source.read(shard, iterator, limit).await {
-                Err(ReadFailure::Expired) => None,
+                Err(ReadError::Expired) => None,
                 page => Some(page?),
             },
             None => None,
         };
-        let page = match kept {
+        let page = match cached {
             Some(page) => page,
             None => {
                 let start = cursor.start(position);
                 let iterator = self.source.iterator(shard, &start).await?;
-                cursor.keep(position.clone(), iterator.clone());
+                cursor.set_iterator(position.clone(), iterator.clone());
                 self.source.read(shard, &iterator, limit).await?
             }
         };
-        cursor.has_read(position, &page);
+        cursor.advance(position, &page);
         Ok(page)
     }
 
@@ -62,13 +62,13 @@ impl Reader {
     }
 }
 
-/// The place where a shard's last read ended.
+/// The place where the last read of a shard ended.
 #[derive(Debug, Default)]
 struct Cursor {
-    /// The iterator to go on with, and the position it stands for.
+    /// The iterator to continue with, and its position.
     next: Option<(Position, String)>,
-    /// The first record that was read from [`Position::Latest`]. From then on that position is before this record: a
-    /// poller that comes back to it, having finished nothing, must not pass over what it has read.
+    /// The first record read from [`Position::Latest`]. From then on, that position is before this record: a poller that
+    /// returns to it without having finished a record must not skip this one.
     latest: Option<String>,
 }
 
@@ -78,18 +78,18 @@ impl Cursor {
         (at == position).then_some(iterator)
     }
 
-    fn start(&self, position: &Position) -> Start {
+    fn start(&self, position: &Position) -> IteratorStart {
         match (position, &self.latest) {
-            (Position::Latest, Some(first)) => Start::At(first.clone()),
-            _ => Start::Position(position.clone()),
+            (Position::Latest, Some(first)) => IteratorStart::At(first.clone()),
+            _ => IteratorStart::Position(position.clone()),
         }
     }
 
-    fn keep(&mut self, position: Position, iterator: String) {
+    fn set_iterator(&mut self, position: Position, iterator: String) {
         self.next = Some((position, iterator));
     }
 
-    fn has_read(&mut self, position: &Position, page: &Page) {
+    fn advance(&mut self, position: &Position, page: &Page) {
         if *position == Position::Latest && self.latest.is_none() {
             let first = page.records.first();
             self.latest = first.map(|record| record.sequence_number.clone());
@@ -104,16 +104,15 @@ impl Cursor {
 
 #[cfg(test)]
 mod tests {
-    use async_trait::async_trait;
     use onewrite_event_sources::stream::StreamRecord;
 
     use super::*;
 
-    /// A shard with the records 1 to `written`, whose iterators are the number of the record before them.
+    /// A shard with the records 1 to `written`. An iterator is the number of the record before it.
     #[derive(Default)]
     struct Shard {
         written: u64,
-        issued: Vec<Start>,
+        issued: Vec<IteratorStart>,
         expired: bool,
         trimmed: bool,
         failing: bool,
@@ -122,55 +121,49 @@ mod tests {
     }
 
     #[derive(Clone, Default)]
-    struct Fake(Arc<Mutex<Shard>>);
+    struct FakeSource(Arc<Mutex<Shard>>);
 
-    impl Fake {
+    impl FakeSource {
         fn change(&self, change: impl FnOnce(&mut Shard)) {
             change(&mut self.0.lock().unwrap());
         }
 
-        fn issued(&self) -> Vec<Start> {
+        fn issued_iterators(&self) -> Vec<IteratorStart> {
             self.0.lock().unwrap().issued.clone()
         }
     }
 
-    #[async_trait]
-    impl Source for Fake {
-        async fn list(&self) -> Result<Vec<ShardDescription>, String> {
+    impl Source for FakeSource {
+        async fn list_shards(&self) -> Result<Vec<ShardDescription>, String> {
             Ok(Vec::new())
         }
 
-        async fn iterator(&self, _shard: &str, start: &Start) -> Result<String, ReadFailure> {
+        async fn iterator(&self, _shard: &str, start: &IteratorStart) -> Result<String, ReadError> {
             tokio::task::yield_now().await;
             let mut shard = self.0.lock().unwrap();
             if shard.trimmed {
-                return Err(ReadFailure::Trimmed);
+                return Err(ReadError::Trimmed);
             }
             shard.issued.push(start.clone());
             shard.expired = false;
             let before = match start {
-                Start::Position(Position::After(number)) => number.parse().unwrap(),
-                Start::Position(Position::Latest) => shard.written,
-                Start::Position(_) => 0,
-                Start::At(number) => number.parse::<u64>().unwrap() - 1,
+                IteratorStart::Position(Position::After(number)) => number.parse().unwrap(),
+                IteratorStart::Position(Position::Latest) => shard.written,
+                IteratorStart::Position(_) => 0,
+                IteratorStart::At(number) => number.parse::<u64>().unwrap() - 1,
             };
             shard.written += u64::from(shard.busy);
             Ok(before.to_string())
         }
 
-        async fn read(
-            &self,
-            _shard: &str,
-            iterator: &str,
-            limit: u32,
-        ) -> Result<Page, ReadFailure> {
+        async fn read(&self, _shard: &str, iterator: &str, limit: u32) -> Result<Page, ReadError> {
             tokio::task::yield_now().await;
             let shard = self.0.lock().unwrap();
             if shard.failing {
-                return Err(ReadFailure::Failed("no answer".to_owned()));
+                return Err(ReadError::Other("no response".to_owned()));
             }
             if shard.expired {
-                return Err(ReadFailure::Expired);
+                return Err(ReadError::Expired);
             }
             let before: u64 = iterator.parse().unwrap();
             let last = shard.written.min(before + u64::from(limit));
@@ -191,7 +184,7 @@ mod tests {
         Position::After(number.to_string())
     }
 
-    async fn numbers(reader: &Reader, position: &Position) -> Vec<String> {
+    async fn numbers(reader: &Reader<FakeSource>, position: &Position) -> Vec<String> {
         let page = reader.read("shard", position, 3).await.unwrap();
         let numbers = page
             .records
@@ -201,10 +194,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shard_is_read_on_with_the_iterator_of_its_last_read() {
-        let shard = Fake::default();
+    async fn continues_with_the_iterator_of_the_last_read() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.written = 5);
-        let reader = Reader::new(Box::new(shard.clone()));
+        let reader = Reader::new(shard.clone());
         assert_eq!(
             numbers(&reader, &Position::TrimHorizon).await,
             ["1", "2", "3"]
@@ -213,23 +206,26 @@ mod tests {
         assert!(numbers(&reader, &after(5)).await.is_empty());
         shard.change(|shard| shard.written = 6);
         assert_eq!(numbers(&reader, &after(5)).await, ["6"]);
-        assert_eq!(shard.issued(), [Start::Position(Position::TrimHorizon)]);
+        assert_eq!(
+            shard.issued_iterators(),
+            [IteratorStart::Position(Position::TrimHorizon)]
+        );
     }
 
     #[tokio::test]
-    async fn a_record_that_comes_between_two_reads_at_latest_is_read() {
-        let shard = Fake::default();
+    async fn reads_records_that_arrive_between_two_reads_at_latest() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.written = 5);
-        let reader = Reader::new(Box::new(shard.clone()));
+        let reader = Reader::new(shard.clone());
         assert!(numbers(&reader, &Position::Latest).await.is_empty());
         shard.change(|shard| shard.written = 6);
         assert_eq!(numbers(&reader, &Position::Latest).await, ["6"]);
     }
 
     #[tokio::test]
-    async fn what_was_read_from_latest_comes_again_for_a_poller_that_goes_back_to_it() {
-        let shard = Fake::default();
-        let reader = Reader::new(Box::new(shard.clone()));
+    async fn rereads_records_when_the_poller_returns_to_latest() {
+        let shard = FakeSource::default();
+        let reader = Reader::new(shard.clone());
         assert!(numbers(&reader, &Position::Latest).await.is_empty());
         shard.change(|shard| shard.written = 5);
         assert_eq!(numbers(&reader, &Position::Latest).await, ["1", "2", "3"]);
@@ -239,60 +235,60 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_read_that_overtakes_one_that_was_given_up_misses_nothing() {
-        let shard = Fake::default();
+    async fn misses_no_record_when_a_read_overtakes_an_abandoned_one() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.busy = true);
-        let reader = Reader::new(Box::new(shard));
+        let reader = Reader::new(shard);
         let latest = Position::Latest;
-        let (given_up, again) =
+        let (abandoned, second) =
             futures::join!(numbers(&reader, &latest), numbers(&reader, &latest));
-        assert_eq!(given_up, ["1"]);
-        assert_eq!(again, ["1", "2"]);
+        assert_eq!(abandoned, ["1"]);
+        assert_eq!(second, ["1", "2"]);
     }
 
     #[tokio::test]
-    async fn a_failed_read_at_latest_keeps_its_place() {
-        let shard = Fake::default();
+    async fn keeps_its_place_after_a_failed_read_at_latest() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.failing = true);
-        let reader = Reader::new(Box::new(shard.clone()));
+        let reader = Reader::new(shard.clone());
         let failed = reader.read("shard", &Position::Latest, 3).await;
-        assert_eq!(failed, Err(ReadFailure::Failed("no answer".to_owned())));
+        assert_eq!(failed, Err(ReadError::Other("no response".to_owned())));
         shard.change(|shard| (shard.failing, shard.written) = (false, 1));
         assert_eq!(numbers(&reader, &Position::Latest).await, ["1"]);
     }
 
     #[tokio::test]
-    async fn d20_an_expired_iterator_is_replaced_by_one_for_the_same_place() {
-        let shard = Fake::default();
+    async fn d20_replaces_an_expired_iterator_at_the_same_position() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.written = 5);
-        let reader = Reader::new(Box::new(shard.clone()));
+        let reader = Reader::new(shard.clone());
         numbers(&reader, &Position::TrimHorizon).await;
         shard.change(|shard| shard.expired = true);
         assert_eq!(numbers(&reader, &after(3)).await, ["4", "5"]);
         assert_eq!(
-            shard.issued(),
+            shard.issued_iterators(),
             [
-                Start::Position(Position::TrimHorizon),
-                Start::Position(after(3))
+                IteratorStart::Position(Position::TrimHorizon),
+                IteratorStart::Position(after(3))
             ]
         );
     }
 
     #[tokio::test]
-    async fn a_poller_that_goes_back_to_its_checkpoint_gets_an_iterator_for_that() {
-        let shard = Fake::default();
+    async fn requests_an_iterator_when_the_poller_returns_to_its_checkpoint() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.written = 5);
-        let reader = Reader::new(Box::new(shard.clone()));
+        let reader = Reader::new(shard.clone());
         numbers(&reader, &Position::TrimHorizon).await;
         assert_eq!(numbers(&reader, &after(1)).await, ["2", "3", "4"]);
     }
 
     #[tokio::test]
-    async fn d20_a_place_that_is_trimmed_is_told_as_such() {
-        let shard = Fake::default();
+    async fn d20_reports_a_trimmed_position() {
+        let shard = FakeSource::default();
         shard.change(|shard| shard.trimmed = true);
-        let reader = Reader::new(Box::new(shard.clone()));
+        let reader = Reader::new(shard.clone());
         let trimmed = reader.read("shard", &after(1), 3).await;
-        assert_eq!(trimmed, Err(ReadFailure::Trimmed));
+        assert_eq!(trimmed, Err(ReadError::Trimmed));
     }
 }

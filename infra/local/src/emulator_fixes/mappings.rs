@@ -1,7 +1,4 @@
-//! What the emulator makes of deployed mappings, put right.
-//!
-//! Its CloudFormation hands parameters on as the texts they are: it takes `"false"` for true, so that its own pollers
-//! run, and lists numbers as texts, which no SDK reads. AWS turns both into what the resource's schema says.
+//! Disables the emulator's own pollers and restores the numbers of the event source mappings.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -14,14 +11,10 @@ use serde_json::Value;
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
 
-/// Stops the emulator's own pollers, and has each mapping's numbers be numbers.
-///
-/// # Errors
-/// A failed call.
-pub(super) async fn correct(clients: &Clients) -> Result<()> {
-    for mapping in listed(clients).await? {
-        let number = |name: &str| whole(&mapping[name]);
-        let concurrency = whole(&mapping["ScalingConfig"]["MaximumConcurrency"]);
+pub(super) async fn fix(clients: &Clients) -> Result<()> {
+    for mapping in list_raw(clients).await? {
+        let number = |name: &str| parse_integer(&mapping[name]);
+        let concurrency = parse_integer(&mapping["ScalingConfig"]["MaximumConcurrency"]);
         let scaling = concurrency.map(|concurrency| {
             ScalingConfig::builder()
                 .maximum_concurrency(concurrency)
@@ -44,27 +37,29 @@ pub(super) async fn correct(clients: &Clients) -> Result<()> {
     Ok(())
 }
 
-/// Every mapping in the emulator's own words.
-async fn listed(clients: &Clients) -> Result<Vec<Value>> {
+/// Every mapping as the emulator returns it, because the SDK cannot parse the response.
+async fn list_raw(clients: &Clients) -> Result<Vec<Value>> {
     let (mut mappings, mut marker) = (Vec::new(), None);
     loop {
-        let words = Words::default();
-        let answer = clients
+        let body = RawBody::default();
+        let response = clients
             .lambda
             .list_event_source_mappings()
             .set_marker(marker)
             .customize()
-            .interceptor(words.clone())
+            .interceptor(body.clone())
             .send()
             .await;
-        let page = words.json();
-        let Some(listed) = page["EventSourceMappings"].as_array() else {
-            let none = || LocalError::Deployed("the emulator lists no mappings".to_owned());
-            return Err(answer.err().map_or_else(none, |error| {
+        let page = body.take();
+        let Some(entries) = page["EventSourceMappings"].as_array() else {
+            let missing = || {
+                LocalError::UnexpectedStack("the emulator returned no list of mappings".to_owned())
+            };
+            return Err(response.err().map_or_else(missing, |error| {
                 LocalError::aws("ListEventSourceMappings", &error)
             }));
         };
-        mappings.extend(listed.iter().cloned());
+        mappings.extend(entries.iter().cloned());
         marker = page["NextMarker"].as_str().map(ToOwned::to_owned);
         if marker.is_none() {
             return Ok(mappings);
@@ -72,20 +67,20 @@ async fn listed(clients: &Clients) -> Result<Vec<Value>> {
     }
 }
 
-/// Keeps the body of a response, whether or not the SDK can read it.
+/// Keeps the body of a response, even if the SDK cannot parse it.
 #[derive(Debug, Clone, Default)]
-struct Words(Arc<Mutex<Option<Value>>>);
+struct RawBody(Arc<Mutex<Option<Value>>>);
 
-impl Words {
-    fn json(&self) -> Value {
+impl RawBody {
+    fn take(&self) -> Value {
         let mut body = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         body.take().unwrap_or_default()
     }
 }
 
-impl Intercept for Words {
+impl Intercept for RawBody {
     fn name(&self) -> &'static str {
-        "Words"
+        "RawBody"
     }
 
     fn read_after_deserialization(
@@ -101,8 +96,8 @@ impl Intercept for Words {
     }
 }
 
-/// A whole number, also where it is written as a text.
-fn whole(value: &Value) -> Option<i32> {
+/// Parses an integer, also from text.
+fn parse_integer(value: &Value) -> Option<i32> {
     let number = value
         .as_i64()
         .or_else(|| value.as_str().and_then(|text| text.parse().ok()))?;
@@ -116,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_a_number_however_it_is_written() {
-        assert_eq!(whole(&json!(4)), Some(4));
-        assert_eq!(whole(&json!("4")), Some(4));
-        assert_eq!(whole(&json!("-1")), Some(-1));
-        for none in [json!(null), json!("four"), json!([4])] {
-            assert_eq!(whole(&none), None);
+    fn parses_integers_written_as_text() {
+        assert_eq!(parse_integer(&json!(4)), Some(4));
+        assert_eq!(parse_integer(&json!("4")), Some(4));
+        assert_eq!(parse_integer(&json!("-1")), Some(-1));
+        for other in [json!(null), json!("four"), json!([4])] {
+            assert_eq!(parse_integer(&other), None);
         }
     }
 }

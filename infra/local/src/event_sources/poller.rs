@@ -1,6 +1,6 @@
-//! Runs a poller: carries out its actions side by side, hands their results back in, and wakes it when it asks.
+//! Runs a poller: executes its actions concurrently, passes their results back, and wakes it at the time it asks for.
 //!
-//! Knows nothing of any service: what an action means is the performer's.
+//! This module knows no AWS service. The executor implements the actions.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -10,7 +10,7 @@ use futures::stream::FuturesUnordered;
 use onewrite_event_sources::Millis;
 use tokio::sync::{mpsc, watch};
 
-/// A poller as a pure state machine.
+/// A poller as a state machine without I/O.
 pub(super) trait Poller: Send + 'static {
     type Input: Send + 'static;
     type Action: Send + 'static;
@@ -18,41 +18,25 @@ pub(super) trait Poller: Send + 'static {
     fn handle(&mut self, now: Millis, input: Self::Input) -> Vec<Self::Action>;
     fn next_wakeup(&self) -> Option<Millis>;
     fn wake() -> Self::Input;
-    fn status(&self) -> Status;
+    /// Whether no record, message or invocation is in flight.
+    fn is_idle(&self) -> bool;
 }
 
-/// What carries a poller's actions out.
-pub(super) trait Performer<P: Poller>: Send + 'static {
-    /// Starts an action; its future ends with the input that answers it. None where no answer is wanted.
-    fn perform(&mut self, action: P::Action) -> Option<BoxFuture<'static, P::Input>>;
+/// Executes the actions of a poller.
+pub(super) trait Executor<P: Poller>: Send + 'static {
+    /// Starts an action. The future resolves to the poller's next input; `None` if the action has no result.
+    fn execute(&mut self, action: P::Action) -> Option<BoxFuture<'static, P::Input>>;
 }
 
-/// How much a mapping has under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Status {
-    /// Records or messages that were read and are not yet done with.
-    pub held: usize,
-    /// Invocations that run.
-    pub invocations: usize,
-}
-
-impl Status {
-    /// Whether nothing is under way.
-    #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.held == 0 && self.invocations == 0
-    }
-}
-
-/// Milliseconds since 1970 that never go backwards, whatever is done to the machine's clock.
+/// A monotonic clock in milliseconds since 1970, unaffected by changes to the system time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+struct Clock {
     started: Instant,
     epoch: Duration,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    fn new() -> Self {
         let epoch = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or_default();
@@ -62,20 +46,20 @@ impl Clock {
         }
     }
 
-    pub(super) fn now(&self) -> Millis {
+    fn now(&self) -> Millis {
         Millis::try_from((self.epoch + self.started.elapsed()).as_millis()).unwrap_or(Millis::MAX)
     }
 }
 
 /// Runs `poller` until `commands` is closed.
-pub(super) async fn drive<P: Poller, D: Performer<P>>(
+pub(super) async fn run<P: Poller, E: Executor<P>>(
     mut poller: P,
-    mut performer: D,
+    mut executor: E,
     mut commands: mpsc::UnboundedReceiver<P::Input>,
-    status: watch::Sender<Status>,
+    is_idle: watch::Sender<bool>,
 ) {
-    let clock = Clock::start();
-    let mut under_way: FuturesUnordered<BoxFuture<'static, P::Input>> = FuturesUnordered::new();
+    let clock = Clock::new();
+    let mut running: FuturesUnordered<BoxFuture<'static, P::Input>> = FuturesUnordered::new();
     loop {
         let wait = poller
             .next_wakeup()
@@ -85,16 +69,16 @@ pub(super) async fn drive<P: Poller, D: Performer<P>>(
                 Some(input) => input,
                 None => return,
             },
-            Some(input) = under_way.next() => input,
+            Some(input) = running.next() => input,
             () = sleep(wait) => P::wake(),
         };
         let actions = poller.handle(clock.now(), input);
-        under_way.extend(
+        running.extend(
             actions
                 .into_iter()
-                .filter_map(|action| performer.perform(action)),
+                .filter_map(|action| executor.execute(action)),
         );
-        status.send_replace(poller.status());
+        is_idle.send_replace(poller.is_idle());
     }
 }
 

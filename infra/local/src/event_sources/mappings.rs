@@ -1,9 +1,9 @@
-//! Reads what was deployed: the mappings, and what a poller has to know of each one's source and function.
+//! Reads the deployed event source mappings, their sources and their functions.
 
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite_event_sources::mapping::Mapping;
-use onewrite_event_sources::sqs::QueueFacts;
+use onewrite_event_sources::sqs::QueueInfo;
 use serde_json::{Map, Value, json};
 
 use super::invoker::Function;
@@ -11,16 +11,15 @@ use crate::clients::Clients;
 use crate::emulator::REGION;
 use crate::error::{LocalError, Result};
 
-/// A mapping with its function.
-pub(super) struct Deployed {
+/// A deployed mapping and its function.
+pub(super) struct DeployedMapping {
     pub(super) mapping: Mapping,
     pub(super) function: Function,
-    /// The function's role.
     pub(super) role_arn: String,
 }
 
-/// Every mapping of the stack.
-pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
+/// Reads every mapping of the stack.
+pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> {
     let pages = clients
         .lambda
         .list_event_source_mappings()
@@ -33,11 +32,11 @@ pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
     for configuration in listed {
         let mapping =
             Mapping::from_json(&as_json(&configuration).to_string()).map_err(|refusal| {
-                LocalError::Deployed(format!("a mapping would be refused by AWS: {refusal}"))
+                LocalError::UnexpectedStack(format!("AWS would reject a mapping: {refusal}"))
             })?;
         let arn = configuration.function_arn().unwrap_or_default();
-        let (function, role_arn) = function(clients, arn).await?;
-        deployed.push(Deployed {
+        let (function, role_arn) = read_function(clients, arn).await?;
+        deployed.push(DeployedMapping {
             mapping,
             function,
             role_arn,
@@ -46,8 +45,8 @@ pub(super) async fn mappings(clients: &Clients) -> Result<Vec<Deployed>> {
     Ok(deployed)
 }
 
-/// The function and its role.
-async fn function(clients: &Clients, arn: &str) -> Result<(Function, String)> {
+/// Reads a function and its role.
+async fn read_function(clients: &Clients, arn: &str) -> Result<(Function, String)> {
     let configuration = clients
         .lambda
         .get_function_configuration()
@@ -69,16 +68,16 @@ async fn function(clients: &Clients, arn: &str) -> Result<(Function, String)> {
     Ok((function, role_arn))
 }
 
-/// The queue's address, and the facts about it that its poller needs.
-pub(super) async fn queue(
+/// Reads a queue's URL and the settings that its poller needs.
+pub(super) async fn read_queue(
     clients: &Clients,
     arn: &str,
     function: &Function,
-) -> Result<(String, QueueFacts)> {
+) -> Result<(String, QueueInfo)> {
     let name = arn.rsplit(':').next().unwrap_or_default();
-    let found = clients.sqs.get_queue_url().queue_name(name).send().await;
-    let found = found.map_err(|error| LocalError::aws("GetQueueUrl", &error))?;
-    let url = found.queue_url().unwrap_or_default().to_owned();
+    let response = clients.sqs.get_queue_url().queue_name(name).send().await;
+    let response = response.map_err(|error| LocalError::aws("GetQueueUrl", &error))?;
+    let url = response.queue_url().unwrap_or_default().to_owned();
     let request = clients.sqs.get_queue_attributes().queue_url(&url);
     let attributes = request
         .attribute_names(QueueAttributeName::VisibilityTimeout)
@@ -91,9 +90,9 @@ pub(super) async fn queue(
     let visibility_timeout_seconds = visibility
         .and_then(|seconds| seconds.parse().ok())
         .ok_or_else(|| {
-            LocalError::Deployed(format!("the queue {name} tells no visibility timeout"))
+            LocalError::UnexpectedStack(format!("the queue {name} has no visibility timeout"))
         })?;
-    let facts = QueueFacts {
+    let facts = QueueInfo {
         arn: arn.to_owned(),
         region: REGION.to_owned(),
         fifo: name.ends_with(".fifo"),
@@ -103,13 +102,26 @@ pub(super) async fn queue(
     Ok((url, facts))
 }
 
-/// The mapping as `CreateEventSourceMapping` takes it, so that it is read, and refused, as AWS would.
+/// Converts a mapping to the input of `CreateEventSourceMapping`, so that it is parsed and validated as AWS would.
 ///
-/// The emulator lists settings of streams for a queue's mapping too, and reports every mapping as enabled.
+/// The emulator lists stream settings for a queue's mapping too, and reports every mapping as enabled.
 fn as_json(mapping: &EventSourceMappingConfiguration) -> Value {
     let is_queue = mapping
         .event_source_arn()
         .is_some_and(|arn| arn.split(':').nth(2) == Some("sqs"));
+    let mut settings = common_settings(mapping);
+    if !is_queue {
+        settings.extend(stream_settings(mapping));
+    }
+    let present = settings
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(present.collect::<Map<_, _>>())
+}
+
+type Setting = (&'static str, Option<Value>);
+
+fn common_settings(mapping: &EventSourceMappingConfiguration) -> Vec<Setting> {
     let filters = mapping.filter_criteria().map(|criteria| {
         let filters = criteria
             .filters()
@@ -122,13 +134,11 @@ fn as_json(mapping: &EventSourceMappingConfiguration) -> Value {
         .iter()
         .map(FunctionResponseType::as_str)
         .collect();
-    let destination = mapping
-        .destination_config()
-        .and_then(|config| config.on_failure()?.destination());
     let concurrency = mapping
         .scaling_config()
         .and_then(ScalingConfig::maximum_concurrency);
-    let common = [
+    let batching_window = mapping.maximum_batching_window_in_seconds();
+    vec![
         ("UUID", mapping.uuid().map(Value::from)),
         (
             "EventSourceArn",
@@ -138,9 +148,7 @@ fn as_json(mapping: &EventSourceMappingConfiguration) -> Value {
         ("BatchSize", mapping.batch_size().map(Value::from)),
         (
             "MaximumBatchingWindowInSeconds",
-            mapping
-                .maximum_batching_window_in_seconds()
-                .map(Value::from),
+            batching_window.map(Value::from),
         ),
         ("FunctionResponseTypes", Some(json!(response_types))),
         ("FilterCriteria", filters),
@@ -149,8 +157,14 @@ fn as_json(mapping: &EventSourceMappingConfiguration) -> Value {
             concurrency.map(|concurrency| json!({ "MaximumConcurrency": concurrency })),
         ),
         ("Enabled", Some(Value::from(true))),
-    ];
-    let of_streams = [
+    ]
+}
+
+fn stream_settings(mapping: &EventSourceMappingConfiguration) -> Vec<Setting> {
+    let destination = mapping
+        .destination_config()
+        .and_then(|config| config.on_failure()?.destination());
+    vec![
         (
             "StartingPosition",
             mapping
@@ -187,12 +201,7 @@ fn as_json(mapping: &EventSourceMappingConfiguration) -> Value {
             "DestinationConfig",
             destination.map(|arn| json!({ "OnFailure": { "Destination": arn } })),
         ),
-    ];
-    let settings = common
-        .into_iter()
-        .chain(of_streams.into_iter().filter(|_| !is_queue));
-    let given = settings.filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(given.collect::<Map<_, _>>())
+    ]
 }
 
 #[cfg(test)]
@@ -205,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_queue_s_mapping_is_read_without_the_stream_settings_that_the_emulator_adds() {
+    fn ignores_stream_settings_in_the_mapping_of_a_queue() {
         let listed = EventSourceMappingConfiguration::builder()
             .uuid("u")
             .event_source_arn("arn:aws:sqs:us-east-1:000000000000:q")
@@ -227,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_of_a_stream_s_mapping_reaches_its_poller() {
+    fn reads_every_setting_of_the_mapping_of_a_stream() {
         let pattern = r#"{"data":{"type":[{"suffix":".init"}]}}"#;
         let on_failure = OnFailure::builder()
             .destination("arn:aws:s3:::failures")

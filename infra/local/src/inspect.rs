@@ -1,4 +1,4 @@
-//! Looks at a stack from outside, as any user of AWS could: its table, its stream and its queues. No verdict here.
+//! Reads a stack's table, stream and queues from outside, as any user of AWS can.
 
 use std::collections::HashMap;
 
@@ -12,50 +12,49 @@ use serde_json::value::RawValue;
 
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
-use crate::oracle::{Event, Found, Item};
-use crate::stack::StackOutputs;
+use crate::oracle::{Event, FinalState, Item};
+use crate::outputs::StackOutputs;
 
-/// How many messages a queue holds, as it says itself.
+/// The number of messages in a queue, as SQS reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Depth {
+pub struct QueueDepth {
     /// Messages that can be received.
     pub visible: usize,
-    /// Messages that were received and are hidden, or are delayed.
+    /// Messages in flight or delayed.
     pub hidden: usize,
 }
 
-impl Depth {
-    /// All of them.
+impl QueueDepth {
     #[must_use]
     pub fn total(self) -> usize {
         self.visible + self.hidden
     }
 }
 
-/// Everything the oracle wants to know. Empties the dead-letter queue.
+/// Reads the final state of a run. Empties the dead-letter queue.
 ///
 /// # Errors
-/// [`LocalError::Aws`] when a call fails.
-pub async fn survey(clients: &Clients, outputs: &StackOutputs) -> Result<Found> {
-    let (events, unreadable) = events(clients, &outputs.stream).await?;
-    let dead_letters = drain(clients, &outputs.dead_letter_queue_url).await?;
-    Ok(Found {
-        items: items(clients, &outputs.table).await?,
+/// [`LocalError::Aws`].
+pub async fn read_final_state(clients: &Clients, outputs: &StackOutputs) -> Result<FinalState> {
+    let (events, unreadable) = read_events(clients, &outputs.stream).await?;
+    let dead_letters = drain_queue(clients, &outputs.dead_letter_queue_url).await?;
+    Ok(FinalState {
+        items: read_items(clients, &outputs.table).await?,
         events,
         unreadable,
         dead_letters: dead_letters
             .into_iter()
             .filter_map(|message| message.message_id)
             .collect(),
-        waiting: depth(clients, &outputs.queue_url).await?.total(),
+        waiting: read_queue_depth(clients, &outputs.queue_url).await?.total(),
     })
 }
 
-/// How many messages are in a queue.
+/// Reads the number of messages in a queue.
 ///
 /// # Errors
-/// [`LocalError::Aws`] when the call fails.
-pub async fn depth(clients: &Clients, queue_url: &str) -> Result<Depth> {
+/// [`LocalError::Aws`].
+pub async fn read_queue_depth(clients: &Clients, queue_url: &str) -> Result<QueueDepth> {
     let attributes = clients
         .sqs
         .get_queue_attributes()
@@ -72,19 +71,19 @@ pub async fn depth(clients: &Clients, queue_url: &str) -> Result<Depth> {
             .and_then(|count| count.parse().ok())
             .unwrap_or(0)
     };
-    Ok(Depth {
+    Ok(QueueDepth {
         visible: count(QueueAttributeName::ApproximateNumberOfMessages),
         hidden: count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
             + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
     })
 }
 
-/// Takes every message out of a queue that nobody else receives from, with all its attributes.
+/// Receives and deletes every message of a queue that has no other consumer. Returns them with all attributes.
 ///
 /// # Errors
-/// [`LocalError::Aws`] when a call fails.
-pub async fn drain(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
-    let mut taken = Vec::new();
+/// [`LocalError::Aws`].
+pub async fn drain_queue(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
+    let mut drained = Vec::new();
     loop {
         let receive = clients
             .sqs
@@ -94,7 +93,7 @@ pub async fn drain(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
         let receive = receive.message_system_attribute_names(MessageSystemAttributeName::All);
         let received = receive
             .message_attribute_names("All")
-            // Also asks the servers that a short poll leaves out.
+            // Long polling also queries the servers that a short poll skips.
             .wait_time_seconds(1)
             .send()
             .await;
@@ -103,7 +102,7 @@ pub async fn drain(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
             .messages
             .unwrap_or_default();
         if messages.is_empty() {
-            return Ok(taken);
+            return Ok(drained);
         }
         let entries = messages.iter().enumerate().filter_map(|(index, message)| {
             let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
@@ -121,15 +120,15 @@ pub async fn drain(clients: &Clients, queue_url: &str) -> Result<Vec<Message>> {
             .send()
             .await
             .map_err(|error| LocalError::aws("DeleteMessageBatch", &error))?;
-        taken.extend(messages);
+        drained.extend(messages);
     }
 }
 
-/// Every item of the table.
+/// Reads every item of the table.
 ///
 /// # Errors
-/// [`LocalError::Aws`] when a call fails.
-pub async fn items(clients: &Clients, table: &str) -> Result<Vec<Item>> {
+/// [`LocalError::Aws`].
+pub async fn read_items(clients: &Clients, table: &str) -> Result<Vec<Item>> {
     let scan = clients
         .dynamodb
         .scan()
@@ -138,15 +137,15 @@ pub async fn items(clients: &Clients, table: &str) -> Result<Vec<Item>> {
     let mut pages = scan.into_paginator().items().send();
     let mut items = Vec::new();
     while let Some(page) = pages.next().await {
-        items.push(item(
+        items.push(to_item(
             &page.map_err(|error| LocalError::aws("Scan", &error))?,
         ));
     }
     Ok(items)
 }
 
-/// An attribute that is missing or of another type reads as empty, which the oracle will not take for a good one.
-fn item(attributes: &HashMap<String, AttributeValue>) -> Item {
+/// Reads an attribute that is missing or has another type as empty, which the oracle rejects.
+fn to_item(attributes: &HashMap<String, AttributeValue>) -> Item {
     let text = |name| {
         attributes
             .get(name)
@@ -167,11 +166,12 @@ fn item(attributes: &HashMap<String, AttributeValue>) -> Item {
     }
 }
 
-/// Every event of the stream, shard by shard in the shard's order, and where the records are that are no event.
+/// Reads every event of the stream, shard by shard in the shard's order, and the positions of the records that cannot be
+/// decoded.
 ///
 /// # Errors
-/// [`LocalError::Aws`] when a call fails.
-pub async fn events(
+/// [`LocalError::Aws`].
+pub async fn read_events(
     clients: &Clients,
     stream: &str,
 ) -> Result<(Vec<Event>, Vec<(String, String)>)> {
@@ -184,8 +184,8 @@ pub async fn events(
     let shards = shards.map_err(|error| LocalError::aws("ListShards", &error))?;
     let (mut events, mut unreadable) = (Vec::new(), Vec::new());
     for shard in shards.shards() {
-        for record in records(clients, stream, shard.shard_id()).await? {
-            match event(shard.shard_id(), &record) {
+        for record in read_records(clients, stream, shard.shard_id()).await? {
+            match to_event(shard.shard_id(), &record) {
                 Some(event) => events.push(event),
                 None => unreadable.push((
                     shard.shard_id().to_owned(),
@@ -197,8 +197,8 @@ pub async fn events(
     Ok((events, unreadable))
 }
 
-/// Every record of a shard.
-async fn records(clients: &Clients, stream: &str, shard: &str) -> Result<Vec<Record>> {
+/// Reads every record of a shard.
+async fn read_records(clients: &Clients, stream: &str, shard: &str) -> Result<Vec<Record>> {
     let request = clients
         .kinesis
         .get_shard_iterator()
@@ -227,8 +227,8 @@ async fn records(clients: &Clients, stream: &str, shard: &str) -> Result<Vec<Rec
     Ok(records)
 }
 
-/// The event that a record holds. Read apart from the functions' own code: this is a consumer's view.
-fn event(shard: &str, record: &Record) -> Option<Event> {
+/// Decodes the event of a record. Does not use the code of the functions, because this is a consumer's view.
+fn to_event(shard: &str, record: &Record) -> Option<Event> {
     #[derive(Deserialize)]
     struct Document<'a> {
         id: String,

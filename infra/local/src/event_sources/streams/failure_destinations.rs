@@ -1,4 +1,4 @@
-//! Failure destinations: an object with the whole event in S3, the metadata alone in SQS.
+//! Writes to failure destinations: the whole event to S3, the metadata alone to SQS.
 
 use aws_sdk_s3::primitives::ByteStream;
 use onewrite_event_sources::mapping::{Destination, DestinationKind};
@@ -7,13 +7,13 @@ use onewrite_event_sources::notice::Notice;
 use crate::clients::Clients;
 use crate::error::causes;
 
-pub(in super::super) struct Notices {
+pub(crate) struct FailureDestinations {
     clients: Clients,
     mapping_uuid: String,
 }
 
-impl Notices {
-    pub(in super::super) fn new(clients: Clients, mapping_uuid: String) -> Self {
+impl FailureDestinations {
+    pub(crate) fn new(clients: Clients, mapping_uuid: String) -> Self {
         Self {
             clients,
             mapping_uuid,
@@ -26,18 +26,19 @@ impl Notices {
         notice: &Notice,
         event: &str,
     ) -> Result<(), String> {
-        // Of `arn:aws:s3:::bucket`, and of a queue's.
+        // The last part of both `arn:aws:s3:::bucket` and the ARN of a queue.
         let name = destination.arn.rsplit(':').next().unwrap_or_default();
         match destination.kind {
-            DestinationKind::S3 => self.put(name, notice, event).await,
-            DestinationKind::Sqs => self.queue(name, notice).await,
-            DestinationKind::Sns | DestinationKind::Kafka => {
-                Err(format!("{} cannot be reached here", destination.arn))
-            }
+            DestinationKind::S3 => self.put_object(name, notice, event).await,
+            DestinationKind::Sqs => self.send_message(name, notice).await,
+            DestinationKind::Sns | DestinationKind::Kafka => Err(format!(
+                "{} is not supported by the local stack",
+                destination.arn
+            )),
         }
     }
 
-    async fn put(&self, bucket: &str, notice: &Notice, event: &str) -> Result<(), String> {
+    async fn put_object(&self, bucket: &str, notice: &Notice, event: &str) -> Result<(), String> {
         let object = notice.object(event).to_string();
         self.clients
             .s3
@@ -51,7 +52,7 @@ impl Notices {
             .map_err(|error| causes(&error))
     }
 
-    async fn queue(&self, name: &str, notice: &Notice) -> Result<(), String> {
+    async fn send_message(&self, name: &str, notice: &Notice) -> Result<(), String> {
         let found = self.clients.sqs.get_queue_url().queue_name(name).send();
         let found = found.await.map_err(|error| causes(&error))?;
         self.clients
@@ -66,7 +67,7 @@ impl Notices {
     }
 }
 
-/// Version 4 (RFC 9562, section 5.4).
+/// A version 4 UUID (RFC 9562, section 5.4).
 fn random_uuid() -> String {
     let bits = (rand::random::<u128>() & !(0xf << 76) & !(0x3 << 62)) | 0x4 << 76 | 0x2 << 62;
     let digits = format!("{bits:032x}");
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_uuid_says_that_it_is_one() {
+    fn sets_version_and_variant_of_a_random_uuid() {
         let uuid = random_uuid();
         let groups: Vec<usize> = uuid.split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 4, 12]);

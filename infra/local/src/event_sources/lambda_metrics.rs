@@ -1,28 +1,28 @@
-//! What Lambda tells CloudWatch of functions and event source mappings (Lambda developer guide, "Types of metrics for
-//! Lambda functions"), as far as alarms watch it.
+//! Records the metrics that Lambda publishes for functions and event source mappings (Lambda developer guide, "Types of
+//! metrics for Lambda functions"), as far as the template's alarms use them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
-use onewrite_event_sources::outcome::Outcome;
+use onewrite_event_sources::invocation::InvocationOutcome;
 use serde_json::Value;
 
-use super::invoker::{Function, Invoked, Invoker};
+use super::invoker::{Function, InvocationResult, Invoker};
 use crate::metrics::{Metric, Samples};
-use crate::stack::StackOutputs;
+use crate::outputs::StackOutputs;
 
-/// Records of the functions of one stack.
+/// The metrics of one stack's functions.
 #[derive(Debug, Clone, Default)]
-pub struct Meter {
+pub struct LambdaMetrics {
     samples: Samples,
-    /// The name in the template, `Ingest`, by the deployed name.
+    /// The beginning of the logical ids in the template, such as `Ingest`, by deployed name.
     names: BTreeMap<String, &'static str>,
 }
 
-impl Meter {
-    /// Keeps what it is told in `samples`.
+impl LambdaMetrics {
+    /// Records to `samples`.
     #[must_use]
     pub fn new(outputs: &StackOutputs, samples: Samples) -> Self {
         let names = [
@@ -36,14 +36,14 @@ impl Meter {
         }
     }
 
-    /// Around an invoker.
-    pub(super) fn around(&self, inner: Arc<dyn Invoker>) -> Arc<dyn Invoker> {
-        let meter = self.clone();
-        Arc::new(Metered { inner, meter })
+    /// Returns an invoker that records the metrics of `inner`.
+    pub(super) fn wrap(&self, inner: Arc<dyn Invoker>) -> Arc<dyn Invoker> {
+        let metrics = self.clone();
+        Arc::new(MeasuringInvoker { inner, metrics })
     }
 
-    /// A batch of a stream was given up; `delivered` says whether its failure destination has it.
-    pub(super) fn given_up(&self, function: &str, records: usize, delivered: bool) {
+    /// Records that a stream's batch was discarded. `delivered`: whether its failure destination received it.
+    pub(super) fn record_discarded_batch(&self, function: &str, records: usize, delivered: bool) {
         let name = if delivered {
             "OnFailureDestinationDeliveredEventCount"
         } else {
@@ -53,47 +53,50 @@ impl Meter {
         self.record(function, name, dimension, records as f64);
     }
 
-    fn of_function(&self, function: &str, name: &str, value: f64) {
+    fn record_for_function(&self, function: &str, name: &str, value: f64) {
         self.record(function, name, ("FunctionName", "Function"), value);
     }
 
     fn record(&self, function: &str, name: &str, (dimension, kind): (&str, &str), value: f64) {
-        // A function that is none of the template's has no alarm.
+        // A function outside the template has no alarm.
         if let Some(stem) = self.names.get(function) {
-            let logical = format!("{stem}{kind}");
-            let metric = Metric::new("AWS/Lambda", name, &[(dimension, &logical)]);
+            let logical_id = format!("{stem}{kind}");
+            let metric = Metric::new("AWS/Lambda", name, &[(dimension, &logical_id)]);
             self.samples.record(metric, Instant::now(), value);
         }
     }
 }
 
-struct Metered {
+struct MeasuringInvoker {
     inner: Arc<dyn Invoker>,
-    meter: Meter,
+    metrics: LambdaMetrics,
 }
 
 #[async_trait]
-impl Invoker for Metered {
-    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
+impl Invoker for MeasuringInvoker {
+    async fn invoke(&self, function: &Function, payload: String) -> InvocationResult {
         if let Some(age) = iterator_age(&payload, SystemTime::now()) {
-            self.meter.of_function(&function.name, "IteratorAge", age);
+            self.metrics
+                .record_for_function(&function.name, "IteratorAge", age);
         }
-        let invoked = self.inner.invoke(function, payload).await;
-        let (errors, throttles) = match &invoked.outcome {
-            Outcome::Response(_) => (0.0, 0.0),
-            Outcome::FunctionError(_) => (1.0, 0.0),
-            Outcome::Throttled => (0.0, 1.0),
-            // The code did not run, and nobody was refused for want of concurrency.
-            Outcome::InvocationError(_) => return invoked,
+        let result = self.inner.invoke(function, payload).await;
+        let (errors, throttles) = match &result.outcome {
+            InvocationOutcome::Response(_) => (0.0, 0.0),
+            InvocationOutcome::FunctionError(_) => (1.0, 0.0),
+            InvocationOutcome::Throttled => (0.0, 1.0),
+            // The code did not run, and the cause was not missing concurrency.
+            InvocationOutcome::InvocationError(_) => return result,
         };
-        self.meter.of_function(&function.name, "Errors", errors);
+        self.metrics
+            .record_for_function(&function.name, "Errors", errors);
         let name = "Throttles";
-        self.meter.of_function(&function.name, name, throttles);
-        invoked
+        self.metrics
+            .record_for_function(&function.name, name, throttles);
+        result
     }
 }
 
-/// How old the last record of a stream's batch is, in milliseconds; none for a queue's.
+/// The age of the last record of a stream's batch in milliseconds. `None` for a batch of a queue.
 fn iterator_age(payload: &str, now: SystemTime) -> Option<f64> {
     let event: Value = serde_json::from_str(payload).ok()?;
     let last = event["Records"].as_array()?.last()?;
@@ -112,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_age_of_a_batch_is_that_of_its_last_record() {
+    fn uses_the_age_of_the_last_record_of_a_batch() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_millis(10_500);
         for (payload, age) in [
             (r#"{"Records": [{"body": "x"}]}"#, None),

@@ -1,5 +1,4 @@
-//! What the emulator's CloudFormation leaves out of table and stream, put right: it makes them without the safeguards
-//! that the template asks for, and hands a parameter on as the text it is, which no SDK reads as true or false.
+//! Gives the table and the stream the safeguards of the template, which the emulator's CloudFormation ignores.
 
 use aws_sdk_dynamodb::types::{
     PointInTimeRecoverySpecification, SseSpecification, TimeToLiveSpecification,
@@ -9,13 +8,9 @@ use onewrite::item::attribute;
 
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
-use crate::stack::StackOutputs;
+use crate::outputs::StackOutputs;
 
-/// Gives table and stream what the template asks for; `is_protected` is its `TableDeletionProtection`.
-///
-/// # Errors
-/// A failed call.
-pub(crate) async fn correct(
+pub(super) async fn fix(
     clients: &Clients,
     outputs: &StackOutputs,
     is_protected: bool,
@@ -32,7 +27,7 @@ pub(crate) async fn correct(
     let recovery = PointInTimeRecoverySpecification::builder()
         .point_in_time_recovery_enabled(true)
         .build()
-        .map_err(|error| LocalError::Deployed(error.to_string()))?;
+        .map_err(|error| LocalError::UnexpectedStack(error.to_string()))?;
     dynamodb
         .update_continuous_backups()
         .table_name(table)
@@ -44,7 +39,7 @@ pub(crate) async fn correct(
         .attribute_name(attribute::EXPIRES_AT)
         .enabled(true)
         .build()
-        .map_err(|error| LocalError::Deployed(error.to_string()))?;
+        .map_err(|error| LocalError::UnexpectedStack(error.to_string()))?;
     dynamodb
         .update_time_to_live()
         .table_name(table)

@@ -1,0 +1,25 @@
+//! Corrects what the emulator's CloudFormation deploys differently from AWS.
+//!
+//! It passes parameters on as text: `"false"` counts as true, and numbers are listed as text, which no SDK can parse. AWS
+//! converts both to the type of the resource's schema. It also ignores the safeguards of the table and the stream.
+
+mod mappings;
+mod stores;
+
+use crate::clients::Clients;
+use crate::error::Result;
+use crate::outputs::StackOutputs;
+
+/// Corrects the event source mappings, the table and the stream. `is_protected` is the template's
+/// `TableDeletionProtection`.
+///
+/// # Errors
+/// A failed call.
+pub(crate) async fn apply(
+    clients: &Clients,
+    outputs: &StackOutputs,
+    is_protected: bool,
+) -> Result<()> {
+    mappings::fix(clients).await?;
+    stores::fix(clients, outputs, is_protected).await
+}
