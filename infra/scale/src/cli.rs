@@ -5,35 +5,36 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
 
+use onewrite_cost::prices::Prices;
+
 use crate::{
-    cost::{BUILT_IN, Prices},
     limits::{BATCH, MAXIMUM_POLLERS, PARALLELIZATION_FACTOR},
-    preset::{Preset, load},
+    preset::Preset,
     report::Run,
     settings::{Load, Polling, Profile, Settings, Speed, Stream},
 };
 
-/// How the pipeline would fare under a load, by AWS's documented limits: what waits where and for how long, which limit is
-/// met first, what an hour costs. Nothing is run, and AWS is not asked.
+/// Simulate the pipeline under a load and the documented limits of AWS: backlogs, the first limit, and the cost per hour.
 ///
-/// What is not given is the preset's, and without a preset the template's default in a new account. Exit codes: 0 it keeps
-/// up, 1 it does not, 2 wrong usage or no answer.
+/// Nothing is deployed, and AWS is not called. Options override the preset. Without a preset, the simulation uses the
+/// template's defaults in a new account. Exit codes: 0 if the pipeline keeps up, 1 if it does not, 2 for wrong usage or an
+/// error.
 #[derive(Debug, Parser)]
-#[command(name = "cargo local scale", bin_name = "cargo local scale")]
+#[command(name = "cargo scale", bin_name = "cargo scale")]
 pub struct Cli {
-    /// Messages a second, with the settings that infra/SCALING.md advises for them.
+    /// Use the load and the settings that docs/scaling.md recommends for this many messages a second.
     #[arg(long, value_enum)]
     preset: Option<Preset>,
-    /// Seconds of a step.
+    /// Seconds per simulation step.
     #[arg(long, value_name = "S", default_value_t = 1.0, value_parser = positive)]
     step: f64,
-    /// How the answer is written.
+    /// Output format.
     #[arg(long, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// Where to write a page with plots.
+    /// Write an HTML page with plots to this file.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// Another table of prices, as `onewrite cost --print-prices` writes one.
+    /// Read prices from a file in the format of `onewrite cost --print-prices`.
     #[arg(long, value_name = "FILE")]
     prices: Option<PathBuf>,
     #[command(flatten)]
@@ -44,61 +45,63 @@ pub struct Cli {
     speed: SpeedArgs,
 }
 
-/// The forms of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// For people.
+    /// Text for people.
     Table,
-    /// For programs: one JSON document.
+    /// One JSON document for programs.
     Json,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Shape {
+    /// The same rate all the time.
     Constant,
+    /// A linear increase from --from to --rate.
     Ramp,
+    /// --rate during the burst, --from before and after it.
     Burst,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "What comes")]
+#[command(next_help_heading = "Load")]
 struct LoadArgs {
-    /// Messages a second, of all stacks.
+    /// Messages a second in all stacks.
     #[arg(long, value_name = "N", value_parser = number)]
     rate: Option<f64>,
-    /// How they come: all the time, more and more, or for a while.
+    /// Rate over time.
     #[arg(long, value_enum, default_value_t = Shape::Constant)]
     profile: Shape,
-    /// Messages a second at the start of a ramp, and outside of a burst.
+    /// Messages a second at the start of a ramp, and before and after a burst.
     #[arg(long, value_name = "N", default_value_t = 0.0, value_parser = number)]
     from: f64,
-    /// When a burst begins, in seconds.
+    /// Start of a burst in seconds.
     #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = number)]
     burst_at: f64,
-    /// How long it lasts.
+    /// Duration of a burst in seconds.
     #[arg(long, value_name = "S", default_value_t = 60.0, value_parser = positive)]
     burst_seconds: f64,
-    /// How long to look at it, in seconds.
+    /// Simulated seconds.
     #[arg(long, value_name = "S", value_parser = positive)]
     seconds: Option<f64>,
-    /// Bytes of a payload.
+    /// Payload size in bytes.
     #[arg(long, value_name = "B", value_parser = number)]
     bytes: Option<f64>,
-    /// Copies of each message that come beside it.
+    /// Copies of each message: 0.01 means one copy for every hundred messages.
     #[arg(long, value_name = "R", value_parser = number)]
     duplicates: Option<f64>,
-    /// Share of the messages that are copies of one id.
-    #[arg(long, value_name = "R", value_parser = share)]
+    /// Fraction of the messages that are copies of one id.
+    #[arg(long, value_name = "R", value_parser = fraction)]
     hot_share: Option<f64>,
-    /// Redrives a second of one id, so events of one partition key.
+    /// Redrives a second of one id, which are events with one partition key.
     #[arg(long, value_name = "N", value_parser = number)]
     hot_redrives: Option<f64>,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "How it is set up (the template's parameters, and the account)")]
+#[command(next_help_heading = "Configuration (parameters of the template, and the account)")]
 struct SettingsArgs {
-    /// Stacks that share the load and the account.
+    /// Number of stacks that share the load and the account.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     stacks: Option<u32>,
     /// IngestBatchSize.
@@ -107,11 +110,11 @@ struct SettingsArgs {
     /// IngestBatchingWindowSeconds.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=60))]
     ingest_window: Option<u32>,
-    /// IngestMaximumConcurrency; takes the place of provisioned pollers.
+    /// IngestMaximumConcurrency; replaces provisioned pollers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000),
         conflicts_with_all = ["minimum_pollers", "maximum_pollers"])]
     maximum_concurrency: Option<u32>,
-    /// IngestMinimumPollers; takes the place of IngestMaximumConcurrency.
+    /// IngestMinimumPollers; replaces IngestMaximumConcurrency.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=200))]
     minimum_pollers: Option<u32>,
     /// IngestMaximumPollers.
@@ -123,7 +126,7 @@ struct SettingsArgs {
     /// IngestMemoryMegabytes.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     ingest_memory: Option<u32>,
-    /// The queue's visibility timeout: six times IngestTimeoutSeconds, and the window.
+    /// Visibility timeout of the queue: six times IngestTimeoutSeconds plus the window.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=43_200))]
     visibility_seconds: Option<u32>,
     /// StreamFunctionMemoryMegabytes.
@@ -147,45 +150,45 @@ struct SettingsArgs {
     /// ShardCount; 0 is an on-demand stream.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=100_000))]
     shards: Option<u32>,
-    /// MB/s that an on-demand stream takes at the start.
+    /// Capacity of an on-demand stream at the start in MB/s.
     #[arg(long, value_name = "MB", value_parser = positive)]
     on_demand_megabytes: Option<f64>,
-    /// MB/s that an on-demand stream takes at most: the account's quota.
+    /// Maximum capacity of an on-demand stream in MB/s: the account's quota.
     #[arg(long, value_name = "MB", value_parser = positive)]
     on_demand_quota: Option<f64>,
-    /// Write units a second that the table takes at the start: its warm throughput.
+    /// Write units a second of the table at the start: its warm throughput.
     #[arg(long, value_name = "N", value_parser = positive)]
     table_warm: Option<f64>,
-    /// Write units a second that it takes at most: the account's quota for a table.
+    /// Maximum write units a second of the table: the account's quota for a table.
     #[arg(long, value_name = "N", value_parser = positive)]
     table_quota: Option<f64>,
-    /// Shards of the table's stream; one for each partition if left out.
+    /// Shards of the table's stream [default: one for each partition].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     table_stream_shards: Option<u32>,
-    /// Concurrent executions of the account.
+    /// Concurrent executions quota of the account.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=10_000_000))]
     account_concurrency: Option<u32>,
 }
 
 #[derive(Debug, clap::Args)]
-#[command(next_help_heading = "How fast it is (assumptions: take your own measurements)")]
+#[command(next_help_heading = "Speed (assumptions: replace them with your own measurements)")]
 struct SpeedArgs {
-    /// CPU milliseconds of an invocation.
+    /// CPU milliseconds per invocation.
     #[arg(long, value_name = "MS", value_parser = number)]
     cpu_invocation_ms: Option<f64>,
-    /// CPU milliseconds of each message, change or event.
+    /// CPU milliseconds per message, change or event.
     #[arg(long, value_name = "MS", value_parser = number)]
     cpu_message_ms: Option<f64>,
     /// Milliseconds of a write to DynamoDB.
     #[arg(long, value_name = "MS", value_parser = number)]
     dynamodb_ms: Option<f64>,
-    /// Milliseconds of a call of Kinesis.
+    /// Milliseconds of a call to Kinesis.
     #[arg(long, value_name = "MS", value_parser = number)]
     kinesis_ms: Option<f64>,
-    /// Milliseconds in which the downstream accepts a notification.
+    /// Milliseconds in which the downstream handles a notification.
     #[arg(long, value_name = "MS", value_parser = number)]
     downstream_ms: Option<f64>,
-    /// How many times longer one in a hundred calls takes.
+    /// Factor by which 1 % of the calls are slower.
     #[arg(long, value_name = "N", value_parser = positive)]
     tail: Option<f64>,
 }
@@ -193,78 +196,88 @@ struct SpeedArgs {
 fn number(text: &str) -> Result<f64, String> {
     match text.parse() {
         Ok(number) if (0.0..=1e9).contains(&number) => Ok(number),
-        _ => Err("not a number between 0 and 1000000000".to_owned()),
+        _ => Err("must be a number between 0 and 1000000000".to_owned()),
     }
 }
 
 fn positive(text: &str) -> Result<f64, String> {
     match number(text) {
         Ok(number) if number >= 1e-3 => Ok(number),
-        _ => Err("not a number between 0.001 and 1000000000".to_owned()),
+        _ => Err("must be a number between 0.001 and 1000000000".to_owned()),
     }
 }
 
-fn share(text: &str) -> Result<f64, String> {
+fn fraction(text: &str) -> Result<f64, String> {
     match number(text) {
         Ok(number) if number <= 1.0 => Ok(number),
-        _ => Err("not a number between 0 and 1".to_owned()),
+        _ => Err("must be a number between 0 and 1".to_owned()),
     }
 }
 
-/// Puts what was given in the place of what was there.
-macro_rules! replace {
+/// Overrides fields with the options that were given.
+macro_rules! override_fields {
     ($target:expr, $args:expr, $($field:ident = $arg:ident),* $(,)?) => {
         $(if let Some(value) = $args.$arg { $target.$field = value; })*
     };
 }
 
-/// Most steps of a run.
-const MOST_STEPS: f64 = 1e6;
+/// Maximum number of steps.
+const MAXIMUM_STEPS: f64 = 1e6;
 
 impl Cli {
-    /// Does what was asked.
+    /// Simulates and prints the results.
     ///
     /// # Errors
-    /// There is no answer.
+    /// If options contradict each other, or a file cannot be read or written.
     pub fn run(&self) -> Result<ExitCode> {
-        let prices = match &self.prices {
-            None => BUILT_IN.to_owned(),
-            Some(file) => std::fs::read_to_string(file)
-                .with_context(|| format!("cannot read {}", file.display()))?,
-        };
-        let run = self.simulate(&Prices::parse(&prices)?)?;
+        let run = self.simulate(&self.prices()?)?;
         if let Some(file) = &self.html {
             std::fs::write(file, run.html()?)
                 .with_context(|| format!("cannot write {}", file.display()))?;
         }
-        let answer = match self.output {
+        let output = match self.output {
             Output::Table => run.text(),
             Output::Json => serde_json::to_string_pretty(&run)? + "\n",
         };
-        // Who does not read on has read enough.
-        let _ = std::io::stdout().write_all(answer.as_bytes());
+        // The reader may have closed the pipe.
+        let _ = std::io::stdout().write_all(output.as_bytes());
         Ok(ExitCode::from(u8::from(!run.keeps_up)))
     }
 
-    /// What came of what was asked.
+    fn prices(&self) -> Result<Prices> {
+        let Some(file) = &self.prices else {
+            return Ok(Prices::built_in()?);
+        };
+        let json = std::fs::read_to_string(file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
+        Prices::parse(&json).with_context(|| format!("invalid price table {}", file.display()))
+    }
+
+    /// Simulates the load and the configuration of the options.
     ///
     /// # Errors
-    /// What was asked cannot be.
+    /// If options contradict each other.
     pub fn simulate(&self, prices: &Prices) -> Result<Run> {
         let load = self.load()?;
         let settings = self.settings()?;
         let steps = load.seconds / self.step;
         ensure!(
-            steps <= MOST_STEPS,
-            "{steps:.0} steps are too many: give --step or fewer --seconds"
+            steps <= MAXIMUM_STEPS,
+            "{steps:.0} steps are too many: use a larger --step or fewer --seconds"
         );
-        Ok(Run::of(&load, &settings, &self.speed(), self.step, prices))
+        Ok(Run::simulate(
+            &load,
+            &settings,
+            &self.speed(),
+            self.step,
+            prices,
+        ))
     }
 
     fn load(&self) -> Result<Load> {
         let args = &self.load;
-        let mut load = load(self.preset.unwrap_or(Preset::Hundred).rate());
-        replace!(
+        let mut load = Load::constant(self.preset.unwrap_or(Preset::Hundred).rate());
+        override_fields!(
             load,
             args,
             rate = rate,
@@ -285,7 +298,7 @@ impl Cli {
         };
         ensure!(
             load.item_bytes() <= 400.0 * 1_024.0,
-            "an item has at most 400 KB"
+            "an item can have at most 400 KB: use fewer --bytes"
         );
         Ok(load)
     }
@@ -293,7 +306,7 @@ impl Cli {
     fn settings(&self) -> Result<Settings> {
         let args = &self.settings;
         let mut settings = self.preset.map_or_else(Settings::default, Preset::settings);
-        replace!(
+        override_fields!(
             settings,
             args,
             stacks = stacks,
@@ -313,13 +326,24 @@ impl Cli {
             account_concurrency = account_concurrency
         );
         settings.table_stream_shards = args.table_stream_shards.or(settings.table_stream_shards);
+        self.override_polling(&mut settings.polling)?;
+        self.override_stream(&mut settings.stream)?;
+        ensure!(
+            settings.ingest_batch <= 10 || settings.ingest_window > 0,
+            "an --ingest-batch above 10 needs an --ingest-window"
+        );
+        Ok(settings)
+    }
+
+    fn override_polling(&self, polling: &mut Polling) -> Result<()> {
+        let args = &self.settings;
         if let Some(maximum_concurrency) = args.maximum_concurrency {
-            settings.polling = Polling::Standard {
+            *polling = Polling::Standard {
                 maximum_concurrency,
             };
         }
         if args.minimum_pollers.is_some() || args.maximum_pollers.is_some() {
-            let (least, most) = match settings.polling {
+            let (least, most) = match *polling {
                 Polling::Provisioned { minimum, maximum } => (minimum, maximum),
                 Polling::Standard { .. } => (2, 200),
             };
@@ -327,36 +351,41 @@ impl Cli {
                 args.minimum_pollers.unwrap_or(least),
                 args.maximum_pollers.unwrap_or(most),
             );
-            ensure!(minimum <= maximum, "more pollers at least than at most");
-            settings.polling = Polling::Provisioned { minimum, maximum };
+            ensure!(
+                minimum <= maximum,
+                "--minimum-pollers must not be greater than --maximum-pollers"
+            );
+            *polling = Polling::Provisioned { minimum, maximum };
         }
-        let asks_on_demand = args.on_demand_megabytes.is_some() || args.on_demand_quota.is_some();
+        Ok(())
+    }
+
+    fn override_stream(&self, stream: &mut Stream) -> Result<()> {
+        let args = &self.settings;
+        let has_on_demand_options =
+            args.on_demand_megabytes.is_some() || args.on_demand_quota.is_some();
         match args.shards {
-            Some(0) => settings.stream = Settings::default().stream,
-            Some(shards) => settings.stream = Stream::Provisioned { shards },
+            Some(0) => *stream = Settings::default().stream,
+            Some(shards) => *stream = Stream::Provisioned { shards },
             None => {}
         }
-        match &mut settings.stream {
+        match stream {
             Stream::OnDemand { first, quota } => {
                 *first = args.on_demand_megabytes.unwrap_or(*first);
                 *quota = args.on_demand_quota.unwrap_or(*quota);
             }
             Stream::Provisioned { .. } => ensure!(
-                !asks_on_demand,
-                "the stream is provisioned: give --shards 0 as well"
+                !has_on_demand_options,
+                "on-demand options need an on-demand stream: add --shards 0"
             ),
         }
-        ensure!(
-            settings.ingest_batch <= 10 || settings.ingest_window > 0,
-            "above 10 messages an ingest batch needs a window (--ingest-window)"
-        );
-        Ok(settings)
+        Ok(())
     }
 
     fn speed(&self) -> Speed {
         let args = &self.speed;
         let mut speed = Speed::default();
-        replace!(
+        override_fields!(
             speed,
             args,
             cpu_of_invocation_ms = cpu_invocation_ms,

@@ -1,109 +1,27 @@
-//! One stack, step by step: what comes, what each place can take, what is left waiting.
+//! One stack, step by step: what arrives, how much each stage can process, and how much is left waiting.
 //!
-//! Within a step the flow goes from left to right, so that what meets no limit is through in the step it came in. What
-//! services and polls take is added to that; no limit makes it longer.
+//! Within a step, messages pass all stages in order. So a message that no limit stops becomes DONE in the step in which it
+//! arrived. The time that services and polls need is added to the latency afterwards.
 
-use serde::Serialize;
+use onewrite_cost::estimate::STORED_ITEM_BYTES;
 
 use crate::{
     backlog::{Backlog, Cohort},
-    growth::OnDemand,
+    growth::OnDemandCapacity,
     lambda::{Environments, Work, slot_seconds},
-    ledger::{Ledger, Limit},
+    limit_usage::{Limit, LimitTracker},
     limits::{
         ON_DEMAND_GROWTH_SECONDS, PARTITION_BYTES, PARTITION_UNITS, POLLER_RECEIVES, RECEIVES,
         SHARD_BYTES, SHARD_READ_BYTES, SHARD_RECORDS, SQS_IN_FLIGHT, STREAM_POLL_SECONDS,
         TABLE_GROWTH_SECONDS, TABLE_STREAM_POLL_SECONDS, TABLE_STREAM_READ_BYTES,
         TABLE_STREAM_READ_RECORDS,
     },
-    pollers::{Pollers, Wanted},
+    pollers::{Demand, Pollers},
+    sample::{Sample, Totals},
     settings::{Batches, Load, Settings, Speed, Stream},
 };
 
-/// The table's bytes of one item beside it (DynamoDB developer guide, "Item sizes and formats").
-const STORED_ITEM_BYTES: f64 = 100.0;
-
-/// How it stands after one step, in one stack. Rates are of a second.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Sample {
-    /// Seconds since the start.
-    pub seconds: f64,
-    /// Messages that came, copies included.
-    pub arrived: f64,
-    /// Messages that wait in the queue, those included that are hidden after a receive in vain.
-    pub queue: f64,
-    /// Age of the oldest, in seconds.
-    pub oldest: f64,
-    /// Invocations of `ingest` at the same time.
-    pub ingest_concurrency: f64,
-    /// Provisioned pollers.
-    pub pollers: f64,
-    /// Messages that DynamoDB throttled.
-    pub throttled: f64,
-    /// Notifications that were stored.
-    pub stored: f64,
-    /// Write units.
-    pub units: f64,
-    /// Changes that wait in the table's stream.
-    pub table_stream: f64,
-    /// How far `forward` is behind, in seconds.
-    pub forward_age: f64,
-    /// Invocations of `forward` at the same time.
-    pub forward_concurrency: f64,
-    /// Shards of the notification stream.
-    pub shards: f64,
-    /// Records that it took.
-    pub published: f64,
-    /// Events that wait in it.
-    pub stream: f64,
-    /// How far `complete` is behind, in seconds.
-    pub complete_age: f64,
-    /// Invocations of `complete` at the same time.
-    pub complete_concurrency: f64,
-    /// Notifications that became DONE.
-    pub done: f64,
-    /// Seconds from arrival to DONE, for half of what became DONE in this step.
-    pub p50: f64,
-    /// And for ninety-nine in a hundred.
-    pub p99: f64,
-    /// Dead letters so far.
-    pub dead: f64,
-}
-
-/// Sums since the start, in one stack.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
-pub struct Totals {
-    /// Messages that came, copies included.
-    pub arrived: f64,
-    /// Notifications stored.
-    pub stored: f64,
-    /// Copies that were found to be stored already.
-    pub copies: f64,
-    /// Messages that were received too often.
-    pub dead: f64,
-    /// Notifications that became DONE.
-    pub done: f64,
-    /// Records of the notification stream.
-    pub published: f64,
-    /// Events of the hottest id among them.
-    pub hot_published: f64,
-    /// Redrives of the hottest id that the table did not take.
-    pub hot_refused: f64,
-    /// Write units consumed.
-    pub units: f64,
-    /// Invocations of `ingest`, `forward` and `complete`.
-    pub invocations: [f64; 3],
-    /// Their seconds.
-    pub invocation_seconds: [f64; 3],
-    /// Messages received, those in vain included.
-    pub received: f64,
-    /// Receives of them.
-    pub receives: f64,
-    /// Hours of shards.
-    pub shard_hours: f64,
-}
-
-/// One stack as it flows.
+/// The simulation of one stack.
 #[derive(Debug, Clone)]
 pub struct Flow {
     load: Load,
@@ -115,24 +33,25 @@ pub struct Flow {
     step: f64,
     now: f64,
     queue: Backlog,
+    /// Messages that are hidden after a failed receive, and when they become visible.
     hidden: Vec<(f64, Cohort)>,
     table_stream: Backlog,
     hot_changes: f64,
     stream: Backlog,
     pollers: Pollers,
     environments: [Environments; 3],
-    table: OnDemand,
+    table: OnDemandCapacity,
     shards: Shards,
-    /// Slots that forward and complete wanted in the last step, and write units that DONE did.
-    wanted_before: ([f64; 2], f64),
-    ledger: Ledger,
+    /// Demand of the previous step: slots of `forward` and `complete`, and write units for DONE.
+    previous_demand: ([f64; 2], f64),
+    limits: LimitTracker,
     totals: Totals,
 }
 
 #[derive(Debug, Clone)]
 enum Shards {
     Provisioned(f64),
-    OnDemand(OnDemand),
+    OnDemand(OnDemandCapacity),
 }
 
 impl Shards {
@@ -144,24 +63,26 @@ impl Shards {
     }
 }
 
-/// What one function had in a step.
-struct Had {
+/// The work of one function in a step.
+struct Throughput {
     records: f64,
     concurrency: f64,
 }
 
 impl Flow {
-    /// One of the stacks, with its share of the load and of the account, in steps of so many seconds.
+    /// Simulates one of the stacks, with its share of the load and of the account, in steps of this many seconds.
     #[must_use]
     pub fn new(load: &Load, settings: &Settings, speed: &Speed, step: f64) -> Self {
         let shards = match settings.stream {
             Stream::Provisioned { shards } => Shards::Provisioned(shards.into()),
-            Stream::OnDemand { first, quota } => {
-                Shards::OnDemand(OnDemand::new(first, quota, ON_DEMAND_GROWTH_SECONDS))
-            }
+            Stream::OnDemand { first, quota } => Shards::OnDemand(OnDemandCapacity::new(
+                first,
+                quota,
+                ON_DEMAND_GROWTH_SECONDS,
+            )),
         };
         Self {
-            batches: Batches::of(load, settings),
+            batches: Batches::new(load, settings),
             work: [
                 speed.ingest(settings),
                 speed.forward(settings),
@@ -182,57 +103,54 @@ impl Flow {
             stream: Backlog::default(),
             pollers: Pollers::new(settings.polling),
             environments: <[Environments; 3]>::default(),
-            table: OnDemand::new(
+            table: OnDemandCapacity::new(
                 settings.table_warm_units,
                 settings.table_quota_units,
                 TABLE_GROWTH_SECONDS,
             ),
             shards,
-            wanted_before: ([0.0; 2], 0.0),
-            ledger: Ledger::default(),
+            previous_demand: ([0.0; 2], 0.0),
+            limits: LimitTracker::default(),
             totals: Totals::default(),
             load: load.clone(),
             settings: settings.clone(),
         }
     }
 
-    /// How near each limit was.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn limits(&self) -> &LimitTracker {
+        &self.limits
     }
 
-    /// The sums.
     #[must_use]
     pub fn totals(&self) -> &Totals {
         &self.totals
     }
 
-    /// Notifications that are stored and not DONE: INIT waits in the table's stream or in the notification stream.
+    /// Notifications in INIT, which wait in the table's stream or in the notification stream.
     #[must_use]
     pub fn pending(&self) -> f64 {
         self.table_stream.parts()[0] + self.stream.parts()[0]
     }
 
-    /// Messages that are not stored.
+    /// Messages in the queue, including hidden ones.
     #[must_use]
     pub fn queued(&self) -> f64 {
         self.queue.amount() + self.hidden()
     }
 
-    /// Events of the hottest id that wait for `forward`.
+    /// Changes of the hottest id that wait for `forward`.
     #[must_use]
     pub fn hot_waiting(&self) -> f64 {
         self.hot_changes
     }
 
-    /// Shards of the table's stream.
     #[must_use]
     pub fn table_stream_shards(&self) -> f64 {
         if let Some(shards) = self.settings.table_stream_shards {
             return shards.into();
         }
-        let stored = self.totals.stored * (self.load.item_bytes() + STORED_ITEM_BYTES);
+        let stored = self.totals.stored * (self.load.item_bytes() + STORED_ITEM_BYTES as f64);
         let by_units = self.table.level() / PARTITION_UNITS;
         by_units.max(stored / PARTITION_BYTES).ceil().max(1.0)
     }
@@ -243,10 +161,10 @@ impl Flow {
 
     fn grant(&mut self, limit: Limit, wanted: f64, has: f64) -> f64 {
         let at = (self.now, self.step);
-        self.ledger.grant(limit, wanted, has, at)
+        self.limits.grant(limit, wanted, has, at)
     }
 
-    /// Goes on by one step.
+    /// Advances by one step.
     pub fn step(&mut self) -> Sample {
         let arrived = self.arrive();
         let ingest_batch = self.ingest_batch();
@@ -258,17 +176,17 @@ impl Flow {
         let (complete, latencies) = self.complete(units);
         let units = units
             + self
-                .wanted_before
+                .previous_demand
                 .1
                 .min(complete.records * self.load.units());
-        self.table.took(units / self.step, self.step);
+        self.table.record_usage(units / self.step, self.step);
         self.totals.units += units;
         self.totals.shard_hours += self.shards.now() * self.step / 3_600.0;
         self.now += self.step;
         let waits = self.waits(ingest_batch, &ingest, &forward, &complete);
         let age = |since: Option<f64>| since.map_or(0.0, |since| (self.now - since).max(0.0));
-        let hidden_born = self.hidden.iter().map(|(_, cohort)| cohort.born);
-        let born = hidden_born.chain(self.queue.oldest_born());
+        let hidden_arrivals = self.hidden.iter().map(|(_, cohort)| cohort.arrived);
+        let born = hidden_arrivals.chain(self.queue.oldest_arrival());
         Sample {
             seconds: self.now,
             arrived: arrived / self.step,
@@ -301,11 +219,11 @@ impl Flow {
         for (_, cohort) in ready {
             self.queue.push(cohort);
         }
-        let messages = self.load.at(now) / f64::from(self.settings.stacks) * self.step;
+        let messages = self.load.rate_at(now) / f64::from(self.settings.stacks) * self.step;
         let hot = messages * self.load.hot_share;
         let parts = [messages - hot, messages * self.load.duplicates, hot];
         self.queue.push(Cohort {
-            born: now,
+            arrived: now,
             entered: now,
             receives: 0,
             parts,
@@ -315,63 +233,67 @@ impl Flow {
         arrived
     }
 
-    /// Messages of an invocation of `ingest`.
+    /// The average batch of `ingest`.
     fn ingest_batch(&self) -> f64 {
         let each_second = self.queue.amount() / self.step / self.pollers.collectors().max(1.0);
         let window = f64::from(self.settings.ingest_window);
         let [work, ..] = self.work;
         let batch = work.batch(each_second, window, self.batches.ingest);
         if self.pollers.provisioned() > 0.0 {
-            // They do not receive more often than this.
+            // Provisioned pollers receive at most this often.
             return batch.max((each_second / POLLER_RECEIVES).min(self.batches.ingest));
         }
         batch
     }
 
-    /// What `ingest` gets of the queue.
-    fn receive(&mut self, batch: f64) -> Had {
+    /// Lets `ingest` receive messages.
+    fn receive(&mut self, batch: f64) -> Throughput {
         let available = self.queue.amount();
         let seconds = self.work[0].seconds(batch);
         let each_slot = batch / seconds * self.step;
         let wanted = available / self.step;
         self.pollers.scale(
-            Wanted {
+            Demand {
                 concurrency: available / each_slot,
                 messages: wanted,
                 message_bytes: self.load.message_bytes(),
             },
             self.step,
         );
-        let (now, most) = self.pollers.messages(self.load.message_bytes());
-        // The most there can be is judged by what comes, not by what has piled up: that only takes longer.
-        let coming = self.load.at(self.now) / f64::from(self.settings.stacks);
-        let coming = (coming * (1.0 + self.load.duplicates)).min(wanted);
-        self.grant(Limit::PollerThroughput, coming, most);
+        let (current, maximum) = self.pollers.messages(self.load.message_bytes());
+        // The final capacity is compared with the arriving messages: a backlog only takes longer.
+        let arriving = self.load.rate_at(self.now) / f64::from(self.settings.stacks);
+        let arriving = (arriving * (1.0 + self.load.duplicates)).min(wanted);
+        self.grant(Limit::PollerThroughput, arriving, maximum);
         let full = self.batches.ingest;
-        let most = self.pollers.most_concurrency() * full / self.work[0].seconds(full);
-        self.grant(Limit::IngestConcurrency, coming, most);
+        let maximum = self.pollers.maximum_concurrency() * full / self.work[0].seconds(full);
+        self.grant(Limit::IngestConcurrency, arriving, maximum);
         let by_concurrency = self.pollers.concurrency() * each_slot / self.step;
-        let now = now.min(by_concurrency);
-        if !self.pollers.are_all() {
-            self.grant(Limit::PollersNow, wanted, now);
+        let current = current.min(by_concurrency);
+        if !self.pollers.are_fully_scaled() {
+            self.grant(Limit::PollersNow, wanted, current);
         }
-        let mut each_second = wanted.min(now);
-        let held = seconds + f64::from(self.settings.ingest_window);
+        let mut each_second = wanted.min(current);
+        let in_flight_seconds = seconds + f64::from(self.settings.ingest_window);
         let free = (SQS_IN_FLIGHT - self.hidden()).max(0.0);
-        each_second = self.grant(Limit::InFlight, each_second * held, free) / held;
+        each_second =
+            self.grant(Limit::InFlight, each_second * in_flight_seconds, free) / in_flight_seconds;
         let slots = each_second / batch * slot_seconds(seconds);
         let slots = self.slots(0, slots);
         let records = (slots / slot_seconds(seconds) * batch * self.step).min(available);
-        self.had(0, records, batch, seconds)
+        self.record_invocations(0, records, batch, seconds)
     }
 
-    /// The concurrency that a function gets of what it wants: its own growth, and its share of the account's.
+    /// Limits the concurrency of a function by its own growth and by its share of the account's concurrency.
     fn slots(&mut self, function: usize, wanted: f64) -> f64 {
-        let most = self.environments[function].most();
-        let grown = self.grant(Limit::FunctionGrowth, wanted, most);
+        let available = self.environments[function].available();
+        let grown = self.grant(Limit::FunctionGrowth, wanted, available);
         let account =
             f64::from(self.settings.account_concurrency) / f64::from(self.settings.stacks);
-        let [forward, complete] = self.wanted_before.0.map(|wanted| wanted.min(account / 3.0));
+        let [forward, complete] = self
+            .previous_demand
+            .0
+            .map(|wanted| wanted.min(account / 3.0));
         let used: f64 = self.environments[..function]
             .iter()
             .map(Environments::in_use)
@@ -387,13 +309,19 @@ impl Flow {
             (account - others).max(0.0),
         );
         if function > 0 {
-            self.wanted_before.0[function - 1] = grown;
+            self.previous_demand.0[function - 1] = grown;
         }
-        self.environments[function].used(slots, self.step);
+        self.environments[function].record_usage(slots, self.step);
         slots
     }
 
-    fn had(&mut self, function: usize, records: f64, batch: f64, seconds: f64) -> Had {
+    fn record_invocations(
+        &mut self,
+        function: usize,
+        records: f64,
+        batch: f64,
+        seconds: f64,
+    ) -> Throughput {
         let invocations = records / batch;
         self.totals.invocations[function] += invocations;
         self.totals.invocation_seconds[function] += invocations * seconds;
@@ -401,37 +329,37 @@ impl Flow {
             self.totals.received += records;
             self.totals.receives += records / batch.clamp(1.0, crate::limits::RECEIVE_MESSAGES);
         }
-        Had {
+        Throughput {
             records,
             concurrency: invocations * seconds / self.step,
         }
     }
 
-    /// What the table takes of `messages`; the rest is hidden until its visibility timeout ends. Answers what was stored,
-    /// throttled, and the write units.
+    /// Writes `messages` to the table. Throttled messages are hidden until their visibility timeout ends. Returns the
+    /// numbers of stored and throttled messages, and the write units.
     fn store(&mut self, messages: f64) -> (f64, f64, f64) {
         let units = self.load.units();
-        let taken = self.queue.take(messages);
+        let received = self.queue.remove(messages);
         let has = self.table.capacity() * self.step;
-        let done = self.wanted_before.1;
+        let done = self.previous_demand.1;
         let redrives = self.load.hot_redrives * self.step;
         let wanted = (messages + redrives) * units;
         let at = (self.now, self.step);
         let quota = self.table.quota() * self.step;
-        self.ledger
+        self.limits
             .grant(Limit::TableQuota, wanted + done, quota, at);
-        self.ledger
+        self.limits
             .grant(Limit::TableGrowth, wanted + done, has, at);
-        // Both kinds of writes are throttled alike.
+        // INIT and DONE are throttled alike.
         let share = (has / (wanted + done).max(1e-9)).min(1.0);
-        let hot: f64 = taken.iter().map(|cohort| cohort.parts[2]).sum();
+        let hot: f64 = received.iter().map(|cohort| cohort.parts[2]).sum();
         let partition = PARTITION_UNITS * self.step;
         let hot_wanted = (hot + redrives) * units;
-        self.ledger
+        self.limits
             .grant(Limit::HotPartition, hot_wanted, partition, at);
         let hot_share = share.min(partition / hot_wanted.max(1e-9));
         let (mut stored, mut throttled, mut written) = (0.0, 0.0, 0.0);
-        for cohort in taken {
+        for cohort in received {
             let [fresh, copies, hot] = cohort.parts;
             let kept = [fresh * share, copies * share, hot * hot_share];
             self.totals.copies += kept[1] + kept[2];
@@ -448,22 +376,27 @@ impl Flow {
                 ..cohort
             };
             throttled += back.amount();
-            if back.receives >= RECEIVES {
-                self.totals.dead += back.amount();
-            } else if back.amount() > 1e-9 {
-                let until = self.now + f64::from(self.settings.visibility_seconds);
-                self.hidden.push((until, back));
-            }
+            self.hide(back);
         }
-        let touched = redrives * hot_share;
-        self.totals.hot_refused += redrives - touched;
-        self.hot_changes += touched;
+        let redriven = redrives * hot_share;
+        self.totals.hot_refused += redrives - redriven;
+        self.hot_changes += redriven;
         self.totals.stored += stored;
-        (stored, throttled, (written + touched) * units)
+        (stored, throttled, (written + redriven) * units)
     }
 
-    /// What `forward` publishes.
-    fn forward(&mut self) -> Had {
+    /// Hides messages until their visibility timeout ends, or moves them to the dead-letter queue.
+    fn hide(&mut self, cohort: Cohort) {
+        if cohort.receives >= RECEIVES {
+            self.totals.dead += cohort.amount();
+        } else if cohort.amount() > 1e-9 {
+            let until = self.now + f64::from(self.settings.visibility_seconds);
+            self.hidden.push((until, cohort));
+        }
+    }
+
+    /// Lets `forward` publish changes.
+    fn forward(&mut self) -> Throughput {
         let shards = self.table_stream_shards();
         let lanes = shards * f64::from(self.settings.forward_parallelization);
         let available = self.table_stream.amount();
@@ -483,7 +416,7 @@ impl Flow {
         records = self.grant(Limit::TableStreamRead, records, read);
         let slots = self.slots(1, records / batch * slot_seconds(seconds) / self.step);
         records = records.min(slots / slot_seconds(seconds) * batch * self.step);
-        // One record of an id in a call, one call after the other; and its shard.
+        // An id has one record in a call, its calls are sequential, and it has one shard.
         let bytes = self.load.record_bytes();
         let of_shard = SHARD_RECORDS.min(SHARD_BYTES / bytes) * self.step;
         let in_order = self.step / self.call_seconds[1].max(1e-6);
@@ -492,7 +425,7 @@ impl Flow {
         let hot = hot.min(capacity);
         records = self.grant(Limit::StreamWrite, records, capacity - hot);
         self.hot_changes -= hot;
-        for cohort in self.table_stream.take(records) {
+        for cohort in self.table_stream.remove(records) {
             self.stream.push(Cohort {
                 entered: self.now,
                 ..cohort
@@ -501,17 +434,17 @@ impl Flow {
         self.totals.published += records + hot;
         self.totals.hot_published += hot;
         if let Shards::OnDemand(growth) = &mut self.shards {
-            growth.took((records + hot) / of_shard, self.step);
+            growth.record_usage((records + hot) / of_shard, self.step);
         }
-        let had = self.had(1, records, batch, seconds);
-        Had {
+        let throughput = self.record_invocations(1, records, batch, seconds);
+        Throughput {
             records: records + hot,
-            ..had
+            ..throughput
         }
     }
 
-    /// What `complete` makes DONE, and how long each has taken so far.
-    fn complete(&mut self, units_used: f64) -> (Had, Vec<(f64, f64)>) {
+    /// Lets `complete` write DONE. Returns also the age of the completed notifications, with their numbers.
+    fn complete(&mut self, units_used: f64) -> (Throughput, Vec<(f64, f64)>) {
         let shards = self.shards.now();
         let lanes = shards * f64::from(self.settings.complete_parallelization);
         let [init, ..] = self.stream.parts();
@@ -531,16 +464,16 @@ impl Flow {
         let slots = self.slots(2, inits / batch * slot_seconds(seconds) / self.step);
         inits = inits.min(slots / slot_seconds(seconds) * batch * self.step);
         let units = self.load.units();
-        self.wanted_before.1 = inits * units;
+        self.previous_demand.1 = inits * units;
         let left = (self.table.capacity() * self.step - units_used).max(0.0);
         inits = inits.min(left / units);
         let mut done = 0.0;
         let mut latencies = Vec::new();
-        for cohort in self.stream.take_within(records, inits) {
-            // What is not INIT is filtered out by the mapping.
+        for cohort in self.stream.remove_limited(records, inits) {
+            // The mapping's filter excludes records other than INIT.
             let [init, ..] = cohort.parts;
             done += init;
-            latencies.push((self.now - cohort.born, init));
+            latencies.push((self.now - cohort.arrived, init));
             self.table_stream.push(Cohort {
                 entered: self.now,
                 parts: [0.0, init, 0.0],
@@ -548,31 +481,40 @@ impl Flow {
             });
         }
         self.totals.done += done;
-        (self.had(2, done, batch, seconds), latencies)
+        (self.record_invocations(2, done, batch, seconds), latencies)
     }
 
-    /// What polls, windows and services take where nothing waits: half of them at least, and ninety-nine in a hundred.
-    fn waits(&self, batch: f64, ingest: &Had, forward: &Had, complete: &Had) -> (f64, f64) {
+    /// Latency of polls, windows and services without a backlog: median and 99th percentile.
+    fn waits(
+        &self,
+        batch: f64,
+        ingest: &Throughput,
+        forward: &Throughput,
+        complete: &Throughput,
+    ) -> (f64, f64) {
         let collected = ingest.records / self.step / self.pollers.collectors().max(1.0);
         let window = f64::from(self.settings.ingest_window).min(batch / collected.max(1e-9));
         let polls = window + TABLE_STREAM_POLL_SECONDS + STREAM_POLL_SECONDS;
-        let hads = [ingest, forward, complete];
-        let totals = hads.iter().enumerate().map(|(function, had)| {
-            let invocations = self.totals.invocations[function].max(1e-9);
-            let seconds = self.totals.invocation_seconds[function] / invocations;
-            let calls = self.call_seconds[function];
-            if had.records > 0.0 {
-                (seconds, calls)
-            } else {
-                (0.0, 0.0)
-            }
-        });
+        let throughputs = [ingest, forward, complete];
+        let totals = throughputs
+            .iter()
+            .enumerate()
+            .map(|(function, throughput)| {
+                let invocations = self.totals.invocations[function].max(1e-9);
+                let seconds = self.totals.invocation_seconds[function] / invocations;
+                let calls = self.call_seconds[function];
+                if throughput.records > 0.0 {
+                    (seconds, calls)
+                } else {
+                    (0.0, 0.0)
+                }
+            });
         let (work, calls) = totals.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         (polls / 2.0 + work, polls + work + calls * (self.tail - 1.0))
     }
 }
 
-/// The least value that has such a share of the weight at or below it.
+/// The smallest value for which this share of the weight is at or below it.
 fn quantile(values: &[(f64, f64)], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(|one, other| one.0.total_cmp(&other.0));

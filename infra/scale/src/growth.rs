@@ -1,9 +1,8 @@
-//! Capacity that follows what is asked of it: on-demand tables and streams. Each takes twice its previous peak at once, and
-//! grows to that once in its period, up to its quota.
+//! On-demand capacity of tables and streams. It grows to twice the previous peak once per period, up to a quota.
 
-/// What can be taken, and how that grows.
+/// A capacity that follows its usage.
 #[derive(Debug, Clone)]
-pub struct OnDemand {
+pub struct OnDemandCapacity {
     level: f64,
     quota: f64,
     period: f64,
@@ -11,8 +10,8 @@ pub struct OnDemand {
     left: f64,
 }
 
-impl OnDemand {
-    /// It begins at `first`, and doubles its peak once in `period` seconds up to `quota`.
+impl OnDemandCapacity {
+    /// Starts at `first`, and grows once every `period` seconds.
     #[must_use]
     pub fn new(first: f64, quota: f64, period: f64) -> Self {
         Self {
@@ -24,26 +23,25 @@ impl OnDemand {
         }
     }
 
-    /// What it takes each second.
+    /// Units per second that it accepts.
     #[must_use]
     pub fn capacity(&self) -> f64 {
         self.level.min(self.quota)
     }
 
-    /// Its parts, quota or not: what it once was is kept.
+    /// The capacity of its partitions, regardless of the quota. It never shrinks.
     #[must_use]
     pub fn level(&self) -> f64 {
         self.level
     }
 
-    /// Its quota.
     #[must_use]
     pub fn quota(&self) -> f64 {
         self.quota
     }
 
-    /// Goes on by `seconds` in which so much was taken each second.
-    pub fn took(&mut self, each_second: f64, seconds: f64) {
+    /// Advances by `seconds` with this usage per second.
+    pub fn record_usage(&mut self, each_second: f64, seconds: f64) {
         self.peak = self.peak.max(each_second);
         self.left -= seconds;
         if self.left <= 1e-9 {
@@ -59,23 +57,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_its_peak_once_in_a_period_up_to_its_quota() {
-        let mut table = OnDemand::new(4.0, 10.0, 30.0);
+    fn grows_to_twice_its_peak_once_per_period_up_to_the_quota() {
+        let mut table = OnDemandCapacity::new(4.0, 10.0, 30.0);
         let mut levels = vec![];
         for second in 0..120 {
             if second % 30 == 0 {
                 levels.push(table.capacity());
             }
             let wanted: f64 = 100.0;
-            table.took(wanted.min(table.capacity()), 1.0);
+            table.record_usage(wanted.min(table.capacity()), 1.0);
         }
         assert_eq!(levels, [4.0, 8.0, 10.0, 10.0]);
     }
 
     #[test]
-    fn what_asks_for_less_lets_it_be() {
-        let mut table = OnDemand::new(4.0, 10.0, 30.0);
-        (0..100).for_each(|_| table.took(2.0, 1.0));
+    fn does_not_grow_without_demand() {
+        let mut table = OnDemandCapacity::new(4.0, 10.0, 30.0);
+        (0..100).for_each(|_| table.record_usage(2.0, 1.0));
         assert!((table.capacity() - 4.0).abs() < 1e-9);
     }
 }

@@ -1,28 +1,29 @@
-//! How the pipeline grows past one machine: its flow in steps of time, under the documented limits of its services. Pure
-//! arithmetic, without seed, network or clock: the same input gives the same output.
+//! Simulates the message flow of the pipeline under the documented limits of AWS services: one stack, in fixed time steps.
+//! Pure arithmetic without a seed, network or clock, so the same input gives the same output.
 //!
-//! - [`limits`]: what AWS documents, each figure with its page; what is a reading or an assumption says so
-//! - [`settings`]: what comes, how the pipeline is set up, how fast its services are; [`preset`]: what `SCALING.md` advises
-//! - [`flow`]: one stack, step by step, from the parts below
-//!   - [`backlog`]: what waits, and since when; [`growth`]: on-demand capacity; [`pollers`]: who reads the queue;
-//!     [`lambda`]: how long an invocation takes, and how fast a function may grow; [`ledger`]: how near each limit was
-//! - [`cost`]: what an hour of it costs; [`report`]: what came of a run, as text, JSON and HTML; [`plot`]: its plots
+//! - [`limits`]: the limits that AWS documents, each with its page. Interpretations and assumptions are marked
+//! - [`settings`]: load, configuration and speed; [`preset`]: the configurations that `docs/scaling.md` recommends
+//! - [`flow`]: one stack, step by step; [`sample`]: its state after a step
+//!   - [`backlog`]: waiting messages and their age; [`growth`]: on-demand capacity; [`pollers`]: the queue's pollers;
+//!     [`lambda`]: duration of an invocation and growth of a function; [`limit_usage`]: how close each limit was
+//! - [`cost`]: the cost per hour; [`report`]: results as text, JSON and HTML; [`plot`]: plots; [`format`](mod@format): numbers
 //! - [`cli`]: the command line
 //!
-//! It is a model of quantities, not of messages: no failures but throttling, no partition but the hottest that is hotter
-//! than another. What the real handlers do is not here.
-#![deny(missing_docs)]
+//! The model calculates with quantities instead of individual messages. Throttling is its only kind of failure, and at most
+//! one id is hotter than the others.
 
 pub mod backlog;
 pub mod cli;
 pub mod cost;
 pub mod flow;
+pub mod format;
 pub mod growth;
 pub mod lambda;
-pub mod ledger;
+pub mod limit_usage;
 pub mod limits;
 pub mod plot;
 pub mod pollers;
 pub mod preset;
 pub mod report;
+pub mod sample;
 pub mod settings;

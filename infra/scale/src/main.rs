@@ -1,4 +1,4 @@
-//! `cargo local scale`: see [`onewrite_scale::cli`].
+//! `cargo scale`: see [`onewrite_scale::cli`].
 
 use std::process::ExitCode;
 

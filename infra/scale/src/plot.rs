@@ -1,4 +1,4 @@
-//! A run as plots: each some lines over time.
+//! Line plots of a run over time.
 
 use anyhow::{Result, anyhow};
 use plotters::{
@@ -8,23 +8,22 @@ use plotters::{
     series::LineSeries,
 };
 
-use crate::{flow::Sample, report::short};
+use crate::{format::short, sample::Sample};
 
 const SIZE: (u32, u32) = (900, 300);
 
-/// A line: its name and its values.
+/// A line: its name, and its value in a sample.
 type Line = (&'static str, fn(&Sample) -> f64);
 
-/// One plot.
+/// A plot of one or more lines.
 #[derive(Debug, Clone, Copy)]
 pub struct Plot {
-    /// What it shows.
     pub title: &'static str,
     unit: &'static str,
     lines: &'static [Line],
 }
 
-/// All plots, in the order of the flow.
+/// All plots, in the order of the message flow.
 pub const PLOTS: &[Plot] = &[
     Plot {
         title: "Throughput",
@@ -38,7 +37,7 @@ pub const PLOTS: &[Plot] = &[
         ],
     },
     Plot {
-        title: "What waits",
+        title: "Backlog",
         unit: "messages, changes, events",
         lines: &[
             ("queue", |sample| sample.queue),
@@ -48,16 +47,16 @@ pub const PLOTS: &[Plot] = &[
         ],
     },
     Plot {
-        title: "How far behind",
+        title: "Age",
         unit: "seconds",
         lines: &[
-            ("oldest message", |sample| sample.oldest),
-            ("forward's iterator", |sample| sample.forward_age),
-            ("complete's iterator", |sample| sample.complete_age),
+            ("oldest message in the queue", |sample| sample.oldest),
+            ("iterator age of forward", |sample| sample.forward_age),
+            ("iterator age of complete", |sample| sample.complete_age),
         ],
     },
     Plot {
-        title: "Invocations at the same time",
+        title: "Concurrent invocations",
         unit: "",
         lines: &[
             ("ingest", |sample| sample.ingest_concurrency),
@@ -66,7 +65,7 @@ pub const PLOTS: &[Plot] = &[
         ],
     },
     Plot {
-        title: "Shards of the notification stream, and provisioned pollers",
+        title: "Shards of the notification stream and provisioned pollers",
         unit: "",
         lines: &[
             ("shards", |sample| sample.shards),
@@ -74,20 +73,20 @@ pub const PLOTS: &[Plot] = &[
         ],
     },
     Plot {
-        title: "From arrival to DONE",
+        title: "Time from arrival to DONE",
         unit: "seconds",
         lines: &[
-            ("half of them", |sample| sample.p50),
-            ("99 in a hundred", |sample| sample.p99),
+            ("median", |sample| sample.p50),
+            ("99th percentile", |sample| sample.p99),
         ],
     },
 ];
 
 impl Plot {
-    /// As an `<svg>` element.
+    /// Draws an `<svg>` element.
     ///
     /// # Errors
-    /// It cannot be drawn.
+    /// If plotters cannot draw the plot.
     pub fn svg(&self, samples: &[Sample]) -> Result<String> {
         let mut text = String::new();
         self.draw(samples, &mut text)
@@ -104,14 +103,14 @@ impl Plot {
         let values = samples
             .iter()
             .flat_map(|sample| self.lines.iter().map(|(_, value)| value(sample)));
-        let most = values.fold(1.0, f64::max);
+        let maximum = values.fold(1.0, f64::max);
         let area = SVGBackend::with_string(text, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
         let mut chart = ChartBuilder::on(&area)
             .margin(10)
             .x_label_area_size(30)
             .y_label_area_size(70)
-            .build_cartesian_2d(0.0..end, 0.0..most * 1.1)?;
+            .build_cartesian_2d(0.0..end, 0.0..maximum * 1.1)?;
         chart
             .configure_mesh()
             .disable_x_mesh()

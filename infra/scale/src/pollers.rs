@@ -1,34 +1,33 @@
-//! Who reads the queue: pollers that Lambda scales, or provisioned ones.
+//! The pollers of the queue: standard ones, which Lambda scales, or provisioned ones.
 
 use crate::{
     limits::{
         POLLER_BYTES, POLLER_CONCURRENCY, POLLER_CONCURRENCY_PER_MINUTE, POLLER_RECEIVES,
-        RECEIVE_MESSAGES, SQS_CONCURRENCY_PER_MINUTE, SQS_FIRST_CONCURRENCY, SQS_MOST_CONCURRENCY,
+        RECEIVE_MESSAGES, SQS_CONCURRENCY_PER_MINUTE, SQS_FIRST_CONCURRENCY,
+        SQS_MAXIMUM_CONCURRENCY,
     },
     settings::Polling,
 };
 
-/// The pollers of one mapping.
+/// The pollers of one event source mapping.
 #[derive(Debug, Clone)]
 pub struct Pollers {
     polling: Polling,
-    /// Concurrent invocations for standard pollers, pollers for provisioned ones.
+    /// Concurrent invocations of standard pollers, or the number of provisioned pollers.
     now: f64,
 }
 
-/// What is asked of them, each second.
+/// The demand per second.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// Invocations at the same time.
+pub struct Demand {
+    /// Concurrent invocations.
     pub concurrency: f64,
-    /// Messages.
     pub messages: f64,
-    /// Bytes of a message.
     pub message_bytes: f64,
 }
 
 impl Pollers {
-    /// As they are at the start.
+    /// The pollers at the start.
     #[must_use]
     pub fn new(polling: Polling) -> Self {
         let now = match polling {
@@ -40,7 +39,7 @@ impl Pollers {
         Self { polling, now }
     }
 
-    /// Invocations that they make at the same time.
+    /// Their current concurrent invocations.
     #[must_use]
     pub fn concurrency(&self) -> f64 {
         match self.polling {
@@ -49,37 +48,37 @@ impl Pollers {
         }
     }
 
-    /// Batches that are collected at the same time.
+    /// Number of batches that are collected at the same time.
     #[must_use]
     pub fn collectors(&self) -> f64 {
         self.now
     }
 
-    /// The same when they have scaled as far as they may.
+    /// Their concurrent invocations when they are fully scaled.
     #[must_use]
-    pub fn most_concurrency(&self) -> f64 {
+    pub fn maximum_concurrency(&self) -> f64 {
         match self.polling {
             Polling::Standard {
                 maximum_concurrency,
-            } => SQS_MOST_CONCURRENCY.min(maximum_concurrency.into()),
+            } => SQS_MAXIMUM_CONCURRENCY.min(maximum_concurrency.into()),
             Polling::Provisioned { maximum, .. } => f64::from(maximum) * POLLER_CONCURRENCY,
         }
     }
 
-    /// Messages that they read each second, and could if they had scaled as far as they may. No page says it of standard
-    /// pollers: infinite.
+    /// Messages per second that they read now, and when they are fully scaled. Infinite for standard pollers, because AWS
+    /// does not document it.
     #[must_use]
     pub fn messages(&self, message_bytes: f64) -> (f64, f64) {
         match self.polling {
             Polling::Standard { .. } => (f64::INFINITY, f64::INFINITY),
             Polling::Provisioned { maximum, .. } => {
-                let each = of_one_poller(message_bytes);
+                let each = messages_per_poller(message_bytes);
                 (self.now * each, f64::from(maximum) * each)
             }
         }
     }
 
-    /// Provisioned ones, as they are.
+    /// The number of provisioned pollers.
     #[must_use]
     pub fn provisioned(&self) -> f64 {
         match self.polling {
@@ -88,36 +87,36 @@ impl Pollers {
         }
     }
 
-    /// Whether they have scaled as far as they may.
+    /// Whether they are fully scaled.
     #[must_use]
-    pub fn are_all(&self) -> bool {
-        self.concurrency() >= self.most_concurrency() - 1e-9
+    pub fn are_fully_scaled(&self) -> bool {
+        self.concurrency() >= self.maximum_concurrency() - 1e-9
     }
 
-    /// Goes on by `seconds` in which so much was wanted: up while they do not suffice, down otherwise.
-    pub fn scale(&mut self, wanted: Wanted, seconds: f64) {
-        let (least, most, step, needed) = match self.polling {
+    /// Advances by `seconds` with this demand: scales up while the pollers are not enough, and down otherwise.
+    pub fn scale(&mut self, demand: Demand, seconds: f64) {
+        let (minimum, maximum, step, needed) = match self.polling {
             Polling::Standard { .. } => (
-                SQS_FIRST_CONCURRENCY.min(self.most_concurrency()),
-                self.most_concurrency(),
+                SQS_FIRST_CONCURRENCY.min(self.maximum_concurrency()),
+                self.maximum_concurrency(),
                 SQS_CONCURRENCY_PER_MINUTE / 60.0 * seconds,
-                wanted.concurrency,
+                demand.concurrency,
             ),
             Polling::Provisioned { minimum, maximum } => (
                 f64::from(minimum),
                 f64::from(maximum),
                 POLLER_CONCURRENCY_PER_MINUTE / POLLER_CONCURRENCY / 60.0 * seconds,
-                (wanted.concurrency / POLLER_CONCURRENCY)
-                    .max(wanted.messages / of_one_poller(wanted.message_bytes)),
+                (demand.concurrency / POLLER_CONCURRENCY)
+                    .max(demand.messages / messages_per_poller(demand.message_bytes)),
             ),
         };
         let next = needed.clamp(self.now - step, self.now + step);
-        self.now = next.clamp(least, most.max(least));
+        self.now = next.clamp(minimum, maximum.max(minimum));
     }
 }
 
-/// Messages that one provisioned poller reads each second.
-fn of_one_poller(message_bytes: f64) -> f64 {
+/// Messages per second that one provisioned poller reads.
+fn messages_per_poller(message_bytes: f64) -> f64 {
     (POLLER_RECEIVES * RECEIVE_MESSAGES).min(POLLER_BYTES / message_bytes.max(1.0))
 }
 
@@ -125,19 +124,19 @@ fn of_one_poller(message_bytes: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const ENDLESS: Wanted = Wanted {
+    const ENDLESS: Demand = Demand {
         concurrency: 1e9,
         messages: 1e9,
         message_bytes: 1_000.0,
     };
 
     #[test]
-    fn standard_pollers_reach_their_most_in_about_four_minutes() {
+    fn standard_pollers_scale_to_their_maximum_in_four_minutes() {
         let mut pollers = Pollers::new(Polling::Standard {
             maximum_concurrency: 2_000,
         });
         let mut seconds = 0;
-        while pollers.concurrency() < SQS_MOST_CONCURRENCY {
+        while pollers.concurrency() < SQS_MAXIMUM_CONCURRENCY {
             pollers.scale(ENDLESS, 1.0);
             seconds += 1;
         }
@@ -145,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn provisioned_pollers_read_a_hundred_messages_each() {
+    fn a_provisioned_poller_reads_100_messages_per_second() {
         let mut pollers = Pollers::new(Polling::Provisioned {
             minimum: 200,
             maximum: 2_000,
@@ -157,17 +156,17 @@ mod tests {
     }
 
     #[test]
-    fn they_go_back_when_little_is_wanted() {
+    fn pollers_scale_down_with_the_demand() {
         let mut pollers = Pollers::new(Polling::Standard {
             maximum_concurrency: 50,
         });
         (0..60).for_each(|_| pollers.scale(ENDLESS, 1.0));
         assert!((pollers.concurrency() - 50.0).abs() < 1e-9);
-        let little = Wanted {
+        let low = Demand {
             concurrency: 1.0,
             ..ENDLESS
         };
-        (0..60).for_each(|_| pollers.scale(little, 1.0));
+        (0..60).for_each(|_| pollers.scale(low, 1.0));
         assert!((pollers.concurrency() - 5.0).abs() < 1e-9);
     }
 }

@@ -1,8 +1,8 @@
-//! What `SCALING.md` advises for 100, 10,000 and 1,000,000 messages a second.
+//! The configurations that `docs/scaling.md` recommends for 100, 10,000 and 1,000,000 messages a second.
 
 use clap::ValueEnum;
 
-use crate::settings::{Load, Polling, Profile, Settings, Stream};
+use crate::settings::{Polling, Settings, Stream};
 
 /// Messages a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -10,16 +10,15 @@ pub enum Preset {
     /// The template's defaults.
     #[value(name = "100")]
     Hundred,
-    /// One stack, its table warmed, its stream provisioned, and its pollers held to what these take.
+    /// One stack with a warmed table and a provisioned stream. Polling is limited to what these accept.
     #[value(name = "10000")]
     TenThousand,
-    /// Fifty such stacks, each with pollers of its own that carry its share from the first second on.
+    /// Fifty stacks, each with enough provisioned pollers for its share from the start.
     #[value(name = "1000000")]
     Million,
 }
 
 impl Preset {
-    /// All of them.
     pub const ALL: [Self; 3] = [Self::Hundred, Self::TenThousand, Self::Million];
 
     /// Messages a second.
@@ -32,7 +31,6 @@ impl Preset {
         }
     }
 
-    /// How it is set up.
     #[must_use]
     pub fn settings(self) -> Settings {
         match self {
@@ -61,19 +59,5 @@ impl Preset {
                 ..Settings::default()
             },
         }
-    }
-}
-
-/// Messages of 1 KB at a constant rate, one in a hundred twice, for an hour.
-#[must_use]
-pub fn load(rate: f64) -> Load {
-    Load {
-        rate,
-        profile: Profile::Constant,
-        payload_bytes: 1_024.0,
-        duplicates: 0.01,
-        hot_share: 0.0,
-        hot_redrives: 0.0,
-        seconds: 3_600.0,
     }
 }

@@ -1,70 +1,69 @@
-//! What came of a run: as text for people, as JSON for programs, as a page with plots.
+//! The result of a simulation: text for people, JSON for programs, and an HTML page with plots.
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use onewrite_cost::prices::Prices;
 use serde::Serialize;
 
 use crate::{
-    cost::{Cost, NOT_COUNTED, Prices},
-    flow::{Flow, Sample, Totals},
-    ledger::{Limit, MOST, Nearness},
+    cost::{HourlyCost, NOT_COUNTED},
+    flow::Flow,
+    format::short,
+    limit_usage::{Limit, LimitUsage, MAXIMUM_USAGE},
     plot,
+    sample::{Sample, Totals},
     settings::{Load, Settings, Speed},
 };
 
-/// Rows of the table for people.
+/// Rows of the text table.
 const ROWS: usize = 12;
-/// Samples that are kept for plots and programs.
+/// Maximum number of samples in plots and JSON.
 const SAMPLES: usize = 600;
 
-/// A whole run.
+/// A simulation and its results.
 #[derive(Debug, Clone, Serialize)]
 pub struct Run {
-    /// What came.
     pub load: Load,
-    /// How it was set up.
     pub settings: Settings,
-    /// How fast it was.
     pub speed: Speed,
-    /// How it stood, from time to time, in one stack.
+    /// Samples of one stack.
     pub samples: Vec<Sample>,
-    /// The highest of each, in one stack.
     pub peak: Peak,
-    /// The sums of one stack.
+    /// Totals of one stack.
     pub totals: Totals,
-    /// Whether nothing waits for longer and longer, and nothing is a dead letter.
+    /// Whether no backlog grows and no message becomes a dead letter.
     pub keeps_up: bool,
-    /// The limit that was met first.
-    pub met_first: Option<Nearness>,
-    /// Of those that were not met, the one that was nearest.
-    pub next: Option<Nearness>,
-    /// How near each limit was, in the order of the flow.
-    pub limits: Vec<Nearness>,
-    /// What an hour of it costs, of all stacks.
-    pub cost: Cost,
+    /// The limit that was reached first.
+    pub met_first: Option<LimitUsage>,
+    /// The limit with the highest usage among those that were not reached.
+    pub next: Option<LimitUsage>,
+    /// All limits, in the order of the message flow.
+    pub limits: Vec<LimitUsage>,
+    /// The cost of all stacks per hour.
+    pub cost: HourlyCost,
 }
 
-/// The highest of each, in one stack.
+/// The highest values in one stack.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Peak {
     /// Messages in the queue.
     pub queue: f64,
-    /// Age of the oldest in seconds.
+    /// Age of the oldest message in seconds.
     pub oldest: f64,
-    /// How far `forward` was behind, in seconds.
+    /// Iterator age of `forward` in seconds.
     pub forward_age: f64,
-    /// How far `complete` was behind, in seconds.
+    /// Iterator age of `complete` in seconds.
     pub complete_age: f64,
-    /// Invocations at the same time, of all three functions.
+    /// Concurrent invocations of all three functions.
     pub concurrency: f64,
     /// Write units a second.
     pub units: f64,
-    /// Seconds to DONE for ninety-nine in a hundred, in the worst step.
+    /// 99th percentile of the seconds to DONE in the worst step.
     pub p99: f64,
 }
 
 impl Peak {
-    fn see(&mut self, sample: &Sample) {
+    fn update(&mut self, sample: &Sample) {
         let concurrency =
             sample.ingest_concurrency + sample.forward_concurrency + sample.complete_concurrency;
         let pairs = [
@@ -83,32 +82,39 @@ impl Peak {
 }
 
 impl Run {
-    /// Runs it, in steps of so many seconds.
+    /// Simulates one of the stacks in steps of this many seconds.
     #[must_use]
-    pub fn of(load: &Load, settings: &Settings, speed: &Speed, step: f64, prices: &Prices) -> Self {
+    pub fn simulate(
+        load: &Load,
+        settings: &Settings,
+        speed: &Speed,
+        step: f64,
+        prices: &Prices,
+    ) -> Self {
         let steps = (load.seconds / step).ceil().max(1.0) as usize;
         let every = steps.div_ceil(SAMPLES);
         let mut flow = Flow::new(load, settings, speed, step);
         let (mut samples, mut peak, mut waiting) = (Vec::new(), Peak::default(), Vec::new());
         for index in 1..=steps {
             let sample = flow.step();
-            peak.see(&sample);
+            peak.update(&sample);
             waiting.push(sample.queue + sample.table_stream + sample.stream);
             if index == 1 || index % every == 0 || index == steps {
                 samples.push(sample);
             }
         }
-        let limits = flow.ledger().all().to_vec();
-        let unmet = limits.iter().filter(|near| near.first.is_none()).copied();
+        let limits = flow.limits().all().to_vec();
+        let not_reached = limits.iter().filter(|usage| usage.first.is_none()).copied();
         Self {
-            keeps_up: keeps_up(&waiting, load.at(load.seconds) * step) && flow.totals().dead < 1.0,
-            met_first: flow.ledger().first(),
-            // Pollers that scale are always nearly where they are wanted.
-            next: unmet
-                .filter(|near| near.limit != Limit::PollersNow)
+            keeps_up: keeps_up(&waiting, load.rate_at(load.seconds) * step)
+                && flow.totals().dead < 1.0,
+            met_first: flow.limits().first(),
+            // Scaling pollers are always close to their current capacity.
+            next: not_reached
+                .filter(|usage| usage.limit != Limit::PollersNow)
                 .max_by(|one, other| one.most.total_cmp(&other.most)),
             limits,
-            cost: Cost::of(load, settings, flow.totals(), prices),
+            cost: HourlyCost::new(load, settings, flow.totals(), prices),
             totals: *flow.totals(),
             samples,
             peak,
@@ -118,17 +124,18 @@ impl Run {
         }
     }
 
-    /// As a person reads it.
+    /// The results as text.
     #[must_use]
     pub fn text(&self) -> String {
-        let (load, stacks) = (&self.load, self.settings.stacks);
-        let of_one = if stacks == 1 {
+        let load = &self.load;
+        let stacks = self.settings.stacks;
+        let stacks = if stacks == 1 {
             String::new()
         } else {
-            format!(" in {stacks} stacks, figures of one")
+            format!(" in {stacks} stacks; figures are per stack")
         };
         let mut text = format!(
-            "{} messages a second of {} bytes, {} copies of each{of_one}\n\n{}\n\n{}\n\n{}\n\n",
+            "{} messages a second of {} bytes, {} copies of each{stacks}\n\n{}\n\n{}\n\n{}\n\n",
             short(load.rate),
             short(load.payload_bytes),
             short(load.duplicates),
@@ -144,32 +151,32 @@ impl Run {
     fn verdict(&self) -> String {
         let peak = &self.peak;
         let verdict = if self.keeps_up {
-            "It keeps up."
+            "The pipeline keeps up."
         } else {
-            "It does not keep up."
+            "The pipeline does not keep up."
         };
         let first = self.met_first.map_or_else(
-            || "No limit was met.".to_owned(),
-            |near| {
-                let first = near.first.unwrap_or_default();
+            || "No limit is reached.".to_owned(),
+            |usage| {
+                let first = usage.first.unwrap_or_default();
                 format!(
-                    "Met first, at {} s, when {} messages a second came: {}. More by: {}.",
+                    "First limit reached, after {} s at {} messages a second: {}. To raise it: {}.",
                     short(first),
-                    short(self.load.at(first)),
-                    near.limit.what(),
-                    near.limit.raise()
+                    short(self.load.rate_at(first)),
+                    usage.limit.description(),
+                    usage.limit.remedy()
                 )
             },
         );
-        let next = self.next.map_or_else(String::new, |near| {
+        let next = self.next.map_or_else(String::new, |usage| {
             format!(
-                " Nearest of the others, at {} %: {}.",
-                short(100.0 * near.most),
-                near.limit.what()
+                " Next limit, used up to {} %: {}.",
+                short(100.0 * usage.most),
+                usage.limit.description()
             )
         });
         format!(
-            "{verdict} {first}{next}\nAt most: {} in the queue, oldest {} s, {} invocations at once, {} write units a second. \
+            "{verdict} {first}{next}\nPeaks: {} messages in the queue, oldest {} s, {} concurrent invocations, {} write units a second. \
              Dead letters: {}.",
             short(peak.queue),
             short(peak.oldest),
@@ -226,52 +233,58 @@ impl Run {
                 .map(short),
             );
         }
-        right(table)
+        align_right(table)
     }
 
     fn limits_table(&self) -> Table {
-        let mut table = plain(&["limit", "wanted at most", "met at s", "for s", "more by"]);
-        for near in &self.limits {
+        let mut table = plain(&[
+            "limit",
+            "peak demand",
+            "reached at s",
+            "for s",
+            "to raise it",
+        ]);
+        for usage in &self.limits {
             table.add_row([
-                near.limit.what().to_owned(),
-                if near.most >= MOST {
-                    "far more".to_owned()
+                usage.limit.description().to_owned(),
+                if usage.most >= MAXIMUM_USAGE {
+                    "no capacity".to_owned()
                 } else {
-                    format!("{} %", short(100.0 * near.most))
+                    format!("{} %", short(100.0 * usage.most))
                 },
-                near.first.map_or_else(|| "-".to_owned(), short),
-                if near.first.is_some() {
-                    short(near.seconds)
+                usage.first.map_or_else(|| "-".to_owned(), short),
+                if usage.first.is_some() {
+                    short(usage.seconds)
                 } else {
                     "-".to_owned()
                 },
-                near.limit.raise().to_owned(),
+                usage.limit.remedy().to_owned(),
             ]);
         }
         table
     }
 
     fn cost_table(&self) -> String {
-        let mut table = plain(&["an hour of it", "", "quantity", "USD"]);
-        for position in &self.cost.positions {
+        let mut table = plain(&["cost per hour", "", "quantity", "USD"]);
+        for item in &self.cost.line_items {
             table.add_row([
-                position.service.to_owned(),
-                position.what.to_owned(),
-                short(position.quantity),
-                format!("{:.2}", position.usd),
+                item.service.to_owned(),
+                item.what.to_owned(),
+                short(item.quantity),
+                format!("{:.2}", item.usd),
             ]);
         }
-        table.add_row(["sum", "", "", &format!("{:.2}", self.cost.usd)]);
+        table.add_row(["total", "", "", &format!("{:.2}", self.cost.usd)]);
         format!(
-            "{table}\nprices: {}; not counted: {NOT_COUNTED}",
+            "{table}\nprices: {}; not included: {NOT_COUNTED}",
             self.cost.prices
         )
     }
 
-    /// As a page of its own.
+    /// The results as an HTML page with plots.
     ///
     /// # Errors
-    /// A plot cannot be drawn.
+    /// If a plot cannot be drawn.
     pub fn html(&self) -> Result<String> {
         let mut page = String::from(
             "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>onewrite: scale</title>\n\
@@ -290,14 +303,14 @@ impl Run {
     }
 }
 
-/// Whether no more waits at the end than at three quarters of the time, or hardly anything does.
-fn keeps_up(waiting: &[f64], arrives: f64) -> bool {
+/// Whether the backlog at the end is not larger than after three quarters of the time, or is small.
+fn keeps_up(waiting: &[f64], arriving: f64) -> bool {
     let end = waiting.last().copied().unwrap_or_default();
     let before = waiting
         .get(waiting.len() * 3 / 4)
         .copied()
         .unwrap_or_default();
-    end <= before.max(5.0 * arrives) + 1e-6
+    end <= before.max(5.0 * arriving) + 1e-6
 }
 
 fn plain(header: &[&str]) -> Table {
@@ -306,7 +319,7 @@ fn plain(header: &[&str]) -> Table {
     table
 }
 
-fn right(mut table: Table) -> Table {
+fn align_right(mut table: Table) -> Table {
     for column in table.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -317,21 +330,4 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
-}
-
-/// A figure with three digits that count, or a whole number.
-#[must_use]
-pub fn short(value: f64) -> String {
-    let size = value.abs();
-    if size < 5e-4 {
-        "0".to_owned()
-    } else if size < 10.0 && (value - value.round()).abs() > 5e-3 {
-        format!("{value:.2}")
-    } else if size < 1e6 {
-        format!("{value:.0}")
-    } else if size < 1e9 {
-        format!("{:.2}M", value / 1e6)
-    } else {
-        format!("{:.2}G", value / 1e9)
-    }
 }

@@ -1,74 +1,84 @@
-//! What comes, how the pipeline is set up, and how fast its services are.
+//! The load, the configuration of the pipeline, and the speed of its services.
 
+use std::sync::LazyLock;
+
+use onewrite_cost::{billing, sizes::Sizes};
 use serde::Serialize;
 
 use crate::{
     lambda::Work,
     limits::{
         ACCOUNT_CONCURRENCY, INVOCATION_BYTES, ON_DEMAND_QUOTA_SHARDS, PUT_RECORDS,
-        TABLE_FIRST_UNITS, TABLE_QUOTA_UNITS, UNIT_BYTES,
+        TABLE_FIRST_UNITS, TABLE_QUOTA_UNITS,
     },
 };
 
-/// Bytes of a message beside its payload, with an id of 36 characters and no type. A test holds these to what `onewrite
-/// cost` measures.
-const MESSAGE_BYTES: f64 = 91.0;
-/// Bytes of an item beside its payload.
-const ITEM_BYTES: f64 = 299.0;
-/// Bytes of a record of the notification stream beside its payload.
-const RECORD_BYTES: f64 = 447.0;
+/// The bytes of a message, an item and a record in addition to the payload.
+static OVERHEAD: LazyLock<Sizes> = LazyLock::new(Sizes::overhead);
 
-/// How a change is longer in the event of an invocation than in its item. Assumption: names and types of JSON.
+/// How much larger a change is in a Lambda event than in its item. Assumption: names and types of JSON.
 const CHANGE_AS_JSON: f64 = 1.5;
-/// How a record is longer in the event of an invocation: base64, and what is beside it. Assumption for the latter.
+/// How much larger a record is in a Lambda event: base64, and its metadata. The latter is an assumption.
 const RECORD_AS_JSON: (f64, f64) = (4.0 / 3.0, 300.0);
 
-/// How messages come.
+/// The rate of messages over time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "profile")]
 pub enum Profile {
-    /// The same rate from the first second on.
+    /// The same rate all the time.
     Constant,
-    /// From another rate to the rate, in even steps, all the time.
+    /// A linear increase to the rate.
     Ramp {
         /// Messages a second at the start.
         from: f64,
     },
-    /// Another rate, but for a while.
+    /// The rate for a limited time.
     Burst {
-        /// Messages a second before and after it.
+        /// Messages a second before and after the burst.
         from: f64,
-        /// When it begins, in seconds.
+        /// When the burst begins, in seconds.
         at: f64,
-        /// How long it lasts, in seconds.
+        /// Duration of the burst.
         seconds: f64,
     },
 }
 
-/// What comes.
+/// The messages that arrive.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Load {
-    /// Messages a second that are notifications of their own, of all stacks.
+    /// Messages with different ids per second, in all stacks.
     pub rate: f64,
-    /// How they come.
     #[serde(flatten)]
     pub profile: Profile,
-    /// Bytes of a payload.
     pub payload_bytes: f64,
-    /// Copies beside each message.
+    /// Copies of each message.
     pub duplicates: f64,
-    /// Share of the messages that are copies of one id.
+    /// Fraction of the messages that are copies of one id.
     pub hot_share: f64,
     /// Redrives a second of one id.
     pub hot_redrives: f64,
-    /// How long it is looked at, in seconds.
+    /// Simulated time.
     pub seconds: f64,
 }
 
 impl Load {
-    /// Messages a second at a time.
+    /// Messages of 1 KB at a constant rate for an hour; 1 % of them arrive twice.
     #[must_use]
-    pub fn at(&self, now: f64) -> f64 {
+    pub fn constant(rate: f64) -> Self {
+        Self {
+            rate,
+            profile: Profile::Constant,
+            payload_bytes: 1_024.0,
+            duplicates: 0.01,
+            hot_share: 0.0,
+            hot_redrives: 0.0,
+            seconds: 3_600.0,
+        }
+    }
+
+    /// Messages a second at this time.
+    #[must_use]
+    pub fn rate_at(&self, now: f64) -> f64 {
         match self.profile {
             Profile::Constant => self.rate,
             Profile::Ramp { from } => from + (self.rate - from) * (now / self.seconds).min(1.0),
@@ -82,25 +92,23 @@ impl Load {
         }
     }
 
-    /// Bytes of a message.
     #[must_use]
     pub fn message_bytes(&self) -> f64 {
-        self.payload_bytes + MESSAGE_BYTES
+        self.payload_bytes + OVERHEAD.message as f64
     }
 
-    /// Bytes of an item.
     #[must_use]
     pub fn item_bytes(&self) -> f64 {
-        self.payload_bytes + ITEM_BYTES
+        self.payload_bytes + OVERHEAD.item as f64
     }
 
-    /// Bytes of a record of the notification stream.
+    /// Bytes of a record in the notification stream.
     #[must_use]
     pub fn record_bytes(&self) -> f64 {
-        self.payload_bytes + RECORD_BYTES
+        self.payload_bytes + OVERHEAD.record as f64
     }
 
-    /// Bytes of a change in the table's stream, on average: an INIT has the new image, a DONE both.
+    /// Average bytes of a change in the table's stream: INIT has one image, DONE has two.
     #[must_use]
     pub fn change_bytes(&self) -> f64 {
         1.5 * self.item_bytes()
@@ -109,11 +117,11 @@ impl Load {
     /// Write units of an item.
     #[must_use]
     pub fn units(&self) -> f64 {
-        (self.item_bytes() / UNIT_BYTES).ceil()
+        billing::write_units(self.item_bytes())
     }
 }
 
-/// How the queue is polled.
+/// The pollers of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "pollers")]
 pub enum Polling {
@@ -122,7 +130,7 @@ pub enum Polling {
         /// `IngestMaximumConcurrency`.
         maximum_concurrency: u32,
     },
-    /// Pollers of its own.
+    /// The stack has provisioned pollers.
     Provisioned {
         /// `IngestMinimumPollers`.
         minimum: u32,
@@ -135,36 +143,33 @@ pub enum Polling {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "mode")]
 pub enum Stream {
-    /// So many shards: the template's `ShardCount`.
-    Provisioned {
-        /// How many.
-        shards: u32,
-    },
-    /// As many as are needed, after a while.
+    /// A fixed number of shards: the template's `ShardCount`.
+    Provisioned { shards: u32 },
+    /// On-demand mode, which adds shards after a while.
     OnDemand {
-        /// What it is worth at the start, in shards of 1 MB/s.
+        /// Capacity at the start in shards of 1 MB/s.
         first: f64,
-        /// And at most.
+        /// Maximum capacity in shards of 1 MB/s.
         quota: f64,
     },
 }
 
-/// How one stack and its account are set up. Names are the template's.
+/// The configuration of one stack and its account. Names are those of the template.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Settings {
-    /// Stacks that share the load, and the account.
+    /// Stacks that share the load and the account.
     pub stacks: u32,
     /// `IngestBatchSize`.
     pub ingest_batch: u32,
     /// `IngestBatchingWindowSeconds`.
     pub ingest_window: u32,
-    /// `IngestMaximumConcurrency`, or pollers.
+    /// `IngestMaximumConcurrency`, or provisioned pollers.
     pub polling: Polling,
     /// `IngestMaxInFlight`.
     pub ingest_max_in_flight: u32,
     /// `IngestMemoryMegabytes`.
     pub ingest_memory: u32,
-    /// The queue's visibility timeout in seconds: six times `IngestTimeoutSeconds`, and the window.
+    /// The queue's visibility timeout in seconds: six times `IngestTimeoutSeconds` plus the window.
     pub visibility_seconds: u32,
     /// `StreamFunctionMemoryMegabytes`.
     pub stream_memory: u32,
@@ -178,15 +183,14 @@ pub struct Settings {
     pub complete_parallelization: u32,
     /// `CompleteMaxInFlight`.
     pub complete_max_in_flight: u32,
-    /// The notification stream.
     pub stream: Stream,
-    /// Write units a second the table begins with: its warm throughput.
+    /// Write units a second at the start: the warm throughput of the table.
     pub table_warm_units: f64,
-    /// Write units a second of the table at most: the quota.
+    /// Maximum write units a second of the table: the quota.
     pub table_quota_units: f64,
-    /// Shards of the table's stream; one for each partition where none is given.
+    /// Shards of the table's stream. By default, one for each partition.
     pub table_stream_shards: Option<u32>,
-    /// Concurrency of the account, which the stacks share.
+    /// Concurrency quota of the account, which the stacks share.
     pub account_concurrency: u32,
 }
 
@@ -221,20 +225,20 @@ impl Default for Settings {
     }
 }
 
-/// How fast code and services are. Assumptions, each replaced by its option.
+/// The speed of code and services. All values are assumptions; each has an option.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Speed {
-    /// Milliseconds of a whole vCPU for an invocation.
+    /// Milliseconds of a full vCPU for an invocation.
     pub cpu_of_invocation_ms: f64,
-    /// And for each message, change or event.
+    /// Milliseconds of a full vCPU for each message, change or event.
     pub cpu_of_record_ms: f64,
     /// Milliseconds of a write to DynamoDB.
     pub dynamodb_ms: f64,
-    /// Milliseconds of a call of Kinesis.
+    /// Milliseconds of a call to Kinesis.
     pub kinesis_ms: f64,
-    /// Milliseconds in which the downstream accepts a notification.
+    /// Milliseconds in which the downstream handles a notification.
     pub downstream_ms: f64,
-    /// How many times longer one in a hundred calls takes.
+    /// Factor by which 1 % of the calls are slower.
     pub tail: f64,
 }
 
@@ -252,62 +256,61 @@ impl Default for Speed {
 }
 
 impl Speed {
-    fn work(&self, memory: u32, at_once: f64, wait_ms: f64) -> Work {
+    fn work(&self, memory: u32, concurrent_records: f64, wait_ms: f64) -> Work {
         Work {
             cpu_of_invocation: self.cpu_of_invocation_ms / 1_000.0,
             cpu_of_record: self.cpu_of_record_ms / 1_000.0,
             memory_megabytes: memory.into(),
-            at_once,
+            concurrent_records,
             wait: wait_ms / 1_000.0,
         }
     }
 
-    /// What `ingest` does.
     #[must_use]
     pub fn ingest(&self, settings: &Settings) -> Work {
-        let at_once = settings.ingest_max_in_flight.into();
-        self.work(settings.ingest_memory, at_once, self.dynamodb_ms)
+        let concurrent = settings.ingest_max_in_flight.into();
+        self.work(settings.ingest_memory, concurrent, self.dynamodb_ms)
     }
 
-    /// What `forward` does.
     #[must_use]
     pub fn forward(&self, settings: &Settings) -> Work {
         self.work(settings.stream_memory, PUT_RECORDS, self.kinesis_ms)
     }
 
-    /// What `complete` does.
     #[must_use]
     pub fn complete(&self, settings: &Settings) -> Work {
-        let at_once = settings.complete_max_in_flight.into();
+        let concurrent = settings.complete_max_in_flight.into();
         let wait = self.downstream_ms + self.dynamodb_ms;
-        self.work(settings.stream_memory, at_once, wait)
+        self.work(settings.stream_memory, concurrent, wait)
     }
 }
 
-/// The largest batches, by number and by bytes.
+/// The largest batches that batch sizes and the payload limit of Lambda allow.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Batches {
-    /// Messages of `ingest`.
+    /// Messages for `ingest`.
     pub ingest: f64,
-    /// Changes of `forward`.
+    /// Changes for `forward`.
     pub forward: f64,
-    /// Events of `complete`.
+    /// Events for `complete`.
     pub complete: f64,
 }
 
 impl Batches {
-    /// Of messages of this size.
     #[must_use]
-    pub fn of(load: &Load, settings: &Settings) -> Self {
-        let (by, beside) = RECORD_AS_JSON;
-        let most = |size: u32, bytes: f64| {
+    pub fn new(load: &Load, settings: &Settings) -> Self {
+        let (factor, metadata) = RECORD_AS_JSON;
+        let largest = |size: u32, bytes: f64| {
             let fits = (INVOCATION_BYTES / bytes).floor().max(1.0);
             f64::from(size).min(fits)
         };
         Self {
-            ingest: most(settings.ingest_batch, load.message_bytes()),
-            forward: most(settings.forward_batch, CHANGE_AS_JSON * load.change_bytes()),
-            complete: most(settings.complete_batch, by * load.record_bytes() + beside),
+            ingest: largest(settings.ingest_batch, load.message_bytes()),
+            forward: largest(settings.forward_batch, CHANGE_AS_JSON * load.change_bytes()),
+            complete: largest(
+                settings.complete_batch,
+                factor * load.record_bytes() + metadata,
+            ),
         }
     }
 }
@@ -315,40 +318,34 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preset::load;
-    use onewrite_operator::cost::Traffic;
 
     #[test]
-    fn sizes_are_those_that_onewrite_cost_measures() {
+    fn sizes_match_those_of_the_cost_model() {
         for bytes in [2_u16, 100, 1_024, 20_000] {
-            let traffic = Traffic::new(1, bytes.into(), 0.0);
+            let expected = Sizes::new(bytes.into());
             let load = Load {
                 payload_bytes: bytes.into(),
-                ..load(1.0)
+                ..Load::constant(1.0)
             };
             let sizes = [load.message_bytes(), load.item_bytes(), load.record_bytes()];
-            let measured = [
-                traffic.message_bytes,
-                traffic.item_bytes,
-                traffic.record_bytes,
-            ];
-            assert_eq!(sizes.map(|size| size as u64), measured);
+            let expected = [expected.message, expected.item, expected.record];
+            assert_eq!(sizes.map(|size| size as u64), expected);
         }
     }
 
     #[test]
-    fn a_large_record_makes_small_batches() {
+    fn large_records_make_batches_smaller() {
         let settings = Settings::default();
-        let small = Batches::of(&load(1.0), &settings);
+        let small = Batches::new(&Load::constant(1.0), &settings);
         assert_eq!(
             (small.ingest, small.forward, small.complete),
             (10.0, 500.0, 100.0)
         );
         let large = Load {
             payload_bytes: 300_000.0,
-            ..load(1.0)
+            ..Load::constant(1.0)
         };
-        let large = Batches::of(&large, &settings);
+        let large = Batches::new(&large, &settings);
         assert_eq!(
             (large.ingest, large.forward, large.complete),
             (10.0, 8.0, 14.0)
@@ -356,17 +353,17 @@ mod tests {
     }
 
     #[test]
-    fn profiles_are_what_their_names_say() {
-        let mut load = load(100.0);
+    fn ramps_and_bursts_follow_their_profile() {
+        let mut load = Load::constant(100.0);
         load.seconds = 10.0;
         load.profile = Profile::Ramp { from: 0.0 };
-        assert!((load.at(5.0) - 50.0).abs() < 1e-9);
+        assert!((load.rate_at(5.0) - 50.0).abs() < 1e-9);
         load.profile = Profile::Burst {
             from: 1.0,
             at: 2.0,
             seconds: 3.0,
         };
-        let rates: Vec<f64> = (0..6).map(|now| load.at(now.into())).collect();
+        let rates: Vec<f64> = (0..6).map(|now| load.rate_at(now.into())).collect();
         assert_eq!(rates, [1.0, 1.0, 100.0, 100.0, 100.0, 1.0]);
     }
 }

@@ -1,20 +1,20 @@
-//! What no load and no setting may break, and what the documented limits come to.
+//! Invariants for every load and configuration, and the effect of single limits.
 #![allow(clippy::unwrap_used)]
 
+use onewrite_cost::prices::Prices;
 use onewrite_scale::{
-    cost::{BUILT_IN, Prices},
     flow::Flow,
-    ledger::Limit,
+    limit_usage::Limit,
     limits::{PARTITION_UNITS, SHARD_BYTES, SHARD_RECORDS},
-    preset::{Preset, load},
+    preset::Preset,
     report::Run,
     settings::{Load, Polling, Profile, Settings, Speed, Stream},
 };
 use proptest::prelude::*;
 
 fn run(load: &Load, settings: &Settings) -> Run {
-    let prices = Prices::parse(BUILT_IN).unwrap();
-    Run::of(load, settings, &Speed::default(), 1.0, &prices)
+    let prices = Prices::built_in().unwrap();
+    Run::simulate(load, settings, &Speed::default(), 1.0, &prices)
 }
 
 fn profiles() -> impl Strategy<Value = Profile> {
@@ -86,7 +86,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn what_came_is_done_or_waits_somewhere(load in loads(), settings in settings()) {
+    fn every_message_is_done_or_waits_somewhere(load in loads(), settings in settings()) {
         let mut flow = Flow::new(&load, &settings, &Speed::default(), 1.0);
         for _ in 0..load.seconds.ceil() as usize {
             let sample = flow.step();
@@ -107,7 +107,7 @@ proptest! {
     }
 
     #[test]
-    fn the_account_is_never_exceeded(load in loads(), settings in settings()) {
+    fn never_exceeds_the_concurrency_of_the_account(load in loads(), settings in settings()) {
         let mut flow = Flow::new(&load, &settings, &Speed::default(), 1.0);
         let most = f64::from(settings.account_concurrency) / f64::from(settings.stacks);
         for _ in 0..load.seconds.ceil() as usize {
@@ -118,10 +118,10 @@ proptest! {
     }
 
     #[test]
-    fn a_hot_id_is_held_by_one_partition_one_shard_and_its_order(
+    fn limits_a_hot_id_by_partition_shard_and_order(
         redrives in 0.0..5_000.0_f64, bytes in 1.0..100_000.0_f64, kinesis_ms in 0.1..100.0_f64,
     ) {
-        let load = Load { hot_redrives: redrives, payload_bytes: bytes, seconds: 60.0, ..load(10.0) };
+        let load = Load { hot_redrives: redrives, payload_bytes: bytes, seconds: 60.0, ..Load::constant(10.0) };
         let settings = Settings { stream: Stream::Provisioned { shards: 500 }, ..Settings::default() };
         let speed = Speed { kinesis_ms, ..Speed::default() };
         let mut flow = Flow::new(&load, &settings, &speed, 1.0);
@@ -140,14 +140,14 @@ proptest! {
 }
 
 #[test]
-fn what_is_below_its_limits_drains_after_a_burst() {
+fn drains_the_backlog_of_a_burst_below_the_limits() {
     let load = Load {
         profile: Profile::Burst {
             from: 100.0,
             at: 60.0,
             seconds: 30.0,
         },
-        ..load(800.0)
+        ..Load::constant(800.0)
     };
     let run = run(&load, &Settings::default());
     assert!(run.keeps_up);
@@ -157,7 +157,7 @@ fn what_is_below_its_limits_drains_after_a_burst() {
 }
 
 #[test]
-fn what_is_above_the_concurrency_grows_as_a_line() {
+fn backlog_grows_linearly_above_the_concurrency() {
     let settings = Settings {
         polling: Polling::Standard {
             maximum_concurrency: 2,
@@ -166,7 +166,7 @@ fn what_is_above_the_concurrency_grows_as_a_line() {
     };
     let load = Load {
         seconds: 600.0,
-        ..load(800.0)
+        ..Load::constant(800.0)
     };
     let run = run(&load, &settings);
     assert!(!run.keeps_up);
@@ -186,12 +186,12 @@ fn what_is_above_the_concurrency_grows_as_a_line() {
 }
 
 #[test]
-fn a_shard_too_few_is_met_in_the_notification_stream() {
+fn too_few_shards_limit_the_notification_stream() {
     let settings = Settings {
         stream: Stream::Provisioned { shards: 1 },
         ..Settings::default()
     };
-    let run = run(&load(400.0), &settings);
+    let run = run(&Load::constant(400.0), &settings);
     assert_eq!(run.met_first.unwrap().limit, Limit::StreamWrite);
     assert!(!run.keeps_up);
     let published = run.samples.last().unwrap().published;
@@ -199,10 +199,10 @@ fn a_shard_too_few_is_met_in_the_notification_stream() {
 }
 
 #[test]
-fn an_on_demand_stream_grows_until_it_suffices() {
+fn an_on_demand_stream_grows_until_it_is_large_enough() {
     let load = Load {
         seconds: 7_200.0,
-        ..load(3_000.0)
+        ..Load::constant(3_000.0)
     };
     let settings = Settings {
         table_warm_units: 40_000.0,
@@ -214,13 +214,13 @@ fn an_on_demand_stream_grows_until_it_suffices() {
     let met = run
         .limits
         .iter()
-        .find(|near| near.limit == Limit::StreamWrite);
+        .find(|usage| usage.limit == Limit::StreamWrite);
     assert!(met.unwrap().first.is_some());
 }
 
-/// What polls may not outrun what stores: a message that the table throttles is hidden for its visibility timeout.
+/// Polling must not be faster than the table: a throttled message is hidden for the visibility timeout.
 #[test]
-fn catching_up_faster_than_the_table_takes_makes_the_oldest_wait() {
+fn polling_faster_than_the_table_delays_the_oldest_message() {
     let advised = Preset::TenThousand.settings();
     let fast = Settings {
         polling: Polling::Standard {
@@ -228,7 +228,7 @@ fn catching_up_faster_than_the_table_takes_makes_the_oldest_wait() {
         },
         ..advised.clone()
     };
-    let load = load(Preset::TenThousand.rate());
+    let load = Load::constant(Preset::TenThousand.rate());
     let (advised, fast) = (run(&load, &advised), run(&load, &fast));
     assert!(advised.peak.oldest < 10.0, "{}", advised.peak.oldest);
     assert!(fast.peak.oldest > 180.0, "{}", fast.peak.oldest);
@@ -236,18 +236,19 @@ fn catching_up_faster_than_the_table_takes_makes_the_oldest_wait() {
 
 #[test]
 fn the_same_input_gives_the_same_output() {
-    let once = || serde_json::to_string(&run(&load(5_000.0), &Settings::default())).unwrap();
+    let once =
+        || serde_json::to_string(&run(&Load::constant(5_000.0), &Settings::default())).unwrap();
     assert_eq!(once(), once());
 }
 
 #[test]
-fn a_page_has_every_plot_and_asks_nobody() {
-    let run = run(&load(100.0), &Settings::default());
+fn html_page_has_every_plot_and_no_links() {
+    let run = run(&Load::constant(100.0), &Settings::default());
     let page = run.html().unwrap();
     assert_eq!(
         page.matches("<svg").count(),
         onewrite_scale::plot::PLOTS.len()
     );
     let links = page.replace("http://www.w3.org/2000/svg", "");
-    assert!(!links.contains("http"), "no link");
+    assert!(!links.contains("http"), "the page has a link");
 }

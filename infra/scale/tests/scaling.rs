@@ -1,22 +1,23 @@
-//! What SCALING.md repeats is what the constants and presets say, and what a run of them gives.
+//! Compares the tables in docs/scaling.md with constants, presets and simulations.
 #![allow(clippy::unwrap_used)]
 
+use onewrite_cost::prices::Prices;
 use onewrite_scale::{
-    cost::{BUILT_IN, Prices},
+    format::short,
     limits,
-    preset::{Preset, load},
-    report::{Run, short},
+    preset::Preset,
+    report::Run,
     settings::{Load, Polling, Profile, Settings, Speed, Stream},
 };
 
-const GUIDE: &str = include_str!("../../SCALING.md");
+const GUIDE: &str = include_str!("../../../docs/scaling.md");
 
 fn run(load: &Load, settings: &Settings) -> Run {
-    let prices = Prices::parse(BUILT_IN).unwrap();
-    Run::of(load, settings, &Speed::default(), 1.0, &prices)
+    let prices = Prices::built_in().unwrap();
+    Run::simulate(load, settings, &Speed::default(), 1.0, &prices)
 }
 
-/// A whole number with commas.
+/// Formats a whole number with commas.
 fn commas(value: f64) -> String {
     let digits = format!("{value:.0}");
     let bytes = digits.as_bytes().rchunks(3).rev();
@@ -34,7 +35,7 @@ fn assert_has(rows: &[String]) {
     let missing: Vec<_> = rows.iter().filter(|row| !GUIDE.contains(*row)).collect();
     assert!(
         missing.is_empty(),
-        "SCALING.md lacks:\n{}",
+        "docs/scaling.md lacks:\n{}",
         missing
             .iter()
             .map(|row| format!("{row}\n"))
@@ -43,12 +44,12 @@ fn assert_has(rows: &[String]) {
 }
 
 #[test]
-fn limits_are_those_of_the_simulation() {
+fn guide_has_the_limits_of_the_simulation() {
     use limits::*;
     let figures = [
         ("concurrent invocations at the start", SQS_FIRST_CONCURRENCY),
         ("more each minute", SQS_CONCURRENCY_PER_MINUTE),
-        ("at most", SQS_MOST_CONCURRENCY),
+        ("at most", SQS_MAXIMUM_CONCURRENCY),
         ("invocations of one poller", POLLER_CONCURRENCY),
         (
             "receives of one poller a second, of 10 messages",
@@ -122,7 +123,7 @@ fn limits_are_those_of_the_simulation() {
 }
 
 #[test]
-fn settings_are_those_of_the_presets() {
+fn guide_has_the_settings_of_the_presets() {
     let number = |value: f64| commas(value);
     let polling = |of: fn(Polling) -> Option<u32>| {
         move |preset: Preset| {
@@ -190,8 +191,13 @@ fn settings_are_those_of_the_presets() {
 }
 
 #[test]
-fn results_are_those_of_the_presets_runs() {
-    let runs = Preset::ALL.map(|preset| (preset, run(&load(preset.rate()), &preset.settings())));
+fn guide_has_the_results_of_the_presets() {
+    let runs = Preset::ALL.map(|preset| {
+        (
+            preset,
+            run(&Load::constant(preset.rate()), &preset.settings()),
+        )
+    });
     let of = |get: fn(&Run) -> String| {
         let runs = &runs;
         move |preset: Preset| {
@@ -199,7 +205,7 @@ fn results_are_those_of_the_presets_runs() {
             run.map_or_else(String::new, |(_, run)| get(run))
         }
     };
-    fn steady(run: &Run) -> &onewrite_scale::flow::Sample {
+    fn steady(run: &Run) -> &onewrite_scale::sample::Sample {
         run.samples.last().unwrap()
     }
     fn stacks(run: &Run) -> f64 {
@@ -251,7 +257,7 @@ fn results_are_those_of_the_presets_runs() {
         row(
             "USD an hour for DynamoDB alone",
             of(|run| {
-                let positions = run.cost.positions.iter();
+                let positions = run.cost.line_items.iter();
                 let of_table = positions.filter(|position| position.service == "DynamoDB");
                 commas(of_table.map(|position| position.usd).sum())
             }),
@@ -262,7 +268,7 @@ fn results_are_those_of_the_presets_runs() {
 }
 
 #[test]
-fn limits_are_met_when_the_guide_says() {
+fn guide_has_the_first_limit_of_each_preset() {
     let rows = [
         (Preset::Hundred, 5_000.0),
         (Preset::TenThousand, 40_000.0),
@@ -271,21 +277,21 @@ fn limits_are_met_when_the_guide_says() {
     .map(|(preset, rate)| {
         let load = Load {
             profile: Profile::Ramp { from: 0.0 },
-            ..load(rate)
+            ..Load::constant(rate)
         };
         let first = run(&load, &preset.settings()).met_first.unwrap();
         format!(
             "| `--preset {} --profile ramp --rate {rate:.0}` | {} | {} |",
             preset.rate(),
-            commas(load.at(first.first.unwrap())),
-            first.limit.what()
+            commas(load.rate_at(first.first.unwrap())),
+            first.limit.description()
         )
     });
     assert_has(&rows);
 }
 
 #[test]
-fn assumptions_are_those_of_the_simulation() {
+fn guide_has_the_assumptions_of_the_simulation() {
     let speed = Speed::default();
     let rows = [
         ("--cpu-invocation-ms", speed.cpu_of_invocation_ms),

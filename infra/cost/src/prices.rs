@@ -1,96 +1,97 @@
-//! The table of prices: what is built in, and how another is read.
+//! The price table: the built-in one, and how to read another.
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::OperatorError;
-
-/// The built-in table, as it is printed.
+/// The built-in table as JSON.
 pub const BUILT_IN: &str = include_str!("prices.json");
 
-/// What AWS asks for each thing, in one region at one time.
+/// The prices of one region at one time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Prices {
-    /// The region they are of.
     pub region: String,
-    /// When they were looked up.
+    /// The month in which the prices were looked up.
     pub as_of: String,
-    /// What to know of them.
     pub note: String,
-    /// Invocations.
     pub lambda_requests: Price,
-    /// Time of the functions by their memory.
     pub lambda_gb_seconds: Price,
-    /// Requests to a standard queue.
     pub sqs_standard_requests: Price,
-    /// Requests to a FIFO queue.
     pub sqs_fifo_requests: Price,
-    /// Write units of the table.
     pub dynamodb_write_units: Price,
-    /// Read units of the table; the functions read nothing, a reconcile does.
+    /// The functions do not read the table; `onewrite reconcile` does.
     pub dynamodb_read_units: Price,
-    /// A month of a GB in the table.
+    /// GB-months in the table.
     pub dynamodb_storage: Price,
-    /// A month of a GB in its point-in-time recovery.
+    /// GB-months in point-in-time recovery.
     pub dynamodb_recovery: Price,
-    /// An hour of an on-demand stream.
+    /// Hours of an on-demand stream.
     pub kinesis_stream_hours: Price,
-    /// A GB written to an on-demand stream.
+    /// GB written to an on-demand stream.
     pub kinesis_gb_in: Price,
-    /// A GB read from an on-demand stream.
+    /// GB read from an on-demand stream.
     pub kinesis_gb_out: Price,
-    /// An hour of a shard.
+    /// Shard hours of a provisioned stream.
     pub kinesis_shard_hours: Price,
     /// PUT payload units of a provisioned stream.
     pub kinesis_put_units: Price,
-    /// A GB of logs.
     pub logs_gb: Price,
 }
 
-/// The price of so many units.
+/// The price of a number of units.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// US dollars.
+    /// US dollars for `per` units.
     pub usd: f64,
-    /// For this many units.
     pub per: f64,
-    /// The unit.
     pub unit: String,
-    /// Where it was looked up.
+    /// The page to check the price against.
     pub source: String,
 }
 
+/// A price table that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum PricesError {
+    /// It is not JSON, lacks a price, or has an unknown one.
+    #[error("{0}")]
+    Json(#[from] serde_json::Error),
+    /// The price is negative, or is not for a positive number of units.
+    #[error("{name}: invalid price of {usd} USD per {per}")]
+    Invalid {
+        name: &'static str,
+        usd: f64,
+        per: f64,
+    },
+}
+
 impl Price {
-    /// What a quantity costs.
+    /// US dollars for this quantity.
     #[must_use]
-    pub fn of(&self, quantity: f64) -> f64 {
+    pub fn usd_for(&self, quantity: f64) -> f64 {
         quantity / self.per * self.usd
     }
 }
 
 impl Prices {
-    /// The built-in table, read.
+    /// Parses the built-in table.
     ///
     /// # Errors
-    /// [`OperatorError::Prices`]; a test reads it.
-    pub fn built_in() -> Result<Self, OperatorError> {
-        Self::parse(BUILT_IN).map_err(|reason| OperatorError::Prices {
-            file: "built-in".to_owned(),
-            reason,
-        })
+    /// Never: a test parses the built-in table.
+    pub fn built_in() -> Result<Self, PricesError> {
+        Self::parse(BUILT_IN)
     }
 
-    /// Reads a table.
+    /// Parses a table in the format of [`BUILT_IN`].
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let prices: Self = serde_json::from_str(json).map_err(|error| error.to_string())?;
+    /// [`PricesError`], if the table is not valid.
+    pub fn parse(json: &str) -> Result<Self, PricesError> {
+        let prices: Self = serde_json::from_str(json)?;
         for (name, price) in prices.named() {
+            let Price { usd, per, .. } = *price;
             // JSON has no infinity and no NaN.
-            if price.usd < 0.0 || price.per <= 0.0 {
-                return Err(format!("{name}: {} USD per {}", price.usd, price.per));
+            if usd < 0.0 || per <= 0.0 {
+                return Err(PricesError::Invalid { name, usd, per });
             }
         }
         Ok(prices)
@@ -118,11 +119,13 @@ impl Prices {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
-    fn each_built_in_price_has_a_page_to_check_it_by() {
-        let prices = Prices::parse(BUILT_IN).unwrap();
+    fn every_built_in_price_has_a_source_on_aws_pricing_pages() {
+        let prices = Prices::built_in().unwrap();
         for (name, price) in prices.named() {
             assert!(
                 price.source.starts_with("https://aws.amazon.com/"),
@@ -133,9 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_lacks_something_or_cannot_be_is_refused() {
+    fn rejects_tables_with_missing_or_invalid_prices() {
         let lacking = BUILT_IN.replace("\"logs_gb\"", "\"logs\"");
-        assert!(Prices::parse(&lacking).unwrap_err().contains("logs"));
+        let error = Prices::parse(&lacking).unwrap_err();
+        assert!(error.to_string().contains("logs"), "{error}");
         for (from, to) in [
             ("\"usd\": 0.625", "\"usd\": -1"),
             (
@@ -144,6 +148,7 @@ mod tests {
             ),
         ] {
             let error = Prices::parse(&BUILT_IN.replace(from, to)).unwrap_err();
+            let error = error.to_string();
             assert!(error.starts_with("dynamodb_write_units: "), "{error}");
         }
     }

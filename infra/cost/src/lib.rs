@@ -1,0 +1,12 @@
+//! What the pipeline costs. Nothing here calls AWS: prices come from a table, quantities from the pricing rules of each
+//! service.
+//!
+//! - [`prices`]: the price table
+//! - [`sizes`]: how large a message is as an item and as a record
+//! - [`billing`]: from quantities to the line items of a bill
+//! - [`estimate`]: the bill for a number of messages
+
+pub mod billing;
+pub mod estimate;
+pub mod prices;
+pub mod sizes;
