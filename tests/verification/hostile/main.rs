@@ -1,5 +1,5 @@
 //! Hostile input: a corpus of message bodies and events, each with what must become of it, through the parser and the
-//! real handlers. The expectations follow from the README and the documented rules; none was recorded from the code.
+//! real handlers. The expectations follow from the documents and AWS's rules; none was recorded from the code.
 //!
 //! - `corpus/bodies/`: message bodies, by class; [`text`] says what `⟨x × 3⟩` is
 //! - `corpus/pairs.yaml`: two messages of one id
@@ -54,15 +54,13 @@ fn every_class_has_its_cases_and_every_rejection_one() {
     }
 }
 
-/// The names of all rejections, as the README lists them: that it lists them all is a test of its own.
+/// The names of all rejections, as documented. Another test checks that the list is complete.
 fn rejections() -> Vec<String> {
-    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
-    let (_, rest) = readme.split_once("(`Rejected<Name>`):").unwrap();
-    let (list, _) = rest.split_once("A message's trace").unwrap();
-    let names: Vec<_> = list
-        .split('`')
-        .skip(1)
-        .step_by(2)
+    let document = std::fs::read_to_string(repository("docs/messages-and-events.md")).unwrap();
+    let (_, rest) = document.split_once("### Rejected messages").unwrap();
+    let rows = rest.lines().take_while(|line| !line.starts_with("## "));
+    let names: Vec<_> = rows
+        .filter_map(|row| row.strip_prefix("| `")?.split('`').next())
         .map(str::to_owned)
         .collect();
     assert!(!names.is_empty());

@@ -73,15 +73,15 @@ fn a_seed_is_one_world() {
 }
 
 #[test]
-fn every_planted_bug_is_found_as_the_readme_says() {
-    let readme = std::fs::read_to_string(repository("README.md")).unwrap();
-    assert!(readme.contains(run::TABLE_OF_BUGS));
+fn finds_every_planted_bug_as_documented() {
+    let document = std::fs::read_to_string(repository("docs/testing.md")).unwrap();
+    assert!(document.contains(run::TABLE_OF_BUGS));
     for bug in Bug::ALL {
         let row = run::row(&(0..SEEDS), *bug);
         let row = row.unwrap_or_else(|| panic!("{}: nothing catches it", bug.name()));
         assert!(
-            readme.lines().any(|line| line == row),
-            "the README has not: {row}"
+            document.lines().any(|line| line == row),
+            "docs/testing.md does not have the row {row}"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The guarantees, as they stand in the README: sees everything that happens, as it happens, and says what must not.
+//! The guarantees, as docs/guarantees.md states them: sees everything that happens, as it happens, and says what must not.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
