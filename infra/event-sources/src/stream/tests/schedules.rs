@@ -107,7 +107,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 #[derive(Default)]
 struct Ledger {
     /// Records of successful invocations.
-    taken: BTreeSet<String>,
+    processed: BTreeSet<String>,
     /// The labels of each key in the order of their first appearance.
     first_seen: BTreeMap<String, Vec<String>>,
     seen: BTreeSet<String>,
@@ -116,6 +116,49 @@ struct Ledger {
 
 fn key_of(label: &str) -> &str {
     label.split('-').next().unwrap()
+}
+
+/// Fails, reports failures or is throttled at random, until the ledger is calm.
+fn unreliable_function(
+    seed: u64,
+    ledger: Rc<RefCell<Ledger>>,
+) -> impl FnMut(&Invocation) -> InvocationOutcome {
+    let mut mixer = Mixer::new(seed);
+    move |invocation: &Invocation| {
+        let mut ledger = ledger.borrow_mut();
+        for label in &invocation.labels {
+            if ledger.seen.insert(label.clone()) {
+                let key = key_of(label).to_owned();
+                ledger
+                    .first_seen
+                    .entry(key)
+                    .or_default()
+                    .push(label.clone());
+            }
+        }
+        let fate = if ledger.calm { 5 } else { mixer.next() % 10 };
+        match fate {
+            0 => error(),
+            1 => InvocationOutcome::Throttled,
+            2 => InvocationOutcome::InvocationError("500".to_owned()),
+            3 => InvocationOutcome::Response("[1]".to_owned()),
+            4 => {
+                let first = (mixer.next() % invocation.labels.len() as u64) as usize;
+                for label in &invocation.labels[..first] {
+                    ledger.processed.insert(label.clone());
+                }
+                let failed: Vec<&str> = invocation.labels[first..]
+                    .iter()
+                    .map(String::as_str)
+                    .collect();
+                invocation.failing(&failed)
+            }
+            _ => {
+                ledger.processed.extend(invocation.labels.iter().cloned());
+                ok()
+            }
+        }
+    }
 }
 
 fn run(plan: &Plan) -> Result<(), TestCaseError> {
@@ -128,46 +171,7 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
     let mut current = mapping(plan.kind, plan.settings.json(plan.gives_up));
     let mut harness = Harness::over(stream, StreamPoller::new(current.clone(), choices));
     let ledger = Rc::new(RefCell::new(Ledger::default()));
-    let function = {
-        let ledger = Rc::clone(&ledger);
-        let mut mixer = Mixer::new(plan.seed);
-        move |invocation: &Invocation| {
-            let mut ledger = ledger.borrow_mut();
-            for label in &invocation.labels {
-                if ledger.seen.insert(label.clone()) {
-                    let key = key_of(label).to_owned();
-                    ledger
-                        .first_seen
-                        .entry(key)
-                        .or_default()
-                        .push(label.clone());
-                }
-            }
-            let fate = if ledger.calm { 5 } else { mixer.next() % 10 };
-            match fate {
-                0 => error(),
-                1 => InvocationOutcome::Throttled,
-                2 => InvocationOutcome::InvocationError("500".to_owned()),
-                3 => InvocationOutcome::Response("[1]".to_owned()),
-                4 => {
-                    let first = (mixer.next() % invocation.labels.len() as u64) as usize;
-                    for label in &invocation.labels[..first] {
-                        ledger.taken.insert(label.clone());
-                    }
-                    let failed: Vec<&str> = invocation.labels[first..]
-                        .iter()
-                        .map(String::as_str)
-                        .collect();
-                    invocation.failing(&failed)
-                }
-                _ => {
-                    ledger.taken.extend(invocation.labels.iter().cloned());
-                    ok()
-                }
-            }
-        }
-    };
-    harness = harness.function(function);
+    harness = harness.function(unreliable_function(plan.seed, Rc::clone(&ledger)));
     harness.run = 700;
     harness.enable();
     let mut put: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -228,7 +232,7 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
     for (key, labels) in &put {
         for label in labels {
             prop_assert!(
-                ledger.taken.contains(label) || given_up.contains(label),
+                ledger.processed.contains(label) || given_up.contains(label),
                 "{label} was lost"
             );
         }
