@@ -1,0 +1,72 @@
+//! Errors of the access to a stack.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+/// The reason why a stack could not be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// There are no credentials, or AWS rejects them.
+    #[error("no usable credentials: {reason}")]
+    Credentials { reason: String },
+    /// The credentials do not allow this call.
+    #[error("{call}: access denied")]
+    AccessDenied { call: &'static str },
+    #[error("stack {name:?} does not exist in {region}")]
+    StackNotFound { name: String, region: String },
+    /// The stack was deployed from another template.
+    #[error("stack {name:?} is not a onewrite stack: it has no output {output}")]
+    NotOnewrite { name: String, output: &'static str },
+    #[error("no region is set")]
+    NoRegion,
+    #[error("{call} failed: {reason}")]
+    Call {
+        call: &'static str,
+        /// The service's error code; if there is none, the kind of failure.
+        reason: String,
+    },
+}
+
+/// The error codes of a caller that AWS does not recognize.
+const UNKNOWN_CALLER: [&str; 9] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "IncompleteSignature",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+    "MissingAuthenticationToken",
+];
+
+/// The error codes of a caller without the permission.
+const ACCESS_DENIED: [&str; 4] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "UnauthorizedOperation",
+    "AuthorizationError",
+];
+
+impl StackError {
+    /// Converts a failed SDK call. Of the service's response it keeps only the error code: the message may quote stored
+    /// data.
+    pub fn from_sdk<E: ProvideErrorMetadata, R: std::fmt::Debug>(
+        call: &'static str,
+        error: &SdkError<E, R>,
+    ) -> Self {
+        match error.code() {
+            Some(code) if UNKNOWN_CALLER.contains(&code) => Self::Credentials {
+                reason: code.to_owned(),
+            },
+            Some(code) if ACCESS_DENIED.contains(&code) => Self::AccessDenied { call },
+            Some(code) => Self::Call {
+                call,
+                reason: code.to_owned(),
+            },
+            None => Self::Call {
+                call,
+                reason: error.to_string(),
+            },
+        }
+    }
+}

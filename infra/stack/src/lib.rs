@@ -1,0 +1,25 @@
+//! Access to a deployed stack, for the tools.
+//!
+//! - [`location`], [`outputs`], [`stack`]: how to reach a stack, and the names of its resources
+//! - [`table`], [`scan`]: the table. [`table::republish`] is the only write to it
+//! - [`stream`], [`failure_bucket`]: the events of a notification, and the batches that Lambda gave up on
+//! - [`queue`], [`dead_letter`], [`dead_letter_queue`]: queue depths, and dead letters with the reason for each
+//! - [`mappings`], [`alarms`]: event source mappings and firing alarms
+//! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
+//!
+//! Modules depend on those to their right in `… -> stack -> location, outputs -> error`, never in a circle.
+
+pub mod alarms;
+pub mod dead_letter;
+pub mod dead_letter_queue;
+pub mod error;
+pub mod failure_bucket;
+pub mod location;
+pub mod mappings;
+pub mod outputs;
+pub mod pace;
+pub mod queue;
+pub mod scan;
+pub mod stack;
+pub mod stream;
+pub mod table;

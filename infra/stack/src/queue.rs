@@ -1,0 +1,40 @@
+//! The depth of a queue.
+
+use aws_sdk_sqs::types::QueueAttributeName;
+use serde::Serialize;
+
+use crate::{error::StackError, stack::Stack};
+
+/// The approximate number of messages in a queue, as SQS reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct QueueDepth {
+    /// Messages that can be received.
+    pub waiting: usize,
+    /// Messages that are in flight or delayed.
+    pub hidden: usize,
+}
+
+/// Reads the depth of a queue.
+///
+/// # Errors
+/// [`StackError`]: the call failed.
+pub async fn read_depth(stack: &Stack, queue_url: &str) -> Result<QueueDepth, StackError> {
+    use QueueAttributeName as Name;
+    let attributes = stack
+        .sqs
+        .get_queue_attributes()
+        .queue_url(queue_url)
+        .attribute_names(Name::All)
+        .send()
+        .await
+        .map_err(|error| StackError::from_sdk("GetQueueAttributes", &error))?
+        .attributes
+        .unwrap_or_default();
+    let count = |name| attributes.get(&name).and_then(|count| count.parse().ok());
+    let count = |name| count(name).unwrap_or(0);
+    Ok(QueueDepth {
+        waiting: count(Name::ApproximateNumberOfMessages),
+        hidden: count(Name::ApproximateNumberOfMessagesNotVisible)
+            + count(Name::ApproximateNumberOfMessagesDelayed),
+    })
+}
