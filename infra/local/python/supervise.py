@@ -1,8 +1,8 @@
-"""Runs a command, and ends it together with everything it ever started.
+"""Runs a command and ends it together with every process it started.
 
-The end comes when standard input closes (the tool that holds the other side ended it, or died, however it died), on
-SIGTERM, or when the command exits. A process group would not be enough: some commands put their children into groups
-of their own. So on Linux this process adopts every orphan below it and is done only when it has no descendant left.
+It ends the command when standard input closes (the tool that holds the other end exited or was killed) or on SIGTERM.
+A process group would not be enough, because some commands put their children into groups of their own. So on Linux this
+process adopts every orphan below it, and exits when it has no descendants left.
 
     supervise.py GRACE_SECONDS COMMAND [ARGUMENT ...]
 """
@@ -25,7 +25,7 @@ def prctl(option, value):
 
 
 def descendants():
-    """Every living process below this one, from one snapshot of the process table."""
+    """Returns every running descendant of this process, from one snapshot of the process table."""
     children = {}
     for pid, parent in process_table():
         children.setdefault(parent, []).append(pid)
@@ -45,7 +45,7 @@ def process_table():
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
             with open(f"/proc/{name}/stat", "rb") as stat:
-                # The command name, in parentheses, may hold anything; the parent is the second field after it.
+                # The command name, in parentheses, may contain anything. The parent is the second field after it.
                 yield int(name), int(stat.read().rpartition(b")")[2].split()[1])
         except OSError:
             continue
@@ -66,7 +66,7 @@ def start(command):
 
 
 def reap(main_pid):
-    """Collects every child that has exited; the exit code of `main_pid` when it is among them."""
+    """Reaps every child that has exited. Returns the exit code of `main_pid` if it is one of them."""
     code = None
     while True:
         try:

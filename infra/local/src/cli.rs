@@ -1,4 +1,4 @@
-//! The command line: what can be asked for, and what each command does with it.
+//! The command line.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,21 +9,17 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::alarms::TimeScale;
 use crate::binaries::{self, Architecture, Binary};
 use crate::error::{LocalError, Result};
-use crate::fuzz::{self, Fuzzed};
+use crate::fuzz::{self, FuzzResult};
+use crate::profile::Profile;
 use crate::progress::Progress;
-use crate::proof::{self, Proof};
 use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
 use crate::workspace::Workspace;
-use crate::{check, demo, messages, up};
+use crate::{check, demo, messages, tools, up};
 
-/// In `up`, what takes minutes until an alarm goes off takes seconds.
-const UP_TIME_SCALE: TimeScale = TimeScale(20);
-
-/// The whole pipeline on this machine.
+/// Run and check the whole pipeline on this machine.
 #[derive(Debug, Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", version)]
 pub struct Cli {
@@ -33,86 +29,74 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run messages through a pipeline of their own and check every promise. Exit code 1 if one was broken.
-    Demo {
-        /// Messages to send, one a line; without it, a built-in sample of new, duplicate, conflicting and malformed ones.
-        #[arg(long, value_name = "FILE", conflicts_with_all = ["messages", "seed"])]
-        file: Option<PathBuf>,
-        /// How many messages the built-in sample has; a third of them are duplicates or bad.
-        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        messages: u32,
-        /// Draws the built-in sample; the same seed, the same messages.
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        seed: u64,
-        #[command(flatten)]
-        stack: StackArguments,
-        /// Use the stack of this name that is deployed in the account and region (and at the endpoint) that the
-        /// environment names, instead of one of its own. Nobody else may send to it meanwhile; its dead letters are taken.
-        #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "port", "shards", "fifo"])]
-        deployed: Option<String>,
-        /// The deployed stack is at rest when it looked so for this long: SQS's counts lag behind, by a minute at most.
-        #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
-        settle: u32,
-    },
-    /// Start the pipeline and keep it running until Ctrl-C; target/local/stack.json tells where it is.
+    /// Send messages through a new pipeline and check every guarantee. Exit code 1 if one is broken.
+    Demo(DemoOptions),
+    /// Start the pipeline and keep it running until Ctrl-C. target/local/stack.json describes it.
     Up {
         #[command(flatten)]
         stack: StackArguments,
     },
-    /// Send messages to the running pipeline, one a line.
+    /// Send messages to the pipeline that `up` runs, one per line.
     Send {
-        /// The file of messages, or `-` for standard input.
+        /// File with the messages, or `-` for standard input.
         file: PathBuf,
     },
-    /// Check template.yaml with cfn-lint, `sam validate --lint`, checkov and the policy. Exit code 1 if there is a finding.
+    /// Check template.yaml with cfn-lint, `sam validate --lint`, checkov and the policy. Exit code 1 on findings.
     Check,
-    /// Build the functions as they are deployed, for each architecture that this machine can build for, and tell their sizes.
+    /// Build the functions for deployment, for each architecture that this machine supports, and print their sizes.
     Build {
-        /// This one alone; it is an error if this machine cannot.
+        /// Build for this architecture only, and fail if this machine does not support it.
         #[arg(long)]
         architecture: Option<Architecture>,
     },
-    /// Run handlers and event sources in simulated worlds with everything failing that can; see `--help` for more.
+    /// Change the deployed code in one place at a time and list the changes that no test detects (cargo-mutants).
     #[command(disable_help_flag = true)]
-    Simulate(ProofOptions),
-    /// Plant one bug after the other and say which guarantee catches it, and after how many simulated worlds.
+    Mutants(ToolOptions),
+    /// Measure which lines of the deployed code its own tests cover (cargo-llvm-cov).
     #[command(disable_help_flag = true)]
-    Bugs(ProofOptions),
-    /// Visit every state of a model of the protocol within bounds, and check its promises in each.
-    #[command(disable_help_flag = true)]
-    Model(ProofOptions),
-    /// Run the very pipeline under load for minutes, with faults on the wire and killed functions, then look for losses.
-    #[command(disable_help_flag = true)]
-    Soak(ProofOptions),
-    /// Measure the functions beside what people would use instead, in ratios; see `--help` for more.
-    #[command(disable_help_flag = true)]
-    Bench(ProofOptions),
-    /// Tell how a load goes through the pipeline over time: backlogs, concurrency, ages, the limit that is met first.
-    #[command(disable_help_flag = true)]
-    Scale(ProofOptions),
-    /// Change the code in one place after the other and tell which changes no test sees (cargo-mutants).
-    #[command(disable_help_flag = true)]
-    Mutants(ProofOptions),
-    /// Tell which lines of the deployed code its own tests run through (cargo-llvm-cov).
-    #[command(disable_help_flag = true)]
-    Coverage(ProofOptions),
-    /// Give the entries of the functions any bytes (cargo-fuzz; needs nightly Rust). Exit code 1 if an input breaks one.
-    Fuzz {
-        /// How long each target runs, in seconds.
-        #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
-        seconds: u32,
-        /// One target alone.
-        #[arg(long, value_parser = PossibleValuesParser::new(fuzz::TARGETS))]
-        target: Option<String>,
-        /// Afterwards writes the inputs that reach something of their own into tests/fuzz/corpus.
-        #[arg(long)]
-        keep: bool,
-    },
+    Coverage(ToolOptions),
+    /// Fuzz the entry points of the functions (cargo-fuzz, nightly Rust). Exit code 1 if an input crashes one.
+    Fuzz(FuzzOptions),
 }
 
-/// Handed on as they are.
 #[derive(Debug, Args)]
-struct ProofOptions {
+struct DemoOptions {
+    /// Messages to send, one per line. Default: a sample of new, duplicate, conflicting and malformed messages.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["messages", "seed"])]
+    file: Option<PathBuf>,
+    /// Number of messages in the sample. A third of them are duplicate, conflicting or malformed.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    messages: u32,
+    /// Seed of the sample. The same seed gives the same messages.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    #[command(flatten)]
+    stack: StackArguments,
+    /// Use this deployed stack, in the account and region of the environment, instead of a new local one. Nothing else
+    /// may send to it meanwhile. Its dead-letter queue is emptied.
+    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "port", "shards", "fifo"])]
+    deployed: Option<String>,
+    /// How long a deployed stack must look idle before it counts as idle. SQS's counts lag by up to a minute.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
+    settle: u32,
+}
+
+#[derive(Debug, Args)]
+struct FuzzOptions {
+    /// How long each target runs, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Run this target only.
+    #[arg(long, value_parser = PossibleValuesParser::new(fuzz::TARGETS))]
+    target: Option<String>,
+    /// Write the inputs that increase coverage to tests/fuzz/corpus.
+    #[arg(long)]
+    keep: bool,
+}
+
+#[derive(Debug, Args)]
+struct ToolOptions {
+    /// Options of the tool.
     #[arg(
         value_name = "OPTIONS",
         trailing_var_arg = true,
@@ -121,24 +105,21 @@ struct ProofOptions {
     options: Vec<OsString>,
 }
 
-impl ProofOptions {
-    fn run(&self, proof: Proof) -> Result<ExitCode> {
-        match proof.run(&Workspace::here(), &self.options)? {}
-    }
-}
-
 #[derive(Debug, Args)]
 struct StackArguments {
-    /// Serve the functions by `cargo lambda watch`, so that saved code is built and used at once.
+    /// Rebuild the functions when a source file is saved, and restart every running instance.
     #[arg(long)]
     watch: bool,
-    /// The emulator's port on 127.0.0.1; a free one if left out.
+    /// Build and deploy as for AWS: release profile, `sam build`, `sam deploy`. Takes ten minutes the first time.
+    #[arg(long, conflicts_with = "watch")]
+    release: bool,
+    /// Port of the emulator on 127.0.0.1. Default: a free port.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// Shards of the Kinesis stream.
+    /// Number of shards of the Kinesis stream.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=20))]
     shards: u32,
-    /// A FIFO queue; the message group is the notification id.
+    /// Use a FIFO queue. The message group is the notification id.
     #[arg(long)]
     fifo: bool,
 }
@@ -146,11 +127,16 @@ struct StackArguments {
 impl StackArguments {
     fn options(&self, name: &str) -> StackOptions {
         let queue_type = if self.fifo { "fifo" } else { "standard" };
-        let options = StackOptions::named(name)
+        let options = StackOptions::new(name)
             .parameter("QueueType", queue_type)
             .parameter("ShardCount", &self.shards.to_string());
         StackOptions {
             port: self.port,
+            profile: if self.release {
+                Profile::Release
+            } else {
+                Profile::Dev
+            },
             watch: self.watch,
             progress: Progress::detect(),
             ..options
@@ -159,47 +145,15 @@ impl StackArguments {
 }
 
 impl Cli {
-    /// Does what was asked.
+    /// Runs the command.
     ///
     /// # Errors
-    /// Whatever kept it from being done; a broken obligation is the exit code 1 instead.
+    /// Any failure but a broken guarantee, which is exit code 1.
     pub async fn run(self) -> Result<ExitCode> {
         match self.command {
-            Command::Demo {
-                file,
-                messages,
-                seed,
-                stack,
-                deployed,
-                settle,
-            } => {
-                // A deployed table has other notifications, of earlier runs too.
-                let name = match &deployed {
-                    Some(_) => format!("demo-{:08x}", rand::random::<u32>()),
-                    None => sample::NAME.to_owned(),
-                };
-                let sample = sample(file, &name, messages, seed)?;
-                let kept = match deployed {
-                    Some(deployed) => {
-                        let settle = Duration::from_secs(settle.into());
-                        let progress = Progress::detect();
-                        demo::run_deployed(&deployed, settle, &sample, progress, interrupted())
-                            .await?
-                    }
-                    None => demo::run(stack.options("demo"), &sample, interrupted()).await?,
-                };
-                Ok(if kept {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::from(1)
-                })
-            }
+            Command::Demo(options) => options.run().await,
             Command::Up { stack } => {
-                let options = StackOptions {
-                    alarms: Some(UP_TIME_SCALE),
-                    ..stack.options("up")
-                };
-                up::up(options, interrupted()).await?;
+                up::up(stack.options("up"), interrupted()).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Send { file } => {
@@ -212,46 +166,67 @@ impl Cli {
                 let template = workspace.root().join("template.yaml");
                 let findings = check::check(&workspace, &template, Progress::detect()).await?;
                 findings.iter().for_each(|finding| eprintln!("{finding}"));
-                Ok(ExitCode::from(u8::from(!findings.is_empty())))
+                Ok(exit_code(!findings.is_empty()))
             }
             Command::Build { architecture } => build(architecture).await,
-            Command::Simulate(options) => options.run(proof::SIMULATE),
-            Command::Bugs(options) => options.run(proof::BUGS),
-            Command::Model(options) => options.run(proof::MODEL),
-            Command::Soak(options) => options.run(proof::SOAK),
-            Command::Bench(options) => options.run(proof::BENCH),
-            Command::Scale(options) => options.run(proof::SCALE),
-            Command::Mutants(ProofOptions { options }) => {
-                match proof::mutants(&Workspace::here(), &options).await? {}
+            Command::Mutants(ToolOptions { options }) => {
+                match tools::mutants(&Workspace::here(), &options).await? {}
             }
-            Command::Coverage(ProofOptions { options }) => {
-                match proof::coverage(&Workspace::here(), &options).await? {}
+            Command::Coverage(ToolOptions { options }) => {
+                match tools::coverage(&Workspace::here(), &options).await? {}
             }
-            Command::Fuzz {
-                seconds,
-                target,
-                keep,
-            } => {
-                let is_chosen = |name: &&str| target.as_ref().is_none_or(|target| target == name);
-                let targets: Vec<_> = fuzz::TARGETS.into_iter().filter(is_chosen).collect();
-                let time = Duration::from_secs(seconds.into());
-                let (workspace, progress) = (Workspace::here(), Progress::detect());
-                let fuzzed = fuzz::fuzz(&workspace, &targets, time, keep, progress).await?;
-                Ok(tell(&fuzzed))
-            }
+            Command::Fuzz(options) => options.run().await,
         }
     }
 }
 
-/// A line for each binary, and one for each architecture that cannot be built for, unless it was asked for.
+impl DemoOptions {
+    async fn run(self) -> Result<ExitCode> {
+        // A deployed table has items of earlier runs too, so the ids need a name that is new.
+        let name = match &self.deployed {
+            Some(_) => format!("demo-{:08x}", rand::random::<u32>()),
+            None => sample::ID_PREFIX.to_owned(),
+        };
+        let sample = read_or_generate(self.file, &name, self.messages, self.seed)?;
+        let is_kept = match self.deployed {
+            Some(stack) => {
+                let settle = Duration::from_secs(self.settle.into());
+                let progress = Progress::detect();
+                demo::run_deployed(&stack, settle, &sample, progress, interrupted()).await?
+            }
+            None => demo::run(self.stack.options("demo"), &sample, interrupted()).await?,
+        };
+        Ok(exit_code(!is_kept))
+    }
+}
+
+impl FuzzOptions {
+    async fn run(self) -> Result<ExitCode> {
+        let is_chosen = |name: &&str| self.target.as_ref().is_none_or(|target| target == name);
+        let targets: Vec<_> = fuzz::TARGETS.into_iter().filter(is_chosen).collect();
+        let time = Duration::from_secs(self.seconds.into());
+        let (workspace, progress) = (Workspace::here(), Progress::detect());
+        let results = fuzz::fuzz(&workspace, &targets, time, self.keep, progress).await?;
+        results.iter().for_each(print_fuzz_result);
+        Ok(exit_code(
+            results.iter().any(|result| result.crash.is_some()),
+        ))
+    }
+}
+
+fn exit_code(is_negative: bool) -> ExitCode {
+    ExitCode::from(u8::from(is_negative))
+}
+
+/// Prints a line for each binary, and for each architecture that is skipped because this machine does not support it.
 #[allow(clippy::print_stdout)]
-async fn build(asked: Option<Architecture>) -> Result<ExitCode> {
+async fn build(requested: Option<Architecture>) -> Result<ExitCode> {
     let (workspace, progress) = (Workspace::here(), Progress::detect());
-    let wanted = asked.map_or(Architecture::ALL.to_vec(), |asked| vec![asked]);
-    for architecture in wanted {
+    let architectures = requested.map_or(Architecture::ALL.to_vec(), |one| vec![one]);
+    for architecture in architectures {
         match binaries::build(&workspace, architecture, progress).await {
-            Ok(built) => built.iter().for_each(tell_binary),
-            Err(error @ LocalError::TargetMissing { .. }) if asked.is_none() => {
+            Ok(built) => built.iter().for_each(print_binary),
+            Err(error @ LocalError::TargetMissing { .. }) if requested.is_none() => {
                 let help = error.help().unwrap_or_default();
                 println!("skipped: {}: {error}; {help}", architecture.name());
             }
@@ -262,7 +237,7 @@ async fn build(asked: Option<Architecture>) -> Result<ExitCode> {
 }
 
 #[allow(clippy::print_stdout)]
-fn tell_binary(binary: &Binary) {
+fn print_binary(binary: &Binary) {
     println!(
         "{:>12} bytes  {:<6}  {:<8}  {}",
         binary.bytes,
@@ -272,29 +247,24 @@ fn tell_binary(binary: &Binary) {
     );
 }
 
-/// A line for each target, and where the inputs are that broke one.
 #[allow(clippy::print_stdout)]
-fn tell(fuzzed: &[Fuzzed]) -> ExitCode {
-    let mut crashed = false;
-    for fuzzed in fuzzed {
-        println!("{:>12} inputs  {}", fuzzed.executions, fuzzed.target);
-        if let Some(input) = &fuzzed.crash {
-            crashed = true;
-            let log = fuzzed.log.display();
-            println!(
-                "{} was broken by {}; {log} tells how",
-                fuzzed.target,
-                input.display()
-            );
-        }
+fn print_fuzz_result(result: &FuzzResult) {
+    println!("{:>12} inputs  {}", result.executions, result.target);
+    if let Some(input) = &result.crash {
+        let (input, log) = (input.display(), result.log.display());
+        println!("{} crashed on {input}; see {log}", result.target);
     }
-    ExitCode::from(u8::from(crashed))
 }
 
-fn sample(file: Option<PathBuf>, name: &str, count: u32, seed: u64) -> Result<Vec<Sample>> {
+fn read_or_generate(
+    file: Option<PathBuf>,
+    name: &str,
+    count: u32,
+    seed: u64,
+) -> Result<Vec<Sample>> {
     match file {
         Some(file) => Ok(messages::classify(messages::read(&file)?)),
-        None => Ok(sample::messages_named(
+        None => Ok(sample::messages_with_prefix(
             name,
             usize::try_from(count).unwrap_or(usize::MAX),
             seed,
@@ -302,7 +272,7 @@ fn sample(file: Option<PathBuf>, name: &str, count: u32, seed: u64) -> Result<Ve
     }
 }
 
-/// Ends with Ctrl-C, SIGTERM, or a closed terminal.
+/// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
 async fn interrupted() {
     let kinds = [
         SignalKind::interrupt(),
@@ -327,26 +297,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn command_line_is_well_formed() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_wrong_setting_is_refused() {
-        for wrong in [
+    fn rejects_invalid_options() {
+        for invalid in [
             &["demo", "--messages", "0"][..],
             &["demo", "--messages", "many"],
             &["demo", "--file", "x", "--seed", "1"],
             &["demo", "--stack", "x", "--shards", "3"],
+            &["demo", "--stack", "x", "--release"],
             &["demo", "--settle", "3"],
             &["build", "--architecture", "mips"],
             &["up", "--port", "0"],
             &["up", "--shards", "0"],
+            &["up", "--watch", "--release"],
             &["send"],
         ] {
             assert!(
-                Cli::try_parse_from(["cargo local"].iter().chain(wrong)).is_err(),
-                "{wrong:?}"
+                Cli::try_parse_from(["cargo local"].iter().chain(invalid)).is_err(),
+                "{invalid:?}"
             );
         }
     }

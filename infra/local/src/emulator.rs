@@ -1,6 +1,4 @@
-//! The emulator: one ministack process on a loopback port, with IAM enforced, whose directory and port are its own.
-//!
-//! Nothing here knows what is deployed to it.
+//! The emulator: a ministack process on a loopback port, with its own directory and IAM enforced.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -13,26 +11,22 @@ use crate::error::{LocalError, Result};
 use crate::process::{Program, Running};
 use crate::python::{Environment, Interpreter};
 
-/// The one region everything is deployed to.
+/// The region of every local stack.
 pub const REGION: &str = "us-east-1";
 
-/// How long it may take to answer; about a second is usual, more when several start at once.
+/// How long the emulator may take to start. It usually takes a second, and longer if several start at once.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Another process can take a free port between our look and the emulator's bind.
+/// Another process can bind the port before the emulator does.
 const PORT_ATTEMPTS: u32 = 5;
 
-/// What starts it.
-const LAUNCHER: &str = include_str!("../python/emulator.py");
-
-/// The account's own credentials, which may do anything in this emulator; functions get sessions of their roles.
+/// The root credentials of this emulator. Functions get sessions of their roles instead.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// Access key id.
     pub access_key_id: String,
-    /// Secret access key: drawn anew for each emulator, so that no other page or program of this machine can use it.
+    /// Random for each emulator, so that no other program or web page on this machine can use it.
     pub secret_access_key: String,
 }
 
@@ -45,7 +39,7 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    fn draw() -> Self {
+    fn random() -> Self {
         let hex = |bytes: [u8; 20]| {
             bytes
                 .iter()
@@ -59,7 +53,7 @@ impl Credentials {
     }
 }
 
-/// A running emulator. Dropping it ends it, a moment later; [`Emulator::end`] waits for that.
+/// A running emulator. Dropping it ends it a moment later; [`Emulator::end`] waits until it has ended.
 #[derive(Debug)]
 pub struct Emulator {
     running: Running,
@@ -68,11 +62,11 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts one in `directory`, on `port` or a free one, and waits until it answers.
+    /// Starts an emulator in `directory`, on `port` or a free one, and waits until it is ready.
     ///
     /// # Errors
-    /// [`LocalError::PortBusy`] for a port that was asked for, [`LocalError::NotReady`], or [`LocalError::Step`] with
-    /// its last words when it exits.
+    /// [`LocalError::PortBusy`] if `port` is in use, [`LocalError::NotReady`], or [`LocalError::Step`] with the last
+    /// lines of its output if it exits.
     pub async fn start(
         environment: &Environment,
         interpreter: &Interpreter,
@@ -88,8 +82,8 @@ impl Emulator {
             };
             match Self::start_on(environment, interpreter, directory, chosen).await {
                 Err(LocalError::Step { .. })
-                    if port.is_none() && attempts < PORT_ATTEMPTS && is_taken(chosen) => {}
-                Err(LocalError::Step { .. }) if port.is_some() && is_taken(chosen) => {
+                    if port.is_none() && attempts < PORT_ATTEMPTS && is_in_use(chosen) => {}
+                Err(LocalError::Step { .. }) if port.is_some() && is_in_use(chosen) => {
                     return Err(LocalError::PortBusy { port: chosen });
                 }
                 result => return result,
@@ -103,7 +97,7 @@ impl Emulator {
         directory: &Path,
         port: u16,
     ) -> Result<Self> {
-        let credentials = Credentials::draw();
+        let credentials = Credentials::random();
         let identity: String = format!("onewrite-{:016x}", rand::random::<u64>());
         let program = program(
             environment,
@@ -128,7 +122,7 @@ impl Emulator {
             if self.running.try_exited()?.is_some() {
                 return Err(self.running.failure("starting the emulator"));
             }
-            // Only our own emulator knows the identity: another one on a port we lost answers without it.
+            // If another emulator got the port, its answer does not contain this identity.
             if health(self.port)
                 .await
                 .is_some_and(|answer| answer.contains(identity))
@@ -144,19 +138,19 @@ impl Emulator {
         })
     }
 
-    /// Where it answers.
+    /// Returns the URL of every service.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The account's own credentials.
+    /// Returns the root credentials.
     #[must_use]
     pub fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Whether it has exited by itself, as an error that quotes its last words.
+    /// Returns an error that quotes the last lines of its output if it has exited.
     #[must_use]
     pub fn failure(&mut self) -> Option<LocalError> {
         matches!(self.running.try_exited(), Ok(None))
@@ -167,7 +161,7 @@ impl Emulator {
             )
     }
 
-    /// Ends it and every function it runs; returns once nothing of it is left.
+    /// Ends the emulator and every function it runs. Returns when none of these processes is left.
     pub async fn end(self) {
         self.running.end().await;
     }
@@ -193,20 +187,20 @@ fn program(
         log(directory),
     );
     Ok(isolated(program, directory)
-        .args(["-c", LAUNCHER])
+        .args(["-I", "-m", "ministack"])
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")
         .env("MINISTACK_REGION", REGION)
         .env("MINISTACK_EDITION", identity)
-        // Functions reach the emulator by this, and get nothing without it.
+        // Functions get this URL as their endpoint.
         .env("AWS_ENDPOINT_URL", format!("http://127.0.0.1:{port}"))
         .env("AUTH", "true")
         .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
         .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
-        // Code packages, its process id file and anything functions write stay in the stack's own directory.
+        // Code packages, the emulator's process id file and files that functions write stay in the stack's directory.
         .env("TMPDIR", &temporary)
-        // Listeners on fixed ports, and containers: two emulators must not meet.
+        // No listeners on fixed ports and no containers, so that emulators do not interfere with each other.
         .env("IOT_MTLS_ENABLED", "0")
         .env("SFTP_ENABLED", "0")
         .env(
@@ -215,8 +209,8 @@ fn program(
         ))
 }
 
-/// Takes away what could lead a program to another AWS than the emulator: the user's profile, credentials, endpoints
-/// and proxies.
+/// Removes everything that could make a program call AWS instead of the emulator: the user's profile, credentials,
+/// endpoints and proxies.
 pub(crate) fn isolated(program: Program, directory: &Path) -> Program {
     let inherited = std::env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
@@ -237,35 +231,35 @@ pub(crate) fn isolated(program: Program, directory: &Path) -> Program {
 }
 
 fn ensure_free(port: u16) -> Result<u16> {
-    if is_taken(port) {
+    if is_in_use(port) {
         Err(LocalError::PortBusy { port })
     } else {
         Ok(port)
     }
 }
 
-fn is_taken(port: u16) -> bool {
+fn is_in_use(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_err()
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> Result<u16> {
+/// Returns a port that was free a moment ago.
+fn free_port() -> Result<u16> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .and_then(|listener| listener.local_addr())
         .map(|address| address.port())
         .map_err(|source| LocalError::file("127.0.0.1:0", source))
 }
 
-/// The health answer, when there is one. Plain HTTP by hand: no client crate is worth one request.
+/// Returns the response of the health check. Plain HTTP, because one request is not worth an HTTP client crate.
 async fn health(port: u16) -> Option<String> {
-    let ask = async {
+    let request = async {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok()?;
-        let request =
+        let text =
             b"GET /_ministack/health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
-        stream.write_all(request).await.ok()?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.ok()?;
-        Some(String::from_utf8_lossy(&answer).into_owned())
+        stream.write_all(text).await.ok()?;
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response).await.ok()?;
+        Some(String::from_utf8_lossy(&response).into_owned())
     };
-    tokio::time::timeout(PROBE_LIMIT, ask).await.ok()?
+    tokio::time::timeout(PROBE_LIMIT, request).await.ok()?
 }

@@ -7,7 +7,7 @@ use onewrite_local::cli::Cli;
 use onewrite_local::error::LocalError;
 use tracing_subscriber::EnvFilter;
 
-/// What could not be done, as opposed to a promise that was not kept.
+/// The exit code of an error. A broken guarantee has the exit code 1.
 const FAILED: u8 = 2;
 
 #[tokio::main]
@@ -20,13 +20,13 @@ async fn main() -> ExitCode {
     match Cli::parse().run().await {
         Ok(code) => code,
         Err(error) => {
-            tell(&error);
+            print(&error);
             ExitCode::from(FAILED)
         }
     }
 }
 
-fn tell(error: &LocalError) {
+fn print(error: &LocalError) {
     eprintln!("error: {error}");
     if let Some(help) = error.help() {
         eprintln!("help: {help}");

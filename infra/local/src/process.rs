@@ -1,31 +1,61 @@
-//! Programs that this tool starts, and the promise that none of them outlives it.
+//! Child processes. None of them outlives this tool.
 //!
-//! Each runs below a small supervisor that holds the reading end of a pipe. The pipe closes when the tool ends, in
-//! whatever way (a kill -9 included), and the supervisor then ends everything below it. Nothing here knows what the
-//! programs do.
+//! Each child runs below a small supervisor (`python/supervise.py`) that holds the reading end of a pipe. The pipe closes
+//! when this tool ends, even by `kill -9`. The supervisor then ends everything below it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStdin};
 
 use crate::error::{LocalError, Result};
 
 const SUPERVISOR: &str = include_str!("../python/supervise.py");
 
-/// How long a program has to end by itself after a SIGTERM.
+/// Time between SIGTERM and SIGKILL.
 const GRACE_SECONDS: &str = "1";
 
-/// How long the supervisor has before it is given up; far above its grace period.
+/// How long to wait for the supervisor to end. Far above its grace period.
 const END_LIMIT: Duration = Duration::from_secs(20);
 
 /// Lines of a log that an error quotes.
 const QUOTED_LINES: usize = 3;
 
-/// A program to be run: what, where, with which environment, and where its output goes.
+/// Prefixes of the variables that cargo sets for a crate: `cargo run` passes them on to what it starts.
+const CRATE_PREFIXES: [&str; 3] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+
+/// The other variables that cargo sets for a crate.
+const CRATE_VARIABLES: [&str; 4] = [
+    "CARGO_CRATE_NAME",
+    "CARGO_PRIMARY_PACKAGE",
+    "CARGO_TARGET_TMPDIR",
+    "OUT_DIR",
+];
+
+/// A command without the variables that `cargo run` sets for this crate. Every child process starts from here.
+///
+/// Some build scripts (such as ring's) read these variables. If a child cargo inherited them, it would rebuild crates that
+/// a cargo started from a shell has built, and the other way round.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        if is_set_for_crate(&name) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn is_set_for_crate(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    CRATE_VARIABLES.contains(&name.as_ref())
+        || CRATE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// A program to run under the supervisor.
 #[derive(Debug)]
 pub struct Program {
     python: PathBuf,
@@ -33,10 +63,11 @@ pub struct Program {
     environment: Vec<(OsString, Option<OsString>)>,
     directory: Option<PathBuf>,
     log: PathBuf,
+    output: Option<PathBuf>,
 }
 
 impl Program {
-    /// `python` runs the supervisor; standard output and error are appended to `log`.
+    /// `python` runs the supervisor. Standard output and standard error are appended to `log`.
     pub fn new(
         python: impl Into<PathBuf>,
         program: impl AsRef<OsStr>,
@@ -48,17 +79,18 @@ impl Program {
             environment: Vec::new(),
             directory: None,
             log: log.into(),
+            output: None,
         }
     }
 
-    /// One more argument.
+    /// Adds an argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.push(argument.as_ref().to_owned());
         self
     }
 
-    /// More arguments.
+    /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = S>) -> Self {
         self.command.extend(
@@ -77,38 +109,48 @@ impl Program {
         self
     }
 
-    /// Takes an inherited environment variable away.
+    /// Removes an inherited environment variable.
     #[must_use]
     pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
         self.environment.push((name.as_ref().to_owned(), None));
         self
     }
 
-    /// The working directory.
+    /// Sets the working directory.
     #[must_use]
     pub fn current_dir(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = Some(directory.into());
         self
     }
 
-    /// Starts it.
+    /// Writes standard output to a file of its own, which is emptied first, instead of to the log.
+    #[must_use]
+    pub fn output(mut self, output: impl Into<PathBuf>) -> Self {
+        self.output = Some(output.into());
+        self
+    }
+
+    /// Starts the program.
     ///
     /// # Errors
-    /// [`LocalError::Spawn`] when the supervisor cannot start, [`LocalError::File`] when the log cannot be opened. A
-    /// program that cannot be executed exits with 127 and says so in its log.
+    /// [`LocalError::Spawn`] if the supervisor cannot start, [`LocalError::File`] if the log cannot be opened. A program
+    /// that cannot be executed exits with 127 and its log says why.
     pub fn spawn(self) -> Result<Running> {
-        let log = open_log(&self.log)?;
-        let errors = log
-            .try_clone()
-            .map_err(|source| LocalError::file(&self.log, source))?;
-        let mut command = Command::new(&self.python);
-        // -I and -S: no user site, no environment, no packages; a broken Python set-up must not break the supervisor.
+        let errors = open_log(&self.log)?;
+        let output = match &self.output {
+            Some(path) => File::create(path).map_err(|source| LocalError::file(path, source))?,
+            None => errors
+                .try_clone()
+                .map_err(|source| LocalError::file(&self.log, source))?,
+        };
+        let mut command = tokio::process::Command::from(command(&self.python));
+        // -I and -S: no user site, no environment, no packages. A broken Python setup must not break the supervisor.
         command
             .args(["-I", "-S", "-c", SUPERVISOR, GRACE_SECONDS])
             .args(&self.command);
         command
             .stdin(Stdio::piped())
-            .stdout(log)
+            .stdout(output)
             .stderr(errors)
             .process_group(0);
         for (name, value) in &self.environment {
@@ -132,10 +174,10 @@ impl Program {
         })
     }
 
-    /// Runs it to its end; `step` names it in an error.
+    /// Runs the program until it exits. `step` names it in an error.
     ///
     /// # Errors
-    /// As [`Program::spawn`], and [`LocalError::Step`] when it exits with anything but 0.
+    /// As [`Program::spawn`], and [`LocalError::Step`] if its exit code is not 0.
     pub async fn run(self, step: &str) -> Result<()> {
         let mut running = self.spawn()?;
         let status = running.exited().await?;
@@ -165,7 +207,7 @@ fn open_log(path: &Path) -> Result<File> {
         .map_err(|source| LocalError::file(path, source))
 }
 
-/// A program under way. Dropping it ends the program and all it started, a moment later.
+/// A running program. Dropping it ends the program, and everything the program started, a moment later.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -174,24 +216,24 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until it ends by itself.
+    /// Waits until the program exits.
     ///
     /// # Errors
-    /// [`LocalError::Spawn`] when the operating system cannot tell.
+    /// [`LocalError::Spawn`] if the operating system does not report the exit status.
     pub async fn exited(&mut self) -> Result<ExitStatus> {
-        // The lifeline was taken out of the child, for `wait` closes a standard input that it finds there.
+        // The lifeline is not in the child, because `wait` would close a standard input that it finds there.
         self.child.wait().await.map_err(supervisor_lost)
     }
 
-    /// Whether it has ended.
+    /// Returns the exit status if the program has exited.
     ///
     /// # Errors
-    /// [`LocalError::Spawn`] when the operating system cannot tell.
+    /// [`LocalError::Spawn`] if the operating system does not report the exit status.
     pub fn try_exited(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().map_err(supervisor_lost)
     }
 
-    /// Ends it with everything it started; returns once nothing of it is left.
+    /// Ends the program and everything it started. Returns when none of these processes is left.
     pub async fn end(mut self) {
         drop(self.lifeline.take());
         if tokio::time::timeout(END_LIMIT, self.child.wait())
@@ -202,7 +244,7 @@ impl Running {
         }
     }
 
-    /// An error that quotes the end of the log.
+    /// Returns an error that quotes the end of the log.
     #[must_use]
     pub fn failure(&self, step: &str) -> LocalError {
         LocalError::Step {
@@ -213,7 +255,7 @@ impl Running {
     }
 }
 
-/// The last lines of a log that say something, on one line.
+/// Returns the last lines of a log that are not empty, joined to one line.
 pub(crate) fn last_lines(log: &Path) -> String {
     let text = std::fs::read(log)
         .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
@@ -228,5 +270,59 @@ pub(crate) fn last_lines(log: &Path) -> String {
         "it wrote nothing".into()
     } else {
         quoted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recognizes_variables_that_cargo_sets_for_a_crate() {
+        for name in [
+            "CARGO_PKG_NAME",
+            "CARGO_PKG_VERSION_MAJOR",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_MANIFEST_PATH",
+            "CARGO_BIN_NAME",
+            "CARGO_BIN_EXE_onewrite",
+            "CARGO_CRATE_NAME",
+            "CARGO_PRIMARY_PACKAGE",
+            "OUT_DIR",
+        ] {
+            assert!(is_set_for_crate(OsStr::new(name)), "{name}");
+        }
+        for name in [
+            "CARGO",
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_TERM_COLOR",
+            "CARGO_INCREMENTAL",
+            "CARGO_BUILD_JOBS",
+            "CARGO_NET_OFFLINE",
+            "PATH",
+        ] {
+            assert!(!is_set_for_crate(OsStr::new(name)), "{name}");
+        }
+    }
+
+    /// cargo sets these variables for this very test, too.
+    #[tokio::test]
+    async fn children_do_not_inherit_variables_of_this_crate() {
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let directory = tempfile::tempdir().unwrap();
+        let (log, output) = (directory.path().join("log"), directory.path().join("out"));
+        Program::new("python3", "env", log)
+            .env("CARGO_TARGET_DIR", "/elsewhere")
+            .output(&output)
+            .run("env")
+            .await
+            .unwrap();
+        let variables = std::fs::read_to_string(output).unwrap();
+        let names = variables.lines().filter_map(|line| line.split_once('='));
+        let names: Vec<&str> = names.map(|(name, _)| name).collect();
+        assert!(names.contains(&"CARGO_TARGET_DIR"), "{names:?}");
+        let inherited = names.iter().find(|name| is_set_for_crate(OsStr::new(name)));
+        assert_eq!(inherited, None);
     }
 }

@@ -1,7 +1,9 @@
-//! Progress for a person: a spinner on a terminal, plain lines elsewhere, nothing at all inside a test.
+//! Progress on standard error: one line that is updated in place on a terminal, plain lines elsewhere, nothing in tests.
 
-use std::io::IsTerminal;
-use std::time::Duration;
+use std::io::{IsTerminal, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -10,14 +12,29 @@ use indicatif::{ProgressBar, ProgressStyle};
 pub enum Progress {
     /// A spinner or bar that rewrites its line.
     Terminal,
-    /// One line when a step starts and one when it is done.
+    /// A line when a step starts, every [`LINE_INTERVAL`] while it runs, and when it is done.
     Lines,
     /// Nowhere.
     Silent,
 }
 
+/// Without a terminal, a step that takes longer writes a line this often.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Without a terminal, a bar writes a line at most this often.
+const BAR_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a terminal shows the newest line of a step's log.
+const LOG_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Bytes at the end of a log in which its newest line is looked for.
+const LOG_TAIL_BYTES: u64 = 1024;
+
+/// Characters of a log line that are shown.
+const SHOWN_CHARACTERS: usize = 50;
+
 impl Progress {
-    /// What suits standard error.
+    /// Chooses by whether standard error is a terminal.
     #[must_use]
     pub fn detect() -> Self {
         if std::io::stderr().is_terminal() {
@@ -27,33 +44,54 @@ impl Progress {
         }
     }
 
-    /// Announces a step that may take a while.
+    /// Starts a step.
     #[must_use]
-    pub fn step(self, what: impl Into<String>) -> Step {
-        let what = what.into();
-        let bar = match self {
-            Self::Terminal => {
-                let bar =
-                    ProgressBar::new_spinner().with_style(style("{spinner} {msg} {elapsed:.dim}"));
-                bar.enable_steady_tick(Duration::from_millis(120));
-                bar.set_message(what.clone());
-                Some(bar)
-            }
-            Self::Lines => {
-                eprintln!("{what} ...");
-                None
-            }
-            Self::Silent => None,
+    pub fn step(self, name: impl Into<String>) -> Step {
+        self.start(name.into(), None, None)
+    }
+
+    /// Starts a step that takes long. `usually` says how long, for example "1 minute the first time". The newest line of
+    /// `log` is shown on a terminal.
+    #[must_use]
+    pub fn long_step(self, name: impl Into<String>, usually: &str, log: Option<&Path>) -> Step {
+        self.start(name.into(), Some(usually), log.map(Path::to_path_buf))
+    }
+
+    fn start(self, name: String, usually: Option<&str>, log: Option<PathBuf>) -> Step {
+        let message = match usually {
+            Some(usually) => format!("{name} (usually {usually})"),
+            None => name.clone(),
         };
+        let bar = (self == Self::Terminal).then(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_style(style("{spinner} {wide_msg} {elapsed:>4.dim}"));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar.set_message(message.clone());
+            bar
+        });
+        if self == Self::Lines {
+            eprintln!("{message} ...");
+        }
+        let (running, ended) = mpsc::channel();
+        let update = Update {
+            name: name.clone(),
+            message,
+            log,
+            bar: bar.clone(),
+        };
+        if self != Self::Silent {
+            std::thread::spawn(move || update.until_ended(&ended));
+        }
         Step {
             progress: self,
-            what,
-            started: std::time::Instant::now(),
+            name,
+            started: Instant::now(),
             bar,
+            _running: running,
         }
     }
 
-    /// A bar towards `total` things.
+    /// Starts a bar that counts up to `total`.
     #[must_use]
     pub fn bar(self, total: u64) -> Bar {
         let bar = (self == Self::Terminal).then(|| {
@@ -63,7 +101,7 @@ impl Progress {
             progress: self,
             total,
             bar,
-            told: std::time::Instant::now(),
+            last_line: Instant::now(),
         }
     }
 }
@@ -72,28 +110,68 @@ fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// A step under way. Dropped without [`Step::done`], it vanishes: the error that follows says why.
-#[derive(Debug)]
-pub struct Step {
-    progress: Progress,
-    what: String,
-    started: std::time::Instant,
+/// Shows that a step is still running, until its sender is dropped.
+struct Update {
+    name: String,
+    message: String,
+    log: Option<PathBuf>,
     bar: Option<ProgressBar>,
 }
 
+impl Update {
+    fn until_ended(&self, ended: &mpsc::Receiver<()>) {
+        let started = Instant::now();
+        let interval = if self.bar.is_some() {
+            LOG_INTERVAL
+        } else {
+            LINE_INTERVAL
+        };
+        while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+            match (&self.bar, self.log.as_deref().and_then(newest_line)) {
+                (Some(bar), Some(line)) => bar.set_message(format!("{}: {line}", self.message)),
+                (Some(_), None) => {}
+                (None, line) => {
+                    let line = line.map(|line| format!(": {line}")).unwrap_or_default();
+                    let seconds = started.elapsed().as_secs();
+                    eprintln!("{} ... {seconds} s{line}", self.name);
+                }
+            }
+        }
+    }
+}
+
+/// Returns the newest line of a log that is not empty.
+fn newest_line(log: &Path) -> Option<String> {
+    let mut file = std::fs::File::open(log).ok()?;
+    let length = file.metadata().ok()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL_BYTES)))
+        .ok()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+    Some(line.chars().take(SHOWN_CHARACTERS).collect())
+}
+
+/// A running step. If it is dropped without [`Step::done`], its line disappears: the error that follows says why.
+#[derive(Debug)]
+pub struct Step {
+    progress: Progress,
+    name: String,
+    started: Instant,
+    bar: Option<ProgressBar>,
+    _running: mpsc::Sender<()>,
+}
+
 impl Step {
-    /// The step came to a good end.
+    /// Prints that the step succeeded and how long it took.
     pub fn done(self) {
-        let line = format!(
-            "{} ({:.1} s)",
-            self.what,
-            self.started.elapsed().as_secs_f64()
-        );
+        let seconds = self.started.elapsed().as_secs_f64();
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
         if self.progress != Progress::Silent {
-            eprintln!("{line}");
+            eprintln!("{} ({seconds:.1} s)", self.name);
         }
     }
 }
@@ -106,35 +184,49 @@ impl Drop for Step {
     }
 }
 
-/// How far the pipeline has come.
+/// A bar that counts things.
 #[derive(Debug)]
 pub struct Bar {
     progress: Progress,
     total: u64,
     bar: Option<ProgressBar>,
-    told: std::time::Instant,
+    last_line: Instant,
 }
 
-/// Off a terminal, one line this often is enough.
-const LINE_EVERY: Duration = Duration::from_secs(5);
-
 impl Bar {
-    /// Moves the bar.
+    /// Shows how many things are done.
     pub fn at(&mut self, position: u64, message: impl Into<String>) {
         let message = message.into();
         if let Some(bar) = &self.bar {
             bar.set_position(position);
             bar.set_message(message);
-        } else if self.progress == Progress::Lines && self.told.elapsed() >= LINE_EVERY {
-            self.told = std::time::Instant::now();
+        } else if self.progress == Progress::Lines && self.last_line.elapsed() >= BAR_INTERVAL {
+            self.last_line = Instant::now();
             eprintln!("{position}/{} {message}", self.total);
         }
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn finish(self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_the_newest_line_of_a_log() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("build.log");
+        assert_eq!(newest_line(&log), None);
+        let long = "x".repeat(usize::try_from(LOG_TAIL_BYTES).unwrap());
+        std::fs::write(&log, format!("{long}\n   Compiling onewrite v0.1.0\n\n")).unwrap();
+        assert_eq!(newest_line(&log).unwrap(), "Compiling onewrite v0.1.0");
+        std::fs::write(&log, &long).unwrap();
+        assert_eq!(newest_line(&log).unwrap().len(), SHOWN_CHARACTERS);
     }
 }

@@ -1,7 +1,9 @@
-//! The virtual environments that the emulator, the SAM CLI and checkov need, made under `target/local/python`.
+//! The virtual environments of the emulator, the SAM CLI and checkov, below `target/local/python`.
 //!
-//! Each is keyed by its requirements file, the interpreter and its place (its programs begin with its absolute path, so a
-//! workspace that was moved needs another): a change of any makes a new one. The environment's marker is written last, so that a half-made one is never used.
+//! Packages are only ever installed into these environments, so an "externally managed" Python (PEP 668) works too.
+//! The name of an environment has a hash of its requirements, the interpreter and its path (its scripts contain its
+//! absolute path, so a moved workspace needs a new one). The marker file is written last, so an environment whose
+//! installation was interrupted is not used.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,33 +12,33 @@ use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::error::{LocalError, Result};
-use crate::process::{Program, last_lines};
+use crate::process::{Program, command, last_lines};
 use crate::progress::Progress;
 use crate::workspace::{FileLock, Workspace};
 
-/// The oldest interpreter that the pinned packages support.
+/// The oldest Python version that the pinned packages support.
 const OLDEST: (u32, u32) = (3, 10);
 
-/// Names to look for on `PATH`, best first.
+/// Names to search for on `PATH`, preferred first.
 const NAMES: [&str; 2] = ["python3", "python"];
 
-/// One set of pinned packages.
+/// A set of pinned packages.
 #[derive(Debug, Clone, Copy)]
 pub struct Requirements {
     name: &'static str,
-    what: &'static str,
+    label: &'static str,
     text: &'static str,
 }
 
 impl Requirements {
-    /// The pinned packages of `text`, a requirements file with hashes; `what` says in messages what they are.
+    /// `text` is a requirements file with hashes. Messages call the packages `label`.
     #[must_use]
-    pub const fn new(name: &'static str, what: &'static str, text: &'static str) -> Self {
-        Self { name, what, text }
+    pub const fn new(name: &'static str, label: &'static str, text: &'static str) -> Self {
+        Self { name, label, text }
     }
 }
 
-/// ministack and what it needs to read a SAM template. Apart from the SAM CLI, for both pin boto3, differently.
+/// ministack and what it needs to read a SAM template. Separate from the SAM CLI because both pin boto3, differently.
 pub const EMULATOR: Requirements = Requirements::new(
     "emulator",
     "the emulator",
@@ -50,11 +52,11 @@ pub const SAM: Requirements = Requirements::new(
     include_str!("../python/sam.txt"),
 );
 
-/// checkov. Apart from the SAM CLI, for it pins an old boto3.
+/// checkov. Separate from the SAM CLI because it pins an old boto3.
 pub const CHECKOV: Requirements =
     Requirements::new("checkov", "checkov", include_str!("../python/checkov.txt"));
 
-/// A usable Python.
+/// A Python interpreter of a supported version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interpreter {
     path: PathBuf,
@@ -62,10 +64,10 @@ pub struct Interpreter {
 }
 
 impl Interpreter {
-    /// The first usable one on `PATH`.
+    /// Finds the first supported interpreter on `PATH`.
     ///
     /// # Errors
-    /// [`LocalError::PythonMissing`], which names an interpreter that is too old.
+    /// [`LocalError::PythonMissing`], which names the version of an interpreter that is too old.
     pub async fn find() -> Result<Self> {
         Self::find_among(&NAMES).await
     }
@@ -73,7 +75,7 @@ impl Interpreter {
     async fn find_among(names: &[&str]) -> Result<Self> {
         let mut found = None;
         for name in names {
-            let Some((path, version)) = ask(name).await else {
+            let Some((path, version)) = query(name).await else {
                 continue;
             };
             match parse_version(&version) {
@@ -84,14 +86,14 @@ impl Interpreter {
         Err(LocalError::PythonMissing { found })
     }
 
-    /// The executable.
+    /// Returns the path of the executable.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    async fn can_make_environments(&self) -> bool {
-        let mut command = Command::new(&self.path);
+    async fn can_create_environments(&self) -> bool {
+        let mut command = Command::from(command(&self.path));
         command
             .args(["-c", "import ensurepip, venv"])
             .stdin(Stdio::null())
@@ -100,12 +102,12 @@ impl Interpreter {
     }
 }
 
-/// The executable behind a name (shims resolved) and its version.
-async fn ask(name: &str) -> Option<(PathBuf, String)> {
-    let question = "import platform, sys; print(sys.executable); print(platform.python_version())";
-    let mut command = Command::new(name);
+/// Returns the path of the executable, with shims resolved, and its version.
+async fn query(name: &str) -> Option<(PathBuf, String)> {
+    let script = "import platform, sys; print(sys.executable); print(platform.python_version())";
+    let mut command = Command::from(command(name));
     command
-        .args(["-I", "-c", question])
+        .args(["-I", "-c", script])
         .stdin(Stdio::null())
         .stderr(Stdio::null());
     let output = command
@@ -113,8 +115,8 @@ async fn ask(name: &str) -> Option<(PathBuf, String)> {
         .await
         .ok()
         .filter(|output| output.status.success())?;
-    let answer = String::from_utf8(output.stdout).ok()?;
-    let (path, version) = answer.trim().split_once('\n')?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (path, version) = text.trim().split_once('\n')?;
     Some((PathBuf::from(path.trim()), version.trim().to_owned()))
 }
 
@@ -123,27 +125,27 @@ fn parse_version(version: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
-/// A virtual environment with everything in it.
+/// A virtual environment with its packages installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Environment {
     root: PathBuf,
 }
 
 impl Environment {
-    /// One of its programs.
+    /// Returns the path of one of its programs.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.bin().join(name)
     }
 
-    /// The directory of its programs.
+    /// Returns the directory of its programs.
     #[must_use]
     pub fn bin(&self) -> PathBuf {
         self.root.join("bin")
     }
 }
 
-/// The environment for `requirements`, made now if it is not there. Safe when several processes ask at once.
+/// Returns the environment for `requirements` and creates it if necessary. Several processes may call this at once.
 ///
 /// # Errors
 /// [`LocalError::VenvMissing`], [`LocalError::PackagesUnreachable`], or [`LocalError::Step`] with pip's last words.
@@ -169,7 +171,8 @@ pub async fn environment(
     if marker.exists() {
         return Ok(environment);
     }
-    let step = progress.step(format!("Installing {}", requirements.what));
+    let name = format!("Installing {}", requirements.label);
+    let step = progress.long_step(name, "half a minute, only the first time", None);
     install(&home, &root, interpreter, requirements).await?;
     std::fs::write(&marker, "").map_err(|source| LocalError::file(&marker, source))?;
     step.done();
@@ -200,7 +203,7 @@ async fn install(
     interpreter: &Interpreter,
     requirements: Requirements,
 ) -> Result<()> {
-    if !interpreter.can_make_environments().await {
+    if !interpreter.can_create_environments().await {
         return Err(LocalError::VenvMissing);
     }
     let log = home.join(format!("{}.log", requirements.name));
@@ -209,7 +212,7 @@ async fn install(
     Program::new(python(), python(), &log)
         .args(["-m", "venv", "--clear"])
         .arg(root)
-        .run("making it")
+        .run("creating a virtual environment")
         .await?;
 
     let file = root.join("requirements.txt");
@@ -224,12 +227,14 @@ async fn install(
             "--disable-pip-version-check",
         ])
         .args(["--no-deps", "--require-hashes", "-r"])
-        .arg(&file);
-    let step = format!("installing {}", requirements.what);
+        .arg(&file)
+        // A user's pip.conf may ask for `user`, which fails inside an environment.
+        .env("PIP_USER", "0");
+    let step = format!("installing {}", requirements.label);
     pip.run(&step).await.map_err(|error| explain(error, &log))
 }
 
-/// What pip and its libraries write when no index answers.
+/// What pip and its libraries write if no package index can be reached.
 const UNREACHABLE: [&str; 7] = [
     "NewConnectionError",
     "Name or service not known",
@@ -242,7 +247,7 @@ const UNREACHABLE: [&str; 7] = [
 
 fn explain(error: LocalError, log: &Path) -> LocalError {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    if UNREACHABLE.iter().any(|sign| text.contains(sign)) {
+    if UNREACHABLE.iter().any(|message| text.contains(message)) {
         LocalError::PackagesUnreachable {
             reason: last_lines(log),
         }
@@ -263,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_requirements_file_interpreter_or_place_makes_another_environment() {
+    fn requirements_interpreter_and_path_select_the_environment() {
         let key = |text, version, home| super::key(text, &interpreter(version), Path::new(home));
         let one = key("a==1", "3.11.2", "/here");
         assert_eq!(one, key("a==1", "3.11.2", "/here"));
@@ -273,7 +278,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_missing_python_is_one_clear_line_with_what_to_do() {
+    async fn reports_missing_python_in_one_line_with_help() {
         let error = Interpreter::find_among(&["no-such-python"])
             .await
             .unwrap_err();
@@ -285,7 +290,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_old_python_is_named_in_the_error() {
+    async fn names_the_version_of_a_python_that_is_too_old() {
         let directory = tempfile::tempdir().unwrap();
         let old = directory.path().join("python3");
         std::fs::write(&old, "#!/bin/sh\necho /usr/bin/python3\necho 3.9.2\n").unwrap();
@@ -298,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_index_that_does_not_answer_is_told_as_such() {
+    async fn reports_unreachable_package_index() {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("pip.log");
         std::fs::write(
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_compare_by_number() {
+    fn compares_versions_numerically() {
         assert!(parse_version("3.9.18").unwrap() < OLDEST);
         assert!(parse_version("3.10.0").unwrap() >= OLDEST);
         assert_eq!(parse_version("nonsense"), None);

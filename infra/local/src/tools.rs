@@ -1,9 +1,12 @@
-//! Tools of cargo's own kind, each in a pinned version, installed once below `target/local/tools`.
+//! Tools from crates.io, each in a pinned version. They are installed once, below `target/local/tools`.
 
+use std::convert::Infallible;
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 
-use crate::error::Result;
-use crate::process::Program;
+use crate::error::{LocalError, Result};
+use crate::process::{Program, command};
 use crate::progress::Progress;
 use crate::python::Interpreter;
 use crate::workspace::{FileLock, Workspace};
@@ -11,9 +14,8 @@ use crate::workspace::{FileLock, Workspace};
 /// A tool and its version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tool {
-    /// The crate, which is also the name of its program.
+    /// The name of the crate and of its program.
     pub name: &'static str,
-    /// The version.
     pub version: &'static str,
 }
 
@@ -23,29 +25,39 @@ pub const FUZZ: Tool = Tool {
     version: "0.13.2",
 };
 
-/// Changes the code in many places, one at a time, and runs the tests.
+/// Mutation testing.
 pub const MUTANTS: Tool = Tool {
     name: "cargo-mutants",
     version: "27.1.0",
 };
 
-/// Which lines and branches the tests run through.
+/// Line and branch coverage.
 pub const LLVM_COV: Tool = Tool {
     name: "cargo-llvm-cov",
     version: "0.9.1",
 };
 
-/// Rules over CloudFormation templates.
+/// Rules for CloudFormation templates.
 pub const GUARD: Tool = Tool {
     name: "cfn-guard",
     version: "3.2.1",
 };
 
+/// The packages whose code is deployed.
+const DEPLOYED: [&str; 6] = [
+    "--package=onewrite",
+    "--package=onewrite-aws",
+    "--package=onewrite-runtime",
+    "--package=onewrite-ingest",
+    "--package=onewrite-forward",
+    "--package=onewrite-complete",
+];
+
 impl Tool {
-    /// Its program; installs it where that was not done before.
+    /// Returns the path of the program and installs it if necessary.
     ///
     /// # Errors
-    /// [`crate::error::LocalError::Step`] with cargo's last words.
+    /// [`LocalError::Step`] with the last lines of cargo's output.
     pub async fn install(
         self,
         workspace: &Workspace,
@@ -60,10 +72,13 @@ impl Tool {
         if program.exists() {
             return Ok(program);
         }
-        let step = progress.step(format!("Installing {name}"));
         let log = tools.join(format!("{name}.log"));
-        // What an earlier try said is nothing of this one.
         let _ = std::fs::remove_file(&log);
+        let step = progress.long_step(
+            format!("Installing {name}"),
+            "1 to 4 minutes, only the first time",
+            Some(&log),
+        );
         let install = Program::new(interpreter.path(), "cargo", log)
             .args(["install", name, "--locked", "--version", version])
             .arg("--root")
@@ -72,4 +87,46 @@ impl Tool {
         step.done();
         Ok(program)
     }
+
+    /// Installs the tool and replaces this process with it.
+    async fn exec(
+        self,
+        arguments: &[&str],
+        options: &[OsString],
+        workspace: &Workspace,
+    ) -> Result<Infallible> {
+        let interpreter = Interpreter::find().await?;
+        let program = self.install(workspace, &interpreter, Progress::detect());
+        let program = program.await?;
+        let source = command(&program)
+            .args(arguments)
+            .args(options)
+            .current_dir(workspace.root())
+            .exec();
+        Err(LocalError::Spawn {
+            program: program.display().to_string(),
+            source,
+        })
+    }
+}
+
+/// Runs cargo-mutants in place of this process. `.cargo/mutants.toml` says which code it changes.
+///
+/// # Errors
+/// [`LocalError::Spawn`], or an error of [`Tool::install`]. Otherwise it does not return.
+pub async fn mutants(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    let arguments = ["mutants", "--output", "target/local"];
+    MUTANTS.exec(&arguments, options, workspace).await
+}
+
+/// Runs cargo-llvm-cov in place of this process, with the tests of the packages that are deployed. It leaves out
+/// `main.rs` and test code, as `.cargo/mutants.toml` does.
+///
+/// # Errors
+/// [`LocalError::Spawn`], or an error of [`Tool::install`]. Otherwise it does not return.
+pub async fn coverage(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    let mut arguments = vec!["llvm-cov", "--locked", "--tests"];
+    arguments.extend(DEPLOYED);
+    arguments.push("--ignore-filename-regex=/main\\.rs$|/tests/|/testing/");
+    LLVM_COV.exec(&arguments, options, workspace).await
 }

@@ -1,160 +1,333 @@
-//! The functions served by `cargo lambda watch`: saved code is built and used under the running pipeline.
+//! `--watch`: rebuilds the functions when a source file is saved, and restarts every running instance.
+//!
+//! Invocations wait while code is replaced: once a reload is announced, the old code neither runs nor starts.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use tokio::net::TcpStream;
+use async_trait::async_trait;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock, watch};
+use tokio::task::JoinHandle;
 
-use crate::clients::Clients;
-use crate::deploy::Sam;
-use crate::emulator::free_port;
 use crate::error::{LocalError, Result};
-use crate::event_sources::Watched;
-use crate::process::Running;
+use crate::event_sources::{Function, InvocationResult, Invoker};
+use crate::functions::{self, Deployer, Programs, Update};
+use crate::profile::Reloadable;
 use crate::progress::Progress;
-use crate::stack::Stack;
+use crate::workspace::Workspace;
 
-const READY_LIMIT: Duration = Duration::from_secs(60);
-const READY_POLL: Duration = Duration::from_millis(50);
+/// The sources of the functions, relative to the workspace.
+const SOURCES: [&str; 4] = ["Cargo.toml", "Cargo.lock", "shared", "functions"];
 
-/// How long an invocation waits for the compiler, which may have to start from nothing.
-const BUILD_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// Time between two scans of the sources. Also how long they must stay unchanged before a build, because an editor may
+/// save several files.
+const POLL: Duration = Duration::from_millis(300);
 
-/// Invocations of one function that run side by side.
-const CONCURRENCY: &str = "8";
-
-/// A running `cargo lambda watch`.
+/// A running watcher. Dropping it ends it.
 #[derive(Debug)]
 pub struct Watch {
-    running: Running,
-    port: u16,
+    task: JoinHandle<()>,
+    gate: Gate,
+    reloads: watch::Receiver<u64>,
 }
 
 impl Watch {
-    /// Starts it with the settings that the deployed functions have.
-    ///
-    /// # Errors
-    /// [`LocalError::NotReady`], [`LocalError::Step`] with its last words, or a failed call.
-    pub(crate) async fn start(sam: &Sam, stack: &Stack, progress: Progress) -> Result<Self> {
-        let step = progress.step("Starting cargo lambda watch");
-        let log = stack.directory().join("watch.log");
-        let port = free_port()?;
-        let credentials = stack.credentials();
-        let mut program = sam
-            .cargo_lambda(stack.directory(), &log)
-            .args(["watch", "-A", "127.0.0.1", "-P"])
-            .arg(port.to_string())
-            .args(["--concurrency", CONCURRENCY])
-            .env("AWS_ENDPOINT_URL", stack.endpoint())
-            .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
-            .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key);
-        for (name, value) in settings(stack).await? {
-            program = program.env(name, value);
-        }
-        let mut watch = Self {
-            running: program.spawn()?,
-            port,
+    /// Watches the sources of `workspace`. `functions` maps the name of a deployed function to the name of its binary.
+    pub(crate) fn start(
+        workspace: Workspace,
+        reloadable: Reloadable,
+        functions: BTreeMap<String, String>,
+        progress: Progress,
+    ) -> Self {
+        let gate = Gate::default();
+        let (sender, reloads) = watch::channel(0);
+        let watcher = Watcher {
+            workspace,
+            deployer: reloadable.deployer,
+            functions,
+            running: reloadable.programs,
+            gate: gate.clone(),
+            reloads: sender,
+            progress,
         };
-        watch.until_ready(log).await?;
-        step.done();
-        Ok(watch)
-    }
-
-    async fn until_ready(&mut self, log: PathBuf) -> Result<()> {
-        let deadline = Instant::now() + READY_LIMIT;
-        while Instant::now() < deadline {
-            if let Some(failure) = self.failure() {
-                return Err(failure);
-            }
-            if TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
-                .await
-                .is_ok()
-            {
-                return Ok(());
-            }
-            tokio::time::sleep(READY_POLL).await;
+        Self {
+            task: tokio::spawn(watcher.run()),
+            gate,
+            reloads,
         }
-        Err(LocalError::NotReady {
-            what: "cargo lambda watch".into(),
-            seconds: READY_LIMIT.as_secs(),
-            log,
-        })
     }
 
-    /// Invokes what it serves.
-    pub(crate) fn invoker(&self, stack: &Stack) -> Watched {
-        let endpoint = format!("http://127.0.0.1:{}", self.port);
-        let clients = Clients::patient(&endpoint, stack.credentials(), BUILD_LIMIT);
-        Watched::new(clients.lambda, stack.outputs().binaries(), BUILD_LIMIT)
+    /// Wraps an invoker so that its invocations wait while code is replaced.
+    pub(crate) fn wrap(&self, invoker: Arc<dyn Invoker>) -> Arc<dyn Invoker> {
+        let gate = self.gate.clone();
+        Arc::new(GatedInvoker { invoker, gate })
     }
 
-    /// Why it no longer serves, if it has ended by itself.
-    pub(crate) fn failure(&mut self) -> Option<LocalError> {
-        let ended = !matches!(self.running.try_exited(), Ok(None));
-        ended.then(|| self.running.failure("cargo lambda watch"))
-    }
-
-    /// Ends it and the functions it runs.
-    pub(crate) async fn end(self) {
-        self.running.end().await;
+    /// Counts the reloads. It changes after the last invocation of the old code.
+    #[must_use]
+    pub fn reloads(&self) -> watch::Receiver<u64> {
+        self.reloads.clone()
     }
 }
 
-/// The environment of all functions together.
-async fn settings(stack: &Stack) -> Result<BTreeMap<String, String>> {
-    let mut variables = Vec::new();
-    for function in stack.outputs().binaries().keys() {
-        let configuration = stack
-            .clients()
-            .lambda
-            .get_function_configuration()
-            .function_name(function)
-            .send()
-            .await;
-        let configuration =
-            configuration.map_err(|error| LocalError::aws("GetFunctionConfiguration", &error))?;
-        let environment = configuration
-            .environment
-            .and_then(|environment| environment.variables);
-        variables.extend(environment.into_iter().flatten());
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.task.abort();
     }
-    Ok(shared(variables))
 }
 
-/// One process environment serves all functions. Where they differ in a value (a time budget, a bound), none is given
-/// and each takes its own default; what has no default, the names of table and stream, is the same for all.
-fn shared(variables: Vec<(String, String)>) -> BTreeMap<String, String> {
-    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (name, value) in variables {
-        values.entry(name).or_default().insert(value);
+/// Open for invocations, closed while code is replaced.
+#[derive(Debug, Clone, Default)]
+struct Gate(Arc<RwLock<()>>);
+
+impl Gate {
+    /// Waits for the running invocations and holds back new ones until the guard is dropped.
+    async fn close(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.0).write_owned().await
     }
-    let one = |(name, values): (String, BTreeSet<String>)| {
-        let mut values = values.into_iter();
-        values
-            .next()
-            .filter(|_| values.next().is_none())
-            .map(|value| (name, value))
+}
+
+struct GatedInvoker {
+    invoker: Arc<dyn Invoker>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl Invoker for GatedInvoker {
+    async fn invoke(&self, function: &Function, payload: String) -> InvocationResult {
+        let _open = self.gate.0.read().await;
+        self.invoker.invoke(function, payload).await
+    }
+}
+
+struct Watcher {
+    workspace: Workspace,
+    deployer: Deployer,
+    functions: BTreeMap<String, String>,
+    /// Copies of the programs that are deployed now, by function.
+    running: Programs,
+    gate: Gate,
+    reloads: watch::Sender<u64>,
+    progress: Progress,
+}
+
+/// The time of the last change and the size of each source file.
+type Snapshot = BTreeMap<PathBuf, (SystemTime, u64)>;
+
+impl Watcher {
+    async fn run(mut self) {
+        // The first build covers files that were saved while the stack started.
+        let mut built = Snapshot::new();
+        loop {
+            let now = self.settled_snapshot().await;
+            if now == built {
+                continue;
+            }
+            let name = first_difference(&built, &now);
+            match self.reload(name.as_deref()).await {
+                Ok(changed) if changed.is_empty() => {}
+                Ok(changed) => {
+                    let changed = changed.join(", ");
+                    self.print(&format!(
+                        "Reloaded {changed}. Only the saved code runs now."
+                    ));
+                }
+                Err(error) => self.print(&failure(&error)),
+            }
+            built = now;
+        }
+    }
+
+    /// Returns a snapshot that did not change for [`POLL`].
+    async fn settled_snapshot(&self) -> Snapshot {
+        let mut last = snapshot(self.workspace.root());
+        loop {
+            tokio::time::sleep(POLL).await;
+            let now = snapshot(self.workspace.root());
+            if now == last {
+                return now;
+            }
+            last = now;
+        }
+    }
+
+    /// Builds the functions and replaces the code of those that changed. Returns their names.
+    async fn reload(&mut self, saved: Option<&Path>) -> Result<Vec<String>> {
+        let log = self.deployer.directory.join("build.log");
+        let step = saved.map(|path| {
+            let name = format!("{} was saved: building", path.display());
+            self.progress.long_step(name, "10 s", Some(&log))
+        });
+        let programs = functions::build(&self.workspace, &self.deployer.interpreter, &log).await?;
+        let number = *self.reloads.borrow() + 1;
+        let (mut copies, mut update) = (Programs::new(), Programs::new());
+        for (deployed, name) in &self.functions {
+            let (Some(new), Some(old)) = (programs.get(name), self.running.get(name)) else {
+                continue;
+            };
+            if !is_same(new, old)? {
+                let copy = functions::copy(new, name, number, &self.deployer.directory)?;
+                update.insert(deployed.clone(), copy.clone());
+                copies.insert(name.clone(), copy);
+            }
+        }
+        if copies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let closed = self.gate.close().await;
+        self.deployer.update(&Update { functions: update }).await?;
+        self.reloads.send_replace(number);
+        drop(closed);
+        if let Some(step) = step {
+            step.done();
+        }
+        let changed = copies.keys().cloned().collect();
+        for (name, copy) in copies {
+            if let Some(old) = self.running.insert(name, copy) {
+                let _ = std::fs::remove_file(old);
+            }
+        }
+        Ok(changed)
+    }
+
+    fn print(&self, text: &str) {
+        if self.progress != Progress::Silent {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// A build that failed is described by all of its log: it has the compiler's errors.
+fn failure(error: &LocalError) -> String {
+    let details = match error {
+        LocalError::Step { log, .. } => std::fs::read_to_string(log).unwrap_or_default(),
+        _ => String::new(),
     };
-    values.into_iter().filter_map(one).collect()
+    format!("{details}error: {error}\nThe old code is still running. Save again to retry.")
+}
+
+fn is_same(one: &Path, other: &Path) -> Result<bool> {
+    let read = |path: &Path| std::fs::read(path).map_err(|source| LocalError::file(path, source));
+    Ok(read(one)? == read(other)?)
+}
+
+fn snapshot(root: &Path) -> Snapshot {
+    let mut files = Snapshot::new();
+    for source in SOURCES {
+        add_files(root, &PathBuf::from(source), &mut files);
+    }
+    files
+}
+
+/// Skips hidden files and build output. A file that disappears meanwhile is skipped too.
+fn add_files(root: &Path, path: &Path, files: &mut Snapshot) {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    if name.starts_with('.') || name == "target" {
+        return;
+    }
+    let Ok(metadata) = root.join(path).metadata() else {
+        return;
+    };
+    if metadata.is_dir() {
+        let entries = std::fs::read_dir(root.join(path)).into_iter().flatten();
+        for entry in entries.flatten() {
+            add_files(root, &path.join(entry.file_name()), files);
+        }
+    } else if let Ok(modified) = metadata.modified() {
+        files.insert(path.to_path_buf(), (modified, metadata.len()));
+    }
+}
+
+/// Returns the first file that was changed, added or removed. None if there was no earlier snapshot.
+fn first_difference(before: &Snapshot, after: &Snapshot) -> Option<PathBuf> {
+    if before.is_empty() {
+        return None;
+    }
+    let changed = after
+        .iter()
+        .find(|(path, state)| before.get(*path) != Some(state));
+    let removed = before.keys().find(|path| !after.contains_key(*path));
+    changed.map(|(path, _)| path).or(removed).cloned()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use onewrite_event_sources::invocation::InvocationOutcome;
+
     use super::*;
 
+    fn write(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
     #[test]
-    fn a_value_in_which_the_functions_differ_is_left_to_their_defaults() {
-        let variable = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        let variables = [
-            ("TABLE_NAME", "t"),
-            ("MAX_IN_FLIGHT", "32"),
-            ("TABLE_NAME", "t"),
-            ("MAX_IN_FLIGHT", "16"),
-            ("STREAM_NAME", "s"),
-        ];
-        let expected = [("TABLE_NAME", "t"), ("STREAM_NAME", "s")].map(variable);
-        assert_eq!(shared(variables.map(variable).into()), expected.into());
+    fn sees_changed_added_and_removed_sources() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        write(root, "functions/ingest/src/lib.rs", "a");
+        let before = snapshot(root);
+        assert_eq!(first_difference(&Snapshot::new(), &before), None);
+        assert_eq!(first_difference(&before, &snapshot(root)), None);
+        write(root, "functions/ingest/src/lib.rs", "ab");
+        let after = snapshot(root);
+        let name = Some("functions/ingest/src/lib.rs".into());
+        assert_eq!(first_difference(&before, &after), name);
+        write(root, "shared/core/src/new.rs", "");
+        let name = Some("shared/core/src/new.rs".into());
+        assert_eq!(first_difference(&after, &snapshot(root)), name);
+        assert_eq!(first_difference(&snapshot(root), &after), name);
+    }
+
+    #[test]
+    fn ignores_build_output_hidden_files_and_other_directories() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), "functions/ingest/target/debug/ingest", "");
+        write(root.path(), "functions/ingest/src/.lib.rs.swp", "");
+        write(root.path(), "target/debug/ingest", "");
+        write(root.path(), "infra/local/src/lib.rs", "");
+        assert_eq!(snapshot(root.path()), Snapshot::new());
+    }
+
+    struct Slow(Arc<AtomicBool>);
+
+    #[async_trait]
+    impl Invoker for Slow {
+        async fn invoke(&self, _: &Function, _: String) -> InvocationResult {
+            self.0.store(true, Ordering::SeqCst);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.0.store(false, Ordering::SeqCst);
+            InvocationResult {
+                outcome: InvocationOutcome::Response(String::new()),
+                request_id: None,
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn replaces_code_only_while_no_invocation_runs() {
+        let (running, gate) = (Arc::new(AtomicBool::new(false)), Gate::default());
+        let invoker = GatedInvoker {
+            invoker: Arc::new(Slow(Arc::clone(&running))),
+            gate: gate.clone(),
+        };
+        let function = Function {
+            name: "f".into(),
+            arn: "f".into(),
+            timeout_seconds: 1,
+        };
+        let invoke = tokio::spawn(async move { invoker.invoke(&function, String::new()).await });
+        while !running.load(Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
+        let closed = gate.close().await;
+        assert!(!running.load(Ordering::SeqCst));
+        drop(closed);
+        invoke.await.unwrap();
     }
 }

@@ -1,0 +1,86 @@
+"""Deploys a template, or new code, to the emulator. Runs in the emulator's environment, which has boto3.
+
+    deploy.py deploy SPECIFICATION    prints the outputs of the stack as a JSON object
+    deploy.py update SPECIFICATION    replaces the code of functions and ends every instance of the old code
+
+SPECIFICATION is a JSON file (see functions.rs). A function's package is a script that executes its program, so that no
+large file is copied.
+"""
+
+import io
+import json
+import shlex
+import sys
+import time
+import zipfile
+
+import boto3
+
+ALIAS = "live"
+POLL_SECONDS = 0.1
+
+
+def package(program):
+    """A package whose `bootstrap` executes `program`."""
+    bootstrap = zipfile.ZipInfo("bootstrap")
+    bootstrap.external_attr = 0o755 << 16
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(bootstrap, f"#!/bin/sh\nexec {shlex.quote(program)}\n")
+    return buffer.getvalue()
+
+
+def deploy(specification):
+    s3, cloudformation = boto3.client("s3"), boto3.client("cloudformation")
+    bucket, stack_name = specification["bucket"], specification["stack_name"]
+    s3.create_bucket(Bucket=bucket)
+    for name, program in specification["functions"].items():
+        s3.put_object(Bucket=bucket, Key=f"{name}.zip", Body=package(program))
+    # A template in the request may have 51,200 bytes at most.
+    with open(specification["template"], "rb") as template:
+        s3.put_object(Bucket=bucket, Key="template.yaml", Body=template.read())
+    cloudformation.create_stack(
+        StackName=stack_name,
+        TemplateURL=f"{s3.meta.endpoint_url}/{bucket}/template.yaml",
+        Parameters=[
+            {"ParameterKey": key, "ParameterValue": value} for key, value in specification["parameters"].items()
+        ],
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        DisableRollback=True,
+    )
+    stack = describe(cloudformation, stack_name)
+    while stack["StackStatus"] == "CREATE_IN_PROGRESS":
+        time.sleep(POLL_SECONDS)
+        stack = describe(cloudformation, stack_name)
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        sys.exit("\n".join([*failures(cloudformation, stack_name), stack["StackStatus"]]))
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    print(json.dumps(outputs))
+
+
+def describe(cloudformation, stack_name):
+    return cloudformation.describe_stacks(StackName=stack_name)["Stacks"][0]
+
+
+def failures(cloudformation, stack_name):
+    for event in reversed(cloudformation.describe_stack_events(StackName=stack_name)["StackEvents"]):
+        if event["ResourceStatus"].endswith("_FAILED"):
+            yield f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', '')}"
+
+
+def update(specification):
+    client = boto3.client("lambda")
+    for name, program in specification["functions"].items():
+        old = client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
+        client.update_function_code(FunctionName=name, ZipFile=package(program))
+        while client.get_function_configuration(FunctionName=name)["LastUpdateStatus"] == "InProgress":
+            time.sleep(POLL_SECONDS)
+        new = client.publish_version(FunctionName=name)["Version"]
+        client.update_alias(FunctionName=name, Name=ALIAS, FunctionVersion=new)
+        # Ends the instances of this version.
+        client.delete_function(FunctionName=name, Qualifier=old)
+
+
+if __name__ == "__main__":
+    with open(sys.argv[2], "rb") as file:
+        {"deploy": deploy, "update": update}[sys.argv[1]](json.load(file))

@@ -1,0 +1,98 @@
+//! The template in a form that the emulator can deploy.
+
+use std::path::Path;
+
+use serde_yaml_ng::Value as Yaml;
+
+use crate::error::{LocalError, Result};
+use crate::parameters::LOCAL_PARAMETERS;
+
+/// Reads the template at `source` and writes it to `target` with changes for the emulator.
+///
+/// The emulator's SAM transform uses the default of a parameter, where AWS uses the value that is given. Its alarms
+/// support neither metric math nor dimensions, so the metrics of any function would set them off: here they watch a
+/// metric that does not exist, and can only be set by hand.
+///
+/// `code`, if given, is the prefix of the S3 URI that the code of each function has instead of its `CodeUri`.
+///
+/// # Errors
+/// [`LocalError::File`], or [`LocalError::UnexpectedStack`] if the template is not YAML.
+pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<()> {
+    let text = std::fs::read_to_string(source).map_err(|error| LocalError::file(source, error))?;
+    let invalid =
+        |error| LocalError::UnexpectedStack(format!("{} is not YAML: {error}", source.display()));
+    let mut template: Yaml = serde_yaml_ng::from_str(&text).map_err(invalid)?;
+    for (name, value) in LOCAL_PARAMETERS {
+        if let Some(parameter) = template["Parameters"].get_mut(name) {
+            parameter["Default"] = value.into();
+        }
+    }
+    let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
+    for (_, resource) in resources {
+        if resource["Type"] == "AWS::CloudWatch::Alarm" {
+            detach_alarm(&mut resource["Properties"]);
+        }
+        if let (Some(prefix), "AWS::Serverless::Function") =
+            (code, resource["Type"].as_str().unwrap_or_default())
+        {
+            let uri = &mut resource["Properties"]["CodeUri"];
+            let directory = uri.as_str().unwrap_or_default();
+            let function = directory.rsplit('/').next().unwrap_or_default();
+            *uri = format!("{prefix}{function}.zip").into();
+        }
+    }
+    let text = serde_yaml_ng::to_string(&template).map_err(invalid)?;
+    std::fs::write(target, text).map_err(|error| LocalError::file(target, error))
+}
+
+fn detach_alarm(properties: &mut Yaml) {
+    if let Some(properties) = properties.as_mapping_mut() {
+        properties.remove("Metrics");
+        properties.remove("Dimensions");
+    }
+    properties["Namespace"] = "set-by-hand".into();
+    properties["MetricName"] = "none".into();
+    properties["Statistic"] = "Sum".into();
+    properties["Period"] = 60.into();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEMPLATE: &str = concat!(
+        "Parameters:\n  RequireTls: {Type: String, Default: \"true\"}\n  Mine: {Default: 1}\n",
+        "Resources:\n",
+        "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
+        "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
+        "  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/ingest}}\n",
+    );
+
+    fn written(code: Option<&str>) -> Yaml {
+        let directory = tempfile::tempdir().unwrap();
+        let (source, target) = (directory.path().join("a"), directory.path().join("b"));
+        std::fs::write(&source, TEMPLATE).unwrap();
+        write(&source, &target, code).unwrap();
+        serde_yaml_ng::from_str(&std::fs::read_to_string(target).unwrap()).unwrap()
+    }
+
+    fn expected() -> Yaml {
+        let mut template: Yaml = serde_yaml_ng::from_str(TEMPLATE).unwrap();
+        template["Parameters"]["RequireTls"]["Default"] = "false".into();
+        let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
+        template["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
+        template
+    }
+
+    #[test]
+    fn sets_local_parameters_as_defaults_and_detaches_alarms() {
+        assert_eq!(written(None), expected());
+    }
+
+    #[test]
+    fn points_functions_at_uploaded_packages() {
+        let mut template = expected();
+        template["Resources"]["C"]["Properties"]["CodeUri"] = "s3://b/ingest.zip".into();
+        assert_eq!(written(Some("s3://b/")), template);
+    }
+}
