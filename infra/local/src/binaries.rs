@@ -1,4 +1,4 @@
-//! `build`: the functions' binaries as they are deployed, for each architecture that this machine can build for.
+//! `cargo local build`: builds the functions for deployment, for each architecture that this machine supports.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use crate::progress::Progress;
 use crate::python::{self, Interpreter};
 use crate::workspace::{FileLock, Workspace};
 
-/// The functions, which are also their crates' directories and their binaries.
+/// The functions. Their directories and their binaries have the same names.
 pub const FUNCTIONS: [&str; 3] = ["ingest", "forward", "complete"];
 
-/// Most bytes that Lambda takes of a function's code, unpacked (Lambda developer guide, "Lambda quotas": 250 MB).
+/// Lambda's limit for a function's unpacked code (Lambda developer guide, "Lambda quotas": 250 MB).
 pub const MAX_CODE_BYTES: u64 = 250 * 1024 * 1024;
 
-/// An instruction set of Lambda's, by the name that the template's `Architecture` has for it.
+/// An instruction set that Lambda supports, with its value of the template's `Architecture`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Architecture {
     /// AWS Graviton.
@@ -27,10 +27,10 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// Both, the template's default first.
+    /// Both architectures. The template's default comes first.
     pub const ALL: [Self; 2] = [Self::Arm64, Self::X86_64];
 
-    /// The name in the template.
+    /// Returns the value of the template's `Architecture`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -39,7 +39,7 @@ impl Architecture {
         }
     }
 
-    /// Rust's name of the target.
+    /// Returns the Rust target.
     #[must_use]
     pub fn target(self) -> &'static str {
         match self {
@@ -48,7 +48,7 @@ impl Architecture {
         }
     }
 
-    /// What `sam build` says to cargo-lambda, which builds for this machine where it is told nothing.
+    /// Returns the option that `sam build` passes to cargo-lambda. Without one, it builds for this machine.
     fn option(self) -> Option<&'static str> {
         match self {
             Self::Arm64 => Some("--arm64"),
@@ -61,22 +61,18 @@ impl Architecture {
 /// A function's binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
-    /// The function.
     pub function: &'static str,
-    /// What it runs on.
     pub architecture: Architecture,
-    /// How large it is.
     pub bytes: u64,
-    /// Where it is.
     pub path: PathBuf,
 }
 
-/// Builds each function for `architecture` as `sam build` does: by cargo-lambda, in the function's directory, so that a
-/// dependency has the features that this function asks for, whatever others do.
+/// Builds each function for `architecture` as `sam build` does: with cargo-lambda, in the function's directory, so that
+/// dependencies have the features that this function needs and no others.
 ///
 /// # Errors
-/// [`LocalError::TargetMissing`] where Rust's standard library for it is not installed, [`LocalError::Step`] with the
-/// compiler's last words, [`LocalError::TooLarge`] where Lambda would not take it.
+/// [`LocalError::TargetMissing`] if Rust's standard library for the target is not installed, [`LocalError::Step`] with
+/// the last lines of the compiler's output, [`LocalError::TooLarge`] if a binary exceeds [`MAX_CODE_BYTES`].
 pub async fn build(
     workspace: &Workspace,
     architecture: Architecture,
@@ -91,10 +87,10 @@ pub async fn build(
     let built = directory.join(architecture.name());
     let mut binaries = Vec::new();
     for function in FUNCTIONS {
-        let step = progress.step(format!("Building {function} for {}", architecture.name()));
         let log = directory.join(format!("{function}-{}.log", architecture.name()));
-        // What an earlier build said is nothing of this one.
         let _ = std::fs::remove_file(&log);
+        let name = format!("Building {function} for {}", architecture.name());
+        let step = progress.long_step(name, "3 minutes the first time", Some(&log));
         sam.cargo_lambda(&directory, &log)
             .args(["build", "--locked", "--release"])
             .args(architecture.option())
@@ -124,7 +120,7 @@ fn binary(function: &'static str, architecture: Architecture, path: PathBuf) -> 
     })
 }
 
-/// cargo-lambda would install a target that is missing, into the toolchain that all projects of the machine share.
+/// Fails if the target is missing. cargo-lambda would install it into the toolchain, which other projects use too.
 async fn require_target(
     workspace: &Workspace,
     target: &'static str,
@@ -151,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn code_that_lambda_would_not_take_is_refused() {
+    fn rejects_code_larger_than_lambda_allows() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("bootstrap");
         let file = std::fs::File::create(&path).unwrap();
@@ -163,7 +159,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_target_is_there_where_its_standard_library_is() {
+    async fn finds_targets_by_their_standard_library() {
         let workspace = Workspace::here();
         let interpreter = Interpreter::find().await.unwrap();
         let directory = tempfile::tempdir().unwrap();
@@ -171,7 +167,7 @@ mod tests {
         let mut targets = Architecture::ALL.map(Architecture::target).into_iter();
         let own = targets.find(|target| target.starts_with(std::env::consts::ARCH));
         require(own.unwrap()).await.unwrap();
-        // No Lambda runs on it, so nobody has it here.
+        // Lambda does not support it, so it is not installed here.
         let other = require("s390x-unknown-linux-gnu").await.unwrap_err();
         assert!(matches!(other, LocalError::TargetMissing { .. }), "{other}");
         assert!(other.help().unwrap().contains("rustup target add s390x-"));

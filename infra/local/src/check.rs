@@ -1,7 +1,7 @@
-//! `check`: what the linters, checkov and the project's own policy have to say of a template. None needs an account.
+//! `cargo local check`: checks the template without an AWS account.
 //!
-//! [`lint`]: `cfn-lint` and `sam validate --lint`; [`checkov`]: the good practices of others; [`guard`]: what this template
-//! promises, rule by rule.
+//! [`lint`] runs `cfn-lint` and `sam validate --lint`, [`checkov`] checks general good practices, and [`guard`] checks the
+//! rules of this project.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,17 +17,16 @@ pub mod checkov;
 pub mod guard;
 mod lint;
 
-/// A finding is one line, and no longer than a person reads.
+/// Characters of a message that are shown.
 const SHOWN_CHARACTERS: usize = 300;
 
-/// One thing that is wrong with a template.
+/// A problem in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// The line, from 1, where it is told.
+    /// The line, counted from 1, if it is known.
     pub line: Option<u32>,
-    /// The rule of cfn-lint, checkov or the policy, or the program that found it.
+    /// The rule of cfn-lint, checkov or the policy, or else the program that found the problem.
     pub rule: String,
-    /// What is wrong.
     pub message: String,
     template: PathBuf,
 }
@@ -44,10 +43,10 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything that is wrong with `template`; nothing where it is clean.
+/// Returns the problems in `template`.
 ///
 /// # Errors
-/// Whatever keeps the programs from being installed or run; never a finding.
+/// A program cannot be installed or run. Findings are not errors.
 pub async fn check(
     workspace: &Workspace,
     template: &Path,
@@ -60,13 +59,13 @@ pub async fn check(
     let _lock = FileLock::acquire(&directory.join("lock"), progress).await?;
     let mut findings = lint::cfn_lint(&sam, template, &directory, progress).await?;
     let invalid = lint::sam_validate(&sam, template, &directory, progress).await?;
-    // sam applies the rules of cfn-lint to what its transform makes of the template, and repeats their findings in one
-    // long line. What it says is told where cfn-lint has nothing to say.
+    // sam applies the rules of cfn-lint to the transformed template and repeats their findings in one long line. Its
+    // finding is only used if cfn-lint has none.
     if findings.is_empty() {
         findings.extend(invalid);
     }
     let Ok(document) = template::read(template) else {
-        // The linters have said so, each in its way.
+        // The linters have reported it.
         return Ok(findings);
     };
     let checkov = checkov::Checkov::new(workspace, &interpreter, progress).await?;
@@ -87,7 +86,6 @@ pub async fn check(
 
 fn new_log(directory: &Path, name: &str) -> PathBuf {
     let log = directory.join(name);
-    // What an earlier check said is no finding of this one.
     let _ = std::fs::remove_file(&log);
     log
 }
@@ -101,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_finding_is_cut() {
+    fn shortens_long_findings() {
         let finding = Finding {
             line: None,
             rule: "sam validate --lint".into(),

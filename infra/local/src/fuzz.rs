@@ -1,4 +1,4 @@
-//! `fuzz`: any bytes at any entry. Installs cargo-fuzz once and runs the targets of `tests/fuzz` side by side.
+//! `cargo local fuzz`: installs cargo-fuzz and runs the targets of `tests/fuzz` in parallel.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,56 +15,55 @@ use crate::python::Interpreter;
 use crate::tools;
 use crate::workspace::{FileLock, Workspace};
 
-/// The fuzz targets.
 pub const TARGETS: [&str; 5] = ["event", "fingerprint", "forward", "ingest", "pointer"];
-/// Coverage is an unstable feature of the compiler.
+/// Coverage instrumentation is an unstable feature of the compiler.
 const TOOLCHAIN: &str = "nightly";
-/// Events that are no fuzzer's, to begin with.
+/// Hand-written events, as the first inputs.
 const SAMPLES: &str = "infra/events";
-/// The largest input, in bytes.
+/// Size limit of an input.
 const MAX_INPUT_BYTES: usize = 8_192;
-/// The largest input that is kept in the repository, in bytes.
+/// Size limit of an input that is kept in the repository.
 const MAX_KEPT_BYTES: usize = 512;
-/// libFuzzer's line that tells how many inputs were run.
+/// The prefix of libFuzzer's line with the number of inputs it ran.
 const EXECUTIONS: &str = "stat::number_of_executed_units:";
 
-/// What came of one target.
+/// The result of one target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fuzzed {
-    /// The target.
+pub struct FuzzResult {
     pub target: &'static str,
-    /// Inputs that were run.
+    /// Number of inputs it ran.
     pub executions: u64,
-    /// The input that broke it, if one did.
+    /// The input that crashed the target.
     pub crash: Option<PathBuf>,
-    /// All that was said.
     pub log: PathBuf,
 }
 
-/// Runs each target for so long, as many side by side as there are cores.
+/// Runs each target for `time`, as many in parallel as there are cores.
 ///
-/// New inputs are collected below `target/local/fuzz`, which the next run begins with. To `keep` them is to write those
-/// that reach something of their own into `tests/fuzz/corpus`, one a line.
+/// New inputs are collected below `target/local/fuzz`, where the next run starts from. With `keep`, the inputs that
+/// increase coverage are written to `tests/fuzz/corpus`, one per line.
 ///
 /// # Errors
-/// Whatever keeps the targets from being built or run; never a crash, which is told.
+/// A failed build, or a target that does not run. A crash is part of the result.
 pub async fn fuzz(
     workspace: &Workspace,
     targets: &[&'static str],
     time: Duration,
     keep: bool,
     progress: Progress,
-) -> Result<Vec<Fuzzed>> {
+) -> Result<Vec<FuzzResult>> {
     let fuzzer = Fuzzer::new(workspace, progress).await?;
     let _lock = FileLock::acquire(&fuzzer.directory.join("lock"), progress).await?;
-    let step = progress.step("Building the fuzz targets (cargo fuzz build)");
+    let log = fuzzer.directory.join("build.log");
+    let name = "Building the fuzz targets (cargo fuzz build)";
+    let step = progress.long_step(name, "3 minutes the first time", Some(&log));
     let build = fuzzer.cargo_fuzz("build", "build.log");
     build.run("cargo fuzz build").await?;
     step.done();
     let step = progress.step(format!("Fuzzing for {} s each", time.as_secs()));
-    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
-    let fuzzed = stream::iter(targets.iter().map(|target| fuzzer.run(target, time)))
-        .buffered(at_once)
+    let parallelism = std::thread::available_parallelism().map_or(1, usize::from);
+    let results = stream::iter(targets.iter().map(|target| fuzzer.run(target, time)))
+        .buffered(parallelism)
         .try_collect()
         .await?;
     step.done();
@@ -75,7 +74,7 @@ pub async fn fuzz(
         }
         step.done();
     }
-    Ok(fuzzed)
+    Ok(results)
 }
 
 struct Fuzzer {
@@ -86,7 +85,7 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    /// With nightly at hand and cargo-fuzz installed.
+    /// Checks that nightly Rust is installed and installs cargo-fuzz.
     async fn new(workspace: &Workspace, progress: Progress) -> Result<Self> {
         let interpreter = Interpreter::find().await?;
         let mut fuzzer = Self {
@@ -108,26 +107,25 @@ impl Fuzzer {
 
     fn program(&self, program: impl AsRef<Path>, log: &str) -> Program {
         let log = self.directory.join(log);
-        // What an earlier run said is nothing of this one.
         let _ = std::fs::remove_file(&log);
         Program::new(self.interpreter.path(), program.as_ref(), log)
             .current_dir(self.workspace.root())
             .env("RUSTUP_TOOLCHAIN", TOOLCHAIN)
     }
 
-    /// Without a sanitizer: no code here is unsafe, and the inputs run several times as fast.
+    /// Without a sanitizer, because the code has no `unsafe` and inputs then run several times as fast.
     fn cargo_fuzz(&self, command: &str, log: &str) -> Program {
         self.program(&self.cargo_fuzz, log)
             .args([command, "--sanitizer", "none", "--fuzz-dir", "tests/fuzz"])
             .args(["--target-dir", "target/fuzz"])
     }
 
-    /// `cargo fuzz run` of a target, up to where its corpora are named.
+    /// Returns `cargo fuzz run` of a target. The caller adds the corpora.
     fn cargo_fuzz_run(&self, target: &str, log: &str) -> Program {
         self.cargo_fuzz("run", log).arg(target)
     }
 
-    async fn run(&self, target: &'static str, time: Duration) -> Result<Fuzzed> {
+    async fn run(&self, target: &'static str, time: Duration) -> Result<FuzzResult> {
         let found = new_directory(&self.directory.join("corpus").join(target))?;
         let crashes = new_directory(&self.directory.join("crashes").join(target))?;
         let name = format!("{target}.log");
@@ -144,21 +142,21 @@ impl Fuzzer {
             .args(["-print_final_stats=1", "-timeout=10"])
             .spawn()?;
         let status = running.exited().await?;
-        let said =
+        let output =
             std::fs::read_to_string(&log).map_err(|source| LocalError::file(&log, source))?;
-        let crash = crash(&said);
+        let crash = crash(&output);
         if !status.success() && crash.is_none() {
             return Err(running.failure(&format!("cargo fuzz run {target}")));
         }
-        Ok(Fuzzed {
+        Ok(FuzzResult {
             target,
-            executions: executions(&said),
+            executions: executions(&output),
             crash,
             log,
         })
     }
 
-    /// The inputs that the repository keeps, as libFuzzer wants them: each in a file of its own.
+    /// Writes each input of the repository's corpus to its own file, as libFuzzer needs it.
     fn unpack(&self, target: &str) -> Result<PathBuf> {
         let kept = self.directory.join("kept").join(target);
         let _ = std::fs::remove_dir_all(&kept);
@@ -173,7 +171,7 @@ impl Fuzzer {
         Ok(kept)
     }
 
-    /// Keeps the smallest inputs that together reach all that any of them reaches.
+    /// Writes the smallest set of inputs with the full coverage to the repository's corpus.
     async fn keep(&self, target: &str) -> Result<()> {
         let merged = self.directory.join("merged").join(target);
         let _ = std::fs::remove_dir_all(&merged);
@@ -208,7 +206,7 @@ fn corpus(workspace: &Workspace, target: &str) -> PathBuf {
     workspace.root().join(name)
 }
 
-/// The inputs of a corpus: each line is one, in base64.
+/// Returns the inputs of a corpus. Each line is one input in base64.
 fn lines(text: &str) -> impl Iterator<Item = Vec<u8>> {
     text.lines()
         .filter_map(|line| BASE64_STANDARD.decode(line).ok())
@@ -219,17 +217,19 @@ fn new_directory(path: &Path) -> Result<PathBuf> {
     Ok(path.to_owned())
 }
 
-/// How many inputs libFuzzer says it has run.
-fn executions(said: &str) -> u64 {
-    let count = said.lines().find_map(|line| line.strip_prefix(EXECUTIONS));
+/// Reads the number of inputs from libFuzzer's output.
+fn executions(output: &str) -> u64 {
+    let count = output
+        .lines()
+        .find_map(|line| line.strip_prefix(EXECUTIONS));
     count
         .and_then(|count| count.trim().parse().ok())
         .unwrap_or(0)
 }
 
-/// Where libFuzzer says it has written the input that broke the target.
-fn crash(said: &str) -> Option<PathBuf> {
-    let mut lines = said.lines();
+/// Reads the path of the input that crashed the target from libFuzzer's output.
+fn crash(output: &str) -> Option<PathBuf> {
+    let mut lines = output.lines();
     lines.find_map(|line| Some(line.split_once("Test unit written to ")?.1.trim().into()))
 }
 
@@ -238,15 +238,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_libfuzzer_says_is_read() {
-        let said = "Done 12 runs in 1 second(s)\nstat::number_of_executed_units: 12\nstat::peak_rss_mb: 3\n";
-        assert_eq!((executions(said), crash(said)), (12, None));
-        let said = "artifact_prefix='/t/'; Test unit written to /t/crash-0\nBase64: AA==\n";
-        assert_eq!(crash(said), Some("/t/crash-0".into()));
+    fn reads_executions_and_crash_from_libfuzzer_output() {
+        let output = "Done 12 runs in 1 second(s)\nstat::number_of_executed_units: 12\nstat::peak_rss_mb: 3\n";
+        assert_eq!((executions(output), crash(output)), (12, None));
+        let output = "artifact_prefix='/t/'; Test unit written to /t/crash-0\nBase64: AA==\n";
+        assert_eq!(crash(output), Some("/t/crash-0".into()));
     }
 
     #[test]
-    fn every_target_is_run_and_has_a_corpus() {
+    fn every_fuzz_target_is_listed_and_has_a_corpus() {
         let workspace = Workspace::here();
         let manifest = workspace.root().join("tests/fuzz/Cargo.toml");
         let manifest = std::fs::read_to_string(manifest).unwrap();

@@ -1,5 +1,5 @@
-//! A CloudFormation template as it is written, its intrinsic functions in their long form (`!Ref X` is `{"Ref": "X"}`) and
-//! its YAML aliases resolved.
+//! Reads CloudFormation templates. Intrinsic functions are in their long form (`!Ref X` is `{"Ref": "X"}`) and YAML
+//! aliases are resolved.
 
 use std::path::Path;
 
@@ -9,71 +9,71 @@ use serde_yaml_ng::Value as Yaml;
 use crate::error::LocalError;
 use crate::workspace::Workspace;
 
-/// Why a template cannot be read.
+/// A template cannot be read.
 #[derive(Debug, thiserror::Error)]
-pub enum Unreadable {
-    /// The file.
+pub enum TemplateError {
     #[error(transparent)]
     File(#[from] std::io::Error),
-    /// What is in it is no YAML.
     #[error(transparent)]
     Yaml(#[from] serde_yaml_ng::Error),
-    /// CloudFormation's objects have texts for keys.
-    #[error("a key is no text: {0}")]
+    #[error("a key is not a string: {0}")]
     Key(String),
-    /// JSON has no infinite numbers.
+    /// For example an infinite number, which JSON does not have.
     #[error(transparent)]
     Scalar(#[from] serde_json::Error),
 }
 
-/// A template, and how to find things in it.
+/// A template.
 #[derive(Debug)]
 pub struct Template(Value);
 
 impl Template {
-    /// The workspace's.
+    /// Reads the template of a workspace.
     ///
     /// # Errors
-    /// [`LocalError::Deployed`] where it is not there or no YAML.
-    pub fn of_workspace(workspace: &Workspace) -> Result<Self, LocalError> {
+    /// [`LocalError::UnexpectedStack`] if it does not exist or is not YAML.
+    pub fn from_workspace(workspace: &Workspace) -> Result<Self, LocalError> {
         let path = workspace.root().join("template.yaml");
         match read(&path) {
             Ok(template) => Ok(Self(template)),
-            Err(error) => Err(LocalError::Deployed(format!("{}: {error}", path.display()))),
+            Err(error) => {
+                let reason = format!("{}: {error}", path.display());
+                Err(LocalError::UnexpectedStack(reason))
+            }
         }
     }
 
-    /// From its text.
+    /// Parses a template.
     ///
     /// # Errors
-    /// Where it is no YAML.
-    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+    /// The text is not YAML.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
         parse(text).map(Self)
     }
 
-    /// What a JSON pointer finds; null where nothing is there.
+    /// Returns the value at a JSON pointer, or null.
     #[must_use]
     pub fn at(&self, pointer: &str) -> &Value {
         self.0.pointer(pointer).unwrap_or(&Value::Null)
     }
 
-    /// The parameters, in alphabetical order, each with its settings.
+    /// Returns the parameters in alphabetical order.
     pub fn parameters(&self) -> impl Iterator<Item = (&str, &Value)> {
         entries(self.at("/Parameters"))
     }
 
-    /// The resources of one type, each with all that is said of it.
+    /// Returns the resources of one type.
     pub fn resources<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> {
         entries(self.at("/Resources")).filter(move |(_, resource)| resource["Type"] == kind)
     }
 
-    /// A property of a resource; null where it is not set.
+    /// Returns a property of a resource, or null.
     #[must_use]
     pub fn property(&self, resource: &str, name: &str) -> &Value {
         self.at(&format!("/Resources/{resource}/Properties/{name}"))
     }
 
-    /// The default of a parameter, as text; none where there is no such parameter or it has no default.
+    /// Returns the default of a parameter as text. None if there is no such parameter or it has no default.
     #[must_use]
     pub fn default(&self, parameter: &str) -> Option<String> {
         scalar(self.at(&format!("/Parameters/{parameter}/Default")))
@@ -85,7 +85,7 @@ fn entries(object: &Value) -> impl Iterator<Item = (&str, &Value)> {
     members.map(|(name, value)| (name.as_str(), value))
 }
 
-/// A text, number or truth value as CloudFormation hands it on: as text.
+/// Converts a string, number or boolean to text, as CloudFormation does.
 #[must_use]
 pub fn scalar(value: &Value) -> Option<String> {
     match value {
@@ -96,23 +96,23 @@ pub fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The template in a file.
+/// Reads a template from a file.
 ///
 /// # Errors
-/// Where it is not there or no YAML.
-pub fn read(path: &Path) -> Result<Value, Unreadable> {
+/// The file does not exist or is not YAML.
+pub fn read(path: &Path) -> Result<Value, TemplateError> {
     parse(&std::fs::read_to_string(path)?)
 }
 
-/// The template that a text is, or a part of one.
+/// Parses a template, or a part of one.
 ///
 /// # Errors
-/// Where it is no YAML.
-pub fn parse(text: &str) -> Result<Value, Unreadable> {
+/// The text is not YAML.
+pub fn parse(text: &str) -> Result<Value, TemplateError> {
     plain(serde_yaml_ng::from_str(text)?)
 }
 
-fn plain(yaml: Yaml) -> Result<Value, Unreadable> {
+fn plain(yaml: Yaml) -> Result<Value, TemplateError> {
     Ok(match yaml {
         Yaml::Tagged(tagged) => {
             let tag = tagged.tag.to_string();
@@ -131,7 +131,7 @@ fn plain(yaml: Yaml) -> Result<Value, Unreadable> {
             let mut object = Map::new();
             for (key, value) in mapping {
                 let Yaml::String(key) = key else {
-                    return Err(Unreadable::Key(format!("{key:?}")));
+                    return Err(TemplateError::Key(format!("{key:?}")));
                 };
                 object.insert(key, plain(value)?);
             }
@@ -146,7 +146,7 @@ fn plain(yaml: Yaml) -> Result<Value, Unreadable> {
 
 const ATTRIBUTE: &str = "Fn::GetAtt";
 
-/// The two names may be given in a list; here they are one text, so that there is one way to write it.
+/// Normalizes an attribute: `[A, Arn]` becomes `A.Arn`.
 fn attribute(names: Value) -> Value {
     let listed = names.as_array().into_iter().flatten().map(Value::as_str);
     match listed.collect::<Option<Vec<&str>>>() {
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn intrinsic_functions_are_in_their_long_form() {
+    fn expands_intrinsic_functions() {
         let text =
             "a: !If [C, !Ref X, !GetAtt Y.Arn]\nb: &b {c: !Sub '${X}'}\nd: *b\ne: !Condition C\n";
         let expected = json!({
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_is_written_in_one_way() {
+    fn normalizes_attributes() {
         for text in [
             "!GetAtt A.Arn",
             "!GetAtt [A, Arn]",
@@ -188,10 +188,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_template_is_told() {
-        assert!(matches!(parse("a: ["), Err(Unreadable::Yaml(_))));
-        assert!(matches!(parse("1: a"), Err(Unreadable::Key(_))));
+    fn rejects_invalid_templates() {
+        assert!(matches!(parse("a: ["), Err(TemplateError::Yaml(_))));
+        assert!(matches!(parse("1: a"), Err(TemplateError::Key(_))));
         let nowhere = read(Path::new("/nowhere/template.yaml"));
-        assert!(matches!(nowhere, Err(Unreadable::File(_))));
+        assert!(matches!(nowhere, Err(TemplateError::File(_))));
     }
 }

@@ -1,5 +1,4 @@
-//! Where things are: the workspace this tool was built from and its directories under `target/local`, and the locks
-//! that let several processes use them at once.
+//! The directories of the workspace, and locks that let several processes share them.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -8,7 +7,7 @@ use std::time::Duration;
 use crate::error::{LocalError, Result};
 use crate::progress::Progress;
 
-/// Between two looks at a lock that another process holds.
+/// Time between two attempts to acquire a lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
 /// The workspace's directories.
@@ -18,7 +17,7 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// The workspace whose template and functions this tool belongs to.
+    /// The workspace that this tool was built from.
     #[must_use]
     pub fn here() -> Self {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -31,7 +30,7 @@ impl Workspace {
         }
     }
 
-    /// The workspace at another place.
+    /// A workspace in another directory.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
@@ -43,41 +42,41 @@ impl Workspace {
         &self.root
     }
 
-    /// Everything this tool writes is below here.
+    /// The directory that this tool writes to.
     #[must_use]
     pub fn local(&self) -> PathBuf {
         self.root.join("target").join("local")
     }
 
-    /// A directory for each stack: its logs and its temporary files.
+    /// The parent of the stacks' directories, which hold their logs and temporary files.
     #[must_use]
     pub fn stacks(&self) -> PathBuf {
         self.local().join("stacks")
     }
 
-    /// The description of the stack that `up` keeps running.
+    /// The description of the stack that `cargo local up` runs.
     #[must_use]
     pub fn stack_file(&self) -> PathBuf {
         self.local().join("stack.json")
     }
 }
 
-/// A lock on a file, held by one process at a time and freed when the holder ends, however it ends.
+/// A lock on a file. It is released when its holder exits, even if the holder is killed.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Waits for the lock, and tells `progress` where it has to.
+    /// Acquires the lock, waiting if another process holds it.
     ///
     /// # Errors
-    /// [`LocalError::File`] when the lock file cannot be made.
+    /// [`LocalError::File`] if the lock file cannot be created.
     pub async fn acquire(path: &Path, progress: Progress) -> Result<Self> {
         if let Some(lock) = Self::try_acquire(path)? {
             return Ok(lock);
         }
-        let step = progress.step("Waiting for another process at the same");
+        let step = progress.step("Waiting for another process that does the same");
         loop {
             tokio::time::sleep(LOCK_POLL).await;
             if let Some(lock) = Self::try_acquire(path)? {
@@ -87,10 +86,10 @@ impl FileLock {
         }
     }
 
-    /// Takes the lock if nobody has it.
+    /// Acquires the lock if no process holds it.
     ///
     /// # Errors
-    /// [`LocalError::File`] when the lock file cannot be made.
+    /// [`LocalError::File`] if the lock file cannot be created.
     pub fn try_acquire(path: &Path) -> Result<Option<Self>> {
         if let Some(parent) = path.parent() {
             std::fs::create_dir_all(parent).map_err(|source| LocalError::file(parent, source))?;

@@ -1,4 +1,4 @@
-//! `cargo local check` finds what is wrong, and nothing where nothing is.
+//! `cargo local check` accepts the template and finds mistakes in changed ones.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
@@ -8,10 +8,10 @@ use onewrite_local::error::LocalError;
 use onewrite_local::progress::Progress;
 use onewrite_local::workspace::Workspace;
 
-async fn check_with(wrong: &[(&str, &str)]) -> Vec<Finding> {
+async fn check_with(changes: &[(&str, &str)]) -> Vec<Finding> {
     let workspace = Workspace::here();
     let mut text = std::fs::read_to_string(workspace.root().join("template.yaml")).unwrap();
-    for (right, wrong) in wrong {
+    for (right, wrong) in changes {
         assert!(text.contains(right), "{right}");
         text = text.replacen(right, wrong, 1);
     }
@@ -24,7 +24,7 @@ async fn check_with(wrong: &[(&str, &str)]) -> Vec<Finding> {
 }
 
 #[tokio::test]
-async fn the_template_is_clean_and_a_wrong_one_is_not() {
+async fn accepts_the_template_and_finds_mistakes() {
     assert_eq!(check_with(&[]).await, []);
 
     let findings = check_with(&[
@@ -42,13 +42,13 @@ async fn the_template_is_clean_and_a_wrong_one_is_not() {
 }
 
 #[tokio::test]
-async fn a_template_that_cannot_be_read_is_a_finding() {
+async fn reports_an_unreadable_template_as_a_finding() {
     let findings = check_with(&[("Resources:", "Resources: [")]).await;
     assert_eq!(findings.len(), 1, "{findings:?}");
 }
 
 #[tokio::test]
-async fn a_template_that_is_not_there_is_an_error() {
+async fn fails_if_the_template_does_not_exist() {
     let nowhere = Path::new("/nowhere/template.yaml");
     let checked = check(&Workspace::here(), nowhere, Progress::Silent).await;
     assert!(

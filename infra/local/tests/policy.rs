@@ -1,4 +1,4 @@
-//! Each rule of the policy refuses what breaks its promise, and each check that is left out has to be.
+//! Each rule of the policy rejects templates that violate it, and each skipped check of checkov would fail.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use json_patch::Patch;
 use onewrite_local::check::checkov::{self, Checkov};
-use onewrite_local::check::guard::{Guard, Refused, Verdict};
+use onewrite_local::check::guard::{Guard, Verdict, Violation};
 use onewrite_local::progress::Progress;
 use onewrite_local::python::Interpreter;
 use onewrite_local::template;
 use onewrite_local::workspace::Workspace;
 use serde_json::Value;
 
-/// The template under test, with the name that stands for it among those that are broken.
-const WHOLE: &str = "template";
+/// The name of the unchanged template among the broken ones.
+const UNCHANGED: &str = "template";
 
-/// The rules that are said to be broken, each by the ways to break it: template.yaml with one thing changed (a JSON
-/// patch, RFC 6902, to what [`template::read`] makes of it).
+/// The rules, each with changes to template.yaml that must violate it. A change is a JSON patch (RFC 6902) of the result
+/// of [`template::read`].
 fn must_fail() -> BTreeMap<String, Vec<(String, Patch)>> {
     let directory = Workspace::here().root().join("infra/policy/must-fail");
     let files = std::fs::read_dir(directory).unwrap();
@@ -39,12 +39,12 @@ fn write(directory: &Path, name: &str, template: &Value) {
     std::fs::write(path, template.to_string()).unwrap();
 }
 
-fn refusing(verdict: &Verdict) -> Vec<&str> {
-    verdict.refused.iter().map(Refused::rule).collect()
+fn violated(verdict: &Verdict) -> Vec<&str> {
+    verdict.violations.iter().map(Violation::rule).collect()
 }
 
 #[tokio::test]
-async fn each_rule_refuses_what_breaks_its_promise_and_no_other_rule_does() {
+async fn each_broken_template_violates_exactly_its_rule() {
     let workspace = Workspace::here();
     let interpreter = Interpreter::find().await.unwrap();
     let guard = Guard::new(&workspace, &interpreter, Progress::Silent)
@@ -54,7 +54,7 @@ async fn each_rule_refuses_what_breaks_its_promise_and_no_other_rule_does() {
     let templates = directory.path().join("templates");
     std::fs::create_dir(&templates).unwrap();
     let right = template::read(&workspace.root().join("template.yaml")).unwrap();
-    write(&templates, WHOLE, &right);
+    write(&templates, UNCHANGED, &right);
     let must_fail = must_fail();
     let mut broken = BTreeMap::new();
     for (rule, cases) in &must_fail {
@@ -73,36 +73,36 @@ async fn each_rule_refuses_what_breaks_its_promise_and_no_other_rule_does() {
     assert_eq!(verdicts.len(), broken.len() + 1);
     for verdict in &verdicts {
         let name = verdict.template.file_stem().unwrap().to_str().unwrap();
-        if name == WHOLE {
-            // Every rule has something to look at in the template, and somebody has tried to break it.
-            assert_eq!(refusing(verdict), [""; 0]);
+        if name == UNCHANGED {
+            // Every rule applies to the template, and every rule has a change that violates it.
+            assert_eq!(violated(verdict), [""; 0]);
             assert_eq!(verdict.not_applicable, [""; 0]);
-            let rules: BTreeSet<&str> = verdict.kept.iter().map(String::as_str).collect();
+            let rules: BTreeSet<&str> = verdict.passed.iter().map(String::as_str).collect();
             let tried: BTreeSet<&str> = must_fail.keys().map(String::as_str).collect();
             assert_eq!(rules, tried);
         } else {
             let (rule, case) = broken[name];
-            assert_eq!(refusing(verdict), [rule], "{rule}: {case}");
+            assert_eq!(violated(verdict), [rule], "{rule}: {case}");
         }
     }
 }
 
 #[tokio::test]
-async fn every_check_that_is_left_out_would_find_something() {
+async fn every_skipped_check_would_fail() {
     let workspace = Workspace::here();
     let settings = std::fs::read_to_string(workspace.root().join(checkov::CONFIG)).unwrap();
-    let (looks_at, left_out) = settings.split_once("skip-check:").unwrap();
-    let left_out: BTreeSet<String> =
-        serde_json::from_value(template::parse(left_out).unwrap()).unwrap();
-    // A reason stands above each.
+    let (applied, skipped) = settings.split_once("skip-check:").unwrap();
+    let skipped: BTreeSet<String> =
+        serde_json::from_value(template::parse(skipped).unwrap()).unwrap();
+    // A comment above each skipped check gives the reason.
     let reasons = settings
         .split("\n  - CKV")
         .filter(|text| text.trim_end().lines().last().unwrap().starts_with("  # "));
-    assert_eq!(reasons.count(), left_out.len());
+    assert_eq!(reasons.count(), skipped.len());
 
     let directory = tempfile::tempdir().unwrap();
     let all: PathBuf = directory.path().join("all.yaml");
-    std::fs::write(&all, looks_at).unwrap();
+    std::fs::write(&all, applied).unwrap();
     let interpreter = Interpreter::find().await.unwrap();
     let checkov = Checkov::new(&workspace, &interpreter, Progress::Silent)
         .await
@@ -113,5 +113,5 @@ async fn every_check_that_is_left_out_would_find_something() {
         .await
         .unwrap();
     let found: BTreeSet<String> = findings.into_iter().map(|finding| finding.rule).collect();
-    assert_eq!(found, left_out);
+    assert_eq!(found, skipped);
 }

@@ -1,4 +1,4 @@
-//! checkov: the good practices of others, without those that `infra/policy/checkov.yaml` leaves out, each for a reason.
+//! checkov: general good practices. `infra/policy/checkov.yaml` lists the checks that are skipped, each with its reason.
 
 use std::path::Path;
 
@@ -12,10 +12,10 @@ use crate::progress::Progress;
 use crate::python::{self, Environment, Interpreter};
 use crate::workspace::Workspace;
 
-/// Its settings, relative to the workspace.
+/// The configuration of checkov, relative to the workspace.
 pub const CONFIG: &str = "infra/policy/checkov.yaml";
 
-/// Where it writes what it found; the name is its own.
+/// The name of checkov's report. It cannot be changed.
 const REPORT: &str = "results_json.json";
 
 /// checkov and how to run it.
@@ -27,7 +27,7 @@ pub struct Checkov {
 }
 
 impl Checkov {
-    /// Installs it where that was not done before.
+    /// Installs checkov if necessary.
     ///
     /// # Errors
     /// As [`python::environment`].
@@ -45,10 +45,10 @@ impl Checkov {
         })
     }
 
-    /// What it finds wrong with `template` by the settings of `config`. Its log and its report are below `directory`.
+    /// Checks `template` with the configuration `config`. Writes the log and the report to `directory`.
     ///
     /// # Errors
-    /// [`crate::error::LocalError::Step`] where it cannot look at the template.
+    /// [`crate::error::LocalError::Step`] if checkov cannot read the template.
     pub async fn check(
         &self,
         template: &Path,
@@ -70,7 +70,7 @@ impl Checkov {
         .arg(template)
         .args(["--output", "json", "--output-file-path"])
         .arg(directory)
-        // It would ask the package index for a newer version of itself.
+        // Otherwise it asks the package index for a newer version.
         .env("CKV_SKIP_PACKAGE_UPDATE_CHECK", "true")
         .current_dir(self.workspace.root())
         .spawn()?;
@@ -79,8 +79,8 @@ impl Checkov {
         let Ok(Report { results, summary }) = serde_json::from_str(&written) else {
             return Err(running.failure("checkov"));
         };
-        let found_some = !results.failed_checks.is_empty();
-        if summary.parsing_errors > 0 || found_some == status.success() {
+        let has_findings = !results.failed_checks.is_empty();
+        if summary.parsing_errors > 0 || has_findings == status.success() {
             return Err(running.failure("checkov"));
         }
         step.done();
@@ -94,7 +94,7 @@ impl Checkov {
     }
 }
 
-/// What it writes; where it had nothing to look at, that is something else.
+/// The report. If checkov found no resources, the file has another format.
 #[derive(Debug, Deserialize)]
 struct Report {
     results: Results,
@@ -116,6 +116,6 @@ struct Check {
     check_id: String,
     check_name: String,
     resource: String,
-    /// First and last.
+    /// The first and the last line.
     file_line_range: Vec<u32>,
 }

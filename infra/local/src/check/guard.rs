@@ -1,4 +1,4 @@
-//! The project's own policy: the rules of `infra/policy/promises.guard`, applied by cfn-guard.
+//! The rules of this project, `infra/policy/promises.guard`, applied by cfn-guard.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -25,52 +25,49 @@ pub struct Guard {
     rules: PathBuf,
 }
 
-/// What the rules say of one template.
+/// The result of the rules for one template.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Verdict {
-    /// The template's file.
     #[serde(rename = "name")]
     pub template: PathBuf,
-    /// The rules that refuse it.
     #[serde(rename = "not_compliant")]
-    pub refused: Vec<Refused>,
-    /// The rules that it has nothing for.
+    pub violations: Vec<Violation>,
+    /// The rules that found no resource to check.
     pub not_applicable: Vec<String>,
-    /// The rules that it keeps.
+    /// The rules that passed.
     #[serde(rename = "compliant")]
-    pub kept: Vec<String>,
+    pub passed: Vec<String>,
 }
 
-/// A rule that refuses a template.
+/// A rule that a template violates.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub enum Refused {
+pub enum Violation {
     /// cfn-guard has no other kind at this level.
     Rule {
-        /// The rule.
         name: String,
-        /// Its clauses that do not hold, as cfn-guard nests them.
+        /// The clauses that failed, nested as cfn-guard writes them.
         checks: Vec<Value>,
     },
 }
 
-impl Refused {
-    /// The rule.
+impl Violation {
+    /// Returns the name of the rule.
     #[must_use]
     pub fn rule(&self) -> &str {
         let Self::Rule { name, .. } = self;
         name
     }
 
-    /// What is wrong and where, each once: the rule's own words where a clause has some.
+    /// Returns what is wrong and where, without repetitions. Prefers clauses for which the rule has a message.
     fn messages(&self) -> BTreeSet<String> {
         let Self::Rule { checks, .. } = self;
         let mut clauses = Vec::new();
         for check in checks {
             collect_clauses(check, &mut clauses);
         }
-        let worded = clauses.iter().filter(|clause| clause.message.is_some());
-        let mut messages: BTreeSet<String> = worded.map(Clause::to_line).collect();
+        let with_message = clauses.iter().filter(|clause| clause.message.is_some());
+        let mut messages: BTreeSet<String> = with_message.map(Clause::to_line).collect();
         if messages.is_empty() {
             messages.extend(clauses.iter().map(Clause::to_line));
         }
@@ -78,31 +75,31 @@ impl Refused {
     }
 }
 
-/// A clause that does not hold.
+/// A clause that failed.
 struct Clause<'a> {
     context: &'a str,
     message: Option<&'a str>,
-    place: Option<&'a str>,
+    path: Option<&'a str>,
 }
 
 impl Clause<'_> {
     fn to_line(&self) -> String {
         let message = self.message.unwrap_or(self.context.trim());
-        match self.place {
-            Some(place) => format!("{message} ({place})"),
+        match self.path {
+            Some(path) => format!("{message} ({path})"),
             None => message.to_owned(),
         }
     }
 }
 
-/// Clauses stand at any depth, below disjunctions and blocks: they are what has a context and messages.
+/// Collects clauses at any depth, below disjunctions and blocks. A clause is an object with a context and messages.
 fn collect_clauses<'a>(value: &'a Value, found: &mut Vec<Clause<'a>>) {
     if let (Some(context), Some(messages)) = (value["context"].as_str(), value.get("messages")) {
         let text = |text: &'a Value| text.as_str().filter(|text| !text.is_empty());
         found.push(Clause {
             context,
             message: text(&messages["custom_message"]),
-            place: place(&value["check"]),
+            path: first_path(&value["check"]),
         });
     }
     match value {
@@ -116,23 +113,23 @@ fn collect_clauses<'a>(value: &'a Value, found: &mut Vec<Clause<'a>>) {
     }
 }
 
-/// Where in the template a clause does not hold: the first path that it names.
-fn place(check: &Value) -> Option<&str> {
+/// Returns the first path in the template that a clause names.
+fn first_path(check: &Value) -> Option<&str> {
     match check {
         Value::Object(members) => match members.get("path").and_then(Value::as_str) {
             Some(path) if !path.is_empty() => Some(path),
-            _ => members.values().find_map(place),
+            _ => members.values().find_map(first_path),
         },
-        Value::Array(values) => values.iter().find_map(place),
+        Value::Array(values) => values.iter().find_map(first_path),
         _ => None,
     }
 }
 
 impl Guard {
-    /// Installs cfn-guard where that was not done before.
+    /// Installs cfn-guard if necessary.
     ///
     /// # Errors
-    /// [`LocalError::Step`] with cargo's last words.
+    /// [`LocalError::Step`] with the last lines of cargo's output.
     pub async fn new(
         workspace: &Workspace,
         interpreter: &Interpreter,
@@ -148,10 +145,10 @@ impl Guard {
         })
     }
 
-    /// What the rules say of each template in a directory; cfn-guard reads JSON, and YAML without aliases.
+    /// Applies the rules to each template in a directory. cfn-guard reads JSON, and YAML without aliases.
     ///
     /// # Errors
-    /// [`LocalError::Step`] where cfn-guard cannot apply the rules.
+    /// [`LocalError::Step`] if cfn-guard cannot apply the rules.
     pub async fn judge(&self, templates: &Path, log: &Path) -> Result<Vec<Verdict>> {
         let mut running = Program::new(self.interpreter.path(), &self.program, log)
             .args(["validate", "--structured", "--output-format", "json"])
@@ -161,18 +158,19 @@ impl Guard {
             .arg(templates)
             .spawn()?;
         let status = running.exited().await?;
-        let said = read(log)?;
-        let verdicts: Vec<Verdict> = serde_json::from_str(&said).unwrap_or_default();
-        // It goes on where it cannot read the rules, with none.
-        let some = |verdict: &Verdict| !(verdict.kept.is_empty() && verdict.refused.is_empty());
-        let is_kept = verdicts.iter().all(|verdict| verdict.refused.is_empty());
-        if verdicts.is_empty() || !verdicts.iter().all(some) || is_kept != status.success() {
+        let output = read(log)?;
+        let verdicts: Vec<Verdict> = serde_json::from_str(&output).unwrap_or_default();
+        // If cfn-guard cannot read the rules, it continues without any.
+        let has_rules =
+            |verdict: &Verdict| !(verdict.passed.is_empty() && verdict.violations.is_empty());
+        let passed = verdicts.iter().all(|verdict| verdict.violations.is_empty());
+        if verdicts.is_empty() || !verdicts.iter().all(has_rules) || passed != status.success() {
             return Err(running.failure("cfn-guard"));
         }
         Ok(verdicts)
     }
 
-    /// What the rules find wrong with `template`, which `document` is what it says.
+    /// Applies the rules to `template`. `document` is its content.
     pub(super) async fn check(
         &self,
         template: &Path,
@@ -194,7 +192,7 @@ impl Guard {
     }
 }
 
-/// A rule without anything to apply to is a finding too: what it promised is there no more.
+/// A rule that found no resource is a finding too, because the resource it protects is missing.
 fn findings(verdict: &Verdict, template: &Path) -> Vec<Finding> {
     let finding = |rule: &str, message: String| Finding {
         line: None,
@@ -202,17 +200,17 @@ fn findings(verdict: &Verdict, template: &Path) -> Vec<Finding> {
         message,
         template: template.to_path_buf(),
     };
-    let refused = verdict.refused.iter().flat_map(|refused| {
-        let messages = refused.messages().into_iter();
-        messages.map(|message| finding(refused.rule(), format!("broken: {message}")))
+    let violations = verdict.violations.iter().flat_map(|violation| {
+        let messages = violation.messages().into_iter();
+        messages.map(|message| finding(violation.rule(), format!("violated: {message}")))
     });
     let missing = verdict.not_applicable.iter().map(|rule| {
         finding(
             rule,
-            "The template has nothing that this rule is about.".to_owned(),
+            "The template has no resource that this rule applies to.".to_owned(),
         )
     });
-    refused.chain(missing).collect()
+    violations.chain(missing).collect()
 }
 
 #[cfg(test)]
@@ -221,10 +219,10 @@ mod tests {
 
     use super::*;
 
-    fn verdict(refused: &Value, not_applicable: &[&str]) -> Verdict {
+    fn verdict(violations: &Value, not_applicable: &[&str]) -> Verdict {
         let verdict = json!({
             "name": "t.json", "status": "FAIL", "metadata": {}, "compliant": [],
-            "not_compliant": refused, "not_applicable": not_applicable,
+            "not_compliant": violations, "not_applicable": not_applicable,
         });
         serde_json::from_value(verdict).unwrap()
     }
@@ -244,36 +242,36 @@ mod tests {
     }
 
     #[test]
-    fn a_clause_speaks_with_the_words_of_its_rule_and_says_where() {
+    fn shows_message_and_path_of_a_failed_clause() {
         let disjunction = json!({"Disjunctions": {"checks": [
             clause("", "/Resources/A"), clause("One role each.", "/Resources/A"), clause("One role each.", "/Resources/A"),
         ]}});
         let rule = json!([{"Rule": {"name": "one_role", "metadata": {}, "checks": [disjunction]}}]);
         assert_eq!(
             lines(&verdict(&rule, &[])),
-            ["template.yaml: one_role: broken: One role each. (/Resources/A)"]
+            ["template.yaml: one_role: violated: One role each. (/Resources/A)"]
         );
     }
 
     #[test]
-    fn a_rule_without_words_speaks_with_its_clause() {
+    fn shows_the_clause_of_a_rule_without_message() {
         let rule = json!([{"Rule": {"name": "one", "metadata": {}, "checks": [clause("", "")]}}]);
         assert_eq!(
             lines(&verdict(&rule, &[])),
-            ["template.yaml: one: broken: X EQUALS  1"]
+            ["template.yaml: one: violated: X EQUALS  1"]
         );
     }
 
     #[test]
-    fn a_promise_that_nothing_is_left_of_is_a_finding() {
+    fn reports_rules_without_resources() {
         assert_eq!(
             lines(&verdict(&json!([]), &["kept"])),
-            ["template.yaml: kept: The template has nothing that this rule is about."]
+            ["template.yaml: kept: The template has no resource that this rule applies to."]
         );
     }
 
     #[tokio::test]
-    async fn rules_that_cannot_be_read_are_an_error() {
+    async fn fails_if_rules_cannot_be_read() {
         let interpreter = Interpreter::find().await.unwrap();
         let workspace = Workspace::here();
         let guard = Guard::new(&workspace, &interpreter, Progress::Silent);

@@ -1,4 +1,4 @@
-//! `cfn-lint`, and `sam validate --lint` for what SAM's transform makes of the template.
+//! `cfn-lint`, and `sam validate --lint` for the transformed template.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::error::{LocalError, Result};
 use crate::process::last_lines;
 use crate::progress::Progress;
 
-/// What cfn-lint finds.
+/// Runs cfn-lint.
 pub(super) async fn cfn_lint(
     sam: &Sam,
     template: &Path,
@@ -29,14 +29,14 @@ pub(super) async fn cfn_lint(
     };
     let findings = findings(&read(&log)?, template);
     if findings.is_empty() {
-        // It failed at something else than the template.
+        // It did not fail because of the template.
         return Err(failure);
     }
     step.done();
     Ok(findings)
 }
 
-/// What `sam validate --lint` finds: all of it is one.
+/// Runs `sam validate --lint`. It reports everything in one finding.
 pub(super) async fn sam_validate(
     sam: &Sam,
     template: &Path,
@@ -65,8 +65,8 @@ pub(super) async fn sam_validate(
     Ok(finding)
 }
 
-/// The findings in what `cfn-lint --format parseable` writes: `FILE:LINE:COLUMN:LINE:COLUMN:RULE:MESSAGE`.
-fn findings(said: &str, template: &Path) -> Vec<Finding> {
+/// Parses the output of `cfn-lint --format parseable`: `FILE:LINE:COLUMN:LINE:COLUMN:RULE:MESSAGE`.
+fn findings(output: &str, template: &Path) -> Vec<Finding> {
     let prefix = format!("{}:", template.display());
     let finding = |text: &str| {
         let mut fields = text.splitn(6, ':');
@@ -79,7 +79,8 @@ fn findings(said: &str, template: &Path) -> Vec<Finding> {
             template: template.to_path_buf(),
         })
     };
-    said.lines()
+    output
+        .lines()
         .filter_map(|line| finding(line.strip_prefix(&prefix)?))
         .collect()
 }
@@ -89,10 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_finding_is_a_line_of_its_own() {
-        let said =
+    fn parses_findings_of_cfn_lint() {
+        let output =
             "a: note\n/t/template.yaml:346:7:346:17:E3002:Not allowed ('x': did you mean y?)\n";
-        let findings = findings(said, Path::new("/t/template.yaml"));
+        let findings = findings(output, Path::new("/t/template.yaml"));
         assert_eq!(
             findings.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["/t/template.yaml:346: E3002: Not allowed ('x': did you mean y?)"]
