@@ -1,5 +1,5 @@
-//! One trace over all functions: the sample events of `infra/events` follow one notification, and what each function tells
-//! X-Ray of it is a span in the trace of the message that it came with.
+//! One trace across all functions. The sample events in `infra/events` follow one notification; each function emits a span
+//! that continues the trace of the message.
 #![allow(clippy::unwrap_used)]
 
 use std::{cell::RefCell, time::Duration};
@@ -8,26 +8,25 @@ use aws_lambda_events::event::{
     dynamodb, kinesis::KinesisEvent, sqs::SqsEvent, streams::KinesisEventResponse,
 };
 use onewrite::{
-    budget::Budget,
     completion::Completer,
     event::EventSource,
     item::Enrichment,
     notification::{MessagePointers, TraceParent},
-    spans::Span,
-    testing::{InMemoryStream, InMemoryTable},
 };
 use onewrite_complete::{downstream::LogOnly, handler::Complete};
 use onewrite_forward::handler::Forward;
 use onewrite_ingest::handler::Ingest;
+use onewrite_runtime::{budget::Budget, observer::Observer, spans::Span};
+use onewrite_testing::{InMemoryStream, InMemoryTable};
 use onewrite_tests::template::repository;
 use serde::de::DeserializeOwned;
 
 thread_local! {
-    static TOLD: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
+    static SPANS: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
 }
 
-fn tell(spans: &[Span]) {
-    TOLD.with_borrow_mut(|told| told.extend_from_slice(spans));
+fn record(spans: &[Span]) {
+    SPANS.with_borrow_mut(|recorded| recorded.extend_from_slice(spans));
 }
 
 fn sample<E: DeserializeOwned>(name: &str) -> E {
@@ -36,19 +35,21 @@ fn sample<E: DeserializeOwned>(name: &str) -> E {
 }
 
 fn budget() -> Budget {
-    Budget::of_remaining(None, Duration::from_secs(10))
+    Budget::from_remaining(None, Duration::from_secs(10))
 }
 
 #[tokio::test]
-async fn the_upstream_s_trace_spans_all_functions_and_what_did_nothing_tells_nothing() {
+async fn every_function_continues_the_trace_and_duplicates_emit_no_span() {
     let table = InMemoryTable::default();
     let pointers = MessagePointers::default();
     let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default());
-    let ingest = ingest.with_metrics(|_| {}).with_spans(tell);
+    let ingest = ingest.with_observer(Observer::default().with_metrics(|_| {}).with_spans(record));
     let forward = Forward::new(InMemoryStream::new(1), EventSource::default());
-    let forward = forward.with_metrics(|_| {}).with_spans(tell);
+    let forward =
+        forward.with_observer(Observer::default().with_metrics(|_| {}).with_spans(record));
     let complete = Complete::new(Completer::new(table, 0), LogOnly, 4);
-    let complete = complete.with_metrics(|_| {}).with_spans(tell);
+    let complete =
+        complete.with_observer(Observer::default().with_metrics(|_| {}).with_spans(record));
 
     let failures = ingest.handle(sample::<SqsEvent>("ingest"), budget()).await;
     assert!(failures.unwrap().batch_item_failures.is_empty());
@@ -56,21 +57,21 @@ async fn the_upstream_s_trace_spans_all_functions_and_what_did_nothing_tells_not
     let failures = forward.handle(change, budget()).await.unwrap();
     assert!(failures.batch_item_failures.is_empty());
     for _ in 0..2 {
-        // The second time it is DONE already.
+        // The second time, the item is already DONE.
         let event = sample::<KinesisEvent>("complete");
         let failures = complete.handle(event, budget()).await.unwrap();
         assert_eq!(failures, KinesisEventResponse::default());
     }
-    let again = ingest.handle(sample::<SqsEvent>("ingest-duplicate"), budget());
-    again.await.unwrap();
+    let duplicate = ingest.handle(sample::<SqsEvent>("ingest-duplicate"), budget());
+    duplicate.await.unwrap();
     let conflict = ingest.handle(sample::<SqsEvent>("ingest-conflict"), budget());
     conflict.await.unwrap();
 
-    let told = TOLD.take();
-    let functions: Vec<&str> = told.iter().map(|span| span.function).collect();
+    let spans = SPANS.take();
+    let functions: Vec<&str> = spans.iter().map(|span| span.function).collect();
     assert_eq!(functions, ["ingest", "forward", "complete"]);
     let upstream = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    for span in &told {
+    for span in &spans {
         assert_eq!(
             Some(&span.traceparent),
             TraceParent::parse(upstream).as_ref()

@@ -1,252 +1,96 @@
-//! The command line. Data goes to standard output, everything else to standard error.
+//! The command line: parses the arguments and runs the command.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use onewrite::notification::NotificationId;
+use clap::{Parser, Subcommand};
+use onewrite_stack::{location::StackLocation, stack::Stack};
 
 use crate::{
-    cost,
-    dlq::{self, DlqArgs},
-    doctor::{self, Deployed},
-    error::{NOT_FOUND, OperatorError},
-    look,
-    reconcile::{Pending, ReconcileArgs},
-    redrive::{self, FailuresArgs},
-    stack::{Stack, Target},
-    status::{self, StatusArgs},
-    trace::Trace,
+    arguments::StackArguments,
+    commands::{
+        cost, doctor,
+        reconcile::{self, ReconcileArguments},
+        redrive::{self, RedriveCommand},
+        status::{self, StatusArguments},
+        trace::{self, TraceArguments},
+    },
+    context::Context,
+    error::OperatorError,
+    terminal::Output,
 };
 
-/// Where a notification is, what became of it, and how to have it come again.
+/// Inspect notifications and redrive the ones that failed.
 ///
-/// Looking changes nothing. A command that changes something is a dry run, which says last how to apply it: --apply does it
-/// and asks on a terminal, --yes does it and asks nothing.
+/// Commands that change something only preview the changes unless you pass --apply or --yes. --apply asks for confirmation;
+/// --yes skips the question. Without a terminal and without --yes, --apply fails.
 ///
-/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no such notification, 4 credentials, 5 declined or nobody to ask, 6
-/// findings of doctor.
+/// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 no such notification, 4 credentials missing or not sufficient, 5 not
+/// confirmed, 6 findings of doctor.
 #[derive(Debug, Parser)]
 #[command(name = "onewrite", version)]
 pub struct Cli {
     #[command(flatten)]
-    target: Target,
-    /// How the answer is written.
+    stack: StackArguments,
+    /// Output format.
     #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
     output: Output,
     #[command(subcommand)]
     command: Command,
 }
 
-/// The forms of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Table,
-    /// For programs: one JSON document.
-    Json,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// How the stack stands: queues, event source mappings, failure bucket, alarms.
-    Status(StatusArgs),
-    /// The life of one notification: table, stream, failure bucket and dead-letter queue at once.
+    /// Show queue depths, event source mappings, failed batches and alarms.
+    Status(StatusArguments),
+    /// Show the history of one notification.
     ///
-    /// Messages in the queue cannot be looked for. Dead letters are received to be read and put back at once; on a FIFO
-    /// queue only the first ten of each group can be seen.
-    Trace {
-        /// The notification id.
-        #[arg(value_name = "ID", value_parser = id)]
-        id: NotificationId,
-        /// Leave the dead-letter queue alone.
-        #[arg(long)]
-        skip_dead_letters: bool,
-    },
-    /// Has what did not go through come again.
+    /// Inspects the table, the stream, the failure bucket and the dead-letter queue. Messages that are still in the queue
+    /// cannot be inspected. If the id is found nowhere else, the exit code is 3.
+    ///
+    /// Dead letters are received to inspect them and then made visible again. On a FIFO queue, only the first ten messages
+    /// of each group can be inspected.
+    Trace(TraceArguments),
+    /// Retry messages and events that failed.
     #[command(subcommand)]
-    Redrive(Redrive),
-    /// Has what stays in INIT for too long come again: scans the table, and touches each such item, so that its event is
-    /// published again.
+    Redrive(RedriveCommand),
+    /// Re-publish events for items stuck in INIT.
     ///
-    /// Without --apply nothing is changed. It may be given again at any time: what is DONE is left alone, and consumers
-    /// know a repeated event by its id.
-    Reconcile(ReconcileArgs),
-    /// What of the deployed stack would break a promise, and its repair.
+    /// Scans the table and updates each item that has been in INIT for too long, so that `forward` publishes its event
+    /// again. Without --apply, nothing is changed. You can repeat the command at any time: DONE items are skipped, and
+    /// consumers recognize a repeated event by its id.
+    Reconcile(ReconcileArguments),
+    /// Check the deployed stack for misconfiguration and print fixes.
     ///
-    /// It looks at the stack as it runs, not at its template. Exit code 6 where something is broken, 1 where something
-    /// could not be checked, 0 otherwise; advice alone is 0.
+    /// Checks the stack as it runs, not its template. The exit code is 6 if something is broken, 1 if something could not
+    /// be checked, and otherwise 0. Advice alone does not change the exit code.
     Doctor,
-    /// What notifications cost, by service. Needs no AWS access.
+    /// Estimate the cost of notifications by service. Needs no AWS access.
     Cost(cost::Arguments),
 }
 
-#[derive(Debug, Subcommand)]
-enum Redrive {
-    /// What the failure bucket holds and is not DONE: touches each item, so that its event is published again.
-    ///
-    /// Without --apply nothing is changed. It may be given again at any time: what is DONE is left alone, and consumers
-    /// know a repeated event by its id.
-    Failures(FailuresArgs),
-    /// What is in the dead-letter queue: moves it back to the queue, once its cause is mended.
-    ///
-    /// Without --apply nothing is changed. What can never be accepted, and what conflicts with what is stored, is moved only
-    /// where --id or --reason asks for it. A message is sent, then deleted: one that is interrupted may be in both queues,
-    /// and a copy does no harm. It gets a new message id; body, attributes, trace and message group are kept.
-    ///
-    /// Dead letters are received to be read, and put back: one that is killed meanwhile leaves them hidden for five
-    /// minutes. On a FIFO queue only the first ten of each group can be seen; give it again for those behind them.
-    Dlq(DlqArgs),
-}
-
-pub(crate) fn id(text: &str) -> Result<NotificationId, String> {
-    NotificationId::parse(text).map_err(|error| error.to_string())
-}
-
 impl Cli {
-    /// Does what was asked.
+    /// Runs the command.
     ///
     /// # Errors
-    /// [`OperatorError`]: there is no answer.
+    /// [`OperatorError`]: the command failed.
     pub async fn run(self) -> Result<ExitCode, OperatorError> {
         if let Command::Cost(arguments) = &self.command {
             return arguments.run(self.output);
         }
-        let stack = Stack::find(&self.target).await?;
-        match self.command {
+        let context = Context {
+            stack: Stack::find(&StackLocation::from(&self.stack)).await?,
+            output: self.output,
+            command: self.stack.command(),
+        };
+        match &self.command {
             Command::Cost(arguments) => arguments.run(self.output),
-            Command::Doctor => {
-                let findings = Deployed::read(&stack).await.examine();
-                print(&match self.output {
-                    Output::Table => doctor::text(&findings),
-                    Output::Json => json(&findings),
-                });
-                Ok(ExitCode::from(doctor::exit_code(&findings)))
-            }
-            Command::Status(args) => watch(&stack, &args, self.output).await,
-            Command::Trace {
-                id,
-                skip_dead_letters,
-            } => {
-                let seen = look::look(&stack, id.as_str(), !skip_dead_letters).await?;
-                let trace = Trace::of(&seen);
-                print(&match self.output {
-                    Output::Table => trace.text(&stack.command),
-                    Output::Json => json(&trace),
-                });
-                Ok(if trace.is_known() {
-                    ExitCode::SUCCESS
-                } else {
-                    ExitCode::from(NOT_FOUND)
-                })
-            }
-            Command::Redrive(Redrive::Failures(args)) => {
-                let (applied, redrives) = args.run(&stack).await?;
-                print(&match self.output {
-                    Output::Table => redrive::text(&redrives, &args, applied, &stack.command),
-                    Output::Json => json(&redrives),
-                });
-                let is_found = |id: &String| redrives.iter().any(|redrive| redrive.id == *id);
-                Ok(match args.ids().iter().find(|id| !is_found(id)) {
-                    None => ExitCode::SUCCESS,
-                    Some(id) => {
-                        eprintln!("{id} is in no failure record");
-                        ExitCode::from(NOT_FOUND)
-                    }
-                })
-            }
-            Command::Redrive(Redrive::Dlq(args)) => {
-                let output = self.output;
-                let show = |plan: &[dlq::Redriven]| {
-                    if output == Output::Table {
-                        print(&plan.iter().map(dlq::line).collect::<String>());
-                    }
-                };
-                let answer = args.run(&stack, show).await?;
-                print(&match output {
-                    Output::Table => args.text(&answer, &stack.command),
-                    Output::Json => json(&answer.letters),
-                });
-                if let Some(error) = answer.error {
-                    return Err(error);
-                }
-                Ok(match args.missing(&answer.letters) {
-                    None => ExitCode::SUCCESS,
-                    Some(id) => {
-                        eprintln!("{id} is in no dead letter");
-                        ExitCode::from(NOT_FOUND)
-                    }
-                })
-            }
-            Command::Reconcile(args) => {
-                let output = self.output;
-                let tell = |pending: &Pending| {
-                    if output == Output::Table {
-                        print(&pending.text());
-                    }
-                };
-                let reconciled = args.run(&stack, tell).await?;
-                let said = args.text(&reconciled, &stack.command);
-                match output {
-                    Output::Table => print(&said),
-                    Output::Json => {
-                        eprint!("{said}");
-                        print(&json(&reconciled.pending));
-                    }
-                }
-                Ok(ExitCode::SUCCESS)
-            }
+            Command::Doctor => Ok(doctor::run(&context).await),
+            Command::Status(arguments) => status::run(arguments, &context).await,
+            Command::Trace(arguments) => trace::run(arguments, &context).await,
+            Command::Redrive(command) => redrive::run(command, &context).await,
+            Command::Reconcile(arguments) => reconcile::run(arguments, &context).await,
         }
     }
-}
-
-/// Looks once, or again and again. On a terminal each look takes the place of the last one; elsewhere they follow each
-/// other.
-async fn watch(
-    stack: &Stack,
-    args: &StatusArgs,
-    output: Output,
-) -> Result<ExitCode, OperatorError> {
-    let is_drawn = std::io::stdout().is_terminal()
-        && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
-    loop {
-        let status = status::status(stack, args.count).await;
-        let status = match (status, args.pause()) {
-            (Ok(status), _) => status,
-            // A call that failed may succeed the next time; what is not allowed stays so.
-            (Err(error @ OperatorError::Aws { .. }), Some(pause)) => {
-                eprintln!("error: {error}");
-                tokio::time::sleep(pause).await;
-                continue;
-            }
-            (Err(error), _) => return Err(error),
-        };
-        match (output, args.pause()) {
-            (Output::Table, None) => print(&status.text()),
-            (Output::Json, None) => print(&json(&status)),
-            (Output::Json, Some(_)) => {
-                print(&(serde_json::to_string(&status).unwrap_or_default() + "\n"));
-            }
-            (Output::Table, Some(_)) => {
-                // Clears the screen and goes to its first place (ECMA-48: ED, CUP).
-                let clear = if is_drawn { "\x1b[2J\x1b[H" } else { "" };
-                print(&format!("{clear}{}\n{}\n", status.looked_at, status.text()));
-            }
-        }
-        let Some(pause) = args.pause() else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        tokio::time::sleep(pause).await;
-    }
-}
-
-pub(crate) fn json(answer: &impl serde::Serialize) -> String {
-    serde_json::to_string_pretty(answer).unwrap_or_default() + "\n"
-}
-
-pub(crate) fn print(text: &str) {
-    // A closed pipe is the reader's choice.
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -256,12 +100,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn has_no_conflicting_arguments() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn rejects_invalid_ids() {
         for wrong in ["", "two words", &"x".repeat(257)] {
             assert!(Cli::try_parse_from(["onewrite", "trace", wrong]).is_err());
         }

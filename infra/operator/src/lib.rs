@@ -1,32 +1,22 @@
-//! `onewrite`: where a notification is, and what became of it. Looking changes nothing.
+//! `onewrite`, the operator's tool: shows where a notification is and redrives the ones that failed.
 //!
-//! - [`cli`]: the commands, their options and exit codes; [`error`]: what keeps them from an answer
-//! - [`trace`]: one notification's life, from what was [seen](trace::Seen) to a sentence. Pure.
-//! - [`redrive`]: has what the failure bucket holds come again; [`dlq`]: what is in the dead-letter queue; [`reconcile`]: what
-//!   stays in INIT, and how far it is, a [`checkpoint`]
-//! - [`consent`]: nothing is changed without it; [`touch`]: the one write to the table
-//! - [`status`]: how the whole stack stands
-//! - [`dead_letters`]: looking into the dead-letter queue, and moving out of it
-//! - [`pace`], [`progress`]: how fast, and how far
-//! - [`doctor`]: what of it would break a promise
-//! - [`cost`]: what notifications cost, by a table of prices
-//! - [`look`]: what can be seen of it in each place of a stack; [`stack`]: where these are
-#![deny(missing_docs)]
+//! Dependencies point downward:
+//!
+//! - [`cli`]: parses the arguments and runs a command
+//! - [`commands`]: one module for each command
+//! - [`doctor`]: the checks of a deployed stack
+//! - [`context`], [`confirmation`], [`arguments`], [`progress`]: what commands share
+//! - [`terminal`], [`format`], [`error`]: output, texts and exit codes
+//!
+//! The access to a stack is the crate `onewrite-stack`, below all of them.
 
-pub mod checkpoint;
+pub mod arguments;
 pub mod cli;
-pub mod consent;
-pub mod cost;
-pub mod dead_letters;
-pub mod dlq;
+pub mod commands;
+pub mod confirmation;
+pub mod context;
 pub mod doctor;
 pub mod error;
-pub mod look;
-pub mod pace;
+pub mod format;
 pub mod progress;
-pub mod reconcile;
-pub mod redrive;
-pub mod stack;
-pub mod status;
-pub mod touch;
-pub mod trace;
+pub mod terminal;

@@ -1,4 +1,4 @@
-//! The operator's tool; see `onewrite --help`.
+//! The binary `onewrite`; see `onewrite --help`.
 
 use std::process::ExitCode;
 

@@ -1,25 +1,25 @@
-//! What the tool writes, word by word: help, wrong usage, what needs no AWS, no region, no credentials.
+//! Snapshots of the tool's output without AWS access: help, wrong usage, missing region and missing credentials.
 //!
-//! The cases lie in `cmd/`. After a change that is meant, write them anew and read the difference:
-//! `TRYCMD=overwrite cargo test -p onewrite-operator --test cmd`. A new subcommand needs one line in `cmd/help.trycmd`,
-//! `$ onewrite SUBCOMMAND --help` and an empty line after it; the same command writes the rest.
+//! The snapshots are in `cmd/`. After an intended change, update them and review the diff:
+//! `TRYCMD=overwrite cargo test -p onewrite-operator --test cmd`. For a new subcommand, add the line
+//! `$ onewrite SUBCOMMAND --help` and an empty line to `cmd/help.trycmd`; the same command adds the output.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
 
 #[test]
-fn the_tool_says_what_its_cases_say() {
+fn output_matches_the_snapshots() {
     trycmd::TestCases::new().case("tests/cmd/*.trycmd");
 }
 
-/// Runs the tool as somebody with nothing: no profile, no region, no credentials.
+/// Runs the tool without a profile, a region or credentials.
 fn onewrite(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
-    let nowhere = concat!(env!("CARGO_TARGET_TMPDIR"), "/no-home");
+    let empty_home = concat!(env!("CARGO_TARGET_TMPDIR"), "/no-home");
     let output = Command::new(env!("CARGO_BIN_EXE_onewrite"))
         .args(arguments)
         .env_clear()
-        .env("HOME", nowhere)
-        // The metadata service of a machine in the cloud, or the wait for one that is not there.
+        .env("HOME", empty_home)
+        // Otherwise the tool uses the metadata service of an EC2 instance, or waits for one that does not exist.
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .envs(variables.iter().copied())
         .output()
@@ -34,17 +34,17 @@ fn onewrite(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, Str
 }
 
 #[test]
-fn without_a_region_there_is_no_stack_to_look_for() {
-    let (code, said, complaint) = onewrite(&["doctor"], &[]);
-    assert_eq!((code, said.as_str()), (1, ""));
+fn fails_without_a_region() {
+    let (code, stdout, stderr) = onewrite(&["doctor"], &[]);
+    assert_eq!((code, stdout.as_str()), (1, ""));
     assert_eq!(
-        complaint,
-        "error: no region is set\nhelp: name one by --region, AWS_REGION or the profile\n"
+        stderr,
+        "error: no region is set\nhelp: set --region, AWS_REGION or the region of the profile\n"
     );
 }
 
 #[test]
-fn without_credentials_nobody_may_look() {
+fn fails_without_credentials() {
     for command in [
         ["doctor"].as_slice(),
         &["status"],
@@ -52,26 +52,26 @@ fn without_credentials_nobody_may_look() {
         &["redrive", "failures"],
     ] {
         let arguments = [&["--region", "us-east-1"], command].concat();
-        let (code, said, complaint) = onewrite(&arguments, &[]);
-        assert_eq!((code, said.as_str()), (4, ""), "{command:?}");
+        let (code, stdout, stderr) = onewrite(&arguments, &[]);
+        assert_eq!((code, stdout.as_str()), (4, ""), "{command:?}");
         assert!(
-            complaint.starts_with("error: no usable credentials: ")
-                && complaint.contains("\nhelp: name a profile by --profile"),
-            "{complaint}"
+            stderr.starts_with("error: no usable credentials: ")
+                && stderr.contains("\nhelp: name a profile with --profile"),
+            "{stderr}"
         );
     }
 }
 
 #[test]
-fn a_cost_needs_neither() {
-    let (code, said, complaint) = onewrite(&["cost", "--messages", "1", "--bytes", "1"], &[]);
-    assert_eq!((code, complaint.as_str()), (0, ""));
-    assert!(said.starts_with("1 messages and 0 copies"), "{said}");
+fn cost_needs_neither_region_nor_credentials() {
+    let (code, stdout, stderr) = onewrite(&["cost", "--messages", "1", "--bytes", "1"], &[]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.starts_with("1 messages and 0 copies"), "{stdout}");
 }
 
-/// What `--print-prices` writes is what `--prices` reads, whole.
+/// `--prices` reads the format that `--print-prices` writes.
 #[test]
-fn a_table_of_prices_is_replaced() {
+fn prices_from_a_file_replace_the_built_in_ones() {
     let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/prices.json");
     let cost = ["cost", "--messages", "1000000", "--bytes", "500"];
     let with = [&cost[..], &["--prices", file]].concat();
@@ -88,19 +88,19 @@ fn a_table_of_prices_is_replaced() {
         "{dearer}"
     );
     std::fs::write(file, "{}").unwrap();
-    let (code, said, complaint) = onewrite(&with, &[]);
-    assert_eq!((code, said.as_str()), (1, ""));
-    assert!(complaint.contains("missing field `region`"), "{complaint}");
+    let (code, stdout, stderr) = onewrite(&with, &[]);
+    assert_eq!((code, stdout.as_str()), (1, ""));
+    assert!(stderr.contains("missing field `region`"), "{stderr}");
 }
 
 #[test]
-fn there_is_no_colour_off_a_terminal_and_none_where_it_is_not_wanted() {
+fn colours_nothing_off_a_terminal_or_with_no_color() {
     let is_coloured = |arguments: &[&str], variables: &[(&str, &str)]| {
-        let (_, said, complaint) = onewrite(arguments, variables);
-        (said + &complaint).contains('\u{1b}')
+        let (_, stdout, stderr) = onewrite(arguments, variables);
+        (stdout + &stderr).contains('\u{1b}')
     };
-    for arguments in [["--help"].as_slice(), &["mend"]] {
-        // It could be seen here.
+    for arguments in [["--help"].as_slice(), &["repair"]] {
+        // This shows that the test detects colour.
         assert!(
             is_coloured(arguments, &[("CLICOLOR_FORCE", "1")]),
             "{arguments:?}"
@@ -109,7 +109,7 @@ fn there_is_no_colour_off_a_terminal_and_none_where_it_is_not_wanted() {
         let unwanted = [("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")];
         assert!(!is_coloured(arguments, &unwanted), "{arguments:?}");
     }
-    // What is not clap's has none, whatever is asked for.
+    // Only clap uses colour.
     let forced = [("CLICOLOR_FORCE", "1")];
     for arguments in [
         ["doctor"].as_slice(),

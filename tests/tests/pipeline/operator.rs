@@ -1,4 +1,4 @@
-//! The operator's tool beside a whole stack: what it says of a notification in each place it can be in.
+//! The operator's tool on a deployed stack: the trace of a notification in each place, and the redrive of failures.
 
 use std::{
     path::PathBuf,
@@ -9,15 +9,15 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::primitives::Blob;
 use onewrite::{event::NotificationEvent, item::NotificationItem};
 use onewrite_local::{
-    emulator::REGION, messages, oracle::Meaning, sample::Sample, stack::Stack, survey,
+    emulator::REGION, inspect, messages, oracle::Meaning, sample::Sample, stack::Stack,
     workspace::Workspace,
 };
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::{malformed, options, start_event_sources, store, valid, wait_until};
+use super::support::{malformed, options, start_event_sources, store, valid, wait_until};
 
-/// The tool, to be run on the stack.
+/// A call of the tool on the stack.
 pub(super) async fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let credentials = stack.credentials();
     let mut command = Command::new(tool(stack).await);
@@ -30,7 +30,7 @@ pub(super) async fn command(stack: &Stack, arguments: &[&str]) -> Command {
     command
 }
 
-/// Runs the tool on the stack; its exit code, its answer and its complaints.
+/// Runs the tool on the stack and returns its exit code, standard output and standard error.
 pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String, String) {
     let output = command(stack, arguments).await.output().await.unwrap();
     let Output {
@@ -42,7 +42,8 @@ pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String,
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// The tool's binary, built once for each stack and kept beside it: dozens of calls need not ask cargo each time.
+/// The path of the tool's binary. It is built once for each stack and copied to the stack's directory, so that dozens of
+/// calls do not run cargo.
 async fn tool(stack: &Stack) -> PathBuf {
     let tool = stack.directory().join("onewrite");
     if !tool.exists() {
@@ -60,18 +61,19 @@ async fn tool(stack: &Stack) -> PathBuf {
             let message: Value = serde_json::from_str(line).unwrap();
             Some(message["executable"].as_str()?.to_owned())
         });
-        std::fs::copy(executable.expect("the tool is built"), &tool).unwrap();
+        std::fs::copy(executable.expect("cargo reports the binary"), &tool).unwrap();
     }
     tool
 }
 
+/// Runs `onewrite trace`, which must write nothing to standard error.
 pub(super) async fn trace(stack: &Stack, id: &str) -> (i32, String) {
-    let (code, said, complaints) = onewrite(stack, &["trace", id]).await;
-    assert_eq!(complaints, "", "{id}");
-    (code, said)
+    let (code, stdout, stderr) = onewrite(stack, &["trace", id]).await;
+    assert_eq!(stderr, "", "{id}");
+    (code, stdout)
 }
 
-/// Puts the event of a stored item into the stream, as `forward` would.
+/// Publishes the event of a stored item, as `forward` does.
 async fn publish(stack: &Stack, id: &str) {
     let (clients, outputs) = (stack.clients(), stack.outputs());
     let item = clients
@@ -88,13 +90,13 @@ async fn publish(stack: &Stack, id: &str) {
         .put_record()
         .stream_name(&outputs.stream)
         .partition_key(id)
-        .data(Blob::new(NotificationEvent::of_item(&item).to_json()))
+        .data(Blob::new(NotificationEvent::from_item(&item).to_json()))
         .send()
         .await
         .unwrap();
 }
 
-/// Edits an item by hand: in another version than its event tells of, no event of it can be completed.
+/// Edits the version of an item by hand. `complete` cannot complete an event whose version differs from the item's.
 pub(super) async fn set_version(stack: &Stack, id: &str, version: u32) {
     let (clients, outputs) = (stack.clients(), stack.outputs());
     clients
@@ -109,46 +111,77 @@ pub(super) async fn set_version(stack: &Stack, id: &str, version: u32) {
         .unwrap();
 }
 
+/// Asserts that the trace of a notification contains all of these texts.
+async fn assert_trace(stack: &Stack, id: &str, expected: &[&str]) {
+    let (code, stdout) = trace(stack, id).await;
+    assert_eq!(code, 0, "{stdout}");
+    for text in expected {
+        assert!(stdout.contains(text), "{text}: {stdout}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_says_where_a_notification_is_and_a_redrive_brings_it_on() {
+async fn traces_notifications_in_every_place_and_redrives_failures() {
     let options = options("trace").parameter("CompleteMaximumRetryAttempts", "0");
     let mut stack = Stack::start(options).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
 
-    let (code, said) = trace(&stack, "nobody-s").await;
-    assert_eq!(code, 3, "{said}");
-    assert!(said.contains("not seen in the queue"), "{said}");
+    let (code, stdout) = trace(&stack, "unknown").await;
+    assert_eq!(code, 3, "{stdout}");
+    assert!(stdout.contains("cannot be inspected"), "{stdout}");
 
-    store(
-        &clients,
-        &outputs.table,
-        &["slow".to_owned(), "spoilt".to_owned()],
-    )
-    .await;
-    let (code, said) = trace(&stack, "slow").await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("stored        INIT"), "{said}");
-    assert!(said.contains("Stored, not published"), "{said}");
+    let ids = ["slow", "edited"].map(str::to_owned);
+    store(&clients, &outputs.table, &ids).await;
+    let stored = ["stored        INIT", "Stored, not published"];
+    assert_trace(&stack, "slow", &stored).await;
     publish(&stack, "slow").await;
-    let (_, said) = trace(&stack, "slow").await;
-    assert!(said.contains("published     slow/INIT, shardId-"), "{said}");
-    assert!(
-        said.contains("Published, not DONE. Safe to redrive."),
-        "{said}"
-    );
+    let published = [
+        "published     slow/INIT, shardId-",
+        "Published, not DONE. Safe to redrive.",
+    ];
+    assert_trace(&stack, "slow", &published).await;
 
-    set_version(&stack, "spoilt", 7).await;
+    set_version(&stack, "edited", 7).await;
     let _recorder = start_event_sources(&mut stack).await;
+    send_dead_letters(&stack).await;
+    wait_until("Lambda gave up on the edited item", async || {
+        let objects = clients.s3.list_objects_v2().bucket(&outputs.failure_bucket);
+        objects.send().await.unwrap().key_count() == Some(1)
+    })
+    .await;
+
+    traces_final_places(&stack).await;
+    shows_status(&stack).await;
+    redrives_the_failure(&stack).await;
+
+    let (code, _, stderr) = onewrite(&stack, &["--stack", "other", "trace", "x"]).await;
+    assert_eq!(code, 1);
+    assert!(
+        stderr.contains("stack \"other\" does not exist in us-east-1"),
+        "{stderr}"
+    );
+    stack.stop().await;
+}
+
+async fn count_dead_letters(stack: &Stack) -> usize {
+    let queue_url = &stack.outputs().dead_letter_queue_url;
+    let depth = inspect::read_queue_depth(stack.clients(), queue_url).await;
+    depth.unwrap().visible
+}
+
+/// Sends a notification, then a conflicting one and an invalid one, and waits until the last two are dead letters.
+async fn send_dead_letters(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
     let conflicting = Sample {
         meaning: Meaning::Malformed,
         ..valid("refund-1", "2")
     };
     let first = [valid("refund-1", "1")];
-    messages::send(&clients, &outputs.queue_url, &first, |_| {})
+    messages::send(clients, &outputs.queue_url, &first, |_| {})
         .await
         .unwrap();
-    wait_until("the first is stored", async || {
-        let items = survey::items(&clients, &outputs.table).await.unwrap();
+    wait_until("the first notification is DONE", async || {
+        let items = inspect::read_items(clients, &outputs.table).await.unwrap();
         items
             .iter()
             .any(|item| item.id == "refund-1" && item.status == "DONE")
@@ -158,96 +191,80 @@ async fn a_trace_says_where_a_notification_is_and_a_redrive_brings_it_on() {
         conflicting,
         malformed(r#"{"notification_id": "refund-2", "payload":"#),
     ];
-    messages::send(&clients, &outputs.queue_url, &others, |_| {})
+    messages::send(clients, &outputs.queue_url, &others, |_| {})
         .await
         .unwrap();
-    let dead = async || {
-        let depth = survey::depth(&clients, &outputs.dead_letter_queue_url).await;
-        depth.unwrap()
-    };
-    wait_until("both are dead letters", async || dead().await.visible == 2).await;
-    wait_until("the spoilt one was given up", async || {
-        let objects = clients.s3.list_objects_v2().bucket(&outputs.failure_bucket);
-        objects.send().await.unwrap().key_count() == Some(1)
+    wait_until("both messages are dead letters", async || {
+        count_dead_letters(stack).await == 2
     })
     .await;
+}
 
-    let (_, said) = trace(&stack, "slow").await;
-    assert!(said.contains("DONE: one accepted effect."), "{said}");
-    assert!(
-        said.contains("repeated      slow/INIT"),
-        "by hand, and by forward: {said}"
-    );
-    let (_, said) = trace(&stack, "refund-1").await;
-    assert!(said.contains("dead letter   message "), "{said}");
-    assert!(said.contains("say something else: 1"), "{said}");
-    let (code, said) = trace(&stack, "refund-2").await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("rejected: InvalidJson"), "{said}");
-    assert!(said.contains("Never stored"), "{said}");
-    let (_, said) = trace(&stack, "spoilt").await;
-    assert!(said.contains("given up      "), "{said}");
-    assert!(
-        said.contains("RetryAttemptsExhausted after 1 attempts"),
-        "{said}"
-    );
-    assert!(said.contains("then redrive"), "{said}");
+async fn traces_final_places(stack: &Stack) {
+    // Published by the test, and again by forward.
+    let done = ["DONE: one accepted effect.", "repeated      slow/INIT"];
+    assert_trace(stack, "slow", &done).await;
+    let conflict = ["dead letter   message ", "different content: 1"];
+    assert_trace(stack, "refund-1", &conflict).await;
+    let invalid = ["rejected: InvalidJson", "Never stored"];
+    assert_trace(stack, "refund-2", &invalid).await;
+    let failed = [
+        "given up      ",
+        "RetryAttemptsExhausted after 1 attempts",
+        "then redrive",
+    ];
+    assert_trace(stack, "edited", &failed).await;
 
-    let (code, said, _) = onewrite(&stack, &["--output", "json", "trace", "spoilt"]).await;
-    let answer: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, &answer["place"]), (0, &"Failed".into()));
-    assert_eq!(answer["failures"].as_array().unwrap().len(), 1);
-    assert_eq!(dead().await.visible, 2, "looking has put back what it took");
+    let (code, stdout, _) = onewrite(stack, &["--output", "json", "trace", "edited"]).await;
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!((code, &report["place"]), (0, &"Failed".into()));
+    assert_eq!(report["failures"].as_array().unwrap().len(), 1);
+    let dead_letters = count_dead_letters(stack).await;
+    assert_eq!(dead_letters, 2, "inspected dead letters stay visible");
+}
 
-    let (code, said, _) = onewrite(&stack, &["status", "--count"]).await;
-    assert_eq!(code, 0, "{said}");
+async fn shows_status(stack: &Stack) {
+    let (code, stdout, _) = onewrite(stack, &["status", "--count"]).await;
+    assert_eq!(code, 0, "{stdout}");
     for row in [
         "dead letters    ~2 waiting",
         "failure bucket  1 objects",
         "DONE            2 items",
         "INIT            1 items",
         "oldest INIT     ",
-        "forward         Disabled, no data since ",
+        "forward         Disabled, no records in the last ",
     ] {
-        assert!(said.contains(row), "{row}: {said}");
+        assert!(stdout.contains(row), "{row}: {stdout}");
     }
+}
 
-    set_version(&stack, "spoilt", 1).await;
-    let redrive = ["redrive", "failures", "--id", "spoilt"];
-    let (code, said, _) = onewrite(&stack, &redrive).await;
-    assert_eq!(code, 0, "{said}");
+async fn redrives_the_failure(stack: &Stack) {
+    set_version(stack, "edited", 1).await;
+    let preview = ["redrive", "failures", "--id", "edited"];
+    let (code, stdout, _) = onewrite(stack, &preview).await;
+    assert_eq!(code, 0, "{stdout}");
     assert!(
-        said.ends_with(" redrive failures --id spoilt --apply\n"),
-        "{said}"
+        stdout.ends_with(" redrive failures --id edited --apply\n"),
+        "{stdout}"
     );
-    let (_, said) = trace(&stack, "spoilt").await;
-    assert!(said.contains("then redrive"), "nothing was changed: {said}");
-    let (code, said, _) = onewrite(&stack, &["redrive", "failures", "--yes"]).await;
+    // The preview changed nothing.
+    assert_trace(stack, "edited", &["then redrive"]).await;
+    let (code, stdout, _) = onewrite(stack, &["redrive", "failures", "--yes"]).await;
     assert_eq!(
-        (code, said.contains("1 of 1 redriven")),
+        (code, stdout.contains("1 of 1 redriven")),
         (0, true),
-        "{said}"
+        "{stdout}"
     );
-    wait_until("it is DONE", async || {
-        trace(&stack, "spoilt")
-            .await
-            .1
-            .contains("DONE: one accepted effect.")
+    wait_until("the edited item is DONE", async || {
+        let (_, stdout) = trace(stack, "edited").await;
+        stdout.contains("DONE: one accepted effect.")
     })
     .await;
-    let (_, said, _) = onewrite(&stack, &redrive).await;
-    assert!(said.contains("Nothing to redrive."), "{said}");
-    let (code, _, complaint) = onewrite(&stack, &["redrive", "failures", "--id", "slow"]).await;
+    let (_, stdout, _) = onewrite(stack, &preview).await;
+    assert!(stdout.contains("Nothing to redrive."), "{stdout}");
+    let (code, _, stderr) = onewrite(stack, &["redrive", "failures", "--id", "slow"]).await;
     assert_eq!(
-        (code, complaint.as_str()),
+        (code, stderr.as_str()),
         (3, "slow is in no failure record\n")
     );
-
-    let (code, _, complaint) = onewrite(&stack, &["--stack", "other", "trace", "x"]).await;
-    assert_eq!(code, 1);
-    assert!(
-        complaint.contains("there is no stack \"other\" in us-east-1"),
-        "{complaint}"
-    );
-    stack.stop().await;
 }

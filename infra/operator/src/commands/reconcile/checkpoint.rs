@@ -1,4 +1,4 @@
-//! How far a reconcile is, in a file: one that was interrupted goes on where it was, and nothing is skipped.
+//! The checkpoint of a reconcile run, in a file. An interrupted run resumes from it and skips nothing.
 
 use std::{
     collections::BTreeMap,
@@ -12,87 +12,89 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::OperatorError;
 
-/// What makes a run what it is. Another one has a checkpoint of its own: a dry run's would have an applied one skip what
-/// was only looked at.
+/// The arguments that identify a run. Runs with different arguments need different checkpoints: with the checkpoint of a
+/// preview, an applied run would skip items that were not redriven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// The table's ARN.
+    /// The ARN of the table.
     pub table: String,
-    /// The segments of the scan.
+    /// The number of segments of the scan.
     pub segments: u32,
-    /// How long an item is in INIT at least.
+    /// The minimum time that an item has been in INIT.
     pub pending_older_than_seconds: i64,
-    /// Whether items are touched.
+    /// Whether items are redriven.
     pub apply: bool,
 }
 
-/// How far a segment is.
+/// The progress of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reached {
-    /// Everything up to this key is dealt with: the last evaluated key of a page.
+pub enum SegmentProgress {
+    /// Done up to and including this key, the last evaluated key of a page.
     After(String),
-    /// All of it is.
+    /// Done.
     End,
 }
 
-/// What a run has done.
+/// The counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// Items that were read.
+    /// Items read.
     pub read: u64,
-    /// Of these, items that were in INIT for too long.
+    /// Items that have been in INIT for too long.
     pub pending: u64,
-    /// Of these, items that were touched.
-    pub touched: u64,
+    /// Items that were redriven.
+    #[serde(rename = "touched")]
+    pub redriven: u64,
 }
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Which run.
     pub run: Run,
-    /// Items that were written after this are too young.
-    pub before: Timestamp,
-    /// The segments that were begun.
-    pub reached: BTreeMap<u32, Reached>,
-    /// What it has done until here.
+    /// Items created at or after this time are too young.
+    #[serde(rename = "before")]
+    pub created_before: Timestamp,
+    /// The segments that were started.
+    #[serde(rename = "reached")]
+    pub segments: BTreeMap<u32, SegmentProgress>,
     pub tally: Tally,
 }
 
 impl Checkpoint {
-    /// The start of a run.
+    /// Creates the checkpoint of a run that has not read anything.
     #[must_use]
-    pub fn start(run: Run, before: Timestamp) -> Self {
+    pub fn new(run: Run, created_before: Timestamp) -> Self {
         Self {
             run,
-            before,
-            reached: BTreeMap::new(),
+            created_before,
+            segments: BTreeMap::new(),
             tally: Tally::default(),
         }
     }
 
-    /// Reads the checkpoint of a run; none where there is no file yet.
+    /// Reads the checkpoint of a run; `None` if the file does not exist.
     ///
     /// # Errors
-    /// [`OperatorError::File`], or [`OperatorError::OtherRun`] where the file is of a run with other arguments.
+    /// [`OperatorError::File`], or [`OperatorError::OtherRun`] if the checkpoint belongs to a run with other arguments.
     pub fn read(path: &Path, run: &Run) -> Result<Option<Self>, OperatorError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(file(path, &error)),
+            Err(error) => return Err(file_error(path, &error)),
         };
-        let read: Self = serde_json::from_slice(&bytes).map_err(|error| file(path, &error))?;
+        let read: Self =
+            serde_json::from_slice(&bytes).map_err(|error| file_error(path, &error))?;
         match difference(&read.run, run) {
             None => Ok(Some(read)),
-            Some(what) => Err(OperatorError::OtherRun {
+            Some(difference) => Err(OperatorError::OtherRun {
                 path: path.display().to_string(),
-                what,
+                difference,
             }),
         }
     }
 
-    /// Writes it in one step: a reader, and whoever is killed meanwhile, has the old one or the new one whole.
+    /// Writes the file atomically: after a crash, the file holds the old or the new checkpoint, never a part of one.
     ///
     /// # Errors
     /// [`OperatorError::File`].
@@ -108,23 +110,23 @@ impl Checkpoint {
                 file.sync_all()
             })
             .and_then(|()| fs::rename(new, path));
-        written.map_err(|error| file(path, &error))
+        written.map_err(|error| file_error(path, &error))
     }
 
-    /// Takes the file away: the run is at its end, and the next one begins anew.
+    /// Deletes the file: the run is complete, and the next one starts from the beginning.
     ///
     /// # Errors
     /// [`OperatorError::File`].
     pub fn remove(path: &Path) -> Result<(), OperatorError> {
         match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(file(path, &error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(path, &error)),
             _ => Ok(()),
         }
     }
 }
 
 fn difference(theirs: &Run, ours: &Run) -> Option<String> {
-    let mode = |run: &Run| if run.apply { "applied" } else { "a dry run" };
+    let mode = |run: &Run| if run.apply { "applied" } else { "a preview" };
     if theirs.table != ours.table {
         Some(format!("its table is {}", theirs.table))
     } else if theirs.apply != ours.apply {
@@ -137,13 +139,13 @@ fn difference(theirs: &Run, ours: &Run) -> Option<String> {
         Some(format!("it has {} segments", theirs.segments))
     } else if theirs.pending_older_than_seconds != ours.pending_older_than_seconds {
         let seconds = theirs.pending_older_than_seconds;
-        Some(format!("it is for items pending for {seconds}s"))
+        Some(format!("it is for items pending for {seconds}s or longer"))
     } else {
         None
     }
 }
 
-fn file(path: &Path, error: &impl ToString) -> OperatorError {
+fn file_error(path: &Path, error: &impl ToString) -> OperatorError {
     OperatorError::File {
         path: path.display().to_string(),
         reason: error.to_string(),
@@ -164,34 +166,34 @@ mod tests {
     }
 
     #[test]
-    fn a_run_goes_on_from_what_it_wrote_last() {
+    fn resumes_from_the_last_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint.json");
         assert_eq!(Checkpoint::read(&path, &run()).unwrap(), None);
-        let mut checkpoint = Checkpoint::start(run(), Timestamp::UNIX_EPOCH);
-        for (segment, reached) in [
-            (0, Reached::After("rf_8841".to_owned())),
-            (3, Reached::After("x".to_owned())),
-            (3, Reached::End),
+        let mut checkpoint = Checkpoint::new(run(), Timestamp::UNIX_EPOCH);
+        for (segment, progress) in [
+            (0, SegmentProgress::After("rf_8841".to_owned())),
+            (3, SegmentProgress::After("x".to_owned())),
+            (3, SegmentProgress::End),
         ] {
-            checkpoint.reached.insert(segment, reached);
+            checkpoint.segments.insert(segment, progress);
             checkpoint.tally.read += 1;
             checkpoint.write(&path).unwrap();
             let read = Checkpoint::read(&path, &run()).unwrap();
             assert_eq!(read.as_ref(), Some(&checkpoint));
         }
         let files = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(files, 1, "nothing is left beside it");
+        assert_eq!(files, 1, "no temporary file is left");
         Checkpoint::remove(&path).unwrap();
         assert_eq!(Checkpoint::read(&path, &run()).unwrap(), None);
         Checkpoint::remove(&path).unwrap();
     }
 
     #[test]
-    fn the_checkpoint_of_another_run_is_refused_and_a_broken_one_too() {
+    fn rejects_checkpoints_of_other_runs_and_broken_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("checkpoint.json");
-        let checkpoint = Checkpoint::start(run(), Timestamp::UNIX_EPOCH);
+        let checkpoint = Checkpoint::new(run(), Timestamp::UNIX_EPOCH);
         checkpoint.write(&path).unwrap();
         for (other, what) in [
             (
@@ -206,7 +208,7 @@ mod tests {
                     apply: false,
                     ..run()
                 },
-                "it is applied, this one is a dry run",
+                "it is applied, this one is a preview",
             ),
             (
                 Run {

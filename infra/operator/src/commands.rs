@@ -1,0 +1,8 @@
+//! The commands: one module each.
+
+pub mod cost;
+pub mod doctor;
+pub mod reconcile;
+pub mod redrive;
+pub mod status;
+pub mod trace;

@@ -1,0 +1,247 @@
+//! `onewrite status`: shows queue depths, event source mappings, failed batches, alarms and, on request, item counts.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use clap::Args;
+use jiff::Timestamp;
+use onewrite_stack::{
+    alarms::{self, Alarm},
+    error::StackError,
+    failure_bucket,
+    mappings::{self, Mapping},
+    queue::{self, QueueDepth},
+    scan::{self, ItemCounts},
+    stack::Stack,
+};
+use serde::Serialize;
+
+use crate::{
+    context::Context,
+    error::OperatorError,
+    format::duration,
+    terminal::{Output, can_clear_screen, json, json_line, print},
+};
+
+/// The result that Lambda reports for a mapping that has read nothing.
+const NO_RECORDS: &str = "No records processed";
+
+/// Clears the screen and moves the cursor to its first position (ECMA-48: ED, CUP).
+const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
+
+#[derive(Debug, Clone, Args)]
+pub struct StatusArguments {
+    /// Count items by status. Reads the whole table: half a read unit for each 4 KB.
+    #[arg(long)]
+    count: bool,
+    /// Repeat every SECONDS until interrupted. With JSON output, print one document a line.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        default_missing_value = "5",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    watch: Option<u64>,
+}
+
+/// The status of a stack. SQS counts are approximate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct StackStatus {
+    queue: QueueDepth,
+    dead_letters: QueueDepth,
+    /// The number of objects in the failure bucket.
+    failures: usize,
+    /// The event source mappings by function.
+    mappings: BTreeMap<&'static str, Vec<Mapping>>,
+    /// The alarms in state ALARM.
+    alarms: Vec<Alarm>,
+    /// The item counts, if requested.
+    items: Option<ItemCounts>,
+    looked_at: Timestamp,
+}
+
+/// Prints the status once or, with `--watch`, repeatedly. On a terminal, each status replaces the one before.
+///
+/// # Errors
+/// [`OperatorError`]: a call failed.
+pub async fn run(
+    arguments: &StatusArguments,
+    context: &Context,
+) -> Result<ExitCode, OperatorError> {
+    let Some(seconds) = arguments.watch else {
+        let status = StackStatus::read(&context.stack, arguments.count).await?;
+        print(&match context.output {
+            Output::Table => status.text(),
+            Output::Json => json(&status),
+        });
+        return Ok(ExitCode::SUCCESS);
+    };
+    let clear = if can_clear_screen() { CLEAR_SCREEN } else { "" };
+    loop {
+        match StackStatus::read(&context.stack, arguments.count).await {
+            Ok(status) => print(&match context.output {
+                Output::Table => format!("{clear}{}\n{}\n", status.looked_at, status.text()),
+                Output::Json => json_line(&status),
+            }),
+            // A failed call may succeed the next time; a call that is not allowed will not.
+            Err(error @ StackError::Call { .. }) => eprintln!("error: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+    }
+}
+
+impl StackStatus {
+    async fn read(stack: &Stack, count: bool) -> Result<Self, StackError> {
+        let outputs = &stack.outputs;
+        let mut mappings = BTreeMap::new();
+        for (name, function) in [
+            ("ingest", &outputs.ingest),
+            ("forward", &outputs.forward),
+            ("complete", &outputs.complete),
+        ] {
+            mappings.insert(name, mappings::list(stack, function).await?);
+        }
+        Ok(Self {
+            queue: queue::read_depth(stack, &outputs.queue_url).await?,
+            dead_letters: queue::read_depth(stack, &outputs.dead_letter_queue_url).await?,
+            failures: failure_bucket::list_objects(stack).await?.len(),
+            mappings,
+            alarms: alarms::list_firing(stack).await?,
+            items: if count {
+                Some(scan::count_items(stack).await?)
+            } else {
+                None
+            },
+            looked_at: Timestamp::now(),
+        })
+    }
+
+    /// The status as text, in the order in which messages flow.
+    fn text(&self) -> String {
+        let mut rows = vec![
+            ("queue".to_owned(), depth_text(self.queue)),
+            ("dead letters".to_owned(), depth_text(self.dead_letters)),
+        ];
+        for function in ["ingest", "forward", "complete"] {
+            let mappings = self.mappings.get(function).map_or(&[][..], Vec::as_slice);
+            if mappings.is_empty() {
+                rows.push((function.to_owned(), "no event source mapping".to_owned()));
+            }
+            let texts = mappings.iter().map(|one| mapping_text(one, self.looked_at));
+            rows.extend(texts.map(|text| (function.to_owned(), text)));
+        }
+        let failures = format!("{} objects", self.failures);
+        rows.push(("failure bucket".to_owned(), failures));
+        if self.alarms.is_empty() {
+            rows.push(("alarms".to_owned(), "none in ALARM".to_owned()));
+        }
+        rows.extend(
+            self.alarms
+                .iter()
+                .map(|one| ("ALARM".to_owned(), alarm_text(one))),
+        );
+        if let Some(items) = &self.items {
+            for (status, count) in &items.by_status {
+                rows.push((status.clone(), format!("{count} items")));
+            }
+            if let Some(oldest) = items.oldest_pending {
+                rows.push(("oldest INIT".to_owned(), age(oldest, self.looked_at)));
+            }
+        }
+        let line = |(name, text): (String, String)| format!("{name:<15} {text}\n");
+        rows.into_iter().map(line).collect()
+    }
+}
+
+fn age(since: Timestamp, now: Timestamp) -> String {
+    duration(now.as_millisecond() - since.as_millisecond())
+}
+
+fn depth_text(depth: QueueDepth) -> String {
+    format!("~{} waiting, ~{} in flight", depth.waiting, depth.hidden)
+}
+
+fn alarm_text(alarm: &Alarm) -> String {
+    let Alarm {
+        name,
+        since,
+        description,
+    } = alarm;
+    let since = since.map_or_else(String::new, |at| format!(" since {at}"));
+    format!("{name}{since}: {description}")
+}
+
+/// A mapping without records is not reported as healthy or faulty: a stream without data has no lag either.
+fn mapping_text(mapping: &Mapping, now: Timestamp) -> String {
+    let Mapping {
+        state,
+        last_result,
+        is_of_stream,
+        last_modified,
+    } = mapping;
+    match (last_result.as_deref(), last_modified) {
+        (Some(result), _) if result != NO_RECORDS => format!("{state}, {result}"),
+        (None, _) if !is_of_stream => state.clone(),
+        (_, Some(at)) => format!(
+            "{state}, no records in the last {} (this alone is not a fault)",
+            age(*at, now)
+        ),
+        (_, None) => format!("{state}, no records yet (this alone is not a fault)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_approximate_counts() {
+        let mapping = |last_result: Option<&str>, is_of_stream| Mapping {
+            state: "Enabled".to_owned(),
+            last_result: last_result.map(str::to_owned),
+            is_of_stream,
+            last_modified: Timestamp::from_second(60).ok(),
+        };
+        let status = StackStatus {
+            queue: QueueDepth {
+                waiting: 3,
+                hidden: 1,
+            },
+            dead_letters: QueueDepth::default(),
+            failures: 2,
+            mappings: BTreeMap::from([
+                ("ingest", vec![mapping(None, false)]),
+                (
+                    "forward",
+                    vec![mapping(Some(NO_RECORDS), true), mapping(Some("OK"), true)],
+                ),
+            ]),
+            alarms: vec![Alarm {
+                name: "onewrite-DeadLetters".to_owned(),
+                since: Timestamp::from_second(30).ok(),
+                description: "Fix it.".to_owned(),
+            }],
+            items: Some(ItemCounts {
+                by_status: BTreeMap::from([("INIT".to_owned(), 1)]),
+                oldest_pending: Some(Timestamp::UNIX_EPOCH),
+            }),
+            looked_at: Timestamp::from_second(90).unwrap(),
+        };
+        assert_eq!(
+            status.text(),
+            concat!(
+                "queue           ~3 waiting, ~1 in flight\n",
+                "dead letters    ~0 waiting, ~0 in flight\n",
+                "ingest          Enabled\n",
+                "forward         Enabled, no records in the last 30.000s (this alone is not a fault)\n",
+                "forward         Enabled, OK\n",
+                "complete        no event source mapping\n",
+                "failure bucket  2 objects\n",
+                "ALARM           onewrite-DeadLetters since 1970-01-01T00:00:30Z: Fix it.\n",
+                "INIT            1 items\n",
+                "oldest INIT     1m30s\n",
+            )
+        );
+    }
+}

@@ -1,0 +1,262 @@
+//! The report of a trace: where the notification is now, its history, and what to do. No I/O.
+
+use jiff::Timestamp;
+use onewrite::notification::Status;
+use onewrite_stack::{
+    dead_letter::{DeadLetter, DeadLetterReason},
+    failure_bucket::FailedBatch,
+    stream::StreamRecord,
+};
+use serde::Serialize;
+
+use super::evidence::Evidence;
+use crate::format::{duration, shell_quote};
+
+/// The shortest pause in the history that gets a line of its own, in milliseconds.
+const MIN_GAP_MILLIS: i64 = 60_000;
+
+/// The digits of a fingerprint that are shown.
+pub(super) const FINGERPRINT_DIGITS: usize = 8;
+
+/// Where a notification is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Place {
+    /// In no place that can be inspected.
+    Unknown,
+    /// Only in the dead-letter queue.
+    DeadLettered,
+    /// The item is gone, but events are still in the stream.
+    Removed,
+    /// The item was edited and can no longer be read.
+    Unreadable,
+    /// In the table, not yet in the stream.
+    Stored,
+    /// In the stream, not DONE.
+    Published,
+    /// Not DONE, and Lambda gave up on its batch.
+    Failed,
+    Done,
+}
+
+/// One event in the history of a notification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Step {
+    pub at: Timestamp,
+    pub what: &'static str,
+    /// Ids and names; never a payload.
+    pub detail: String,
+}
+
+/// The report of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct TraceReport {
+    pub id: String,
+    pub place: Place,
+    /// The history, earliest first.
+    pub steps: Vec<Step>,
+    /// What this means, in sentences.
+    #[serde(rename = "says")]
+    pub summary: Vec<String>,
+    pub records: Vec<StreamRecord>,
+    pub dead_letters: Vec<DeadLetter>,
+    pub failures: Vec<FailedBatch>,
+    pub looked_at: Timestamp,
+}
+
+impl TraceReport {
+    pub(super) fn new(evidence: &Evidence) -> Self {
+        let place = place(evidence);
+        Self {
+            id: evidence.id.clone(),
+            place,
+            steps: history(evidence),
+            summary: summary(evidence, place),
+            records: evidence.records.clone(),
+            dead_letters: evidence.dead_letters.clone(),
+            failures: evidence.failures.clone(),
+            looked_at: evidence.collected_at,
+        }
+    }
+
+    /// Whether anything is known of the notification.
+    pub(super) fn is_known(&self) -> bool {
+        self.place != Place::Unknown
+    }
+
+    /// Whether a redrive of its dead letters can succeed.
+    fn can_redrive_dead_letters(&self) -> bool {
+        let mut letters = self.dead_letters.iter();
+        letters.any(|letter| letter.reason == DeadLetterReason::NotStored)
+    }
+
+    /// The report as text: each step with the time since the first one, long pauses, and the suggested next call of
+    /// `command`.
+    pub(super) fn text(&self, command: &str) -> String {
+        let mut lines = Vec::new();
+        let first = self.steps.first().map_or(self.looked_at, |step| step.at);
+        let mut last = first;
+        for Step { at, what, detail } in &self.steps {
+            lines.extend(gap(last, *at));
+            let since = format!("+{}", duration(millis(first, *at)));
+            lines.push(format!("{since:<10} {what:<13} {detail}"));
+            last = *at;
+        }
+        if !self.steps.is_empty() && !matches!(self.place, Place::Done | Place::DeadLettered) {
+            lines.extend(gap(last, self.looked_at));
+        }
+        lines.extend(self.summary.iter().cloned());
+        let id = shell_quote(&self.id);
+        match self.place {
+            Place::Failed => lines.push(format!("Next: {command} redrive failures --id {id}")),
+            Place::DeadLettered if self.can_redrive_dead_letters() => {
+                lines.push(format!("Next: {command} redrive dlq --id {id}"));
+            }
+            _ => {}
+        }
+        lines.join("\n") + "\n"
+    }
+}
+
+fn place(evidence: &Evidence) -> Place {
+    match &evidence.item {
+        None if !evidence.dead_letters.is_empty() => Place::DeadLettered,
+        None if !evidence.records.is_empty() => Place::Removed,
+        None => Place::Unknown,
+        Some(Err(_)) => Place::Unreadable,
+        Some(Ok(item)) if item.status == Status::Done => Place::Done,
+        Some(Ok(_)) if !evidence.failures.is_empty() => Place::Failed,
+        Some(Ok(_)) if evidence.records.is_empty() => Place::Stored,
+        Some(Ok(_)) => Place::Published,
+    }
+}
+
+fn history(evidence: &Evidence) -> Vec<Step> {
+    let mut steps = item_steps(evidence);
+    steps.extend(record_steps(&evidence.records));
+    steps.extend(evidence.failures.iter().map(failure_step));
+    let letters = evidence.dead_letters.iter();
+    steps.extend(letters.map(|letter| dead_letter_step(letter, evidence.collected_at)));
+    steps.sort_by_key(|step| step.at);
+    steps
+}
+
+fn item_steps(evidence: &Evidence) -> Vec<Step> {
+    let Some(Ok(item)) = &evidence.item else {
+        return Vec::new();
+    };
+    let fingerprint = item.notification.fingerprint.to_string();
+    let fingerprint = &fingerprint[..FINGERPRINT_DIGITS];
+    let message = &item.source_message_id;
+    let mut steps = vec![Step {
+        at: item.created_at,
+        what: "stored",
+        detail: format!("INIT, fingerprint {fingerprint}, of message {message}"),
+    }];
+    if item.status == Status::Done {
+        steps.push(Step {
+            at: item.updated_at,
+            what: "done",
+            detail: format!("version {}", item.version),
+        });
+    }
+    steps
+}
+
+fn record_steps(records: &[StreamRecord]) -> impl Iterator<Item = Step> {
+    records.iter().enumerate().map(|(index, record)| {
+        let event = record.event_id.as_deref().unwrap_or("no event");
+        let is_repeated = records[..index]
+            .iter()
+            .any(|earlier| earlier.event_id == record.event_id);
+        Step {
+            at: record.at,
+            what: if is_repeated { "repeated" } else { "published" },
+            detail: format!("{event}, {}, seq {}", record.shard, record.sequence_number),
+        }
+    })
+}
+
+fn failure_step(failure: &FailedBatch) -> Step {
+    let function = failure.function.rsplit(':').find(|part| *part != "$LATEST");
+    Step {
+        at: failure.at,
+        what: "given up",
+        detail: format!(
+            "{}, {} after {} attempts, {}",
+            function.unwrap_or_default(),
+            failure.condition,
+            failure.attempts,
+            failure.key
+        ),
+    }
+}
+
+fn dead_letter_step(letter: &DeadLetter, now: Timestamp) -> Step {
+    Step {
+        at: letter.sent_at.unwrap_or(now),
+        what: "dead letter",
+        detail: format!(
+            "message {}, {}, received x{}",
+            letter.message_id,
+            letter.reason.text(),
+            letter.receives
+        ),
+    }
+}
+
+fn summary(evidence: &Evidence, place: Place) -> Vec<String> {
+    let mut summary = vec![match place {
+        Place::Unknown => format!(
+            "Not found: not stored, not published, not in the dead-letter queue. The queue holds ~{} messages, which cannot be inspected.",
+            evidence.waiting
+        ),
+        Place::DeadLettered => {
+            "Never stored: it is only in the dead-letter queue. It has no effect until ingest accepts its message.".to_owned()
+        }
+        Place::Removed => {
+            "The item was removed, by time to live or by hand; events are still in the stream. If the id is sent again, it is a new notification.".to_owned()
+        }
+        Place::Unreadable => {
+            "The item was edited by hand and cannot be read. No function will change it.".to_owned()
+        }
+        Place::Stored => {
+            "Stored, not published: forward has not sent its event yet. Safe to redrive.".to_owned()
+        }
+        Place::Published => "Published, not DONE. Safe to redrive.".to_owned(),
+        Place::Failed => {
+            "Not DONE: Lambda gave up on its event. Fix the cause, then redrive. Safe to redrive.".to_owned()
+        }
+        Place::Done => "DONE: one accepted effect. Nothing to do.".to_owned(),
+    }];
+    if let Some(Err(error)) = &evidence.item {
+        summary.push(format!("{error}."));
+    }
+    let count = |reason: DeadLetterReason| {
+        let letters = evidence.dead_letters.iter();
+        letters.filter(|letter| letter.reason == reason).count()
+    };
+    let (conflicts, copies) = (
+        count(DeadLetterReason::Conflict),
+        count(DeadLetterReason::AlreadyStored),
+    );
+    if conflicts > 0 {
+        summary.push(format!(
+            "Dead letters with this id but different content: {conflicts}. The stored content stands; the sender used the id twice."
+        ));
+    }
+    if copies > 0 {
+        summary.push(format!(
+            "Dead letters that are copies of the stored notification: {copies}. You can delete them or move them back; both are harmless."
+        ));
+    }
+    summary
+}
+
+fn millis(from: Timestamp, to: Timestamp) -> i64 {
+    to.as_millisecond() - from.as_millisecond()
+}
+
+fn gap(from: Timestamp, to: Timestamp) -> Option<String> {
+    let millis = millis(from, to);
+    (millis >= MIN_GAP_MILLIS).then(|| format!("{:<10} {}", "   gap", duration(millis)))
+}

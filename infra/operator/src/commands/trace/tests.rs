@@ -1,0 +1,207 @@
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use onewrite::{
+    item::{Enrichment, NotificationItem, UnreadableItem},
+    notification::{MessagePointers, Notification, Rejection, Status},
+};
+use onewrite_stack::{
+    dead_letter::{DeadLetter, DeadLetterReason},
+    failure_bucket::FailedBatch,
+    stream::StreamRecord,
+};
+
+use super::{
+    evidence::Evidence,
+    report::{FINGERPRINT_DIGITS, Place, TraceReport},
+};
+
+const START: &str = "2026-11-23T10:00:00.000Z";
+
+fn at(millis: i64) -> Timestamp {
+    let start: Timestamp = START.parse().unwrap();
+    Timestamp::from_millisecond(start.as_millisecond() + millis).unwrap()
+}
+
+fn notification(payload: &str) -> Notification {
+    let body = format!(r#"{{"notification_id":"rf_8841","payload":{payload}}}"#);
+    MessagePointers::default().parse(&body).unwrap()
+}
+
+fn init() -> NotificationItem {
+    let (notification, nothing) = (notification("1"), Enrichment::default());
+    NotificationItem::new(notification, &nothing, "m-1".to_owned(), None, at(31)).unwrap()
+}
+
+fn done() -> NotificationItem {
+    NotificationItem {
+        status: Status::Done,
+        version: 2,
+        updated_at: at(400),
+        ..init()
+    }
+}
+
+fn nothing() -> Evidence {
+    Evidence {
+        id: "rf_8841".to_owned(),
+        collected_at: at(252_190),
+        item: None,
+        records: vec![],
+        dead_letters: vec![],
+        failures: vec![],
+        waiting: 3,
+    }
+}
+
+fn record(status: &str, millis: i64) -> StreamRecord {
+    StreamRecord {
+        shard: "shard-2".to_owned(),
+        sequence_number: "49660514".to_owned(),
+        at: at(millis),
+        event_id: Some(format!("rf_8841/{status}")),
+        status: Some(status.to_owned()),
+    }
+}
+
+fn letter(reason: DeadLetterReason) -> DeadLetter {
+    DeadLetter {
+        message_id: "m-9".to_owned(),
+        notification_id: Some("rf_8841".to_owned()),
+        sent_at: Some(at(0)),
+        receives: 6,
+        message_group_id: None,
+        reason,
+    }
+}
+
+fn failure() -> FailedBatch {
+    FailedBatch {
+        key: "aws/lambda/x".to_owned(),
+        at: at(900),
+        function: "arn:aws:lambda:us-east-1:1:function:complete".to_owned(),
+        condition: "RetryAttemptsExhausted".to_owned(),
+        attempts: 101,
+        ids: BTreeSet::from(["rf_8841".to_owned()]),
+    }
+}
+
+#[test]
+fn shows_history_in_order_with_pauses() {
+    let trace = TraceReport::new(&Evidence {
+        item: Some(Ok(init())),
+        records: vec![record("INIT", 190), record("INIT", 70_031)],
+        ..nothing()
+    });
+    assert_eq!(
+        trace.text("onewrite"),
+        concat!(
+            "+0.000s    stored        INIT, fingerprint ",
+            "FINGERPR, of message m-1\n",
+            "+0.159s    published     rf_8841/INIT, shard-2, seq 49660514\n",
+            "   gap     1m09s\n",
+            "+1m10s     repeated      rf_8841/INIT, shard-2, seq 49660514\n",
+            "   gap     3m02s\n",
+            "Published, not DONE. Safe to redrive.\n"
+        )
+        .replace(
+            "FINGERPR",
+            &notification("1").fingerprint.to_string()[..FINGERPRINT_DIGITS]
+        )
+    );
+}
+
+/// Evidence of a notification of which only some resources hold something.
+fn evidence(change: impl FnOnce(&mut Evidence)) -> Evidence {
+    let mut evidence = nothing();
+    change(&mut evidence);
+    evidence
+}
+
+#[test]
+fn explains_every_place() {
+    let unreadable = UnreadableItem {
+        attribute: "status",
+    };
+    let stored = |change: fn(&mut Evidence)| {
+        evidence(|evidence| {
+            evidence.item = Some(Ok(init()));
+            change(evidence);
+        })
+    };
+    let completed = |change: fn(&mut Evidence)| {
+        evidence(|evidence| {
+            evidence.item = Some(Ok(done()));
+            change(evidence);
+        })
+    };
+    let not_stored = evidence(|one| one.dead_letters = vec![letter(DeadLetterReason::NotStored)]);
+    let removed = evidence(|one| one.records = vec![record("INIT", 1)]);
+    let edited = evidence(|one| one.item = Some(Err(unreadable)));
+    let published = stored(|one| one.records = vec![record("INIT", 1)]);
+    let failed = stored(|one| one.failures = vec![failure()]);
+    let redriven = completed(|one| one.failures = vec![failure()]);
+    let conflict = stored(|one| one.dead_letters = vec![letter(DeadLetterReason::Conflict)]);
+    let copy = completed(|one| one.dead_letters = vec![letter(DeadLetterReason::AlreadyStored)]);
+    for (evidence, place, sentence) in [
+        (nothing(), Place::Unknown, "holds ~3 messages"),
+        (not_stored, Place::DeadLettered, "Never stored"),
+        (removed, Place::Removed, "was removed"),
+        (
+            edited,
+            Place::Unreadable,
+            "\"status\" of the item is missing or invalid",
+        ),
+        (stored(|_| ()), Place::Stored, "not published"),
+        (published, Place::Published, "not DONE"),
+        (failed, Place::Failed, "gave up"),
+        (redriven, Place::Done, "one accepted effect"),
+        (conflict, Place::Stored, "different content: 1"),
+        (copy, Place::Done, "copies of the stored notification: 1"),
+    ] {
+        let report = TraceReport::new(&evidence);
+        assert_eq!(report.place, place);
+        assert_eq!(report.is_known(), place != Place::Unknown);
+        let summary = report.summary.concat();
+        assert!(summary.contains(sentence), "{place:?}: {summary}");
+    }
+}
+
+#[test]
+fn suggests_redrive_only_for_dead_letters_that_can_be_accepted() {
+    let trace = TraceReport::new(&Evidence {
+        dead_letters: vec![letter(DeadLetterReason::NotStored)],
+        ..nothing()
+    });
+    let text = trace.text("onewrite --stack x");
+    assert!(text.contains("valid, not stored, received x6\n"), "{text}");
+    assert!(
+        text.ends_with("Next: onewrite --stack x redrive dlq --id rf_8841\n"),
+        "{text}"
+    );
+    let rejected = DeadLetterReason::Rejected(Rejection::MissingPayload);
+    let trace = TraceReport::new(&Evidence {
+        dead_letters: vec![letter(rejected)],
+        ..nothing()
+    });
+    let text = trace.text("onewrite");
+    assert!(
+        !text.contains("Next: "),
+        "a rejected message would return: {text}"
+    );
+}
+
+#[test]
+fn shows_no_payload() {
+    let mut item = init();
+    item.notification = notification(r#""DE00""#);
+    let trace = TraceReport::new(&Evidence {
+        item: Some(Ok(item)),
+        ..nothing()
+    });
+    let json = serde_json::to_string(&trace).unwrap();
+    assert!(
+        !trace.text("onewrite").contains("DE00") && !json.contains("DE00"),
+        "{json}"
+    );
+}
