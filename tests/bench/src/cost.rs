@@ -1,66 +1,63 @@
-//! What a million notifications of 1 KB cost from the queue to DONE, by each design: invocations by the time that was
-//! measured, writes by the calls that were counted, and the table of prices that `onewrite cost` has.
+//! The cost of a million notifications of 1 KB from the queue to DONE, for each design: measured times of invocations, counted
+//! calls, and the cost model of `onewrite cost`.
 //!
-//! Batches are full ones of the template's sizes, which is how a busy pipeline runs and the cheapest way for each design
-//! alike. All run at the template's memory and at the price of arm64.
+//! Batches are full and have the template's sizes, as in a busy pipeline; this is the cheapest case for every design. All
+//! functions have the template's memory and the price of arm64.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use onewrite::event::NotificationEvent;
-use serde_json::Value;
+use onewrite_cost::{
+    billing::{self, QueueType, QueueUsage, SQS_BATCH, StreamCapacity, gb_seconds, write_units},
+    prices::Prices,
+};
 
 use crate::{
-    contender::{
-        COMPLETE, DOUBLE_WRITE, FORWARD, INGEST, INGEST_BATCHED, NODE, NODE_FORWARD, PYTHON,
-        PYTHON_FORWARD, SAMPLE_ALL, SAMPLE_FORWARD,
-    },
     events::{self, Ids},
     figures::{BILLED, COST, Figures, INGEST_CALLS, WRITE_UNITS},
     measure::{PAYLOAD, batch_of},
+    peer::{
+        COMPLETE, DOUBLE_WRITE, FORWARD, INGEST, NODE, NODE_FORWARD, PYTHON, PYTHON_FORWARD,
+        SAMPLE_ALL, SAMPLE_FORWARD,
+    },
 };
 
 /// Memory of each function in the template, in MB.
 pub const MEMORY_MB: u64 = 256;
-/// Messages of a batch of `ingest` in the template.
+/// Batch size of `ingest` in the template.
 pub const INGEST_BATCH: usize = 10;
-/// Changes of a batch of `forward` in the template.
+/// Batch size of `forward` in the template.
 pub const FORWARD_BATCH: usize = 500;
-/// Events of a batch of `complete` in the template.
+/// Batch size of `complete` in the template.
 pub const COMPLETE_BATCH: usize = 100;
 
 /// This project's design.
 pub const ONEWRITE: &str = "onewrite";
-/// The same with a pipe in the place of `forward`.
+/// The same, with a pipe instead of `forward`.
 pub const WITH_PIPES: &str = "onewrite, Pipes for forward";
-/// Idempotency by a table of its own.
+/// Idempotency with a separate table.
 pub const POWERTOOLS: &str = "Python, Powertools";
-/// INIT, send, DONE.
+/// Write INIT, send, and write DONE.
 pub const DOUBLE: &str = "Python, double write";
-/// The position of the sum.
+/// The case of the total.
 pub const ALL: &str = "all";
 
-/// How many notifications are reckoned.
+/// Number of notifications.
 const NOTIFICATIONS: f64 = 1e6;
-/// Changes of each, INIT and DONE, each an event.
+/// Changes of each notification, INIT and DONE. Each is an event.
 const CHANGES: f64 = 2.0;
 
-/// US dollars for a million requests of a pipe, us-east-1, 2026-11 (EventBridge pricing, "Pipes"), and bytes of a
-/// request. Requests are counted as if a batch were one text; where each event counts for itself, a pipe is dearer.
+/// US dollars for a million requests of a pipe in us-east-1, 2026-11 (EventBridge pricing, "Pipes"), and bytes of a request.
+/// Requests are calculated from the bytes of a batch; if each event counts separately, a pipe is more expensive.
 const PIPE_REQUESTS_USD: f64 = 0.40;
-const PIPE_REQUEST_BYTES: f64 = 64.0 * KB;
+const PIPE_REQUEST_BYTES: f64 = 64.0 * 1_024.0;
 
-/// Messages of one receive or delete, and bytes of a request (SQS quotas and pricing).
-const SQS_BATCH: f64 = 10.0;
-const SQS_REQUEST_BYTES: f64 = 64.0 * KB;
-const KB: f64 = 1_024.0;
-const GB: f64 = KB * KB * KB;
-
-/// How changes come into the stream.
+/// What publishes changes to the stream.
 enum Publishing {
-    /// By a function.
+    /// A function.
     By(&'static str),
-    /// By EventBridge Pipes.
+    /// EventBridge Pipes.
     Pipe,
-    /// By who takes the message, who also writes DONE.
+    /// The function that handles the message. It also writes DONE.
     Ingest,
 }
 
@@ -69,12 +66,12 @@ struct Design {
     name: &'static str,
     ingest: &'static str,
     publishing: Publishing,
-    /// Writes of the notification itself by who takes the message; what it calls beyond that for each message is a
-    /// record of idempotency, of one write unit.
+    /// Writes of the notification by the function that handles the message. Its other calls for each message write
+    /// idempotency records of one write unit.
     writes: f64,
 }
 
-const DESIGNS: [Design; 8] = {
+const DESIGNS: [Design; 7] = {
     const fn design(name: &'static str, ingest: &'static str, forward: &'static str) -> Design {
         Design {
             name,
@@ -85,7 +82,6 @@ const DESIGNS: [Design; 8] = {
     }
     [
         design(ONEWRITE, INGEST, FORWARD),
-        design("onewrite, batched inserts", INGEST_BATCHED, FORWARD),
         Design {
             publishing: Publishing::Pipe,
             ..design(WITH_PIPES, INGEST, FORWARD)
@@ -102,143 +98,127 @@ const DESIGNS: [Design; 8] = {
     ]
 };
 
-/// What a design costs.
+/// The cost of all notifications with a design.
 struct Bill {
     /// Write units of one notification.
     units: f64,
-    /// Positions of all notifications, in US dollars.
-    positions: Vec<(&'static str, f64)>,
+    /// US dollars by service.
+    items: Vec<(&'static str, f64)>,
 }
 
-/// The table of prices that `onewrite cost` has.
-struct Prices(Value);
-
-impl Prices {
-    fn read() -> Result<Self> {
-        let json = include_str!("../../../infra/operator/src/cost/prices.json");
-        Ok(Self(serde_json::from_str(json)?))
-    }
-
-    /// What so much of it costs, in US dollars.
-    fn of(&self, what: &str, quantity: f64) -> Result<f64> {
-        let price = &self.0[what];
-        let number = |name| price[name].as_f64().context("no such price");
-        Ok(quantity / number("per")? * number("usd")?)
-    }
-}
-
-/// Adds the cost of each design whose parts were measured.
+/// Adds the cost of each design whose functions were measured.
 ///
 /// # Errors
-/// The table of prices cannot be read, or has no such price.
-pub fn reckon(figures: &mut Figures) -> Result<()> {
-    let prices = Prices::read()?;
+/// If the price table cannot be parsed.
+pub fn calculate(figures: &mut Figures) -> Result<()> {
+    let prices = Prices::built_in()?;
     for design in &DESIGNS {
-        let Some(Bill { units, positions }) = design.reckon(figures, &prices)? else {
+        let Some(Bill { units, items }) = design.bill(figures, &prices) else {
             continue;
         };
         figures.add(WRITE_UNITS, ALL, design.name, &[units]);
-        let sum: f64 = positions.iter().map(|(_, usd)| usd).sum();
-        for (position, usd) in positions.into_iter().chain([(ALL, sum)]) {
-            figures.add(COST, position, design.name, &[usd]);
+        let total: f64 = items.iter().map(|(_, usd)| usd).sum();
+        for (service, usd) in items.into_iter().chain([(ALL, total)]) {
+            figures.add(COST, service, design.name, &[usd]);
         }
     }
     Ok(())
 }
 
 impl Design {
-    /// None where a part was not measured.
-    fn reckon(&self, figures: &Figures, prices: &Prices) -> Result<Option<Bill>> {
-        let calls = figures.get(INGEST_CALLS, &batch_of(INGEST_BATCH), self.ingest);
-        let functions: Option<Vec<_>> = self
-            .functions()
-            .into_iter()
-            .map(|function| function.invocations(figures))
-            .collect();
-        let (Some(calls), Some(functions)) = (calls, functions) else {
-            return Ok(None);
-        };
+    /// `None` if a function was not measured.
+    fn bill(&self, figures: &Figures, prices: &Prices) -> Option<Bill> {
+        let calls = figures.get(INGEST_CALLS, &batch_of(INGEST_BATCH), self.ingest)?;
+        let mut lambda = 0.0;
+        for function in self.functions() {
+            let (invocations, gb_seconds) = function.usage(figures)?;
+            let (invocations, gb_seconds) =
+                (NOTIFICATIONS * invocations, NOTIFICATIONS * gb_seconds);
+            lambda += billing::total(&billing::functions(prices, invocations, gb_seconds));
+        }
         let (id, payload) = events::sample(PAYLOAD);
         let item = events::item(&id, &payload);
-        let message = events::body(&id, &payload).len() as f64;
-        let record = (NotificationEvent::of_item(&item).to_json().len() + id.len()) as f64;
-        let units_of = |bytes: f64| (bytes / KB).ceil();
+        let item_bytes = item.bytes() as f64;
+        let record = (NotificationEvent::from_item(&item).to_json().len() + id.len()) as f64;
+        let queue = QueueUsage {
+            sent: NOTIFICATIONS,
+            receives: NOTIFICATIONS / SQS_BATCH as f64,
+            receive_batch: SQS_BATCH as f64,
+            message_bytes: events::body(&id, &payload).len() as f64,
+        };
 
         let publishes_itself = matches!(self.publishing, Publishing::Ingest);
         let puts = if publishes_itself { 1.0 } else { 0.0 };
-        let small_writes = (calls.median - self.writes - puts).max(0.0);
-        // INIT and DONE, whoever writes which.
-        let units = 2.0 * units_of(item.bytes() as f64) + small_writes;
+        let idempotency_writes = (calls.median - self.writes - puts).max(0.0);
+        // Every design writes INIT and DONE.
+        let units = 2.0 * write_units(item_bytes) + idempotency_writes;
         let records = if publishes_itself { 1.0 } else { CHANGES };
-        let receive = (SQS_BATCH * message / SQS_REQUEST_BYTES).ceil() / SQS_BATCH;
+        // Hourly charges of the stream do not depend on the number of notifications.
+        let capacity = StreamCapacity::OnDemand { hours: 0.0 };
+        let stream = billing::stream(prices, capacity, NOTIFICATIONS * records, record);
+        let queue = billing::queue(prices, QueueType::Standard, queue);
+        let writes = billing::writes(prices, "write units", NOTIFICATIONS * units);
+        let items = vec![
+            (queue.service, queue.usd),
+            ("Lambda", lambda),
+            (writes.service, writes.usd),
+            ("Pipes", self.pipe_usd(item_bytes)),
+            ("Kinesis", billing::total(&stream)),
+        ];
+        Some(Bill { units, items })
+    }
 
-        let of = |what, quantity: f64| prices.of(what, NOTIFICATIONS * quantity);
-        let mut lambda = 0.0;
-        for (invocations, gb_seconds) in functions {
-            lambda += of("lambda_requests", invocations)? + of("lambda_gb_seconds", gb_seconds)?;
-        }
-        let pipe = match self.publishing {
+    fn pipe_usd(&self, item_bytes: f64) -> f64 {
+        match self.publishing {
             Publishing::Pipe => {
                 let init = events::stream(1, Ids::Distinct, PAYLOAD).len() as f64;
-                // A change has the item as it was and as it is.
-                let done = init + item.bytes() as f64;
+                // A change to DONE has the old and the new item.
+                let done = init + item_bytes;
                 NOTIFICATIONS * (init + done) / PIPE_REQUEST_BYTES * PIPE_REQUESTS_USD / 1e6
             }
             Publishing::By(_) | Publishing::Ingest => 0.0,
-        };
-        let kinesis = of("kinesis_gb_in", records * units_of(record) * KB / GB)?
-            + of("kinesis_gb_out", records * record / GB)?;
-        // Sent, received, deleted.
-        let requests = 1.0 + receive + 1.0 / SQS_BATCH;
-        let positions = vec![
-            ("SQS", of("sqs_standard_requests", requests)?),
-            ("Lambda", lambda),
-            ("DynamoDB", of("dynamodb_write_units", units)?),
-            ("Pipes", pipe),
-            ("Kinesis", kinesis),
-        ];
-        Ok(Some(Bill { units, positions }))
+        }
     }
 
     fn functions(&self) -> Vec<Function> {
         let ingest = Function {
-            contender: self.ingest,
+            peer: self.ingest,
             batch: INGEST_BATCH,
             records: 1.0,
         };
-        let forward = |contender| Function {
-            contender,
+        let forward = |peer| Function {
+            peer,
             batch: FORWARD_BATCH,
             records: CHANGES,
         };
         let complete = Function {
-            contender: COMPLETE,
+            peer: COMPLETE,
             batch: COMPLETE_BATCH,
             records: 1.0,
         };
         match self.publishing {
-            Publishing::By(contender) => vec![ingest, forward(contender), complete],
+            Publishing::By(peer) => vec![ingest, forward(peer), complete],
             Publishing::Pipe => vec![ingest, complete],
             Publishing::Ingest => vec![ingest],
         }
     }
 }
 
-/// A function of a design, and how many records of each notification it is given.
+/// A function of a design, and the number of its records for each notification.
 struct Function {
-    contender: &'static str,
+    peer: &'static str,
     batch: usize,
     records: f64,
 }
 
 impl Function {
-    /// Invocations and GB-seconds for each notification; none where it was not measured.
-    fn invocations(&self, figures: &Figures) -> Option<(f64, f64)> {
-        let time = figures.get(BILLED, &batch_of(self.batch), self.contender)?;
+    /// Invocations and GB-seconds for each notification. `None` if the function was not measured.
+    fn usage(&self, figures: &Figures) -> Option<(f64, f64)> {
+        let time = figures.get(BILLED, &batch_of(self.batch), self.peer)?;
         let invocations = self.records / self.batch as f64;
-        // Billed by the millisecond that was begun (Lambda pricing).
+        // Billed durations are rounded up to a millisecond (Lambda pricing).
         let seconds = invocations * time.median.ceil() / 1e3;
-        Some((invocations, seconds * MEMORY_MB as f64 / 1_024.0))
+        Some((invocations, gb_seconds(seconds, MEMORY_MB as f64)))
     }
 }
 
@@ -246,21 +226,21 @@ impl Function {
 mod tests {
     use super::*;
 
-    /// Every function takes this long, and every message of `ingest` makes so many calls.
-    fn figures(contenders: &[(&'static str, f64)], millis: f64) -> Figures {
+    /// Results in which every function takes this long, and `ingest` makes this many calls per message.
+    fn figures(peers: &[(&'static str, f64)], millis: f64) -> Figures {
         let mut figures = Figures::default();
-        for (contender, calls) in contenders {
-            figures.add(INGEST_CALLS, batch_of(INGEST_BATCH), contender, &[*calls]);
+        for (peer, calls) in peers {
+            figures.add(INGEST_CALLS, batch_of(INGEST_BATCH), peer, &[*calls]);
             for batch in [INGEST_BATCH, FORWARD_BATCH, COMPLETE_BATCH] {
-                figures.add(BILLED, batch_of(batch), contender, &[millis]);
+                figures.add(BILLED, batch_of(batch), peer, &[millis]);
             }
         }
-        reckon(&mut figures).unwrap();
+        calculate(&mut figures).unwrap();
         figures
     }
 
     #[test]
-    fn a_sum_is_of_calls_time_and_prices() {
+    fn cost_follows_from_calls_times_and_prices() {
         let figures = figures(&[(INGEST, 1.0), (FORWARD, 1.0), (COMPLETE, 1.0)], 7.2);
         let of = |position| figures.get(COST, position, "onewrite").unwrap().median;
         // 100,000 + 4,000 + 10,000 invocations of 8 ms at 256 MB.
@@ -279,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn idempotency_and_the_double_write_are_paid_for() {
-        let contenders = [
+    fn idempotency_costs_writes_and_double_write_saves_records() {
+        let peers = [
             (PYTHON, 3.0),
             (PYTHON_FORWARD, 1.0),
             (COMPLETE, 1.0),
             (DOUBLE_WRITE, 3.0),
         ];
-        let figures = figures(&contenders, 100.0);
+        let figures = figures(&peers, 100.0);
         let of = |position, design| figures.get(COST, position, design).unwrap().median;
         assert_eq!(of("DynamoDB", "Python, Powertools"), 6.0 * 0.625);
         assert_eq!(of("DynamoDB", "Python, double write"), 4.0 * 0.625);
@@ -298,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_and_batches_are_those_of_the_template() {
+    fn memory_and_batch_sizes_match_the_template() {
         let template = include_str!("../../../template.yaml");
         let default = |parameter: &str| {
             let (_, behind) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();

@@ -1,4 +1,4 @@
-//! Events as Lambda's event source mappings make them, each notification with an id of its own.
+//! Lambda events in the format of the event source mappings. Each notification has its own id.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,7 +19,7 @@ fn new_id() -> String {
     format!("6a1f3c52-0d4e-4b8a-9c37-{number:012x}")
 }
 
-/// A JSON object of about this many bytes: an order with its lines.
+/// A JSON object of about this many bytes: an order with order lines.
 fn payload(bytes: usize) -> String {
     const LINE: &str = r#"{"sku":"A-104-77","quantity":2,"price":12.50,"gift":false}"#;
     let mut text = r#"{"amount":25.00,"currency":"EUR","lines":["#.to_owned();
@@ -62,12 +62,12 @@ pub fn sqs(messages: usize, payload_bytes: usize) -> Bytes {
     records(&(0..messages).map(record).collect::<Vec<_>>())
 }
 
-/// Whose changes a batch has.
+/// The ids of the changes in a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ids {
-    /// Each of another notification.
+    /// Each change has its own id.
     Distinct,
-    /// All of one, as if asked for again and again.
+    /// All changes have the same id, as after several redrives.
     One,
 }
 
@@ -75,11 +75,11 @@ pub enum Ids {
 #[must_use]
 pub fn stream(changes: usize, ids: Ids, payload_bytes: usize) -> Bytes {
     let payload = payload(payload_bytes);
-    let only = new_id();
+    let shared_id = new_id();
     let record = |index: usize| {
         let id = match ids {
             Ids::Distinct => new_id(),
-            Ids::One => only.clone(),
+            Ids::One => shared_id.clone(),
         };
         let (first, redrives) = (ids == Ids::Distinct || index == 0, index);
         let image = |redrives: usize| {
@@ -123,13 +123,13 @@ pub fn stream(changes: usize, ids: Ids, payload_bytes: usize) -> Bytes {
 /// A batch of Kinesis records: the events of new notifications with this many bytes of payload each.
 ///
 /// # Panics
-/// Never: the notifications are well-formed.
+/// Never, because the notifications are valid.
 #[must_use]
 pub fn kinesis(events: usize, payload_bytes: usize) -> Bytes {
     let payload = payload(payload_bytes);
     let record = |index: usize| {
         let id = new_id();
-        let event = NotificationEvent::of_item(&item(&id, &payload)).to_json();
+        let event = NotificationEvent::from_item(&item(&id, &payload)).to_json();
         let sequence = format!("{:056}", 49_545_115_243_490_985_u64 + index as u64);
         json!({
             "kinesis": {
@@ -151,21 +151,21 @@ pub fn kinesis(events: usize, payload_bytes: usize) -> Bytes {
     records(&(0..events).map(record).collect::<Vec<_>>())
 }
 
-/// An id of its own, and a payload of this many bytes.
+/// A new id, and a payload of this many bytes.
 pub(crate) fn sample(payload_bytes: usize) -> (String, String) {
     (new_id(), payload(payload_bytes))
 }
 
-/// The body of a message.
+/// The body of an SQS message.
 pub(crate) fn body(id: &str, payload: &str) -> String {
     format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#)
 }
 
-/// A notification as `ingest` would write it.
+/// The item that `ingest` would write.
 pub(crate) fn item(id: &str, payload: &str) -> NotificationItem {
     let body = body(id, payload);
     let item = MessagePointers::default()
-        .parse(body.as_bytes())
+        .parse(&body)
         .and_then(|notification| {
             let enrichment = Enrichment::default();
             let now = Timestamp::UNIX_EPOCH;
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payloads_have_the_size_that_is_asked_for_and_are_json() {
+    fn payloads_are_json_of_the_requested_size() {
         for bytes in [100, 1_024, 10_000] {
             let text = payload(bytes);
             assert!(
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_new_or_one() {
+    fn ids_are_distinct_or_shared() {
         let ids = |event: &Bytes| {
             let event: Value = serde_json::from_slice(event).unwrap();
             let records = event["Records"].as_array().unwrap().iter();

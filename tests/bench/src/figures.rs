@@ -1,24 +1,22 @@
-//! What was measured: for each figure, case and contender the least, the middle and the most of all runs.
+//! Results: minimum, median and maximum of all runs for each figure, case and peer.
 
 use serde::Serialize;
 
-/// The spread of some runs.
+/// The spread of several runs.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
-    /// The least.
     pub minimum: f64,
-    /// The middle one, which figures and goals are judged by.
+    /// The value that is reported and compared with the goals.
     pub median: f64,
-    /// The most.
     pub maximum: f64,
-    /// How many there were.
+    /// Number of runs.
     pub runs: usize,
 }
 
 impl Spread {
-    /// Of at least one run.
+    /// `None` if there are no samples.
     #[must_use]
-    pub fn of(samples: &[f64]) -> Option<Self> {
+    pub fn from_samples(samples: &[f64]) -> Option<Self> {
         let mut sorted = samples.to_vec();
         sorted.sort_by(f64::total_cmp);
         let (minimum, maximum) = (*sorted.first()?, *sorted.last()?);
@@ -37,32 +35,28 @@ impl Spread {
     }
 }
 
-/// One figure of one contender in one case.
+/// One figure of one peer in one case.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Measurement {
-    /// What was measured, with its unit.
     pub figure: Figure,
-    /// Under which condition.
+    /// The condition, for example the batch size.
     pub case: String,
-    /// Of whom.
-    pub contender: &'static str,
-    /// What came of it.
+    #[serde(rename = "contender")]
+    pub peer: &'static str,
     pub spread: Spread,
 }
 
 /// A figure and its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Figure {
-    /// Its name.
     pub name: &'static str,
-    /// Its unit.
     pub unit: &'static str,
 }
 
 macro_rules! figures {
     ($($(#[$doc:meta])* $constant:ident = $name:literal, $unit:literal;)*) => {
         $($(#[$doc])* pub const $constant: Figure = Figure { name: $name, unit: $unit };)*
-        /// All of them, in the order in which they are told.
+        /// All figures, in the order in which they are reported.
         pub const ALL: &[Figure] = &[$($constant),*];
     };
 }
@@ -72,86 +66,86 @@ figures! {
     COLD_START = "cold start", "ms";
     /// From the start of the process to its first request for an event.
     INITIALISATION = "initialisation", "ms";
-    /// The most memory in all of that.
+    /// Peak memory during the cold start.
     MEMORY = "peak memory", "MiB";
-    /// The program.
+    /// Size of the program.
     PROGRAM = "program", "MB";
-    /// CPU of a warm function, by batch size.
-    INGEST_CPU = "ingest: CPU of a message", "µs";
-    /// From the event to the answer of a batch of ten, each call to DynamoDB taking five milliseconds.
-    INGEST_WALL = "ingest: time of a batch of 10, 5 ms a call", "ms";
-    /// Calls to AWS.
-    INGEST_CALLS = "ingest: calls of a message", "";
+    /// CPU time of a warm function by batch size.
+    INGEST_CPU = "ingest: CPU per message", "µs";
+    /// From the event to the response for a batch of ten, with five milliseconds per call to DynamoDB.
+    INGEST_WALL = "ingest: time of a batch of 10, 5 ms per call", "ms";
+    /// Number of calls to AWS.
+    INGEST_CALLS = "ingest: calls per message", "";
     /// Records of 1 KB in batches of a thousand.
-    FORWARD_RATE = "forward: records in a second of CPU", "/s";
-    /// By batch size, small records.
-    FORWARD_CPU = "forward: CPU of a record", "µs";
-    /// Calls to AWS.
-    FORWARD_CALLS = "forward: calls of a record", "";
-    /// CPU of a warm function, by batch size.
-    COMPLETE_CPU = "complete: CPU of a notification", "µs";
-    /// Calls to AWS.
-    COMPLETE_CALLS = "complete: calls of a notification", "";
-    /// From the event to the answer of a batch as large as the template's, with the share of the template's memory.
-    BILLED = "time of an invocation at 256 MB, 5 ms a call", "ms";
-    /// By position; the contenders are designs.
+    FORWARD_RATE = "forward: records per second of CPU", "/s";
+    /// CPU time of a warm function by batch size, for small records.
+    FORWARD_CPU = "forward: CPU per record", "µs";
+    /// Number of calls to AWS.
+    FORWARD_CALLS = "forward: calls per record", "";
+    /// CPU time of a warm function by batch size.
+    COMPLETE_CPU = "complete: CPU per notification", "µs";
+    /// Number of calls to AWS.
+    COMPLETE_CALLS = "complete: calls per notification", "";
+    /// From the event to the response for a batch of the template's size, with the CPU share of the template's memory.
+    BILLED = "time of an invocation at 256 MB, 5 ms per call", "ms";
+    /// By service; the peers are designs.
     COST = "cost of a million notifications of 1 KB, from the queue to DONE", "USD";
-    /// Of the tables; the contenders are designs.
+    /// Write units of all tables; the peers are designs.
     WRITE_UNITS = "write units of a notification of 1 KB, from the queue to DONE", "";
-    /// How much of a core the bench itself took while the functions worked.
-    BENCH_SHARE = "the bench's own use of a core", "%";
+    /// CPU usage of the benchmark itself while the functions work.
+    BENCH_SHARE = "CPU usage of the benchmark itself", "%";
 }
 
-/// All that was measured.
+/// All results.
 #[derive(Debug, Default)]
 pub struct Figures(Vec<Measurement>);
 
 impl Figures {
-    /// Adds the runs of a contender; nothing where there were none.
+    /// Adds the samples of a peer. Does nothing if there are none.
     pub fn add(
         &mut self,
         figure: Figure,
         case: impl Into<String>,
-        contender: &'static str,
+        peer: &'static str,
         samples: &[f64],
     ) {
-        let measured = Spread::of(samples).map(|spread| Measurement {
+        let measured = Spread::from_samples(samples).map(|spread| Measurement {
             figure,
             case: case.into(),
-            contender,
+            peer,
             spread,
         });
         self.0.extend(measured);
     }
 
-    /// All, in the order in which they were measured.
+    /// All measurements in order.
     #[must_use]
     pub fn all(&self) -> &[Measurement] {
         &self.0
     }
 
-    /// One of them.
+    /// The spread of one measurement.
     #[must_use]
-    pub fn get(&self, figure: Figure, case: &str, contender: &str) -> Option<Spread> {
-        let is_it = |measured: &&Measurement| {
-            measured.figure == figure && measured.case == case && measured.contender == contender
+    pub fn get(&self, figure: Figure, case: &str, peer: &str) -> Option<Spread> {
+        let matches = |measured: &&Measurement| {
+            measured.figure == figure && measured.case == case && measured.peer == peer
         };
-        Some(self.0.iter().find(is_it)?.spread)
+        Some(self.0.iter().find(matches)?.spread)
     }
 
-    /// The cases and the contenders of a figure, in the order in which they were measured.
+    /// The cases and the peers of a figure, in the order of measurement.
     #[must_use]
-    pub fn of(&self, figure: Figure) -> (Vec<&str>, Vec<&'static str>) {
-        let (mut cases, mut contenders) = (Vec::new(), Vec::new());
+    pub fn cases_and_peers(&self, figure: Figure) -> (Vec<&str>, Vec<&'static str>) {
+        let (mut cases, mut peers) = (Vec::new(), Vec::new());
         for measured in self.0.iter().filter(|measured| measured.figure == figure) {
             if !cases.contains(&measured.case.as_str()) {
                 cases.push(measured.case.as_str());
             }
-            if !contenders.contains(&measured.contender) {
-                contenders.push(measured.contender);
+            if !peers.contains(&measured.peer) {
+                peers.push(measured.peer);
             }
         }
-        (cases, contenders)
+        (cases, peers)
     }
 }
 
@@ -160,10 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_of_an_even_number_is_between_the_two_in_the_middle() {
-        assert_eq!(Spread::of(&[]), None);
+    fn the_median_of_an_even_count_is_the_mean_of_the_middle_two() {
+        assert_eq!(Spread::from_samples(&[]), None);
         let spread = |samples: &[f64]| {
-            let spread = Spread::of(samples).unwrap();
+            let spread = Spread::from_samples(samples).unwrap();
             (spread.minimum, spread.median, spread.maximum, spread.runs)
         };
         assert_eq!(spread(&[3.0, 1.0, 2.0]), (1.0, 2.0, 3.0, 3));
@@ -171,12 +165,15 @@ mod tests {
     }
 
     #[test]
-    fn cases_and_contenders_keep_their_order() {
+    fn cases_and_peers_keep_their_order() {
         let mut figures = Figures::default();
         figures.add(COLD_START, "b", "x", &[1.0]);
         figures.add(COLD_START, "a", "y", &[2.0]);
         figures.add(COLD_START, "a", "none", &[]);
-        assert_eq!(figures.of(COLD_START), (vec!["b", "a"], vec!["x", "y"]));
+        assert_eq!(
+            figures.cases_and_peers(COLD_START),
+            (vec!["b", "a"], vec!["x", "y"])
+        );
         assert_eq!(figures.get(COLD_START, "a", "y").unwrap().median, 2.0);
         assert_eq!(figures.get(MEMORY, "a", "y"), None);
     }

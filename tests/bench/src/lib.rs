@@ -1,26 +1,25 @@
-//! The functions beside what people would use instead of them, each as a process with Lambda's environment, on services
-//! that answer at once.
+//! Compares the functions with alternatives. Each runs as a process with Lambda's environment, against services that respond
+//! immediately.
 //!
-//! - [`contender`]: who is measured, how each is built and started
-//! - [`process`], [`share`], [`runtime_api`], [`stub`], [`events`]: a function as the platform runs it
-//! - [`measure`]: the measurements; [`figures`]: what came of them
-//! - [`cost`]: what each design costs by them
-//! - [`goals`]: what is wanted, and what the gate allows
-//! - [`report`], [`plot`]: tables, JSON and a page
+//! - [`peer`]: the programs that are measured, how to build and start them
+//! - [`process`], [`cpu_share`], [`runtime_api`], [`stub`], [`events`]: a function as the platform runs it
+//! - [`measure`]: the measurements; [`figures`]: their results
+//! - [`cost`]: the cost of each design
+//! - [`goals`]: the goals, and the thresholds of the gate
+//! - [`format`](mod@format): numbers; [`report`], [`plot`]: tables, JSON and an HTML page
 //!
-//! Figures are ratios of what was measured side by side in one run: the times themselves are this machine's.
+//! Compare ratios of one run, not absolute times: times depend on the machine.
 
-#![deny(missing_docs)]
-
-pub mod contender;
 pub mod cost;
+pub mod cpu_share;
 pub mod events;
 pub mod figures;
+pub mod format;
 pub mod goals;
 pub mod measure;
+pub mod peer;
 pub mod plot;
 pub mod process;
 pub mod report;
 pub mod runtime_api;
-pub mod share;
 pub mod stub;

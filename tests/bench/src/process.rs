@@ -1,4 +1,4 @@
-//! One function as a process, with Lambda's environment; what it uses of CPU and memory.
+//! A function as a process with Lambda's environment, and its use of CPU and memory.
 
 use std::{
     fs::OpenOptions,
@@ -12,9 +12,9 @@ use hyper::body::Bytes;
 use nix::{time::ClockId, unistd::Pid};
 use tokio::process::{Child, Command};
 
-use crate::{contender::Contender, runtime_api::RuntimeApi, share::Share, stub::Stub};
+use crate::{cpu_share::CpuShare, peer::Peer, runtime_api::RuntimeApi, stub::Stub};
 
-/// A running function; it ends when it is dropped.
+/// A running function. Dropping it kills the process.
 pub struct Process {
     lambda: RuntimeApi,
     child: Child,
@@ -22,41 +22,41 @@ pub struct Process {
     cpu: ClockId,
     began: Instant,
     // Dropped after the child.
-    _share: Option<Share>,
+    _share: Option<CpuShare>,
 }
 
 impl Process {
-    /// Starts it, with the CPU share of this much memory where it is given.
+    /// Starts a peer, optionally with the CPU share of this memory.
     ///
     /// # Errors
-    /// It cannot be started, or there are no shares here.
+    /// If the process cannot be started, or CPU shares are not available.
     pub async fn start(
-        contender: &Contender,
+        peer: &Peer,
         stub: &Stub,
         memory_mb: Option<u64>,
         logs: &Path,
     ) -> Result<Self> {
         let lambda = RuntimeApi::start().await?;
-        let share = memory_mb.map(Share::of_memory).transpose()?;
+        let share = memory_mb.map(CpuShare::for_memory).transpose()?;
         let mut command = match &share {
-            None => Command::new(&contender.program),
-            // A process can only enter a group by itself or when it runs; the shell becomes the function.
+            None => Command::new(&peer.program),
+            // The shell joins the group and then becomes the function, so that all of its work is limited.
             Some(share) => {
                 let mut shell = Command::new("/bin/sh");
                 let enter = r#"echo $$ > "$0" && exec "$@""#;
                 shell.args(["-c", enter]).arg(share.processes());
-                shell.arg(&contender.program);
+                shell.arg(&peer.program);
                 shell
             }
         };
-        let log = logs.join(format!("{}.log", contender.name));
+        let log = logs.join(format!("{}.log", peer.name));
         let log = OpenOptions::new().create(true).append(true).open(log)?;
         command
-            .args(&contender.arguments)
-            .current_dir(&contender.directory)
+            .args(&peer.arguments)
+            .current_dir(&peer.directory)
             .env_clear()
             .envs(environment(stub, &lambda, memory_mb))
-            .envs(contender.environment.iter().cloned())
+            .envs(peer.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)
@@ -64,8 +64,8 @@ impl Process {
         let began = Instant::now();
         let child = command
             .spawn()
-            .with_context(|| contender.program.display().to_string())?;
-        let pid = child.id().context("it has ended")?;
+            .with_context(|| peer.program.display().to_string())?;
+        let pid = child.id().context("the process has ended")?;
         let pid = Pid::from_raw(i32::try_from(pid)?);
         let cpu = nix::time::clock_getcpuclockid(pid)?;
         Ok(Self {
@@ -78,50 +78,50 @@ impl Process {
         })
     }
 
-    /// Hands it an event; how long it took until its answer was there.
+    /// Invokes the function and returns the time until its response was complete.
     ///
     /// # Errors
-    /// It fails, does not answer, or answers that a message failed.
+    /// If the function fails, does not respond, or reports failed records.
     pub async fn invoke(&mut self, event: Bytes) -> Result<Duration> {
         let began = Instant::now();
-        let answered = tokio::select! {
-            answered = self.lambda.invoke(event) => answered?,
-            ended = self.child.wait() => anyhow::bail!("it has ended: {}", ended?),
+        let response = tokio::select! {
+            response = self.lambda.invoke(event) => response?,
+            ended = self.child.wait() => anyhow::bail!("the process has ended: {}", ended?),
         };
-        let (body, at) = answered;
-        let answer: serde_json::Value = serde_json::from_slice(&body)?;
-        let failures = answer["batchItemFailures"].as_array();
+        let (body, at) = response;
+        let response: serde_json::Value = serde_json::from_slice(&body)?;
+        let failures = response["batchItemFailures"].as_array();
         anyhow::ensure!(
             failures.is_some_and(Vec::is_empty),
-            "not all was done: {answer}"
+            "some records failed: {response}"
         );
         Ok(at - began)
     }
 
-    /// From its start until it asked for its first event, once it has.
+    /// The time from the start to the first request for an event. `None` before that request.
     #[must_use]
     pub fn initialised_after(&self) -> Option<Duration> {
         Some(self.lambda.ready()? - self.began)
     }
 
-    /// The time since it was started.
+    /// The time since the start.
     #[must_use]
     pub fn age(&self) -> Duration {
         self.began.elapsed()
     }
 
-    /// CPU time that it has used, by all its threads.
+    /// CPU time of all threads.
     ///
     /// # Errors
-    /// It has ended.
+    /// If the process has ended.
     pub fn cpu(&self) -> Result<Duration> {
         Ok(self.cpu.now()?.into())
     }
 
-    /// The most memory that it has had, in bytes.
+    /// Peak memory in bytes.
     ///
     /// # Errors
-    /// It has ended.
+    /// If the process has ended.
     pub fn peak_memory(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -129,10 +129,10 @@ impl Process {
         Ok(kilobytes.context("no VmHWM")?.trim().parse::<u64>()? * 1024)
     }
 
-    /// Ends it and waits until it has.
+    /// Kills the process and waits for it.
     ///
     /// # Errors
-    /// It cannot be waited for.
+    /// If the process cannot be waited for.
     pub async fn end(mut self) -> Result<()> {
         Ok(self.child.kill().await?)
     }
@@ -140,7 +140,7 @@ impl Process {
 
 fn environment(stub: &Stub, lambda: &RuntimeApi, memory_mb: Option<u64>) -> Vec<(String, String)> {
     let bundle = stub.bundle().display().to_string();
-    let memory = memory_mb.unwrap_or(crate::share::CORE_MB).to_string();
+    let memory = memory_mb.unwrap_or(crate::cpu_share::CORE_MB).to_string();
     let pairs = [
         ("AWS_LAMBDA_RUNTIME_API", lambda.address().to_string()),
         ("AWS_LAMBDA_FUNCTION_NAME", "bench".to_owned()),

@@ -1,4 +1,4 @@
-//! The figures as tables, as JSON, and as a page with plots that needs no network.
+//! Results as tables, as JSON, and as an HTML page with plots that needs no network.
 
 use std::path::Path;
 
@@ -8,30 +8,31 @@ use serde_json::json;
 
 use crate::{
     figures::{self, Figure, Figures, Spread},
-    goals::{Judged, short},
+    format::short,
+    goals::GoalResult,
     plot,
 };
 
-/// A table for each figure: contenders down, cases across, the median with the least and the most. Cases that do not fit
-/// a line have tables of their own.
+/// One or more tables for each figure: a row for each peer, a column for each case, and the median with minimum and maximum.
+/// Cases that do not fit on a line are in another table.
 #[must_use]
 pub fn tables(figures: &Figures) -> String {
     let mut text = String::new();
     for figure in figures::ALL {
-        let (cases, contenders) = figures.of(*figure);
+        let (cases, peers) = figures.cases_and_peers(*figure);
         for cases in lines(&cases) {
             let mut table = table();
             let mut header = vec![heading(*figure)];
             header.extend(cases.iter().map(ToString::to_string));
             table.set_header(header);
-            for contender in &contenders {
+            for peer in &peers {
                 let cells = cases.iter().map(|case| {
-                    let spread = figures.get(*figure, case, contender);
-                    spread.map(told).unwrap_or_default()
+                    let spread = figures.get(*figure, case, peer);
+                    spread.map(format_spread).unwrap_or_default()
                 });
                 let cells: Vec<_> = cells.collect();
                 if cells.iter().any(|cell| !cell.is_empty()) {
-                    table.add_row([vec![(*contender).to_owned()], cells].concat());
+                    table.add_row([vec![(*peer).to_owned()], cells].concat());
                 }
             }
             align_right(&mut table);
@@ -41,7 +42,7 @@ pub fn tables(figures: &Figures) -> String {
     text
 }
 
-/// Cases that are told side by side.
+/// Groups cases that fit side by side.
 fn lines<'a>(cases: &[&'a str]) -> Vec<Vec<&'a str>> {
     const LINE: usize = 120;
     const CELL: usize = 20;
@@ -61,12 +62,12 @@ fn lines<'a>(cases: &[&'a str]) -> Vec<Vec<&'a str>> {
     lines
 }
 
-/// A line for each goal.
+/// A table with a row for each goal.
 #[must_use]
-pub fn goals(judged: &[Judged]) -> String {
+pub fn goals(results: &[GoalResult]) -> String {
     let mut table = table();
     table.set_header(["goal", "measured", "", "gate"]);
-    for goal in judged {
+    for goal in results {
         let gate = match goal.passes {
             None => "",
             Some(true) => "passes",
@@ -102,7 +103,7 @@ fn heading(figure: Figure) -> String {
     }
 }
 
-fn told(spread: Spread) -> String {
+fn format_spread(spread: Spread) -> String {
     let Spread {
         minimum,
         median,
@@ -115,25 +116,30 @@ fn told(spread: Spread) -> String {
     format!("{} ({}-{})", short(median), short(minimum), short(maximum))
 }
 
-/// Writes `results.json` and `index.html` into `directory`.
+/// Writes `results.json` and `index.html` to `directory`.
 ///
 /// # Errors
-/// A file that cannot be written.
-pub fn write(directory: &Path, figures: &Figures, judged: &[Judged], about: &str) -> Result<()> {
+/// If a file cannot be written.
+pub fn write(
+    directory: &Path,
+    figures: &Figures,
+    results: &[GoalResult],
+    about: &str,
+) -> Result<()> {
     std::fs::create_dir_all(directory)?;
-    let results = json!({"about": about, "figures": figures.all(), "goals": judged});
-    std::fs::write(directory.join("results.json"), format!("{results:#}\n"))?;
-    std::fs::write(directory.join("index.html"), page(figures, judged, about)?)?;
+    let document = json!({"about": about, "figures": figures.all(), "goals": results});
+    std::fs::write(directory.join("results.json"), format!("{document:#}\n"))?;
+    std::fs::write(directory.join("index.html"), page(figures, results, about)?)?;
     Ok(())
 }
 
-fn page(figures: &Figures, judged: &[Judged], about: &str) -> Result<String> {
+fn page(figures: &Figures, results: &[GoalResult], about: &str) -> Result<String> {
     let mut body = format!(
-        "<h1>onewrite beside its peers</h1>\n<p>{}</p>\n",
+        "<h1>onewrite compared with its peers</h1>\n<p>{}</p>\n",
         escaped(about)
     );
     body.push_str("<h2>Goals</h2>\n<table><tr><th>goal<th>measured<th>\n");
-    for goal in judged {
+    for goal in results {
         let met = if goal.met { "met" } else { "missed" };
         body.push_str(&format!(
             "<tr class={met}><td>{}<td class=n>{}<td>{met}\n",
@@ -143,8 +149,8 @@ fn page(figures: &Figures, judged: &[Judged], about: &str) -> Result<String> {
     }
     body.push_str("</table>\n");
     for figure in figures::ALL {
-        let (cases, contenders) = figures.of(*figure);
-        if contenders.is_empty() {
+        let (cases, peers) = figures.cases_and_peers(*figure);
+        if peers.is_empty() {
             continue;
         }
         body.push_str(&format!("<h2>{}</h2>\n", escaped(&heading(*figure))));
@@ -154,13 +160,13 @@ fn page(figures: &Figures, judged: &[Judged], about: &str) -> Result<String> {
             body.push_str(&format!("<th>{}", escaped(case)));
         }
         body.push('\n');
-        for contender in contenders {
-            body.push_str(&format!("<tr><td>{}", escaped(contender)));
+        for peer in peers {
+            body.push_str(&format!("<tr><td>{}", escaped(peer)));
             for case in &cases {
-                let spread = figures.get(*figure, case, contender);
+                let spread = figures.get(*figure, case, peer);
                 body.push_str(&format!(
                     "<td class=n>{}",
-                    spread.map_or(String::new(), told)
+                    spread.map_or(String::new(), format_spread)
                 ));
             }
             body.push('\n');
@@ -177,7 +183,7 @@ fn escaped(text: &str) -> String {
 }
 
 const HEAD: &str = "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">
-<title>onewrite: bench</title>
+<title>onewrite: benchmark</title>
 <style>
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 64em; margin: 2em auto; padding: 0 1em; }
 table { border-collapse: collapse; margin: 1em 0; }
@@ -193,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_cases_that_fit_it_and_no_case_is_lost() {
+    fn groups_cases_by_line_and_keeps_all_of_them() {
         let (long, longest) = ("x".repeat(50), "y".repeat(200));
         let cases = [
             "a", "b", "c", "d", "e", "f", "g", &long, &long, &longest, "h",
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_has_those_of_whom_there_is_a_figure() {
+    fn a_table_has_only_peers_with_results() {
         let mut figures = Figures::default();
         let (one, other) = ("1".repeat(100), "2".repeat(100));
         figures.add(figures::COLD_START, &*one, "first", &[1.5]);

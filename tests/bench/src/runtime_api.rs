@@ -1,5 +1,5 @@
-//! Lambda's Runtime API for one function (Lambda developer guide, "Using the Lambda runtime API"): events to it, answers
-//! from it, and when.
+//! Lambda's Runtime API for one function (Lambda developer guide, "Using the Lambda runtime API").
+//! It delivers events, receives responses, and records their times.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -25,47 +25,47 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A function's timeout.
+/// The timeout of the function.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The Runtime API of one process; it ends when it is dropped.
+/// The Runtime API of one process. Dropping it stops the server.
 pub struct RuntimeApi {
     address: SocketAddr,
     state: Arc<State>,
     events: mpsc::Sender<Bytes>,
-    answers: mpsc::Receiver<Answer>,
+    responses: mpsc::Receiver<FunctionResponse>,
     _tasks: JoinSet<()>,
 }
 
 struct State {
     events: Mutex<mpsc::Receiver<Bytes>>,
-    answers: mpsc::Sender<Answer>,
+    responses: mpsc::Sender<FunctionResponse>,
     ready: OnceLock<Instant>,
     invocations: AtomicU64,
 }
 
-/// What a function answered, and when it had.
+/// The response of a function.
 #[derive(Debug)]
-pub struct Answer {
-    /// The moment at which all of it was there.
+pub struct FunctionResponse {
+    /// When the response was complete.
     pub at: Instant,
-    /// The response, or what the function reports as its error.
+    /// The response, or the error that the function reports.
     pub body: Result<Bytes, Bytes>,
 }
 
 impl RuntimeApi {
-    /// Listens on the loopback.
+    /// Listens on the loopback interface.
     ///
     /// # Errors
-    /// No port.
+    /// If no port is available.
     pub async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (events, waiting) = mpsc::channel(1);
-        let (sender, answers) = mpsc::channel(1);
+        let (sender, responses) = mpsc::channel(1);
         let state = Arc::new(State {
             events: Mutex::new(waiting),
-            answers: sender,
+            responses: sender,
             ready: OnceLock::new(),
             invocations: AtomicU64::new(0),
         });
@@ -75,34 +75,34 @@ impl RuntimeApi {
             address,
             state,
             events,
-            answers,
+            responses,
             _tasks: tasks,
         })
     }
 
-    /// For `AWS_LAMBDA_RUNTIME_API`.
+    /// The value of `AWS_LAMBDA_RUNTIME_API`.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// When the function asked for its first event: the end of its initialisation.
+    /// When the function asked for its first event, which ends its initialization.
     #[must_use]
     pub fn ready(&self) -> Option<Instant> {
         self.state.ready.get().copied()
     }
 
-    /// Hands an event to the function and waits for its answer.
+    /// Sends an event to the function and waits for its response.
     ///
     /// # Errors
-    /// It reports an error, or does not answer within its timeout.
+    /// If the function reports an error or does not respond within its timeout.
     pub async fn invoke(&mut self, event: Bytes) -> Result<(Bytes, Instant)> {
         self.events.send(event).await?;
-        let answer = tokio::time::timeout(TIMEOUT, self.answers.recv()).await;
-        let answer = answer.context("the function does not answer")?;
-        let answer = answer.context("the function has gone")?;
-        match answer.body {
-            Ok(body) => Ok((body, answer.at)),
+        let response = tokio::time::timeout(TIMEOUT, self.responses.recv()).await;
+        let response = response.context("the function did not respond within its timeout")?;
+        let response = response.context("the Runtime API has stopped")?;
+        match response.body {
+            Ok(body) => Ok((body, response.at)),
             Err(error) => bail!("the function failed: {}", String::from_utf8_lossy(&error)),
         }
     }
@@ -114,16 +114,16 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         let _ = stream.set_nodelay(true);
         connections.spawn(async move {
-            let answer = service_fn(|request| answer(request, &state));
+            let service = service_fn(|request| respond(request, &state));
             let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer)
+                .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>> {
+async fn respond(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
     let path = parts.uri.path();
@@ -136,14 +136,14 @@ async fn answer(request: Request<Incoming>, state: &State) -> Result<Response<Fu
     } else {
         Err(body)
     };
-    state.answers.send(Answer { at, body }).await?;
+    state.responses.send(FunctionResponse { at, body }).await?;
     Ok(Response::builder().status(202).body(Full::default())?)
 }
 
 async fn next(state: &State) -> Result<Response<Full<Bytes>>> {
     state.ready.get_or_init(Instant::now);
     let next = state.events.lock().await.recv().await;
-    let event = next.context("the bench has gone")?;
+    let event = next.context("the benchmark has stopped")?;
     let deadline = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)? + TIMEOUT;
     let number = state.invocations.fetch_add(1, Ordering::Relaxed);
     let response = Response::builder()

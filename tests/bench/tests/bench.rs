@@ -1,29 +1,29 @@
-//! The bench on a function whose behaviour is known.
+//! Measures a function with known calls, waits and CPU time.
 #![allow(clippy::unwrap_used)]
 
 use std::{path::Path, time::Duration};
 
 use onewrite_bench::{
-    contender::{Contender, Job},
     cost::MEMORY_MB,
+    cpu_share::CpuShare,
     events::{self, Ids},
     figures::{
         BILLED, COLD_START, COMPLETE_CALLS, FORWARD_CALLS, Figures, INGEST_CALLS, INGEST_CPU,
         INGEST_WALL, INITIALISATION, MEMORY,
     },
     measure::{Bench, LATENCY, WHOLE_CORE, batch_of},
+    peer::{Job, Peer},
     process::Process,
-    share::Share,
     stub::Stub,
 };
 use onewrite_local::python::Interpreter;
 
 const NAME: &str = "one call for each record";
 
-async fn contender(settings: &[(&str, &str)]) -> Contender {
+async fn python_peer(settings: &[(&str, &str)]) -> Peer {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Contender {
+    Peer {
         name: NAME,
         job: Job::Ingest,
         program: Interpreter::find().await.unwrap().path().to_path_buf(),
@@ -35,7 +35,7 @@ async fn contender(settings: &[(&str, &str)]) -> Contender {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_function_does_is_what_is_measured() {
+async fn measures_what_the_function_does() {
     let home = tempfile::tempdir().unwrap();
     let stub = Stub::start(home.path()).await.unwrap();
     let mut bench = Bench {
@@ -43,20 +43,20 @@ async fn what_a_function_does_is_what_is_measured() {
         logs: home.path(),
         runs: 2,
         figures: Figures::default(),
-        tell: |_| (),
+        report: |_| (),
     };
-    let contender = contender(&[]).await;
-    let contenders = [&contender];
+    let peer = python_peer(&[]).await;
+    let peers = [&peer];
     let event = || events::sqs(1, 100);
-    bench.cold(&contenders, None, event).await.unwrap();
-    bench.ingest_cpu(&contenders, 10).await.unwrap();
-    bench.ingest_wall(&contenders).await.unwrap();
-    let distinct = bench.forward_cpu(&contenders, 7, Ids::Distinct);
+    bench.cold(&peers, None, event).await.unwrap();
+    bench.ingest_cpu(&peers, 10).await.unwrap();
+    bench.ingest_wall(&peers).await.unwrap();
+    let distinct = bench.forward_cpu(&peers, 7, Ids::Distinct);
     distinct.await.unwrap();
-    bench.complete_cpu(&contenders, 3).await.unwrap();
-    let has_shares = Share::of_memory(MEMORY_MB).is_ok();
+    bench.complete_cpu(&peers, 3).await.unwrap();
+    let has_shares = CpuShare::for_memory(MEMORY_MB).is_ok();
     if has_shares {
-        bench.billed(&contenders, 4, events::sqs).await.unwrap();
+        bench.billed(&peers, 4, events::sqs).await.unwrap();
     }
 
     let figures = bench.figures;
@@ -64,7 +64,7 @@ async fn what_a_function_does_is_what_is_measured() {
     let (cold, ready) = (of(COLD_START, WHOLE_CORE), of(INITIALISATION, WHOLE_CORE));
     assert_eq!(cold.runs, 2);
     assert!(0.0 < ready.minimum && ready.median < cold.median);
-    // An interpreter has some megabytes, and no gigabyte.
+    // An interpreter uses some megabytes, but not a gigabyte.
     let memory = of(MEMORY, "one message").median;
     assert!((2.0..1_000.0).contains(&memory), "{memory} MiB");
     assert!(of(INGEST_CPU, &batch_of(10)).minimum > 0.0);
@@ -75,17 +75,17 @@ async fn what_a_function_does_is_what_is_measured() {
         let billed = of(BILLED, &batch_of(4)).minimum;
         assert!(billed >= 4.0 * LATENCY.as_secs_f64() * 1e3, "{billed} ms");
     }
-    // Ten calls one after the other, and no call waits less than it should.
+    // Ten sequential calls, each with at least the configured latency.
     let wall = of(INGEST_WALL, "warm").minimum;
     assert!(wall >= 10.0 * LATENCY.as_secs_f64() * 1e3, "{wall} ms");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn cpu_is_that_of_the_function_and_not_of_the_bench() {
+async fn cpu_time_excludes_the_benchmark_itself() {
     let home = tempfile::tempdir().unwrap();
     let stub = Stub::start(home.path()).await.unwrap();
-    let contender = contender(&[]).await;
-    let process = Process::start(&contender, &stub, None, home.path());
+    let peer = python_peer(&[]).await;
+    let process = Process::start(&peer, &stub, None, home.path());
     let mut process = process.await.unwrap();
     stub.set_latency(Duration::from_millis(50));
     process.invoke(events::sqs(1, 100)).await.unwrap();
@@ -93,23 +93,23 @@ async fn cpu_is_that_of_the_function_and_not_of_the_bench() {
     let took = process.invoke(events::sqs(5, 100)).await.unwrap();
     let used = process.cpu().unwrap() - before;
     assert!(took >= Duration::from_millis(250), "{took:?}");
-    assert!(used < took, "it waits: {used:?} of {took:?}");
-    assert_eq!(stub.take_calls()["PutItem"], 6);
-    assert!(stub.take_calls().is_empty());
+    assert!(used < took, "used {used:?} of CPU in {took:?}");
+    assert_eq!(stub.reset_calls()["PutItem"], 6);
+    assert!(stub.reset_calls().is_empty());
     assert!(stub.connections() >= 6);
     process.end().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_function_that_fails_or_ends_is_no_figure() {
+async fn reports_functions_that_fail_or_exit() {
     let home = tempfile::tempdir().unwrap();
     let stub = Stub::start(home.path()).await.unwrap();
     for (settings, expected) in [
-        ([("FAILS", "1")], "not all was done"),
-        ([("ENDS", "1")], "it has ended"),
+        ([("FAILS", "1")], "some records failed"),
+        ([("ENDS", "1")], "the process has ended"),
     ] {
-        let contender = contender(&settings).await;
-        let process = Process::start(&contender, &stub, None, home.path());
+        let peer = python_peer(&settings).await;
+        let process = Process::start(&peer, &stub, None, home.path());
         let mut process = process.await.unwrap();
         let error = process.invoke(events::sqs(1, 100)).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");

@@ -1,4 +1,4 @@
-// Forward by the SDK: PutRecords with at most one record of an id, failed ones again, the rest as a partial batch.
+// Forward with the SDK: PutRecords with at most one record of an id per call, retries, and a partial batch response.
 import { setTimeout as sleep } from "node:timers/promises";
 import { KinesisClient, PutRecordsCommand } from "@aws-sdk/client-kinesis";
 import { NodeHttpHandler } from "@smithy/node-http-handler";
@@ -10,8 +10,8 @@ const StreamName = process.env.STREAM_NAME;
 // HTTP/1.1: this client's default is HTTP/2, which costs more where there is one call at a time.
 const client = new KinesisClient({ cacheMiddleware: true, requestHandler: new NodeHttpHandler() });
 
-// A new notification, or one whose status or redrives changed.
-const isTold = ({ eventName, dynamodb: { OldImage: old, NewImage: image } }) =>
+// True for a new notification, and for one whose status or redrives changed.
+const isPublished = ({ eventName, dynamodb: { OldImage: old, NewImage: image } }) =>
   eventName === "INSERT" ||
   (eventName === "MODIFY" && (old?.status?.S !== image.status.S || old?.redrives?.N !== image.redrives?.N));
 
@@ -36,17 +36,17 @@ const entryOf = (image) => {
 };
 
 run(async ({ Records: changes }, context) => {
-  // For each id its records that are not confirmed, in order, and their places in the batch.
+  // For each id, its unconfirmed records in order, and their places in the batch.
   const unconfirmed = new Map();
   for (const [place, change] of changes.entries()) {
     try {
-      if (!isTold(change)) continue;
+      if (!isPublished(change)) continue;
       const entry = entryOf(change.dynamodb.NewImage);
       const sameId = unconfirmed.get(entry.PartitionKey);
       if (sameId) sameId.push({ place, entry });
       else unconfirmed.set(entry.PartitionKey, [{ place, entry }]);
     } catch (error) {
-      console.error("unreadable: passed, the item stays in the table", error);
+      console.error("skipping a change that cannot be read; the item stays in the table", error);
     }
   }
 
@@ -63,16 +63,16 @@ run(async ({ Records: changes }, context) => {
     }
     const later = ready.slice(call.length);
     const command = new PutRecordsCommand({ StreamName, Records: call.map(([{ entry }]) => entry) });
-    let answer;
+    let response;
     try {
-      answer = await client.send(command);
+      response = await client.send(command);
     } catch (error) {
       console.error("a PutRecords call failed", error); // after the SDK's own retries
       break;
     }
     const failed = [];
     for (const [index, records] of call.entries()) {
-      if (answer.Records[index].ErrorCode) {
+      if (response.Records[index].ErrorCode) {
         failed.push(records);
       } else {
         records.shift();

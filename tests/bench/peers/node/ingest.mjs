@@ -1,4 +1,4 @@
-// Ingest by Powertools: partial batches, and idempotency kept in a table of its own (two more writes for a message).
+// Ingest with Powertools: partial batches, and idempotency in a separate table (two more writes per message).
 import { BatchProcessor, EventType, processPartialResponse } from "@aws-lambda-powertools/batch";
 import { IdempotencyConfig, makeIdempotent } from "@aws-lambda-powertools/idempotency";
 import { DynamoDBPersistenceLayer } from "@aws-lambda-powertools/idempotency/dynamodb";

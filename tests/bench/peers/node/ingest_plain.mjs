@@ -1,4 +1,4 @@
-// Ingest by Powertools' partial batches and one conditional write for each message.
+// Ingest with the partial batches of Powertools and one conditional write for each message.
 import { BatchProcessor, EventType, processPartialResponse } from "@aws-lambda-powertools/batch";
 import { DynamoDBClient } from "@aws-sdk/client-dynamodb";
 import { itemOf, putNew } from "./item.mjs";

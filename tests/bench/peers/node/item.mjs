@@ -1,4 +1,4 @@
-// What the Node peers store of a message: the item that this project's ingest would write.
+// The item that the Node peers store, which is the item that this project's ingest would write.
 import { createHash } from "node:crypto";
 import { ConditionalCheckFailedException, PutItemCommand } from "@aws-sdk/client-dynamodb";
 
@@ -28,7 +28,7 @@ export const itemOf = (messageId, body) => {
   };
 };
 
-// Writes the item if there is none of its id; the same notification again is no error.
+// Writes the item unless its id exists. A copy of the same notification is not an error.
 export const putNew = async (client, table, item) => {
   try {
     await client.send(
@@ -41,6 +41,6 @@ export const putNew = async (client, table, item) => {
     );
   } catch (error) {
     if (!(error instanceof ConditionalCheckFailedException)) throw error;
-    if (error.Item?.fingerprint?.S !== item.fingerprint.S) throw new Error("another notification stands under this id");
+    if (error.Item?.fingerprint?.S !== item.fingerprint.S) throw new Error("the id belongs to another notification");
   }
 };

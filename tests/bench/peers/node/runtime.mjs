@@ -1,5 +1,5 @@
-// Lambda's Runtime API for a handler, as the managed runtime speaks it. `aws-lambda-ric`, which would do the same,
-// builds curl and a C++ client when it is installed, for which it needs cmake, autotools and a compiler.
+// A client of Lambda's Runtime API, like that of the managed runtime. `aws-lambda-ric` would do the same, but its
+// installation builds curl and a C++ client, which needs cmake, autotools and a compiler.
 import http from "node:http";
 
 const [host, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");

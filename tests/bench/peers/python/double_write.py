@@ -1,4 +1,4 @@
-"""The usual notification service: write INIT, send, write DONE. Its last write can fail after the send."""
+"""The double write: write INIT, send, write DONE. The last write can fail after the send."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from botocore.config import Config
 
 from item import item_of, put_new
 
-# Requests are well-formed by construction: botocore need not check each again.
+# Requests are valid by construction, so botocore need not validate them.
 config = Config(parameter_validation=False)
 dynamodb = boto3.client("dynamodb", config=config)
 kinesis = boto3.client("kinesis", config=config)
@@ -16,7 +16,7 @@ table = os.environ["TABLE_NAME"]
 stream = os.environ["STREAM_NAME"]
 
 
-def take(record: dict) -> None:
+def process(record: dict) -> None:
     stored = put_new(dynamodb, table, item_of(record["messageId"], record["body"]))
     if stored["status"]["S"] == "DONE":
         return
@@ -35,7 +35,7 @@ def handler(event, context):
     failures = []
     for record in event["Records"]:
         try:
-            take(record)
+            process(record)
         except Exception:
             logging.exception("a message failed")
             failures.append({"itemIdentifier": record["messageId"]})

@@ -1,4 +1,4 @@
-"""Forward by boto3: PutRecords with at most one record of an id, failed ones again, the rest as a partial batch."""
+"""Forward with boto3: PutRecords with at most one record of an id per call, retries, and a partial batch response."""
 
 import json
 import logging
@@ -12,13 +12,13 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 RECORDS, BYTES = 500, 5 * 1024 * 1024
-# Requests are well-formed by construction: botocore need not check each again.
+# Requests are valid by construction, so botocore need not validate them.
 client = boto3.client("kinesis", config=Config(parameter_validation=False))
 stream = os.environ["STREAM_NAME"]
 
 
-def is_told(record: dict) -> bool:
-    """A new notification, or one whose status or redrives changed."""
+def is_published(record: dict) -> bool:
+    """True for a new notification, and for one whose status or redrives changed."""
     if record["eventName"] != "MODIFY":
         return record["eventName"] == "INSERT"
     old, new = record["dynamodb"].get("OldImage", {}), record["dynamodb"]["NewImage"]
@@ -45,16 +45,16 @@ def event_of(item: dict) -> bytes:
 
 
 def handler(event, context):
-    # For each id its records that are not confirmed, in order, and their places in the batch.
+    # For each id, its unconfirmed records in order, and their places in the batch.
     unconfirmed: dict[str, deque] = {}
     for place, record in enumerate(event["Records"]):
         try:
-            if is_told(record):
+            if is_published(record):
                 item = record["dynamodb"]["NewImage"]
                 entry = {"PartitionKey": item["notification_id"]["S"], "Data": event_of(item)}
                 unconfirmed.setdefault(entry["PartitionKey"], deque()).append((place, entry))
         except KeyError:
-            logging.exception("unreadable: passed, the item stays in the table")
+            logging.exception("skipping a change that cannot be read; the item stays in the table")
 
     ready, failures = deque(unconfirmed), 0
     while ready:
@@ -67,12 +67,12 @@ def handler(event, context):
             ready.popleft()
             entries.append(entry)
         try:
-            answer = client.put_records(StreamName=stream, Records=entries)
+            response = client.put_records(StreamName=stream, Records=entries)
         except (BotoCoreError, ClientError):  # after the SDK's own retries
             logging.exception("a PutRecords call failed")
             break
         failed = []
-        for entry, put in zip(entries, answer["Records"]):
+        for entry, put in zip(entries, response["Records"]):
             key = entry["PartitionKey"]
             if "ErrorCode" in put:
                 failed.append(key)

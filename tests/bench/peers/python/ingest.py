@@ -1,4 +1,4 @@
-"""Ingest by Powertools: partial batches, and idempotency kept in a table of its own (two more writes for a message)."""
+"""Ingest with Powertools: partial batches, and idempotency in a separate table (two more writes per message)."""
 
 import os
 
@@ -14,7 +14,7 @@ from botocore.config import Config
 
 from item import item_of, put_new
 
-# Requests are well-formed by construction: botocore need not check each again.
+# Requests are valid by construction, so botocore need not validate them.
 client = boto3.client("dynamodb", config=Config(parameter_validation=False))
 table = os.environ["TABLE_NAME"]
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)

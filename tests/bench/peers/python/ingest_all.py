@@ -1,6 +1,6 @@
-"""The same as ingest_plain with all messages of a batch at once, in threads: boto3 has no other way to do that.
+"""Like ingest_plain, but with concurrent writes. They run in threads, because boto3 has no other way.
 
-A warm batch takes less time and each message more CPU; every thread's first call makes a connection of its own.
+A warm batch takes less time, but each message more CPU. The first call of every thread opens a connection.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from botocore.config import Config
 
 from item import item_of, put_new
 
-# Requests are well-formed by construction: botocore need not check each again.
+# Requests are valid by construction, so botocore need not validate them.
 client = boto3.client("dynamodb", config=Config(parameter_validation=False))
 table = os.environ["TABLE_NAME"]
 processor = AsyncBatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)

@@ -1,4 +1,4 @@
-"""Ingest by Powertools' partial batches and one conditional write for each message."""
+"""Ingest with the partial batches of Powertools and one conditional write for each message."""
 
 import os
 
@@ -9,7 +9,7 @@ from botocore.config import Config
 
 from item import item_of, put_new
 
-# Requests are well-formed by construction: botocore need not check each again.
+# Requests are valid by construction, so botocore need not validate them.
 client = boto3.client("dynamodb", config=Config(parameter_validation=False))
 table = os.environ["TABLE_NAME"]
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)

@@ -1,4 +1,4 @@
-"""What the Python peers store of a message: the item that this project's ingest would write."""
+"""The item that the Python peers store, which is the item that this project's ingest would write."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def item_of(message_id: str, body: str) -> dict:
 
 
 def put_new(client, table: str, item: dict) -> dict:
-    """Writes the item if there is none of its id, and returns what is there; the same one again is no error."""
+    """Writes the item unless its id exists, and returns the stored item. A copy is not an error."""
     try:
         client.put_item(
             TableName=table,
@@ -36,6 +36,6 @@ def put_new(client, table: str, item: dict) -> dict:
     except client.exceptions.ConditionalCheckFailedException as error:
         stored = error.response.get("Item", {})
         if stored.get("fingerprint") != item["fingerprint"]:
-            raise ValueError("another notification stands under this id") from None
+            raise ValueError("the id belongs to another notification") from None
         return stored
     return item

@@ -1,5 +1,5 @@
-//! The bare limit of anybody who uses the SDK: the functions' calls with the functions' client, and nothing of what
-//! makes them safe. No id is read, nothing is checked, hashed, counted, timed or logged; an error ends the process.
+//! The lower bound with the SDK: the calls of the functions with the same client. Messages are not parsed, validated, hashed,
+//! counted or logged, and an error ends the process.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::{

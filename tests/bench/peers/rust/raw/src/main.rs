@@ -1,5 +1,5 @@
-//! The floor: one signed HTTP request for each message, all of a batch at once, and Lambda's Runtime API by hand.
-//! Nothing is retried or bounded in time; an error ends the process.
+//! The lower bound: one signed HTTP request for each message, with concurrent requests, and a minimal client of the Runtime
+//! API. There are no retries and no timeouts; an error ends the process.
 
 use std::time::SystemTime;
 
@@ -22,7 +22,7 @@ use hyper_util::{
 use serde::Deserialize;
 use serde_json::json;
 
-/// As many at a time as `ingest` has by default.
+/// Concurrent requests, as in `ingest` by default.
 const IN_FLIGHT: usize = 32;
 
 type Error = Box<dyn std::error::Error>;
@@ -87,9 +87,9 @@ async fn main() -> Result<(), Error> {
             .buffer_unordered(IN_FLIGHT)
             .for_each(async |put| put.expect("PutItem"))
             .await;
-        let answer = Request::post(format!("{runtime}/{id}/response"))
+        let response = Request::post(format!("{runtime}/{id}/response"))
             .body(Full::from(r#"{"batchItemFailures":[]}"#))?;
-        drain(lambda.request(answer).await?.into_body()).await?;
+        drain(lambda.request(response).await?.into_body()).await?;
     }
 }
 
@@ -139,7 +139,7 @@ impl Table {
     }
 }
 
-/// A connection is used again once its response was read.
+/// Reads a response completely, so that its connection can be reused.
 async fn drain(body: Incoming) -> Result<(), Error> {
     body.collect().await?;
     Ok(())

@@ -1,5 +1,5 @@
-//! What the samples share: a message becomes an item with its status, and a fingerprint so that two messages of one id
-//! can be told apart.
+//! Shared code of the samples: writes a message as an item with its status and a fingerprint, which detects different messages
+//! with the same id.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
 use lambda_runtime::Error;
 use sha2::{Digest, Sha256};
 
-/// Writes one message, unless its id is there already with the same fingerprint.
+/// Writes one message, unless its id exists. A different fingerprint is an error.
 pub async fn store(client: &Client, table: &str, message: &SqsMessage) -> Result<(), Error> {
     let body = message.body.as_deref().ok_or("no body")?;
     let body: serde_json::Value = serde_json::from_str(body)?;
@@ -40,7 +40,9 @@ pub async fn store(client: &Client, table: &str, message: &SqsMessage) -> Result
     let Err(error) = put else { return Ok(()) };
     match error.as_service_error() {
         Some(PutItemError::ConditionalCheckFailedException(failed))
-            if failed.item().is_some_and(|old| same(old, &fingerprint)) =>
+            if failed
+                .item()
+                .is_some_and(|old| has_fingerprint(old, &fingerprint)) =>
         {
             Ok(())
         }
@@ -48,14 +50,14 @@ pub async fn store(client: &Client, table: &str, message: &SqsMessage) -> Result
     }
 }
 
-fn same(old: &HashMap<String, AttributeValue>, fingerprint: &str) -> bool {
+fn has_fingerprint(old: &HashMap<String, AttributeValue>, fingerprint: &str) -> bool {
     old.get("fingerprint")
         .and_then(|old| old.as_s().ok())
         .map(String::as_str)
         == Some(fingerprint)
 }
 
-/// The partial batch response that names the messages that failed.
+/// The partial batch response with the failed messages.
 pub fn response(failed: Vec<String>) -> SqsBatchResponse {
     let mut response = SqsBatchResponse::default();
     response.batch_item_failures = failed

@@ -1,4 +1,4 @@
-//! `PutRecords` of five hundred records at a time, in the order of the batch.
+//! `PutRecords` with five hundred records per call, in the order of the batch.
 
 use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use aws_sdk_kinesis::{Client, primitives::Blob, types::PutRecordsRequestEntry};
@@ -29,7 +29,7 @@ async fn main() -> Result<(), Error> {
     .await
 }
 
-/// The item as it stands, as JSON.
+/// The item as JSON.
 fn entry(record: EventRecord) -> PutRecordsRequestEntry {
     let image = record.change.new_image;
     let id = match image.get("notification_id") {

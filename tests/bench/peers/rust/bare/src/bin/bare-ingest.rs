@@ -1,4 +1,4 @@
-//! One conditional `PutItem` for each message, all of a batch at once.
+//! One conditional `PutItem` for each message, with concurrent calls.
 
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_dynamodb::{
@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json};
 
-/// As many at a time as `ingest` has by default.
+/// Concurrent calls, as in `ingest` by default.
 const IN_FLIGHT: usize = 32;
 
 #[tokio::main(flavor = "current_thread")]

@@ -1,4 +1,4 @@
-//! `PutRecord` for each change, in order; the first that fails is where the batch comes again from.
+//! `PutRecord` for each change, in order. Lambda retries the batch from the first failed record.
 
 use aws_config::BehaviorVersion;
 use aws_lambda_events::event::{

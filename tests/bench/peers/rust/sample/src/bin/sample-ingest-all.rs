@@ -1,4 +1,4 @@
-//! All messages at once.
+//! Concurrent writes.
 
 use aws_config::BehaviorVersion;
 use aws_lambda_events::event::sqs::SqsEvent;

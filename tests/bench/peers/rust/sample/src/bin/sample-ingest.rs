@@ -1,4 +1,4 @@
-//! One message after the other.
+//! Sequential writes.
 
 use aws_config::BehaviorVersion;
 use aws_lambda_events::event::sqs::SqsEvent;

@@ -1,4 +1,4 @@
-//! Who is measured, and how each is built and started.
+//! The programs that are measured, and how to build and start them.
 
 use std::path::{Path, PathBuf};
 
@@ -11,77 +11,70 @@ use onewrite_local::{
     workspace::Workspace,
 };
 
-/// The function whose job a contender does.
+/// The function whose job a peer does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Job {
-    /// Messages into the table.
+    /// Write messages from the queue to the table.
     Ingest,
-    /// Changes of the table into the stream.
+    /// Publish changes of the table to the stream.
     Forward,
-    /// From the stream to DONE.
+    /// Complete notifications from the stream.
     Complete,
 }
 
-/// Somebody who does the job of a function.
+/// A program that does the job of a function: one of this project's functions or an alternative.
 #[derive(Debug, Clone)]
-pub struct Contender {
-    /// In tables and in [`crate::goals`].
+pub struct Peer {
+    /// The name in tables and in [`crate::goals`].
     pub name: &'static str,
-    /// Whose job it does.
     pub job: Job,
-    /// The program.
     pub program: PathBuf,
-    /// Its arguments.
     pub arguments: Vec<String>,
-    /// Where it runs.
+    /// The working directory.
     pub directory: PathBuf,
-    /// What it is told beside Lambda's environment.
+    /// Variables in addition to Lambda's environment.
     pub environment: Vec<(String, String)>,
-    /// Bytes of its program, where that is all there is to deploy.
+    /// Size of the program in bytes, if it is all that would be deployed.
     pub bytes: Option<u64>,
 }
 
-/// This project's `ingest`: a `PutItem` for each message.
+/// This project's `ingest`.
 pub const INGEST: &str = "onewrite";
-/// The same with `BATCHED_INSERTS`, and as many messages at a time as fill whole batches.
-pub const INGEST_BATCHED: &str = "onewrite, batched";
 /// This project's `forward`.
 pub const FORWARD: &str = "onewrite forward";
+/// This project's `complete`.
+pub const COMPLETE: &str = "onewrite complete";
 /// Another build of `ingest`.
 pub const INGEST_OTHER: &str = "other build";
-/// Another build with `BATCHED_INSERTS`.
-pub const INGEST_BATCHED_OTHER: &str = "other build, batched";
 /// Another build of `forward`.
 pub const FORWARD_OTHER: &str = "other build, forward";
 /// Another build of `complete`.
 pub const COMPLETE_OTHER: &str = "other build, complete";
-/// The same SDK call and nothing else.
+/// Only the SDK call of `ingest`.
 pub const BARE: &str = "bare SDK call";
-/// The same HTTP request, signed, and nothing else.
+/// Only the signed HTTP request of `ingest`.
 pub const RAW: &str = "raw HTTP and SigV4";
-/// This project's `complete`.
-pub const COMPLETE: &str = "onewrite complete";
-/// `PutRecords` and nothing else.
+/// Only `PutRecords`.
 pub const BARE_FORWARD: &str = "bare PutRecords";
-/// AWS's sample in Rust, one message after the other.
+/// AWS's sample in Rust, with sequential writes.
 pub const SAMPLE: &str = "Rust sample";
-/// The same, all messages at once.
-pub const SAMPLE_ALL: &str = "Rust sample, at once";
-/// AWS's sample in Rust with `PutRecord` for each record.
+/// AWS's sample in Rust, with concurrent writes.
+pub const SAMPLE_ALL: &str = "Rust sample, concurrent";
+/// AWS's sample in Rust, with `PutRecord` for each record.
 pub const SAMPLE_FORWARD: &str = "Rust sample, PutRecord";
 /// Python with boto3 and Powertools: batches and idempotency.
 pub const PYTHON: &str = "Python, Powertools";
-/// The same without idempotency: a conditional write.
+/// Python with boto3 and Powertools: batches and a conditional write.
 pub const PYTHON_PLAIN: &str = "Python, conditional write";
-/// The same, all messages at once.
-pub const PYTHON_ALL: &str = "Python, at once";
+/// The same with concurrent writes.
+pub const PYTHON_ALL: &str = "Python, concurrent";
 /// Python with boto3.
 pub const PYTHON_FORWARD: &str = "Python forward";
-/// INIT, send, DONE.
+/// Python that writes INIT, sends, and writes DONE.
 pub const DOUBLE_WRITE: &str = "Python, double write";
 /// Node with the SDK v3 and Powertools: batches and idempotency.
 pub const NODE: &str = "Node, Powertools";
-/// The same without idempotency: a conditional write.
+/// Node with the SDK v3 and Powertools: batches and a conditional write.
 pub const NODE_PLAIN: &str = "Node, conditional write";
 /// Node with the SDK v3.
 pub const NODE_FORWARD: &str = "Node forward";
@@ -92,15 +85,10 @@ const PYTHON_REQUIREMENTS: Requirements = Requirements::new(
     include_str!("../peers/python/requirements.txt"),
 );
 
-fn pairs(settings: &[(&str, &str)]) -> Vec<(String, String)> {
-    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    settings.iter().map(own).collect()
-}
-
-fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Contender> {
+fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Peer> {
     let file = std::fs::metadata(&path).with_context(|| path.display().to_string())?;
     let bytes = file.len();
-    Ok(Contender {
+    Ok(Peer {
         name,
         job,
         directory: path.parent().map(Path::to_path_buf).unwrap_or_default(),
@@ -111,11 +99,11 @@ fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Contender> {
     })
 }
 
-/// The functions as they are deployed on this machine's architecture.
+/// Builds this project's functions for the architecture of this machine, as they are deployed.
 ///
 /// # Errors
-/// The build's.
-pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<Contender>> {
+/// If the build fails.
+pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<Peer>> {
     let is_here =
         |architecture: &Architecture| architecture.target().starts_with(std::env::consts::ARCH);
     let architecture = Architecture::ALL.into_iter().find(is_here);
@@ -126,56 +114,47 @@ pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<
         let binary = binary.with_context(|| format!("{function} was not built"))?;
         Ok(binary.path.clone())
     };
-    own([INGEST, INGEST_BATCHED, FORWARD, COMPLETE], path)
+    own_functions([INGEST, FORWARD, COMPLETE], path)
 }
 
-/// Another build of the functions, of other code or with other options: the folder that `cargo lambda build` made.
+/// Finds another build of the functions, from other code or with other options, in the output folder of `cargo lambda
+/// build`.
 ///
 /// # Errors
-/// A function is not there.
-pub fn other_build(directory: &Path) -> Result<Vec<Contender>> {
-    let names = [
-        INGEST_OTHER,
-        INGEST_BATCHED_OTHER,
-        FORWARD_OTHER,
-        COMPLETE_OTHER,
-    ];
-    own(names, |function| {
+/// If a function is missing.
+pub fn other_build(directory: &Path) -> Result<Vec<Peer>> {
+    let names = [INGEST_OTHER, FORWARD_OTHER, COMPLETE_OTHER];
+    own_functions(names, |function| {
         Ok(directory.join(function).join("bootstrap"))
     })
 }
 
-/// This project's functions: `ingest`, the same with batched inserts, `forward` and `complete`.
-fn own(names: [&'static str; 4], path: impl Fn(&str) -> Result<PathBuf>) -> Result<Vec<Contender>> {
-    let batched = &[("BATCHED_INSERTS", "true"), ("MAX_IN_FLIGHT", "100")];
+/// Names the peers `ingest`, `forward` and `complete`.
+fn own_functions(
+    names: [&'static str; 3],
+    path: impl Fn(&str) -> Result<PathBuf>,
+) -> Result<Vec<Peer>> {
     let functions = [
-        ("ingest", Job::Ingest, &[][..]),
-        ("ingest", Job::Ingest, batched),
-        ("forward", Job::Forward, &[]),
-        ("complete", Job::Complete, &[]),
+        ("ingest", Job::Ingest),
+        ("forward", Job::Forward),
+        ("complete", Job::Complete),
     ];
-    let made = names
-        .into_iter()
-        .zip(functions)
-        .map(|(name, (function, job, settings))| {
-            Ok(Contender {
-                environment: pairs(settings),
-                ..program(name, job, path(function)?)?
-            })
-        });
-    made.collect()
+    let named = names.into_iter().zip(functions);
+    named
+        .map(|(name, (function, job))| program(name, job, path(function)?))
+        .collect()
 }
 
-/// A package of the Rust peers. Each is built by itself, for features that one asks for would be in all.
+/// Builds a package of the Rust peers. Each needs its own build, because cargo would unify their features.
 ///
 /// # Errors
-/// The build's.
+/// If the build fails.
 pub async fn rust(
     workspace: &Workspace,
     package: &str,
     programs: &[(&str, &'static str, Job)],
     progress: Progress,
-) -> Result<Vec<Contender>> {
+) -> Result<Vec<Peer>> {
     let interpreter = Interpreter::find().await?;
     let manifest = peers(workspace).join("rust").join("Cargo.toml");
     let target = workspace.root().join("target").join("bench");
@@ -192,17 +171,18 @@ pub async fn rust(
         .run("cargo build")
         .await?;
     step.done();
-    let made = programs
+    let release = target.join("release");
+    programs
         .iter()
-        .map(|(file, name, job)| program(name, *job, target.join("release").join(file)));
-    made.collect()
+        .map(|(file, name, job)| program(name, *job, release.join(file)))
+        .collect()
 }
 
-/// The Python peers, in an environment of their own.
+/// Installs the Python peers in their own virtual environment.
 ///
 /// # Errors
-/// No Python, or its packages are not to be had.
-pub async fn python(workspace: &Workspace, progress: Progress) -> Result<Vec<Contender>> {
+/// If there is no Python, or its packages cannot be installed.
+pub async fn python(workspace: &Workspace, progress: Progress) -> Result<Vec<Peer>> {
     let interpreter = Interpreter::find().await?;
     let packages =
         python::environment(workspace, &interpreter, PYTHON_REQUIREMENTS, progress).await?;
@@ -213,7 +193,7 @@ pub async fn python(workspace: &Workspace, progress: Progress) -> Result<Vec<Con
         ("forward", PYTHON_FORWARD, Job::Forward),
         ("double_write", DOUBLE_WRITE, Job::Ingest),
     ];
-    let contender = |(module, name, job)| Contender {
+    let peer = |(module, name, job)| Peer {
         name,
         job,
         program: packages.program("python"),
@@ -230,14 +210,14 @@ pub async fn python(workspace: &Workspace, progress: Progress) -> Result<Vec<Con
         ],
         bytes: None,
     };
-    Ok(modules.into_iter().map(contender).collect())
+    Ok(modules.into_iter().map(peer).collect())
 }
 
-/// The Node peers, bundled, from a copy of their folder: packages are installed beside it.
+/// Installs and bundles the Node peers in a copy of their folder.
 ///
 /// # Errors
-/// No Node, or its packages are not to be had.
-pub async fn node(workspace: &Workspace, progress: Progress) -> Result<Vec<Contender>> {
+/// If there is no Node, or its packages cannot be installed.
+pub async fn node(workspace: &Workspace, progress: Progress) -> Result<Vec<Peer>> {
     let interpreter = Interpreter::find().await?;
     let home = workspace.root().join("target").join("bench").join("node");
     let log = home.with_extension("log");
@@ -256,13 +236,13 @@ pub async fn node(workspace: &Workspace, progress: Progress) -> Result<Vec<Conte
             .await?;
     }
     step.done();
-    let program = on_path("node").context("there is no node on PATH")?;
+    let program = on_path("node").context("node was not found on PATH")?;
     let modules = [
         ("ingest", NODE, Job::Ingest),
         ("ingest_plain", NODE_PLAIN, Job::Ingest),
         ("forward", NODE_FORWARD, Job::Forward),
     ];
-    let contender = |(module, name, job)| Contender {
+    let peer = |(module, name, job)| Peer {
         name,
         job,
         program: program.clone(),
@@ -271,7 +251,7 @@ pub async fn node(workspace: &Workspace, progress: Progress) -> Result<Vec<Conte
         environment: Vec::new(),
         bytes: None,
     };
-    Ok(modules.into_iter().map(contender).collect())
+    Ok(modules.into_iter().map(peer).collect())
 }
 
 fn on_path(name: &str) -> Option<PathBuf> {
@@ -289,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_build_is_whole_or_what_is_missing_is_named() {
+    fn other_build_names_a_missing_function() {
         let directory = tempfile::tempdir().unwrap();
         let add = |function: &str| {
             let home = directory.path().join(function);
@@ -305,17 +285,16 @@ mod tests {
         );
 
         add("forward");
-        let contenders = other_build(directory.path()).unwrap();
-        let told: Vec<_> = contenders
+        let peers = other_build(directory.path()).unwrap();
+        let found: Vec<_> = peers
             .iter()
-            .map(|one| (one.name, one.job, one.bytes, one.environment.len()))
+            .map(|peer| (peer.name, peer.job, peer.bytes, peer.environment.len()))
             .collect();
         let expected = [
             (INGEST_OTHER, Job::Ingest, Some(6), 0),
-            (INGEST_BATCHED_OTHER, Job::Ingest, Some(6), 2),
             (FORWARD_OTHER, Job::Forward, Some(7), 0),
             (COMPLETE_OTHER, Job::Complete, Some(8), 0),
         ];
-        assert_eq!(told, expected);
+        assert_eq!(found, expected);
     }
 }

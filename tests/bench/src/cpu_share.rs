@@ -1,5 +1,5 @@
-//! The share of a core that Lambda gives a function by its memory, by a control group. Lambda gives a whole core at
-//! 1,769 MB (Lambda developer guide, "Configure Lambda function memory"), and less in proportion.
+//! Limits a function to the share of a core that Lambda gives it for its memory, with a control group. Lambda gives a full
+//! core at 1,769 MB (Lambda developer guide, "Configure Lambda function memory"), and less in proportion.
 
 use std::{
     fs,
@@ -10,51 +10,51 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// At this much memory a function has one core.
+/// Memory with which a function has one core.
 pub const CORE_MB: u64 = 1_769;
 
-/// The sizes whose shares are measured.
+/// The memory sizes that are measured.
 pub const SIZES_MB: [u64; 5] = [128, 256, 512, 1_024, CORE_MB];
 
-/// Microseconds in which the share is given out.
+/// Period of the CPU quota in microseconds.
 const PERIOD: u64 = 20_000;
 
-/// A control group; it is removed when it is dropped, which its process must not outlive.
+/// A control group. Dropping it removes the group, so its process must end first.
 #[derive(Debug)]
-pub struct Share {
+pub struct CpuShare {
     directory: PathBuf,
 }
 
-impl Share {
-    /// A group with the share of a function of this memory.
+impl CpuShare {
+    /// Creates a group with the share of a function with this memory.
     ///
     /// # Errors
-    /// This machine has no control groups for CPU, or does not let this user make one.
-    pub fn of_memory(megabytes: u64) -> Result<Self> {
+    /// If the machine has no control groups for CPU, or does not allow this user to create one.
+    pub fn for_memory(megabytes: u64) -> Result<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("onewrite-bench-{}-{number}", std::process::id());
         let quota = PERIOD * megabytes / CORE_MB;
-        let (first, second) = (Path::new("/sys/fs/cgroup/cpu"), Path::new("/sys/fs/cgroup"));
-        let share = if first.is_dir() {
-            let share = Self::make(first.join(name))?;
+        let (version_1, version_2) = (Path::new("/sys/fs/cgroup/cpu"), Path::new("/sys/fs/cgroup"));
+        let share = if version_1.is_dir() {
+            let share = Self::create(version_1.join(name))?;
             share.set("cpu.cfs_period_us", &PERIOD.to_string())?;
             share.set("cpu.cfs_quota_us", &quota.to_string())?;
             share
         } else {
-            let share = Self::make(second.join(name))?;
+            let share = Self::create(version_2.join(name))?;
             share.set("cpu.max", &format!("{quota} {PERIOD}"))?;
             share
         };
         Ok(share)
     }
 
-    fn make(directory: PathBuf) -> Result<Self> {
+    fn create(directory: PathBuf) -> Result<Self> {
         match fs::create_dir(&directory) {
             Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                bail!("this user may not make control groups")
+                bail!("this user is not allowed to create control groups")
             }
-            made => made.with_context(|| directory.display().to_string())?,
+            result => result.with_context(|| directory.display().to_string())?,
         }
         Ok(Self { directory })
     }
@@ -64,16 +64,16 @@ impl Share {
         fs::write(&file, value).with_context(|| file.display().to_string())
     }
 
-    /// Where a process writes its id to be in the group.
+    /// The file to which a process writes its id to join the group.
     #[must_use]
     pub fn processes(&self) -> PathBuf {
         self.directory.join("cgroup.procs")
     }
 }
 
-impl Drop for Share {
+impl Drop for CpuShare {
     fn drop(&mut self) {
-        // The kernel lets go of an ended process a moment after it was waited for.
+        // The kernel releases an ended process shortly after it was waited for.
         for _ in 0..100 {
             if fs::remove_dir(&self.directory).is_ok() {
                 return;
