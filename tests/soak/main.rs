@@ -1,4 +1,4 @@
-//! `cargo local soak`: the very pipeline under steady load and random trouble for as long as is asked, then the oracle.
+//! `cargo soak`: runs the pipeline under steady load with random faults, then verifies that nothing was lost.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::{
@@ -12,51 +12,52 @@ use onewrite_event_sources::choices::Choices;
 use onewrite_local::{
     clients::Clients,
     demo,
+    event_sources::EventSources,
+    inspect,
     messages::send,
-    oracle::{self, Meaning, Report, Sent},
+    oracle::{self, Meaning, Report, SentMessage},
+    outputs::StackOutputs,
     progress::Progress,
-    quiet::until_quiet,
     sample::Sample,
-    stack::{Stack, StackOptions, StackOutputs},
-    survey,
+    settled::wait_until_settled,
+    stack::{Stack, StackOptions},
 };
-use onewrite_tests::trouble::{Climate, Tally, Trouble};
+use onewrite_tests::random_faults::{FaultCounts, FaultRates, RandomFaults};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
-/// Sends messages for a while, while connections are cut, answers come late or never, calls are throttled or fail in
-/// part, function processes are killed and event sources stopped and started. Then looks whether anything was lost.
+/// Send messages while random faults happen, then verify that nothing was lost.
 ///
-/// Exits with 1 where a promise was broken, or where the trouble that was asked for did not come.
+/// The faults: cut connections, late or missing responses, throttled or partly failed calls, killed function processes, and
+/// event sources that stop and start. The exit code is 1 if a guarantee was broken or if a kind of fault did not happen.
 #[derive(Parser)]
-#[command(name = "cargo local soak", bin_name = "cargo local soak")]
+#[command(name = "cargo soak", bin_name = "cargo soak")]
 struct Options {
-    /// How long messages are sent. What is in the queue then is still waited for.
+    /// Send messages for this many minutes, then wait until the queue is empty.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     minutes: u32,
-    /// Fails where fewer messages were sent.
+    /// Fail if fewer messages were sent.
     #[arg(long, value_name = "N", default_value_t = 0)]
     at_least: usize,
-    /// Draws the messages and the trouble.
+    /// Seed of the random messages and faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 }
 
-/// Few enough that six receives of a message do not all meet trouble.
-const CLIMATE: Climate = Climate {
+/// Rare enough that no message fails in all six receives.
+const RATES: FaultRates = FaultRates {
     writes: 50,
     puts: 10,
     kill: Duration::from_secs(4),
     stop: Duration::from_secs(20),
 };
 
-/// Messages that are sent at a time.
+/// The number of messages that are sent at once.
 const WAVE: usize = 100;
 
-/// With more in the queue, no more are sent: a stack that is only behind shows nothing.
-const BACKLOG: usize = 500;
+/// Sending pauses while more messages than this are waiting: a growing backlog would hide faults.
+const MAX_BACKLOG: usize = 500;
 
-/// How often the stack is looked at.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -72,8 +73,8 @@ async fn main() -> ExitCode {
 
 async fn soak(options: &Options) -> anyhow::Result<bool> {
     let progress = Progress::detect();
-    let stack = StackOptions::named("soak")
-        // Functions start anew for each invocation here, several at once and on a busy machine.
+    let stack = StackOptions::new("soak")
+        // The emulator starts a new process for each invocation, several at once on a busy machine.
         .parameter("IngestTimeoutSeconds", "2")
         .parameter("IngestBatchSize", "50")
         .parameter("IngestBatchingWindowSeconds", "1")
@@ -84,7 +85,7 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
         ..stack
     })
     .await?;
-    let mut trouble = Trouble::before(&stack, CLIMATE, options.seed).await?;
+    let mut faults = RandomFaults::prepare(&stack, RATES, options.seed).await?;
     let choices = Choices::default_outcomes();
     stack.start_event_sources(None, choices).await?;
 
@@ -93,22 +94,24 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let is_over = AtomicBool::new(false);
     let sending = async {
-        let sent = sending(&clients, &outputs, options.seed, time, progress).await;
+        let sent = send_waves(&clients, &outputs, options.seed, time, progress).await;
         is_over.store(true, Ordering::Relaxed);
         sent
     };
-    let stirring = trouble.stir(&stack, |_| is_over.load(Ordering::Relaxed));
-    let (sent, ()) = tokio::try_join!(sending, stirring)?;
+    let injecting = faults.inject_until(&stack, |_| is_over.load(Ordering::Relaxed));
+    let (sent, ()) = tokio::try_join!(sending, injecting)?;
     let took = started.elapsed().as_secs_f64();
-    settle(&mut stack).await?;
-    if !until_quiet(&mut stack, sent.len(), progress).await? {
-        println!("The pipeline stands still with work left.");
+    wait_for_empty_queue(&mut stack).await?;
+    if !wait_until_settled(&mut stack, sent.len(), progress).await? {
+        println!("The pipeline is stuck with work left.");
     }
-    let found = survey::survey(&clients, &outputs).await?;
-    let report = oracle::judge(&sent, &found);
-    let tally = trouble.tally();
-    print(&report, &tally, took);
-    let is_good = report.violations.is_empty() && all_came(&tally) && enough(options, sent.len());
+    let found = inspect::read_final_state(&clients, &outputs).await?;
+    let report = oracle::verify(&sent, &found);
+    let counts = faults.counts();
+    print(&report, &counts, took);
+    let is_good = report.violations.is_empty()
+        && every_fault_happened(&counts)
+        && is_enough(options, sent.len());
     if is_good {
         stack.stop().await;
     } else {
@@ -118,18 +121,18 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
     Ok(is_good)
 }
 
-/// Sends wave after wave, as fast as the pipeline takes them.
-async fn sending(
+/// Sends wave after wave, as fast as the pipeline processes them.
+async fn send_waves(
     clients: &Clients,
     outputs: &StackOutputs,
     seed: u64,
     time: Duration,
     progress: Progress,
-) -> anyhow::Result<Vec<Sent>> {
+) -> anyhow::Result<Vec<SentMessage>> {
     let mut bar = progress.bar(time.as_secs());
-    let (started, mut mail, mut sent) = (Instant::now(), Mail::new(seed), Vec::new());
+    let (started, mut random, mut sent) = (Instant::now(), RandomMessages::new(seed), Vec::new());
     while started.elapsed() < time {
-        let depth = survey::depth(clients, &outputs.queue_url).await?;
+        let depth = inspect::read_queue_depth(clients, &outputs.queue_url).await?;
         bar.at(
             started.elapsed().as_secs(),
             format!(
@@ -139,47 +142,47 @@ async fn sending(
                 depth.hidden
             ),
         );
-        if depth.visible > BACKLOG {
-            tokio::time::sleep(LOOK).await;
+        if depth.visible > MAX_BACKLOG {
+            tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }
-        let wave: Vec<Sample> = (0..WAVE).map(|_| mail.next()).collect();
+        let wave: Vec<Sample> = (0..WAVE).map(|_| random.next()).collect();
         sent.extend(send(clients, &outputs.queue_url, &wave, |_| {}).await?);
     }
     bar.finish();
     Ok(sent)
 }
 
-/// Waits until the queue is empty, which is cheaper to ask than whether every item is DONE.
-async fn settle(stack: &mut Stack) -> anyhow::Result<()> {
-    /// Far longer than six receives take.
-    const PATIENCE: Duration = Duration::from_secs(600);
+/// Waits until the queue is empty. Asking whether every item is DONE would cost more.
+async fn wait_for_empty_queue(stack: &mut Stack) -> anyhow::Result<()> {
+    /// Much longer than six receives take.
+    const TIMEOUT: Duration = Duration::from_secs(600);
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let started = Instant::now();
-    while started.elapsed() < PATIENCE {
+    while started.elapsed() < TIMEOUT {
         if let Some(failure) = stack.failure() {
             return Err(failure.into());
         }
-        let waiting = survey::depth(&clients, &outputs.queue_url).await?.total();
-        let is_idle = stack
-            .event_sources()
-            .is_none_or(onewrite_local::event_sources::EventSources::is_idle);
+        let waiting = inspect::read_queue_depth(&clients, &outputs.queue_url)
+            .await?
+            .total();
+        let is_idle = stack.event_sources().is_none_or(EventSources::is_idle);
         if waiting == 0 && is_idle {
             break;
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }
 
-fn print(report: &Report, tally: &Tally, took: f64) {
+fn print(report: &Report, faults: &FaultCounts, took: f64) {
     print!("{}", demo::render(report));
-    println!("\ntrouble               times");
-    for (fault, count) in &tally.wire {
+    println!("\nfault                 times");
+    for (fault, count) in &faults.wire {
         println!("{:<18} {count:>8}", format!("{fault:?}"));
     }
-    println!("{:<18} {:>8}", "killed", tally.killed);
-    println!("{:<18} {:>8}", "sources stopped", tally.stopped);
+    println!("{:<18} {:>8}", "killed", faults.killed);
+    println!("{:<18} {:>8}", "sources stopped", faults.stopped);
     let counts = &report.counts;
     println!(
         "{} messages in {took:.0} s; lost or unexpected: {}; repeated events: {}",
@@ -189,18 +192,18 @@ fn print(report: &Report, tally: &Tally, took: f64) {
     );
 }
 
-/// Trouble that did not come is no proof.
-fn all_came(tally: &Tally) -> bool {
-    /// Every kind of fault on the wire, and calls without one.
+/// A run without every kind of fault proves nothing.
+fn every_fault_happened(faults: &FaultCounts) -> bool {
+    /// All kinds of faults on the wire, including no fault.
     const KINDS: usize = 9;
-    let all = tally.wire.len() == KINDS && tally.killed > 0 && tally.stopped > 0;
+    let all = faults.wire.len() == KINDS && faults.killed > 0 && faults.stopped > 0;
     if !all {
-        println!("Not all of the trouble has come: run it for longer.");
+        println!("Some kinds of faults did not happen: use more --minutes.");
     }
     all
 }
 
-fn enough(options: &Options, sent: usize) -> bool {
+fn is_enough(options: &Options, sent: usize) -> bool {
     let is_enough = sent >= options.at_least;
     if !is_enough {
         println!("Only {sent} of {} messages were sent.", options.at_least);
@@ -208,16 +211,16 @@ fn enough(options: &Options, sent: usize) -> bool {
     is_enough
 }
 
-/// Messages without end: new ones, and among them copies, conflicts and malformed ones.
-struct Mail {
+/// An endless sequence of new messages, copies, conflicts and malformed messages.
+struct RandomMessages {
     random: StdRng,
     ids: u64,
 }
 
-impl Mail {
+impl RandomMessages {
     fn new(seed: u64) -> Self {
         Self {
-            // Not what the trouble is drawn from.
+            // A different sequence than that of the faults.
             random: StdRng::seed_from_u64(!seed),
             ids: 0,
         }
@@ -230,12 +233,12 @@ impl Mail {
                 meaning: Meaning::Malformed,
             },
             1 if self.ids > 0 => {
-                let of = self.earlier();
-                valid(of, "conflict")
+                let id = self.earlier_id();
+                valid(id, "conflict")
             }
             2..12 if self.ids > 0 => {
-                let of = self.earlier();
-                valid(of, "first")
+                let id = self.earlier_id();
+                valid(id, "first")
             }
             _ => {
                 self.ids += 1;
@@ -244,8 +247,8 @@ impl Mail {
         }
     }
 
-    /// Mostly one that may still be under way.
-    fn earlier(&mut self) -> u64 {
+    /// Prefers a message that may still be in flight.
+    fn earlier_id(&mut self) -> u64 {
         let oldest = if self.random.random() {
             self.ids.saturating_sub(200)
         } else {

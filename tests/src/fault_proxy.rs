@@ -1,10 +1,10 @@
-//! A proxy between a function and DynamoDB or Kinesis, which lets calls fail on the wire as networks and services do.
+//! A proxy between a function and DynamoDB or Kinesis that makes calls fail as networks and services do.
 //!
-//! Calls meet the faults that were asked for, operation by operation, in their order. Records of `PutRecords` can fail by
-//! their partition keys too: HTTP 200, `FailedRecordCount` above 0, an error code in the record's place. Requests are
-//! signed, so the proxy cannot pass on a part of one: a call in which every record fails is not passed on; a call in
-//! which some fail is, and then the failed ones were in fact stored, the harder of Kinesis' two cases
-//! (`InternalFailure` says nothing of the record).
+//! Each operation has a script of faults for its next calls. Records of `PutRecords` can also fail by their partition key:
+//! HTTP 200, a positive `FailedRecordCount` and an error code in the record's place. Requests are signed, so the proxy
+//! cannot forward a part of one. If every record fails, it does not forward the request. If some records fail, it forwards
+//! the request, so the failed records are stored too. That is the harder of two cases, because `InternalFailure` does not
+//! say whether Kinesis stored the record.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -31,125 +31,125 @@ use tokio::{
     task::JoinSet,
 };
 
-/// What one call meets.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum WireFault {
-    /// Nothing.
+    /// No fault.
     None,
     /// The connection is cut before the request arrives.
     CutBefore,
-    /// The request is applied, and the connection is cut before the answer.
+    /// The request is applied, and the connection is cut before the response.
     CutAfter,
-    /// The answer comes so many milliseconds later.
+    /// The response is delayed by this many milliseconds.
     Late(u64),
-    /// The request is applied, and there is never an answer.
+    /// The request is applied, and no response arrives.
     Silent,
-    /// HTTP 500, nothing applied.
+    /// HTTP 500; the request is not applied.
     InternalError,
-    /// HTTP 503, nothing applied.
+    /// HTTP 503; the request is not applied.
     Unavailable,
-    /// Throttled, in the form of the services' JSON protocols; nothing applied.
+    /// A throttling error of the services' JSON protocols; the request is not applied.
     Throttled,
-    /// Every record but the first is stored and reported as failed. Of `PutRecords` alone.
+    /// `PutRecords` only: every record but the first is stored and reported as failed.
     PartlyFailed,
 }
 
-/// What is still to go wrong.
 #[derive(Default)]
 struct Faults {
-    /// By operation.
+    /// The scripts, by operation.
     calls: BTreeMap<String, VecDeque<WireFault>>,
-    /// How often the records of each partition key are still to fail.
+    /// The remaining failures of records, by partition key.
     records: BTreeMap<String, u32>,
-    /// How often each fault was met.
-    met: BTreeMap<WireFault, usize>,
+    /// The number of calls with each fault.
+    injected: BTreeMap<WireFault, usize>,
 }
 
-type Plan = Arc<Mutex<Faults>>;
+type SharedFaults = Arc<Mutex<Faults>>;
 
-/// A running proxy; it ends when it is dropped.
+/// A running proxy. It stops when it is dropped.
 pub struct FaultProxy {
     address: SocketAddr,
-    plan: Plan,
+    faults: SharedFaults,
     _tasks: JoinSet<()>,
 }
 
 impl FaultProxy {
-    /// Listens on a free loopback port and passes requests on to `upstream`.
+    /// Listens on a free loopback port and forwards requests to `upstream`.
     ///
     /// # Errors
-    /// No port to be had.
+    /// No port is available.
     pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let plan = Plan::default();
+        let faults = SharedFaults::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, Arc::clone(&plan)));
+        tasks.spawn(accept(listener, upstream, Arc::clone(&faults)));
         Ok(Self {
             address,
-            plan,
+            faults,
             _tasks: tasks,
         })
     }
 
-    /// The endpoint to give to a client.
+    /// The endpoint for a client.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Lets the next calls of an operation meet these, in their order.
-    pub fn script(&self, operation: &str, faults: impl IntoIterator<Item = WireFault>) {
-        let mut plan = lock(&self.plan);
-        let calls = plan.calls.entry(operation.to_owned()).or_default();
-        calls.extend(faults);
+    /// Appends to the script of an operation: one entry for each call.
+    pub fn script(&self, operation: &str, script: impl IntoIterator<Item = WireFault>) {
+        let mut faults = lock(&self.faults);
+        let calls = faults.calls.entry(operation.to_owned()).or_default();
+        calls.extend(script);
     }
 
-    /// Forgets the scripts: from here on every call arrives.
-    pub fn relent(&self) {
-        lock(&self.plan).calls.clear();
+    /// Discards all scripts, so that every further call succeeds.
+    pub fn clear(&self) {
+        lock(&self.faults).calls.clear();
     }
 
-    /// How many calls are still to come of those that a script speaks of.
+    /// The number of calls that the scripts still cover.
     #[must_use]
     pub fn scripted(&self) -> usize {
-        lock(&self.plan).calls.values().map(VecDeque::len).sum()
+        lock(&self.faults).calls.values().map(VecDeque::len).sum()
     }
 
-    /// How often each fault was met.
+    /// The number of calls with each fault so far.
     #[must_use]
-    pub fn met(&self) -> BTreeMap<WireFault, usize> {
-        lock(&self.plan).met.clone()
+    pub fn injected(&self) -> BTreeMap<WireFault, usize> {
+        lock(&self.faults).injected.clone()
     }
 
-    /// Lets the next `times` records of `partition_key` fail.
+    /// Makes the next `times` records of `partition_key` fail.
     pub fn fail(&self, partition_key: &str, times: u32) {
-        lock(&self.plan)
+        lock(&self.faults)
             .records
             .insert(partition_key.to_owned(), times);
     }
 
-    /// How many of the failures of records are still to come: 0 means that the fault did happen.
+    /// The number of record failures that are still to happen.
     #[must_use]
     pub fn left(&self) -> u32 {
-        lock(&self.plan).records.values().sum()
+        lock(&self.faults).records.values().sum()
     }
 }
 
-fn lock(plan: &Plan) -> std::sync::MutexGuard<'_, Faults> {
-    plan.lock()
+fn lock(faults: &SharedFaults) -> std::sync::MutexGuard<'_, Faults> {
+    faults
+        .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, plan: Plan) {
+async fn accept(listener: TcpListener, upstream: SocketAddr, faults: SharedFaults) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let plan = Arc::clone(&plan);
+        let faults = Arc::clone(&faults);
         connections.spawn(async move {
-            let answer = service_fn(move |request| handle(request, upstream, Arc::clone(&plan)));
-            // A client that hangs up is its own affair.
+            let service = service_fn(move |request| handle(request, upstream, Arc::clone(&faults)));
+            // An error here means that the client closed the connection.
             let _ = server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), answer)
+                .serve_connection(TokioIo::new(stream), service)
                 .await;
         });
         while connections.try_join_next().is_some() {}
@@ -159,7 +159,7 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, plan: Plan) {
 async fn handle(
     request: Request<Incoming>,
     upstream: SocketAddr,
-    plan: Plan,
+    faults: SharedFaults,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
@@ -167,14 +167,14 @@ async fn handle(
     let target = target.and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.split('.').next_back());
     let operation = operation.unwrap_or_default().to_owned();
-    let fault = next_fault(&plan, &operation);
+    let fault = next_fault(&faults, &operation);
     let request = Request::from_parts(parts, Full::new(body.clone()));
     match fault {
-        // An error here closes the connection without a word.
+        // An error here closes the connection without a response.
         WireFault::CutBefore => bail!("cut before the request"),
         WireFault::CutAfter => {
             forward(request, upstream).await?;
-            bail!("cut before the answer")
+            bail!("cut before the response")
         }
         WireFault::Silent => {
             forward(request, upstream).await?;
@@ -193,22 +193,23 @@ async fn handle(
         ),
         WireFault::None | WireFault::PartlyFailed if operation == "PutRecords" => {
             let is_partly = fault == WireFault::PartlyFailed;
-            let failing = take_failing(&plan, &body, is_partly)?;
+            let failing = failing_records(&faults, &body, is_partly)?;
             put_records(request, upstream, failing).await
         }
         WireFault::None | WireFault::PartlyFailed => forward(request, upstream).await,
     }
 }
 
-fn next_fault(plan: &Plan, operation: &str) -> WireFault {
-    let mut plan = lock(plan);
-    let next = plan.calls.get_mut(operation).and_then(VecDeque::pop_front);
+fn next_fault(faults: &SharedFaults, operation: &str) -> WireFault {
+    let mut faults = lock(faults);
+    let script = faults.calls.get_mut(operation);
+    let next = script.and_then(VecDeque::pop_front);
     let fault = next.unwrap_or(WireFault::None);
-    *plan.met.entry(fault).or_default() += 1;
+    *faults.injected.entry(fault).or_default() += 1;
     fault
 }
 
-/// An error of the JSON protocols of DynamoDB and Kinesis.
+/// An error response of the JSON protocols of DynamoDB and Kinesis.
 fn error(status: StatusCode, code: &str) -> anyhow::Result<Response<Full<Bytes>>> {
     let body = json!({"__type": format!("com.amazonaws#{code}"), "message": "a fault on the wire"});
     let body = Full::new(Bytes::from(body.to_string()));
@@ -221,7 +222,10 @@ async fn put_records(
     failing: Vec<bool>,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     if !failing.is_empty() && failing.iter().all(|fails| *fails) {
-        return Ok(Response::new(answer(&vec![failed_entry(); failing.len()])?));
+        return Ok(Response::new(put_records_body(&vec![
+            failed_entry();
+            failing.len()
+        ])?));
     }
     let response = forward(request, upstream).await?;
     if !response.status().is_success() || !failing.contains(&true) {
@@ -231,25 +235,29 @@ async fn put_records(
     let mut stored: Value = serde_json::from_slice(&body.collect().await?.to_bytes())?;
     let entries = stored["Records"]
         .as_array_mut()
-        .context("PutRecords answered without Records")?;
+        .context("the PutRecords response has no Records")?;
     for (entry, fails) in entries.iter_mut().zip(failing) {
         if fails {
             *entry = failed_entry();
         }
     }
-    Ok(Response::new(answer(entries)?))
+    Ok(Response::new(put_records_body(entries)?))
 }
 
-/// For each record of the request, whether it is to fail; each failure is used up.
-fn take_failing(plan: &Plan, body: &[u8], is_partly: bool) -> anyhow::Result<Vec<bool>> {
+/// Whether each record of the request fails. Counts down the remaining failures.
+fn failing_records(
+    faults: &SharedFaults,
+    body: &[u8],
+    is_partly: bool,
+) -> anyhow::Result<Vec<bool>> {
     let request: Value = serde_json::from_slice(body)?;
     let records = request["Records"]
         .as_array()
-        .context("PutRecords without Records")?;
-    let plan = &mut lock(plan).records;
+        .context("the PutRecords request has no Records")?;
+    let remaining = &mut lock(faults).records;
     let mut fails = |(place, record): (usize, &Value)| match record["PartitionKey"]
         .as_str()
-        .and_then(|key| plan.get_mut(key))
+        .and_then(|key| remaining.get_mut(key))
     {
         Some(left) if *left > 0 => {
             *left -= 1;
@@ -264,7 +272,7 @@ fn failed_entry() -> Value {
     json!({"ErrorCode": "InternalFailure", "ErrorMessage": "Internal Service Failure"})
 }
 
-fn answer(entries: &[Value]) -> anyhow::Result<Full<Bytes>> {
+fn put_records_body(entries: &[Value]) -> anyhow::Result<Full<Bytes>> {
     let failed = entries
         .iter()
         .filter(|entry| entry.get("ErrorCode").is_some())
@@ -278,8 +286,8 @@ async fn forward(
     upstream: SocketAddr,
 ) -> anyhow::Result<Response<Full<Bytes>>> {
     let stream = TcpStream::connect(upstream).await?;
-    // Each request has a connection of its own. The emulator keeps one open long after its client has left, so it is
-    // told to close it.
+    // Each request has its own connection. The emulator keeps connections open long after the client closed them, so the
+    // request asks it to close this one.
     let close = HeaderValue::from_static("close");
     request.headers_mut().insert(CONNECTION, close);
     let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -291,7 +299,7 @@ async fn forward(
     };
     let (response, _) = tokio::join!(exchange, connection);
     let (mut parts, body) = response?.into_parts();
-    // The body arrives whole, whatever its framing was upstream, and the function keeps its connection.
+    // The proxy sends the whole body, regardless of its framing upstream, and the function keeps its connection.
     parts.headers.remove(TRANSFER_ENCODING);
     parts.headers.remove(CONNECTION);
     Ok(Response::from_parts(parts, body))

@@ -1,13 +1,13 @@
-//! What the tests share.
+//! Shared parts of the end-to-end tests.
 //!
-//! - [`fault_proxy`]: stands between a function and DynamoDB or Kinesis and lets calls and records fail on the wire
-//! - [`template`]: `template.yaml` as it is written, for the tests that hold it to the code
-//! - [`recorder`]: keeps what every function was given and what it answered
-//! - [`settings`]: changes a deployed function's settings
-//! - [`trouble`]: random faults on the wire, killed processes and stopped event sources
+//! - [`fault_proxy`]: a proxy between a function and DynamoDB or Kinesis that injects faults
+//! - [`random_faults`]: random faults on the wire, killed processes and stopped event sources
+//! - [`recorder`]: records the event and the response of every invocation
+//! - [`settings`]: changes a deployed function's environment variables
+//! - [`template`]: `template.yaml` for the tests that compare it with the code
 
 pub mod fault_proxy;
+pub mod random_faults;
 pub mod recorder;
 pub mod settings;
 pub mod template;
-pub mod trouble;

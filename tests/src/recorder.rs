@@ -1,4 +1,4 @@
-//! Keeps what every function was given and what it answered: the one place from which redelivery can be seen.
+//! Records the event and the response of every invocation, which shows redelivery.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -6,9 +6,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use onewrite_event_sources::outcome::Outcome;
+use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_local::{
-    event_sources::{Function, Invoked, Invoker},
+    event_sources::{Function, InvocationResult, Invoker},
     stack::Decorator,
 };
 use serde_json::Value;
@@ -22,19 +22,19 @@ pub struct Invocation {
     pub at: SystemTime,
     /// The event's records.
     pub records: Vec<Value>,
-    /// How it ended.
-    pub outcome: Outcome,
+    /// The result.
+    pub outcome: InvocationOutcome,
 }
 
 impl Invocation {
-    /// The identifiers that the answer reports as failed.
+    /// The item identifiers that the response reports as batch item failures.
     #[must_use]
     pub fn failed(&self) -> Vec<String> {
-        let Outcome::Response(text) = &self.outcome else {
+        let InvocationOutcome::Response(text) = &self.outcome else {
             return Vec::new();
         };
-        let answer: Value = serde_json::from_str(text).unwrap_or_default();
-        let failures = answer["batchItemFailures"].as_array();
+        let response: Value = serde_json::from_str(text).unwrap_or_default();
+        let failures = response["batchItemFailures"].as_array();
         failures
             .into_iter()
             .flatten()
@@ -43,7 +43,7 @@ impl Invocation {
             .collect()
     }
 
-    /// A text of each record, at a JSON pointer.
+    /// The string at a JSON pointer in each record that has one.
     #[must_use]
     pub fn texts(&self, pointer: &str) -> Vec<String> {
         let text = |record: &Value| Some(record.pointer(pointer)?.as_str()?.to_owned());
@@ -51,21 +51,21 @@ impl Invocation {
     }
 }
 
-/// Everything so far, in the order in which the invocations ended.
+/// All recorded invocations, in the order in which they ended.
 #[derive(Debug, Clone, Default)]
 pub struct Recorder(Arc<Mutex<Vec<Invocation>>>);
 
 impl Recorder {
-    /// Puts itself around a stack's invoker.
+    /// A decorator that records all invocations by a stack's event sources.
     #[must_use]
     pub fn decorator(&self) -> Decorator {
         let recorder = self.clone();
-        Box::new(move |inner| Arc::new(Recording { inner, recorder }))
+        Box::new(move |inner| Arc::new(RecordingInvoker { inner, recorder }))
     }
 
     /// The invocations of a function.
     #[must_use]
-    pub fn of(&self, function: &str) -> Vec<Invocation> {
+    pub fn invocations(&self, function: &str) -> Vec<Invocation> {
         let all = self.lock();
         let of_function = all
             .iter()
@@ -78,23 +78,23 @@ impl Recorder {
     }
 }
 
-struct Recording {
+struct RecordingInvoker {
     inner: Arc<dyn Invoker>,
     recorder: Recorder,
 }
 
 #[async_trait]
-impl Invoker for Recording {
-    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
+impl Invoker for RecordingInvoker {
+    async fn invoke(&self, function: &Function, payload: String) -> InvocationResult {
         let at = SystemTime::now();
         let event: Value = serde_json::from_str(&payload).unwrap_or_default();
-        let invoked = self.inner.invoke(function, payload).await;
+        let result = self.inner.invoke(function, payload).await;
         self.recorder.lock().push(Invocation {
             function: function.name.clone(),
             at,
             records: event["Records"].as_array().cloned().unwrap_or_default(),
-            outcome: invoked.outcome.clone(),
+            outcome: result.outcome.clone(),
         });
-        invoked
+        result
     }
 }

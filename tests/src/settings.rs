@@ -1,5 +1,5 @@
-//! Changes the settings of a deployed function, as somebody does who deploys another value: its mapping invokes an
-//! alias, so a changed function is published and the alias moved to it.
+//! Changes the environment variables of a deployed function. The template's mappings invoke an alias, so the changed
+//! function is published as a version, and the alias is moved to it.
 
 use aws_sdk_lambda::types::Environment;
 use onewrite_local::clients::Clients;
@@ -7,10 +7,10 @@ use onewrite_local::clients::Clients;
 /// The alias that the template's mappings invoke.
 const ALIAS: &str = "live";
 
-/// Has a deployed function reach a service (`DYNAMODB`, `KINESIS`) at this endpoint.
+/// Makes a deployed function call a service (`DYNAMODB`, `KINESIS`) at this endpoint.
 ///
 /// # Errors
-/// A call that fails.
+/// A call failed.
 pub async fn redirect(
     clients: &Clients,
     function: &str,
@@ -23,10 +23,10 @@ pub async fn redirect(
         .map(drop)
 }
 
-/// Sets an environment variable of a deployed function; returns what it was.
+/// Sets an environment variable of a deployed function and returns the previous value.
 ///
 /// # Errors
-/// A call that fails.
+/// A call failed.
 pub async fn set_variable(
     clients: &Clients,
     function: &str,
@@ -39,7 +39,9 @@ pub async fn set_variable(
         .function_name(function)
         .send()
         .await?;
-    let variables = configuration.environment.and_then(|set| set.variables);
+    let variables = configuration
+        .environment
+        .and_then(|environment| environment.variables);
     let mut variables = variables.unwrap_or_default();
     let before = variables.insert(name.to_owned(), value.to_owned());
     let environment = Environment::builder()

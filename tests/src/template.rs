@@ -1,4 +1,4 @@
-//! The repository's files, and its template as the tests of it look at it.
+//! Paths in the repository, and the parsed template.
 
 use std::path::{Path, PathBuf};
 
@@ -6,16 +6,16 @@ use anyhow::Result;
 pub use onewrite_local::template::{Template, scalar};
 use onewrite_local::workspace::Workspace;
 
-/// A file of the repository.
+/// The path of a file in the repository.
 #[must_use]
 pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// The repository's template.
+/// Reads the repository's template.
 ///
 /// # Errors
-/// Where it is not there or no YAML.
+/// The file is missing or is not YAML.
 pub fn template() -> Result<Template> {
-    Ok(Template::of_workspace(&Workspace::here())?)
+    Ok(Template::from_workspace(&Workspace::here())?)
 }

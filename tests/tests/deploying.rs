@@ -1,4 +1,4 @@
-//! The ways to deploy, held to the template and the tools: `samconfig.toml` and the workflows.
+//! The deployment files, `samconfig.toml` and the workflows, match the template and the tools.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +16,8 @@ fn samconfig() -> toml::Table {
     text.parse().unwrap()
 }
 
-/// Whether the template takes this value for this parameter.
-fn is_taken(template: &Template, name: &str, value: &str) -> bool {
+/// Whether the template accepts this value for this parameter.
+fn is_accepted(template: &Template, name: &str, value: &str) -> bool {
     let parameter = template.at(&format!("/Parameters/{name}"));
     let bound = |name: &str| parameter[name].as_i64();
     let is_allowed = match parameter["AllowedValues"].as_array() {
@@ -26,8 +26,8 @@ fn is_taken(template: &Template, name: &str, value: &str) -> bool {
     };
     let is_in_bounds = match (parameter["Type"].as_str(), value.parse::<i64>()) {
         (Some("Number"), Ok(number)) => {
-            bound("MinValue").is_none_or(|least| least <= number)
-                && bound("MaxValue").is_none_or(|most| number <= most)
+            bound("MinValue").is_none_or(|min| min <= number)
+                && bound("MaxValue").is_none_or(|max| number <= max)
         }
         (Some("Number"), Err(_)) => false,
         _ => true,
@@ -36,14 +36,17 @@ fn is_taken(template: &Template, name: &str, value: &str) -> bool {
 }
 
 #[test]
-fn each_environment_is_a_stack_of_its_own_that_the_template_takes() {
+fn each_environment_has_its_own_stack_with_valid_parameters() {
     let config = samconfig();
     let template = template().unwrap();
     let mut stacks = BTreeSet::new();
     for environment in ENVIRONMENTS {
         let parameters = |command: &str| &config[environment][command]["parameters"];
         let stack = parameters("global")["stack_name"].as_str().unwrap();
-        assert!(stacks.insert(stack), "{stack} is there twice");
+        assert!(
+            stacks.insert(stack),
+            "two environments deploy the stack {stack}"
+        );
         assert_eq!(parameters("build")["beta_features"].as_bool(), Some(true));
         assert_eq!(parameters("validate")["lint"].as_bool(), Some(true));
         let deploy = parameters("deploy");
@@ -53,7 +56,7 @@ fn each_environment_is_a_stack_of_its_own_that_the_template_takes() {
         for override_ in overrides.into_iter().flatten() {
             let (name, value) = override_.as_str().unwrap().split_once('=').unwrap();
             assert!(
-                is_taken(&template, name, value),
+                is_accepted(&template, name, value),
                 "{environment}: {name}={value}"
             );
         }
@@ -63,22 +66,22 @@ fn each_environment_is_a_stack_of_its_own_that_the_template_takes() {
 }
 
 #[test]
-fn what_is_left_to_fill_in_is_a_parameter_of_the_template() {
+fn placeholders_in_samconfig_are_template_parameters() {
     let text = std::fs::read_to_string(repository("samconfig.toml")).unwrap();
     let template = template().unwrap();
-    let left: Vec<&str> = text
+    let placeholders: Vec<&str> = text
         .lines()
         .filter_map(|line| line.trim().strip_prefix("# \"")?.strip_suffix("=\","))
         .collect();
-    assert!(left.contains(&"AlarmTopicArn"), "{left:?}");
-    for name in left {
-        assert!(is_taken(&template, name, ""), "{name}");
+    assert!(placeholders.contains(&"AlarmTopicArn"), "{placeholders:?}");
+    for name in placeholders {
+        assert!(is_accepted(&template, name, ""), "{name}");
     }
 }
 
 // ---- the workflows
 
-/// Each workflow with its file's text, by file name.
+/// The text and the content of each workflow, by file name.
 fn workflows() -> BTreeMap<String, (String, Value)> {
     let directory = repository(".github/workflows");
     let files = std::fs::read_dir(directory).unwrap();
@@ -100,7 +103,7 @@ fn steps(job: &Value) -> impl Iterator<Item = &Value> {
     job["steps"].as_array().into_iter().flatten()
 }
 
-/// A command with what its job's matrix puts into it, once for each.
+/// A command with the values of its job's matrix, once for each entry.
 fn with_matrix(command: &str, job: &Value) -> Vec<String> {
     let Some(include) = job["strategy"]["matrix"]["include"].as_array() else {
         return vec![command.to_owned()];
@@ -117,8 +120,8 @@ fn with_matrix(command: &str, job: &Value) -> Vec<String> {
     include.iter().map(fill).collect()
 }
 
-/// Whether what a step runs is there to be run.
-fn is_there(command: &str) -> bool {
+/// Whether a step's command exists: its script, subcommand or target.
+fn is_runnable(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
     let targets = Architecture::ALL.map(Architecture::target);
     match words[..] {
@@ -150,7 +153,7 @@ fn is_there(command: &str) -> bool {
 }
 
 #[test]
-fn every_step_of_a_workflow_can_be_run() {
+fn every_workflow_step_is_runnable() {
     let mut runs = BTreeSet::new();
     for (name, (_, workflow)) in workflows() {
         for (job, step) in
@@ -158,7 +161,7 @@ fn every_step_of_a_workflow_can_be_run() {
         {
             if let Some(command) = step["run"].as_str() {
                 for command in with_matrix(command, job) {
-                    assert!(is_there(&command), "{name}: {command}");
+                    assert!(is_runnable(&command), "{name}: {command}");
                     runs.insert(command);
                 }
             } else {
@@ -174,14 +177,14 @@ fn every_step_of_a_workflow_can_be_run() {
 }
 
 #[test]
-fn an_action_of_others_is_pinned_to_a_commit_whose_version_is_said() {
+fn third_party_actions_are_pinned_to_a_commit_with_its_version() {
     for (name, (text, _)) in workflows() {
         for line in text.lines() {
             let Some((_, action)) = line.split_once("uses: ") else {
                 continue;
             };
-            if let Some(own) = action.strip_prefix("./") {
-                assert!(repository(own).is_file(), "{name}: {own}");
+            if let Some(local) = action.strip_prefix("./") {
+                assert!(repository(local).is_file(), "{name}: {local}");
                 continue;
             }
             let (_, pinned) = action.split_once('@').unwrap();
@@ -196,21 +199,21 @@ fn an_action_of_others_is_pinned_to_a_commit_whose_version_is_said() {
 }
 
 #[test]
-fn only_a_deployment_may_ask_for_a_token_and_production_comes_after_staging() {
+fn only_deployments_get_tokens_and_production_follows_staging() {
     let workflows = workflows();
     let mut deployed = BTreeMap::new();
     for (name, (_, workflow)) in &workflows {
-        // A workflow may read and no more, unless a job says otherwise.
+        // By default, a workflow can only read. A job can extend that.
         assert_eq!(
             workflow["permissions"],
             serde_json::json!({"contents": "read"}),
             "{name}"
         );
         for (job_name, job) in jobs(workflow) {
-            let may = job["permissions"]["id-token"] == "write";
+            let has_token = job["permissions"]["id-token"] == "write";
             let called = job["with"]["environment"].as_str();
             let deploys = job["environment"].is_string() || called.is_some();
-            assert_eq!(may, deploys, "{name}: {job_name}");
+            assert_eq!(has_token, deploys, "{name}: {job_name}");
             if let Some(environment) = called {
                 deployed.insert(environment, (job_name, &job["needs"]));
                 assert!(samconfig().contains_key(environment), "{environment}");
@@ -221,7 +224,7 @@ fn only_a_deployment_may_ask_for_a_token_and_production_comes_after_staging() {
     assert_eq!(*needs, serde_json::json!(["test", "build"]));
     assert_eq!(*deployed["production"].1, Value::from(staging.as_str()));
     assert_eq!(deployed.len(), 2);
-    // What is deployed is tested and on main; a pull request deploys nothing.
+    // Only tested commits on main are deployed; a pull request deploys nothing.
     let guard = &workflows["deploy.yml"].1["jobs"]["staging"]["if"];
     let guard = guard.as_str().unwrap();
     assert!(
@@ -229,7 +232,7 @@ fn only_a_deployment_may_ask_for_a_token_and_production_comes_after_staging() {
         "{guard}"
     );
     assert!(guard.contains("github.ref == 'refs/heads/main'"), "{guard}");
-    // The role is the environment's to name, and the environment is what somebody approves.
+    // The GitHub environment names the role and requires approval.
     let (text, deployment) = &workflows["deploy-to.yml"];
     assert_eq!(
         deployment["jobs"]["deploy"]["environment"],

@@ -1,5 +1,5 @@
-//! The runbook, followed: each alarm's cause is brought about, the alarm goes off, its section is done as it is written,
-//! and the alarm ends. `infra/RUNBOOK.md` has a section for each alarm; here is a step for each.
+//! Drills of the runbook, `docs/operating.md`, one for each alarm: cause the alarm, follow its section, and see the alarm
+//! return to OK.
 
 use std::{
     sync::{
@@ -12,28 +12,26 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_dynamodb::types::AttributeValue;
-use onewrite_event_sources::{choices::Choices, outcome::Outcome};
+use onewrite_event_sources::{choices::Choices, invocation::InvocationOutcome};
 use onewrite_local::{
     alarms::TimeScale,
     clients::Clients,
-    event_sources::{Function, Invoked, Invoker},
-    messages,
+    event_sources::{Function, InvocationResult, Invoker},
+    inspect, messages,
     sample::Sample,
     stack::{Stack, StackOptions},
-    survey,
 };
 use onewrite_tests::settings::{redirect, set_variable};
 
 use super::{
-    PATIENCE, malformed,
     operator::{onewrite, trace},
-    options, store, until_still, valid, wait_until,
+    support::{TIMEOUT, malformed, options, store, valid, wait_until, wait_until_idle},
 };
 
-/// A minute of an alarm is three seconds.
+/// One minute of an alarm's period takes three seconds.
 const SCALE: TimeScale = TimeScale(20);
 
-/// Often enough that no period of an alarm is without one.
+/// Short enough that every period of an alarm has a message.
 const BETWEEN_MESSAGES: Duration = Duration::from_millis(700);
 
 fn drill(name: &str) -> StackOptions {
@@ -58,15 +56,15 @@ async fn state(stack: &Stack, alarm: &str) -> Option<StateValue> {
     alarms[0].state_value.clone()
 }
 
-async fn goes_off(stack: &Stack, alarm: &str) {
-    wait_until(&format!("{alarm} goes off"), async || {
+async fn wait_for_alarm(stack: &Stack, alarm: &str) {
+    wait_until(&format!("{alarm} is in ALARM"), async || {
         state(stack, alarm).await == Some(StateValue::Alarm)
     })
     .await;
 }
 
-async fn ends(stack: &Stack, alarm: &str) {
-    wait_until(&format!("{alarm} ends"), async || {
+async fn wait_for_ok(stack: &Stack, alarm: &str) {
+    wait_until(&format!("{alarm} is OK"), async || {
         state(stack, alarm).await == Some(StateValue::Ok)
     })
     .await;
@@ -83,8 +81,8 @@ async fn send(stack: &Stack, messages: &[Sample]) {
     .unwrap();
 }
 
-/// Sends a new notification every now and then until the alarm has gone off; returns the ids.
-async fn send_until_off(stack: &Stack, alarm: &str, prefix: &str) -> Vec<String> {
+/// Sends new notifications until the alarm fires; returns their ids.
+async fn send_until_alarm(stack: &Stack, alarm: &str, prefix: &str) -> Vec<String> {
     let mut ids = Vec::new();
     let sending = async {
         while state(stack, alarm).await != Some(StateValue::Alarm) {
@@ -94,26 +92,26 @@ async fn send_until_off(stack: &Stack, alarm: &str, prefix: &str) -> Vec<String>
             tokio::time::sleep(BETWEEN_MESSAGES).await;
         }
     };
-    let in_time = tokio::time::timeout(PATIENCE, sending).await;
-    assert!(in_time.is_ok(), "waited in vain until {alarm} goes off");
+    let in_time = tokio::time::timeout(TIMEOUT, sending).await;
+    assert!(in_time.is_ok(), "waited in vain until {alarm} is in ALARM");
     ids
 }
 
-/// Waits until these are DONE; fails with what the tool's trace says of one that is not.
-async fn are_done(stack: &Stack, ids: &[String]) {
-    let deadline = Instant::now() + PATIENCE;
-    while let Some(id) = not_done(stack, ids).await {
+/// Waits until these notifications are DONE. The failure message has the trace of one that is not.
+async fn wait_until_done(stack: &Stack, ids: &[String]) {
+    let deadline = Instant::now() + TIMEOUT;
+    while let Some(id) = find_not_done(stack, ids).await {
         if Instant::now() > deadline {
-            let (_, said) = trace(stack, &id).await;
-            panic!("waited in vain until {id} is DONE:\n{said}");
+            let (_, stdout) = trace(stack, &id).await;
+            panic!("timed out waiting until {id} is DONE:\n{stdout}");
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// One of these that is not DONE.
-async fn not_done(stack: &Stack, ids: &[String]) -> Option<String> {
-    let items = survey::items(stack.clients(), &stack.outputs().table).await;
+/// The first of these notifications that is not DONE.
+async fn find_not_done(stack: &Stack, ids: &[String]) -> Option<String> {
+    let items = inspect::read_items(stack.clients(), &stack.outputs().table).await;
     let items = items.unwrap();
     let is_done = |id: &str| {
         let of_id = items.iter().find(|item| item.id == id);
@@ -122,30 +120,30 @@ async fn not_done(stack: &Stack, ids: &[String]) -> Option<String> {
     ids.iter().find(|id| !is_done(id)).cloned()
 }
 
-/// A command of the tool that has to succeed; what it says.
-async fn runs(stack: &Stack, arguments: &[&str]) -> String {
-    let (code, said, complaints) = onewrite(stack, arguments).await;
-    assert_eq!(code, 0, "{arguments:?}: {said}{complaints}");
-    said
+/// Runs a command of the operator's tool that must succeed; returns its output.
+async fn run(stack: &Stack, arguments: &[&str]) -> String {
+    let (code, stdout, stderr) = onewrite(stack, arguments).await;
+    assert_eq!(code, 0, "{arguments:?}: {stdout}{stderr}");
+    stdout
 }
 
-/// An endpoint that speaks no TLS, asked for it: every call fails, at once.
-fn unreachable_endpoint(stack: &Stack) -> String {
+/// The emulator does not speak TLS, so every call to this endpoint fails at once.
+fn tls_endpoint(stack: &Stack) -> String {
     stack.endpoint().replace("http://", "https://")
 }
 
-/// Lambda without concurrency to spare, while it is said so.
-struct Throttling {
+/// Throttles every invocation while it is on.
+struct ThrottlingInvoker {
     inner: Arc<dyn Invoker>,
     is_on: Arc<AtomicBool>,
 }
 
 #[async_trait]
-impl Invoker for Throttling {
-    async fn invoke(&self, function: &Function, payload: String) -> Invoked {
+impl Invoker for ThrottlingInvoker {
+    async fn invoke(&self, function: &Function, payload: String) -> InvocationResult {
         if self.is_on.load(Ordering::SeqCst) {
-            return Invoked {
-                outcome: Outcome::Throttled,
+            return InvocationResult {
+                outcome: InvocationOutcome::Throttled,
                 request_id: None,
             };
         }
@@ -153,92 +151,105 @@ impl Invoker for Throttling {
     }
 }
 
-async fn delete_dead_letters(clients: &Clients, url: &str) {
-    let purged = clients.sqs.purge_queue().queue_url(url).send().await;
-    purged.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn alarms_of_what_comes_in() {
+async fn runbook_resolves_alarms_of_ingest() {
     let options = drill("drill-in").parameter("OldestMessageAlarmSeconds", "3");
     let mut stack = Stack::start(options).await.unwrap();
-    let throttled = Arc::new(AtomicBool::new(false));
-    let is_on = Arc::clone(&throttled);
+    let is_throttled = Arc::new(AtomicBool::new(false));
+    let is_on = Arc::clone(&is_throttled);
     stack
         .start_event_sources(
-            Some(Box::new(move |inner| Arc::new(Throttling { inner, is_on }))),
+            Some(Box::new(move |inner| {
+                Arc::new(ThrottlingInvoker { inner, is_on })
+            })),
             Choices::default_outcomes(),
         )
         .await
         .unwrap();
-    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     for alarm in ["DeadLetters", "Rejected", "Throttles", "Pending"] {
-        ends(&stack, alarm).await;
+        wait_for_ok(&stack, alarm).await;
     }
+    drill_rejected_and_conflict(&stack).await;
+    drill_ingest_failed(&stack).await;
+    drill_ingest_errors(&stack).await;
 
-    // Rejected, Conflict, then Dead letters: upstream has put the id elsewhere, and used an id twice.
-    send(&stack, &[valid("twice", "1")]).await;
-    are_done(&stack, &["twice".to_owned()]).await;
-    let elsewhere = malformed(r#"{"id": "moved", "payload": 1}"#);
-    send(&stack, &[elsewhere, valid("twice", "2")]).await;
-    goes_off(&stack, "Rejected").await;
-    goes_off(&stack, "Conflict").await;
-    goes_off(&stack, "DeadLetters").await;
+    // Throttles: raise the concurrency.
+    is_throttled.store(true, Ordering::SeqCst);
+    let throttled = send_until_alarm(&stack, "Throttles", "refused").await;
+    is_throttled.store(false, Ordering::SeqCst);
+    wait_until_done(&stack, &throttled).await;
+    wait_for_ok(&stack, "Throttles").await;
+
+    // OldestMessage: the event source is paused. A poll in flight may still receive the first message.
+    stack.event_sources().unwrap().disable();
+    let paused = send_until_alarm(&stack, "OldestMessage", "paused").await;
+    let stdout = run(&stack, &["status"]).await;
+    assert!(stdout.contains("OldestMessage"), "{stdout}");
+    stack.event_sources().unwrap().enable();
+    wait_until_done(&stack, &paused).await;
+    wait_for_ok(&stack, "OldestMessage").await;
+    stack.stop().await;
+}
+
+/// Rejected, Conflict, then DeadLetters: upstream moved the id to another field, and used an id twice.
+async fn drill_rejected_and_conflict(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    send(stack, &[valid("twice", "1")]).await;
+    wait_until_done(stack, &["twice".to_owned()]).await;
+    let moved = malformed(r#"{"id": "moved", "payload": 1}"#);
+    send(stack, &[moved, valid("twice", "2")]).await;
+    for alarm in ["Rejected", "Conflict", "DeadLetters"] {
+        wait_for_alarm(stack, alarm).await;
+    }
     wait_until("both are dead letters", async || {
-        let depth = survey::depth(&clients, &outputs.dead_letter_queue_url).await;
+        let depth = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await;
         depth.unwrap().visible == 2
     })
     .await;
-    let said = runs(&stack, &["redrive", "dlq"]).await;
+    let stdout = run(stack, &["redrive", "dlq"]).await;
     assert!(
-        said.contains("MissingId") && said.contains("conflict"),
-        "{said}"
+        stdout.contains("MissingId") && stdout.contains("conflict"),
+        "{stdout}"
     );
-    // By the settings of now it is a notification.
+    // With the new pointer, the rejected message is a valid notification.
     let pointer = "NOTIFICATION_ID_POINTER";
-    let before = set_variable(&clients, &outputs.ingest, pointer, "/id").await;
-    runs(
-        &stack,
+    let before = set_variable(clients, &outputs.ingest, pointer, "/id").await;
+    run(
+        stack,
         &["redrive", "dlq", "--id", "moved", "--apply", "--yes"],
     )
     .await;
-    are_done(&stack, &["moved".to_owned()]).await;
-    set_variable(
-        &clients,
-        &outputs.ingest,
-        pointer,
-        &before.unwrap().unwrap(),
-    )
-    .await
-    .unwrap();
-    // The conflict: the stored content was right.
-    let (_, said) = trace(&stack, "twice").await;
-    assert!(said.contains("DONE"), "{said}");
-    delete_dead_letters(&clients, &outputs.dead_letter_queue_url).await;
+    wait_until_done(stack, &["moved".to_owned()]).await;
+    restore_variable(stack, &outputs.ingest, pointer, before).await;
+    // The stored content of the conflict was right.
+    let (_, stdout) = trace(stack, "twice").await;
+    assert!(stdout.contains("DONE"), "{stdout}");
+    let purge = clients.sqs.purge_queue();
+    let purge = purge.queue_url(&outputs.dead_letter_queue_url);
+    purge.send().await.unwrap();
     for alarm in ["Rejected", "Conflict", "DeadLetters"] {
-        ends(&stack, alarm).await;
+        wait_for_ok(stack, alarm).await;
     }
+}
 
-    // Ingest failed: the table does not answer. Some become dead letters, and come back.
-    let bad = unreachable_endpoint(&stack);
-    redirect(&clients, &outputs.ingest, "DYNAMODB", &bad)
+/// IngestFailed: the table does not respond. Some messages become dead letters and are redriven.
+async fn drill_ingest_failed(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    redirect(clients, &outputs.ingest, "DYNAMODB", &tls_endpoint(stack))
         .await
         .unwrap();
-    let failed = send_until_off(&stack, "IngestFailed", "failed").await;
-    goes_off(&stack, "DeadLetters").await;
-    redirect(&clients, &outputs.ingest, "DYNAMODB", &stack.endpoint())
+    let failed = send_until_alarm(stack, "IngestFailed", "failed").await;
+    wait_for_alarm(stack, "DeadLetters").await;
+    redirect(clients, &outputs.ingest, "DYNAMODB", &stack.endpoint())
         .await
         .unwrap();
-    wait_until("what is left of them is stored", async || {
-        survey::depth(&clients, &outputs.queue_url)
-            .await
-            .unwrap()
-            .total()
-            == 0
+    wait_until("the queue is empty", async || {
+        let depth = inspect::read_queue_depth(clients, &outputs.queue_url).await;
+        depth.unwrap().total() == 0
     })
     .await;
-    runs(
-        &stack,
+    run(
+        stack,
         &[
             "redrive",
             "dlq",
@@ -249,43 +260,35 @@ async fn alarms_of_what_comes_in() {
         ],
     )
     .await;
-    are_done(&stack, &failed).await;
-    ends(&stack, "IngestFailed").await;
-    ends(&stack, "DeadLetters").await;
-
-    // Ingest errors: a setting it cannot start with.
-    let before = set_variable(&clients, &outputs.ingest, pointer, "no pointer").await;
-    let errors = send_until_off(&stack, "IngestErrors", "errors").await;
-    set_variable(
-        &clients,
-        &outputs.ingest,
-        pointer,
-        &before.unwrap().unwrap(),
-    )
-    .await
-    .unwrap();
-    are_done(&stack, &errors).await;
-    ends(&stack, "IngestErrors").await;
-
-    // Throttles: for as long as it takes, then concurrency is raised.
-    throttled.store(true, Ordering::SeqCst);
-    let refused = send_until_off(&stack, "Throttles", "refused").await;
-    throttled.store(false, Ordering::SeqCst);
-    are_done(&stack, &refused).await;
-    ends(&stack, "Throttles").await;
-
-    // Oldest message: paused. A poll that is under way may still take the first.
-    stack.event_sources().unwrap().disable();
-    let paused = send_until_off(&stack, "OldestMessage", "paused").await;
-    let said = runs(&stack, &["status"]).await;
-    assert!(said.contains("OldestMessage"), "{said}");
-    stack.event_sources().unwrap().enable();
-    are_done(&stack, &paused).await;
-    ends(&stack, "OldestMessage").await;
-    stack.stop().await;
+    wait_until_done(stack, &failed).await;
+    wait_for_ok(stack, "IngestFailed").await;
+    wait_for_ok(stack, "DeadLetters").await;
 }
 
-/// Looks for what stays in INIT until `id` is DONE: an alarm can go off sooner than an item is old enough to be found.
+/// IngestErrors: `ingest` cannot start with its settings.
+async fn drill_ingest_errors(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    let pointer = "NOTIFICATION_ID_POINTER";
+    let before = set_variable(clients, &outputs.ingest, pointer, "no pointer").await;
+    let errors = send_until_alarm(stack, "IngestErrors", "errors").await;
+    restore_variable(stack, &outputs.ingest, pointer, before).await;
+    wait_until_done(stack, &errors).await;
+    wait_for_ok(stack, "IngestErrors").await;
+}
+
+async fn restore_variable(
+    stack: &Stack,
+    function: &str,
+    name: &str,
+    before: anyhow::Result<Option<String>>,
+) {
+    let value = before.unwrap().unwrap();
+    set_variable(stack.clients(), function, name, &value)
+        .await
+        .unwrap();
+}
+
+/// Reconciles until `id` is DONE: an alarm can fire before an item is old enough for `reconcile`.
 async fn reconcile(stack: &Stack, id: &str) {
     const RECONCILE: [&str; 5] = [
         "reconcile",
@@ -294,15 +297,15 @@ async fn reconcile(stack: &Stack, id: &str) {
         "--apply",
         "--yes",
     ];
-    wait_until(&format!("{id} is DONE by reconciling"), async || {
-        runs(stack, &RECONCILE).await;
-        not_done(stack, &[id.to_owned()]).await.is_none()
+    wait_until(&format!("{id} is DONE after reconcile"), async || {
+        run(stack, &RECONCILE).await;
+        find_not_done(stack, &[id.to_owned()]).await.is_none()
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alarms_of_what_is_published() {
+async fn runbook_resolves_alarms_of_forward() {
     let options = drill("drill-forward").parameter("IteratorAgeAlarmMilliseconds", "1000");
     let mut stack = Stack::start(options).await.unwrap();
     stack
@@ -311,85 +314,77 @@ async fn alarms_of_what_is_published() {
         .unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
 
-    // Unpublished, and with it Forward iterator age: Kinesis does not answer.
-    let bad = unreachable_endpoint(&stack);
+    // Unpublished and ForwardIteratorAge: Kinesis does not respond.
+    let bad = tls_endpoint(&stack);
     redirect(&clients, &outputs.forward, "KINESIS", &bad)
         .await
         .unwrap();
-    let held = send_until_off(&stack, "Unpublished", "held").await;
-    goes_off(&stack, "ForwardIteratorAge").await;
+    let unpublished = send_until_alarm(&stack, "Unpublished", "held").await;
+    wait_for_alarm(&stack, "ForwardIteratorAge").await;
     redirect(&clients, &outputs.forward, "KINESIS", &stack.endpoint())
         .await
         .unwrap();
-    are_done(&stack, &held).await;
-    ends(&stack, "Unpublished").await;
-    ends(&stack, "ForwardIteratorAge").await;
+    wait_until_done(&stack, &unpublished).await;
+    wait_for_ok(&stack, "Unpublished").await;
+    wait_for_ok(&stack, "ForwardIteratorAge").await;
 
-    // Complete iterator age: what is tried again and again grows old.
+    // CompleteIteratorAge: a record that is retried again and again gets old.
     redirect(&clients, &outputs.complete, "DYNAMODB", &bad)
         .await
         .unwrap();
     send(&stack, &[valid("old", "1")]).await;
-    goes_off(&stack, "CompleteIteratorAge").await;
+    wait_for_alarm(&stack, "CompleteIteratorAge").await;
     redirect(&clients, &outputs.complete, "DYNAMODB", &stack.endpoint())
         .await
         .unwrap();
-    are_done(&stack, &["old".to_owned()]).await;
-    ends(&stack, "CompleteIteratorAge").await;
+    wait_until_done(&stack, &["old".to_owned()]).await;
+    wait_for_ok(&stack, "CompleteIteratorAge").await;
 
-    // Forward errors: a setting it cannot start with.
+    // ForwardErrors: `forward` cannot start with its settings.
     let before = set_variable(&clients, &outputs.forward, "STREAM_NAME", "").await;
     send(&stack, &[valid("late", "1")]).await;
-    goes_off(&stack, "ForwardErrors").await;
-    set_variable(
-        &clients,
-        &outputs.forward,
-        "STREAM_NAME",
-        &before.unwrap().unwrap(),
-    )
-    .await
-    .unwrap();
-    are_done(&stack, &["late".to_owned()]).await;
-    ends(&stack, "ForwardErrors").await;
+    wait_for_alarm(&stack, "ForwardErrors").await;
+    restore_variable(&stack, &outputs.forward, "STREAM_NAME", before).await;
+    wait_until_done(&stack, &["late".to_owned()]).await;
+    wait_for_ok(&stack, "ForwardErrors").await;
 
-    // Unreadable: somebody has taken an item's payload away, and its event with it. It is restored, and asked for.
+    drill_unreadable(&stack).await;
+    stack.stop().await;
+}
+
+/// Unreadable: somebody deleted an item's payload, so it has no event. The item is restored and reconciled.
+async fn drill_unreadable(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
     stack.event_sources().unwrap().disable();
-    until_still(&stack).await;
-    store(&clients, &outputs.table, &["edited".to_owned()]).await;
-    edit(
-        &clients,
-        &outputs.table,
+    wait_until_idle(stack).await;
+    store(clients, &outputs.table, &["edited".to_owned()]).await;
+    edit_item(
+        stack,
         "ADD redrives :one REMOVE payload",
         (":one", AttributeValue::N("1".to_owned())),
     )
     .await;
     stack.event_sources().unwrap().enable();
-    goes_off(&stack, "Unreadable").await;
-    let (_, said) = trace(&stack, "edited").await;
-    assert!(said.contains("edited by hand"), "{said}");
-    edit(
-        &clients,
-        &outputs.table,
+    wait_for_alarm(stack, "Unreadable").await;
+    let (_, stdout) = trace(stack, "edited").await;
+    assert!(stdout.contains("edited by hand"), "{stdout}");
+    edit_item(
+        stack,
         "SET payload = :payload",
         (":payload", AttributeValue::S("{\"n\": 1.0}".to_owned())),
     )
     .await;
-    reconcile(&stack, "edited").await;
-    ends(&stack, "Unreadable").await;
-    stack.stop().await;
+    reconcile(stack, "edited").await;
+    wait_for_ok(stack, "Unreadable").await;
 }
 
 /// Edits the item `edited`.
-async fn edit(
-    clients: &Clients,
-    table: &str,
-    expression: &str,
-    (name, value): (&str, AttributeValue),
-) {
-    clients
+async fn edit_item(stack: &Stack, expression: &str, (name, value): (&str, AttributeValue)) {
+    stack
+        .clients()
         .dynamodb
         .update_item()
-        .table_name(table)
+        .table_name(&stack.outputs().table)
         .key("notification_id", AttributeValue::S("edited".to_owned()))
         .update_expression(expression)
         .expression_attribute_values(name, value)
@@ -398,15 +393,70 @@ async fn edit(
         .unwrap();
 }
 
-/// Deletes all objects, with the versions that the bucket keeps of them.
-async fn empty(clients: &Clients, bucket: &str) {
-    let listed = clients
-        .s3
-        .list_object_versions()
-        .bucket(bucket)
-        .send()
-        .await;
-    let listed = listed.unwrap();
+#[tokio::test(flavor = "multi_thread")]
+async fn runbook_resolves_alarms_of_complete() {
+    let options = drill("drill-complete")
+        .parameter("CompleteMaximumRetryAttempts", "0")
+        .parameter("IteratorAgeAlarmMilliseconds", "1000")
+        .parameter("PendingAlarmCount", "2");
+    let mut stack = Stack::start(options).await.unwrap();
+    stack
+        .start_event_sources(None, Choices::default_outcomes())
+        .await
+        .unwrap();
+    drill_complete_failed(&stack).await;
+    drill_dropped(&stack).await;
+    stack.stop().await;
+}
+
+/// CompleteFailed: the downstream refuses. GivenUp, FailureBucket and Pending follow.
+async fn drill_complete_failed(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    redirect(clients, &outputs.complete, "DYNAMODB", &tls_endpoint(stack))
+        .await
+        .unwrap();
+    let failed = send_until_alarm(stack, "CompleteFailed", "failed").await;
+    for alarm in ["GivenUp", "FailureBucket", "Pending"] {
+        wait_for_alarm(stack, alarm).await;
+    }
+    let (_, stdout) = trace(stack, &failed[0]).await;
+    assert!(stdout.contains("given up"), "{stdout}");
+    redirect(clients, &outputs.complete, "DYNAMODB", &stack.endpoint())
+        .await
+        .unwrap();
+    wait_until_idle(stack).await;
+    run(stack, &["redrive", "failures", "--apply", "--yes"]).await;
+    wait_until_done(stack, &failed).await;
+    let stdout = run(stack, &["redrive", "failures"]).await;
+    assert!(stdout.contains("Nothing to redrive."), "{stdout}");
+    empty_bucket(clients, &outputs.failure_bucket).await;
+    for alarm in ["CompleteFailed", "GivenUp", "FailureBucket", "Pending"] {
+        wait_for_ok(stack, alarm).await;
+    }
+}
+
+/// CompleteErrors: `complete` cannot start with its settings. Dropped: the bucket for failed records is gone.
+async fn drill_dropped(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    let bucket = &outputs.failure_bucket;
+    let delete = clients.s3.delete_bucket().bucket(bucket);
+    delete.send().await.unwrap();
+    let before = set_variable(clients, &outputs.complete, "TABLE_NAME", "").await;
+    send(stack, &[valid("dropped", "1")]).await;
+    wait_for_alarm(stack, "CompleteErrors").await;
+    wait_for_alarm(stack, "Dropped").await;
+    let create = clients.s3.create_bucket().bucket(bucket);
+    create.send().await.unwrap();
+    restore_variable(stack, &outputs.complete, "TABLE_NAME", before).await;
+    reconcile(stack, "dropped").await;
+    wait_for_ok(stack, "CompleteErrors").await;
+    wait_for_ok(stack, "Dropped").await;
+}
+
+/// Deletes all objects and all their versions.
+async fn empty_bucket(clients: &Clients, bucket: &str) {
+    let list = clients.s3.list_object_versions().bucket(bucket);
+    let listed = list.send().await.unwrap();
     let versions = listed.versions.unwrap_or_default().into_iter();
     let markers = listed.delete_markers.unwrap_or_default().into_iter();
     let all = versions
@@ -417,75 +467,4 @@ async fn empty(clients: &Clients, bucket: &str) {
         let delete = delete.set_key(key).set_version_id(version);
         delete.send().await.unwrap();
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn alarms_of_what_is_accepted() {
-    let options = drill("drill-complete")
-        .parameter("CompleteMaximumRetryAttempts", "0")
-        .parameter("IteratorAgeAlarmMilliseconds", "1000")
-        .parameter("PendingAlarmCount", "2");
-    let mut stack = Stack::start(options).await.unwrap();
-    stack
-        .start_event_sources(None, Choices::default_outcomes())
-        .await
-        .unwrap();
-    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
-
-    // Complete failed: the downstream does not accept. Given up, Failure bucket and Pending follow.
-    let bad = unreachable_endpoint(&stack);
-    redirect(&clients, &outputs.complete, "DYNAMODB", &bad)
-        .await
-        .unwrap();
-    let failed = send_until_off(&stack, "CompleteFailed", "failed").await;
-    for alarm in ["GivenUp", "FailureBucket", "Pending"] {
-        goes_off(&stack, alarm).await;
-    }
-    let (_, said) = trace(&stack, &failed[0]).await;
-    assert!(said.contains("given up"), "{said}");
-    redirect(&clients, &outputs.complete, "DYNAMODB", &stack.endpoint())
-        .await
-        .unwrap();
-    until_still(&stack).await;
-    runs(&stack, &["redrive", "failures", "--apply", "--yes"]).await;
-    are_done(&stack, &failed).await;
-    let said = runs(&stack, &["redrive", "failures"]).await;
-    assert!(said.contains("Nothing to redrive."), "{said}");
-    empty(&clients, &outputs.failure_bucket).await;
-    for alarm in ["CompleteFailed", "GivenUp", "FailureBucket", "Pending"] {
-        ends(&stack, alarm).await;
-    }
-
-    // Complete errors: a setting it cannot start with. What is given up meanwhile has nowhere to go: Dropped.
-    let bucket = &outputs.failure_bucket;
-    clients
-        .s3
-        .delete_bucket()
-        .bucket(bucket)
-        .send()
-        .await
-        .unwrap();
-    let before = set_variable(&clients, &outputs.complete, "TABLE_NAME", "").await;
-    send(&stack, &[valid("dropped", "1")]).await;
-    goes_off(&stack, "CompleteErrors").await;
-    goes_off(&stack, "Dropped").await;
-    clients
-        .s3
-        .create_bucket()
-        .bucket(bucket)
-        .send()
-        .await
-        .unwrap();
-    set_variable(
-        &clients,
-        &outputs.complete,
-        "TABLE_NAME",
-        &before.unwrap().unwrap(),
-    )
-    .await
-    .unwrap();
-    reconcile(&stack, "dropped").await;
-    ends(&stack, "CompleteErrors").await;
-    ends(&stack, "Dropped").await;
-    stack.stop().await;
 }

@@ -1,6 +1,6 @@
-"""Tries actions as each function's role and writes how each ended: {role: {action: error code, or "done"}}.
+"""Try actions with each function's role and write the results: {role: {action: error code, or "done"}}.
 
-Reads from standard input where the stack's parts are. Runs with the account's own credentials in the environment.
+Standard input has the names of the stack's resources. The environment has the account's own credentials.
 """
 
 import json
@@ -10,16 +10,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-at = json.load(sys.stdin)
-table, stream, bucket = at["table"], at["stream"], at["bucket"]
-queue, dead, function = at["queue"], at["dead_letter_queue"], at["ingest"]
+resources = json.load(sys.stdin)
+table, stream, bucket = resources["table"], resources["stream"], resources["bucket"]
+queue, dead, function = resources["queue"], resources["dead_letter_queue"], resources["ingest"]
 item = {"notification_id": {"S": "x"}}
 key = {"TableName": table, "Key": item}
 once = Config(retries={"max_attempts": 0})
 account = boto3.client("sts").get_caller_identity()["Account"]
 
-# What each does is named by its IAM action. Those that some role is given stand first. The table's stream is not among
-# them: the emulator judges its actions by another resource than AWS does.
+# Calls by IAM action. The actions that a role allows come first. The table's stream is missing, because the emulator
+# authorizes its actions by another resource than AWS does.
 ACTIONS = {
     "dynamodb:PutItem": ("dynamodb", "put_item", {"TableName": table, "Item": item}),
     "dynamodb:UpdateItem": ("dynamodb", "update_item", {**key, "UpdateExpression": "SET a = :a", "ExpressionAttributeValues": {":a": {"S": "a"}}}),
@@ -30,7 +30,7 @@ ACTIONS = {
     "sqs:GetQueueAttributes": ("sqs", "get_queue_attributes", {"QueueUrl": queue}),
     "s3:PutObject": ("s3", "put_object", {"Bucket": bucket, "Key": "x", "Body": b"x"}),
     "s3:ListBucket": ("s3", "list_objects_v2", {"Bucket": bucket}),
-    # From here on, nobody's.
+    # No role allows the following actions.
     "dynamodb:DeleteItem": ("dynamodb", "delete_item", key),
     "dynamodb:GetItem": ("dynamodb", "get_item", key),
     "dynamodb:Scan": ("dynamodb", "scan", {"TableName": table}),
@@ -75,17 +75,19 @@ ACTIONS = {
 
 
 def session(arn):
-    """Credentials of a role, which trusts Lambda alone until the account is let in for this test."""
+    """Return a session of a role. The role trusts only Lambda, so add the account to its trust policy first."""
     trust = {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": f"arn:aws:iam::{account}:root"}}],
     }
     boto3.client("iam").update_assume_role_policy(RoleName=arn.split("/")[-1], PolicyDocument=json.dumps(trust))
-    given = boto3.client("sts").assume_role(RoleArn=arn, RoleSessionName="trial")["Credentials"]
-    return boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    credentials = boto3.client("sts").assume_role(RoleArn=arn, RoleSessionName="trial")["Credentials"]
+    return boto3.Session(
+        credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials["SessionToken"]
+    )
 
 
-def trial(role, service, method, parameters):
+def attempt(role, service, method, parameters):
     try:
         getattr(role.client(service, config=once), method)(**parameters)
         return "done"
@@ -93,9 +95,9 @@ def trial(role, service, method, parameters):
         return error.response["Error"]["Code"]
 
 
-ends = {}
+results = {}
 for name in ("ingest", "forward", "complete"):
-    arn = boto3.client("lambda").get_function_configuration(FunctionName=at[name])["Role"]
+    arn = boto3.client("lambda").get_function_configuration(FunctionName=resources[name])["Role"]
     role = session(arn)
-    ends[name] = {action: trial(role, *call) for action, call in ACTIONS.items()}
-json.dump(ends, sys.stdout)
+    results[name] = {action: attempt(role, *call) for action, call in ACTIONS.items()}
+json.dump(results, sys.stdout)

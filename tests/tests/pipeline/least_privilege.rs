@@ -1,4 +1,4 @@
-//! Each function's role, tried: what it was not given is refused.
+//! Each function's role is denied everything that it does not need.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,12 +15,12 @@ use onewrite_local::{
 };
 use serde_json::json;
 
-use super::options;
+use super::support::options;
 
 const SCRIPT: &str = include_str!("least_privilege.py");
 
-/// Of the actions that are tried, those that each role was given.
-const GIVEN: [(&str, &[&str]); 3] = [
+/// The tested actions that each role allows.
+const ALLOWED: [(&str, &[&str]); 3] = [
     (
         "ingest",
         &[
@@ -45,22 +45,23 @@ const GIVEN: [(&str, &[&str]); 3] = [
     ),
 ];
 
-/// The codes by which the services say that an action is not allowed.
-const REFUSED: [&str; 3] = [
+/// The error codes of a denied action.
+const DENIED: [&str; 3] = [
     "AccessDenied",
     "AccessDeniedException",
     "AuthorizationError",
 ];
 
-/// How each action ended, by role. By the emulator's own boto3, which knows every service there is.
-async fn tried(stack: &Stack) -> BTreeMap<String, BTreeMap<String, String>> {
+/// Tries every action with every role; returns the results by role and action. The script uses the emulator's boto3, because
+/// it supports every service.
+async fn try_actions(stack: &Stack) -> BTreeMap<String, BTreeMap<String, String>> {
     let interpreter = Interpreter::find().await.unwrap();
     let workspace = Workspace::here();
     let packages =
         python::environment(&workspace, &interpreter, python::EMULATOR, Progress::Silent);
     let program = packages.await.unwrap().program("python");
     let outputs = stack.outputs();
-    let at = json!({
+    let resources = json!({
         "table": outputs.table, "stream": outputs.stream, "bucket": outputs.failure_bucket,
         "queue": outputs.queue_url, "dead_letter_queue": outputs.dead_letter_queue_url,
         "ingest": outputs.ingest, "forward": outputs.forward, "complete": outputs.complete,
@@ -82,31 +83,34 @@ async fn tried(stack: &Stack) -> BTreeMap<String, BTreeMap<String, String>> {
         .spawn()
         .unwrap();
     let mut input = script.stdin.take().unwrap();
-    input.write_all(at.to_string().as_bytes()).unwrap();
+    input.write_all(resources.to_string().as_bytes()).unwrap();
     drop(input);
     let output = tokio::task::spawn_blocking(|| script.wait_with_output());
     let output = output.await.unwrap().unwrap();
-    let words = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{words}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_role_was_not_given_is_refused() {
+async fn roles_are_denied_every_action_they_do_not_need() {
     let stack = Stack::start(options("roles")).await.unwrap();
-    let ends = tried(&stack).await;
-    assert_eq!(ends.len(), GIVEN.len());
-    for (role, given) in GIVEN {
-        let given: BTreeSet<&str> = given.iter().copied().collect();
-        let (refused, others): (BTreeMap<&str, &str>, BTreeMap<&str, &str>) = ends[role]
+    let results = try_actions(&stack).await;
+    assert_eq!(results.len(), ALLOWED.len());
+    for (role, expected) in ALLOWED {
+        let expected: BTreeSet<&str> = expected.iter().copied().collect();
+        let (denied, others): (BTreeMap<&str, &str>, BTreeMap<&str, &str>) = results[role]
             .iter()
-            .map(|(action, end)| (action.as_str(), end.as_str()))
-            .partition(|(_, end)| REFUSED.contains(end));
+            .map(|(action, result)| (action.as_str(), result.as_str()))
+            .partition(|(_, result)| DENIED.contains(result));
         let allowed: BTreeSet<&str> = others.keys().copied().collect();
-        assert_eq!(allowed, given, "{role}: {others:?}");
-        // It was allowed, and it worked: a wrong call could have failed before anybody was asked.
-        assert!(others.values().all(|end| *end == "done"), "{others:?}");
-        assert!(refused.len() >= 30, "{role}: {} refused", refused.len());
+        assert_eq!(allowed, expected, "{role}: {others:?}");
+        // Allowed calls must succeed: an invalid call could fail before its authorization.
+        assert!(
+            others.values().all(|result| *result == "done"),
+            "{others:?}"
+        );
+        assert!(denied.len() >= 30, "{role}: {} denied", denied.len());
     }
     stack.stop().await;
 }

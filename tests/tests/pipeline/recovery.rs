@@ -1,5 +1,4 @@
-//! The operator's tool where something did not go through: dead letters go back to the queue, and what stays in INIT comes
-//! again.
+//! The operator's tool after failures: dead letters are moved back to the queue, and items stuck in INIT are redriven.
 
 use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
 
@@ -10,27 +9,24 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
 use jiff::Timestamp;
-use onewrite::{
-    item::{Enrichment, NotificationItem, to_millis},
-    notification::MessagePointers,
-};
 use onewrite_local::{
     clients::{self, Clients},
-    stack::{Stack, StackOutputs},
-    survey,
+    inspect,
+    outputs::StackOutputs,
+    stack::Stack,
 };
+use onewrite_tests::recorder::Recorder;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 use super::{
-    CANARY,
     operator::{command, onewrite, set_version, trace},
-    options, start_event_sources, store, valid, wait_until,
+    support::{CANARY, options, start_event_sources, store, store_item, valid, wait_until},
 };
 
 const XRAY: &str = "Root=1-67891233-abcdef012345678912345678;Parent=53995c3f42cd8ad8;Sampled=1";
 
-/// Puts a message into the dead-letter queue as SQS would have: with its attributes, and its trace.
+/// Sends a message to the dead-letter queue as SQS moves it: with its attributes and its trace header.
 async fn bury(
     clients: &Clients,
     outputs: &StackOutputs,
@@ -59,7 +55,7 @@ async fn bury(
     sent.message_id.unwrap()
 }
 
-/// What is in a queue that nobody reads, in its order. It is put back.
+/// Receives the messages of a queue without consumers, in order, and leaves them visible.
 async fn peek(clients: &Clients, queue_url: &str) -> Vec<Message> {
     let received = clients
         .sqs
@@ -75,127 +71,151 @@ async fn peek(clients: &Clients, queue_url: &str) -> Vec<Message> {
     received.messages.unwrap_or_default()
 }
 
-fn system<'m>(message: &'m Message, name: &Attribute) -> &'m str {
+fn system_attribute<'m>(message: &'m Message, name: &Attribute) -> &'m str {
     message.attributes().unwrap()[name].as_str()
 }
 
-async fn depths(clients: &Clients, outputs: &StackOutputs) -> (usize, usize) {
-    let dead = survey::depth(clients, &outputs.dead_letter_queue_url).await;
-    let waiting = survey::depth(clients, &outputs.queue_url).await;
-    // Hidden ones would be ones that were not put back.
+/// The number of visible messages in the dead-letter queue and in the queue.
+async fn depths(stack: &Stack) -> (usize, usize) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    let dead = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await;
+    let waiting = inspect::read_queue_depth(clients, &outputs.queue_url).await;
+    // A message that was not put back would be hidden.
     (dead.unwrap().visible, waiting.unwrap().visible)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_go_back_by_id_and_reason_and_are_accepted() {
-    let mut stack = Stack::start(options("dead-letters")).await.unwrap();
-    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
-    let (code, said, _) = onewrite(&stack, &["--output", "json", "redrive", "dlq"]).await;
-    assert_eq!((code, said.as_str()), (0, "[]\n"), "none is no failure");
+/// Runs a command of the operator's tool that must succeed; returns its output.
+async fn run(stack: &Stack, arguments: &[&str]) -> String {
+    let (code, stdout, stderr) = onewrite(stack, arguments).await;
+    assert_eq!(code, 0, "{arguments:?}: {stdout}{stderr}");
+    stdout
+}
 
-    let stored = ["disputed", "copied"].map(str::to_owned);
-    store(&clients, &outputs.table, &stored).await;
+async fn wait_until_all_done(stack: &Stack, count: usize) {
+    wait_until(&format!("all {count} items are DONE"), async || {
+        let items = inspect::read_items(stack.clients(), &stack.outputs().table).await;
+        let items = items.unwrap();
+        items.len() == count && items.iter().all(|item| item.status == "DONE")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_moved_by_id_and_reason_and_accepted() {
+    let mut stack = Stack::start(options("dead-letters")).await.unwrap();
+    let stdout = run(&stack, &["--output", "json", "redrive", "dlq"]).await;
+    assert_eq!(stdout, "[]\n", "an empty queue is not a failure");
     let secret = format!("\"{CANARY}\"");
+    bury_five(&stack, &secret).await;
+    assert_dry_run_changes_nothing(&stack).await;
+    assert_unknown_ids_and_reasons_are_refused(&stack).await;
+    assert_moves_by_id(&stack, &secret).await;
+    assert_moves_by_reason(&stack).await;
+
+    let _recorder = start_event_sources(&mut stack).await;
+    wait_until_all_done(&stack, 4).await;
+    let (_, stdout) = trace(&stack, "first").await;
+    assert!(stdout.contains("DONE: one accepted effect."), "{stdout}");
+    stack.stop().await;
+}
+
+/// Two dead letters that were never stored, a conflict, a duplicate and a malformed one.
+async fn bury_five(stack: &Stack, secret: &str) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    let stored = ["disputed", "copied"].map(str::to_owned);
+    store(clients, &outputs.table, &stored).await;
     for body in [
-        valid("first", &secret).body,
-        valid("second", &secret).body,
-        valid("disputed", &secret).body,
+        valid("first", secret).body,
+        valid("second", secret).body,
+        valid("disputed", secret).body,
         valid("copied", "{\"n\": 1.0}").body,
         format!(r#"{{"notification_id":"broken","payload":"{CANARY}"#),
     ] {
-        bury(&clients, &outputs, None, &body).await;
+        bury(clients, outputs, None, &body).await;
     }
+}
 
-    let dlq = |more: &[&'static str]| [&["redrive", "dlq"], more].concat();
-    let (code, dry, _) = onewrite(&stack, &dlq(&[])).await;
-    assert_eq!(code, 0, "{dry}");
+async fn assert_dry_run_changes_nothing(stack: &Stack) {
+    let dry = run(stack, &["redrive", "dlq"]).await;
     for line in [
         "would be moved  first, message ",
         "would be moved  second, message ",
-        ", it was not stored when it came, received x1\n",
+        ", valid, not stored, received x1\n",
         "would be moved  copied, message ",
         "left alone      disputed, message ",
-        ", conflict: another content is stored, received x",
-        "left alone      (unread), message ",
+        ", conflict: different content is stored, received x",
+        "left alone      (rejected), message ",
         ", rejected: InvalidJson: ",
         "3 would be moved; nothing was changed.\n",
     ] {
         assert!(dry.contains(line), "{line}: {dry}");
     }
     assert!(dry.ends_with(" redrive dlq --apply\n"), "{dry}");
-    let (_, json, _) = onewrite(&stack, &[&["--output", "json"], &dlq(&[])[..]].concat()).await;
+    let json = run(stack, &["--output", "json", "redrive", "dlq"]).await;
     let letters: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(letters.as_array().unwrap().len(), 5);
     assert!(!dry.contains(CANARY) && !json.contains(CANARY));
-    let (code, _, complaint) = onewrite(&stack, &dlq(&["--apply"])).await;
-    assert_eq!(code, 5, "{complaint}");
-    assert!(complaint.contains("give --yes"), "{complaint}");
-    assert_eq!(depths(&clients, &outputs).await, (5, 0), "all as it was");
+    let (code, _, stderr) = onewrite(stack, &["redrive", "dlq", "--apply"]).await;
+    assert_eq!(code, 5, "{stderr}");
+    assert!(stderr.contains("use --yes"), "{stderr}");
+    assert_eq!(depths(stack).await, (5, 0), "nothing must be moved");
+}
 
-    let (code, said, complaint) = onewrite(&stack, &dlq(&["--id", "nobody-s"])).await;
+async fn assert_unknown_ids_and_reasons_are_refused(stack: &Stack) {
+    let (code, stdout, stderr) = onewrite(stack, &["redrive", "dlq", "--id", "nobody-s"]).await;
     assert_eq!(
-        (code, said.as_str()),
+        (code, stdout.as_str()),
         (3, "Nothing to move.\n"),
-        "{complaint}"
+        "{stderr}"
     );
-    assert_eq!(complaint, "nobody-s is in no dead letter\n");
-    let (code, _, complaint) = onewrite(&stack, &dlq(&["--reason", "Unlucky"])).await;
-    assert_eq!(code, 2, "{complaint}");
+    assert_eq!(stderr, "nobody-s is in no dead letter\n");
+    let (code, _, stderr) = onewrite(stack, &["redrive", "dlq", "--reason", "Unlucky"]).await;
+    assert_eq!(code, 2, "{stderr}");
+}
 
-    let (code, said, complaint) = onewrite(&stack, &dlq(&["--id", "first", "--yes"])).await;
-    assert_eq!((code, complaint.as_str()), (0, ""), "{said}");
-    assert!(said.contains("moved           first, message "), "{said}");
+async fn assert_moves_by_id(stack: &Stack, secret: &str) {
+    let arguments = ["redrive", "dlq", "--id", "first", "--yes"];
+    let (code, stdout, stderr) = onewrite(stack, &arguments).await;
+    assert_eq!((code, stderr.as_str()), (0, ""), "{stdout}");
     assert!(
-        said.contains("1 moved; each has a new message id"),
-        "{said}"
+        stdout.contains("moved           first, message "),
+        "{stdout}"
     );
-    assert_eq!(depths(&clients, &outputs).await, (4, 1));
-    let messages = peek(&clients, &outputs.queue_url).await;
+    assert!(
+        stdout.contains("1 moved; each has a new message id"),
+        "{stdout}"
+    );
+    assert_eq!(depths(stack).await, (4, 1));
+    let messages = peek(stack.clients(), &stack.outputs().queue_url).await;
     assert_eq!(
         messages[0].body(),
-        Some(valid("first", &secret).body.as_str())
+        Some(valid("first", secret).body.as_str())
     );
     let tenant = &messages[0].message_attributes().unwrap()["tenant"];
     assert_eq!(tenant.string_value(), Some("eu"));
-    assert_eq!(system(&messages[0], &Attribute::AwsTraceHeader), XRAY);
-
-    let reasons = ["--reason", "InvalidJson", "--reason", "Conflict", "--yes"];
-    let (code, said, _) = onewrite(&stack, &dlq(&reasons)).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(
-        said.contains("2 moved; "),
-        "what is asked for by its reason: {said}"
+    assert_eq!(
+        system_attribute(&messages[0], &Attribute::AwsTraceHeader),
+        XRAY
     );
-    assert_eq!(depths(&clients, &outputs).await, (2, 3));
-    let (code, said, _) = onewrite(
-        &stack,
-        &[&["--output", "json"], &dlq(&["--yes"])[..]].concat(),
-    )
-    .await;
-    let letters: Value = serde_json::from_str(&said).unwrap();
-    let outcome = |letter: &Value| letter["outcome"].as_str().map(str::to_owned);
-    let outcomes: Vec<_> = letters
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(outcome)
-        .collect();
-    assert_eq!((code, outcomes), (0, vec!["Moved".to_owned(); 2]), "{said}");
-    assert_eq!(depths(&clients, &outputs).await, (0, 5));
+}
 
-    let _recorder = start_event_sources(&mut stack).await;
-    wait_until("what was moved is accepted", async || {
-        let items = survey::items(&clients, &outputs.table).await.unwrap();
-        items.len() == 4 && items.iter().all(|item| item.status == "DONE")
-    })
-    .await;
-    let (_, said) = trace(&stack, "first").await;
-    assert!(said.contains("DONE: one accepted effect."), "{said}");
-    stack.stop().await;
+/// Rejected and conflicting dead letters are moved only if their reason is requested.
+async fn assert_moves_by_reason(stack: &Stack) {
+    let reasons = ["--reason", "InvalidJson", "--reason", "Conflict", "--yes"];
+    let stdout = run(stack, &[&["redrive", "dlq"], &reasons[..]].concat()).await;
+    assert!(stdout.contains("2 moved; "), "{stdout}");
+    assert_eq!(depths(stack).await, (2, 3));
+    let stdout = run(stack, &["--output", "json", "redrive", "dlq", "--yes"]).await;
+    let letters: Value = serde_json::from_str(&stdout).unwrap();
+    let outcome = |letter: &Value| letter["outcome"].as_str().map(str::to_owned);
+    let letters = letters.as_array().unwrap().iter();
+    let outcomes: Vec<_> = letters.filter_map(outcome).collect();
+    assert_eq!(outcomes, vec!["Moved".to_owned(); 2], "{stdout}");
+    assert_eq!(depths(stack).await, (0, 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn dead_letters_of_a_fifo_queue_keep_their_group_and_its_order() {
+async fn fifo_dead_letters_keep_their_group_and_its_order() {
     let options = options("dead-letters-fifo").parameter("QueueType", "fifo");
     let mut stack = Stack::start(options).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
@@ -208,64 +228,52 @@ async fn dead_letters_of_a_fifo_queue_keep_their_group_and_its_order() {
     ] {
         ids.push(bury(&clients, &outputs, Some(group), &body).await);
     }
-    let (code, said, _) = onewrite(&stack, &["redrive", "dlq", "--id", "h-1"]).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("1 would be moved"), "{said}");
-    assert_eq!(depths(&clients, &outputs).await, (4, 0));
-    let (code, said, _) = onewrite(&stack, &["redrive", "dlq", "--yes"]).await;
-    assert_eq!(code, 0, "{said}");
-    assert!(said.contains("3 moved; "), "{said}");
-    assert_eq!(depths(&clients, &outputs).await, (1, 3));
+    let stdout = run(&stack, &["redrive", "dlq", "--id", "h-1"]).await;
+    assert!(stdout.contains("1 would be moved"), "{stdout}");
+    assert_eq!(depths(&stack).await, (4, 0));
+    let stdout = run(&stack, &["redrive", "dlq", "--yes"]).await;
+    assert!(stdout.contains("3 moved; "), "{stdout}");
+    assert_eq!(depths(&stack).await, (1, 3));
 
     let messages = peek(&clients, &outputs.queue_url).await;
-    let seen: Vec<_> = messages
+    let groups: Vec<_> = messages
         .iter()
         .map(|message| {
-            let name = |name| system(message, &name);
+            let attribute = |name| system_attribute(message, &name);
             (
-                name(Attribute::MessageGroupId),
-                name(Attribute::MessageDeduplicationId),
+                attribute(Attribute::MessageGroupId),
+                attribute(Attribute::MessageDeduplicationId),
             )
         })
         .collect();
     assert_eq!(
-        seen,
+        groups,
         [("g", ids[0].as_str()), ("g", &ids[2]), ("h", &ids[3])],
         "{messages:?}"
     );
     let _recorder = start_event_sources(&mut stack).await;
-    wait_until("they are accepted", async || {
-        let items = survey::items(&clients, &outputs.table).await.unwrap();
-        items.len() == 3 && items.iter().all(|item| item.status == "DONE")
-    })
-    .await;
+    wait_until_all_done(&stack, 3).await;
     let left = peek(&clients, &outputs.dead_letter_queue_url).await;
     assert_eq!(left.len(), 1);
     assert_eq!(
         left[0].message_id(),
         Some(ids[1].as_str()),
-        "the poison stays"
+        "the malformed message must stay"
     );
     stack.stop().await;
 }
 
-/// Writes an item as `ingest` would have at that time.
-async fn store_at(clients: &Clients, table: &str, id: &str, created_at: Timestamp) {
-    let body = valid(id, "1").body;
-    let notification = MessagePointers::default().parse(body.as_bytes()).unwrap();
-    let (enrichment, at) = (Enrichment::default(), to_millis(created_at));
-    let item = NotificationItem::new(notification, &enrichment, "m".to_owned(), None, at).unwrap();
-    let attributes: HashMap<String, AttributeValue> = item.to_item().into();
-    let put = clients.dynamodb.put_item().table_name(table);
-    put.set_item(Some(attributes)).send().await.unwrap();
-}
+/// Items that `reconcile` must find.
+const OLD: [&str; 5] = ["old-0", "old-1", "old-2", "old-3", "old-4"];
 
-/// Status and redrives of each item.
-async fn standing(clients: &Clients, table: &str) -> HashMap<String, (String, u32)> {
-    let scan = clients
-        .dynamodb
-        .scan()
-        .table_name(table)
+/// An item that is too young for `reconcile`.
+const YOUNG: &str = "young";
+
+/// The status and the number of redrives of each item.
+async fn statuses(stack: &Stack) -> HashMap<String, (String, u32)> {
+    let scan = stack.clients().dynamodb.scan();
+    let scan = scan
+        .table_name(&stack.outputs().table)
         .consistent_read(true);
     let items = scan.send().await.unwrap().items.unwrap_or_default();
     let text = |value: &AttributeValue| match value {
@@ -284,24 +292,49 @@ async fn standing(clients: &Clients, table: &str) -> HashMap<String, (String, u3
         .collect()
 }
 
+/// The status of an item that was never redriven.
+fn untouched() -> (String, u32) {
+    ("INIT".to_owned(), 0)
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stays_in_init_for_too_long_is_found_and_comes_again() {
-    const OLD: [&str; 5] = ["old-0", "old-1", "old-2", "old-3", "old-4"];
+async fn reconcile_redrives_old_items_in_init_and_resumes() {
     let options = options("reconcile").parameter("CompleteMaximumRetryAttempts", "0");
     let mut stack = Stack::start(options).await.unwrap();
+    let _recorder = strand_items_in_init(&mut stack).await;
+    assert_reconcile_dry_run_changes_nothing(&stack).await;
+    assert_reconcile_resumes_at_its_checkpoint(&stack).await;
+
+    wait_until("the old items are DONE", async || {
+        let statuses = statuses(&stack).await;
+        OLD.iter().all(|id| statuses[*id].0 == "DONE")
+    })
+    .await;
+    let statuses = statuses(&stack).await;
+    assert_eq!(statuses[YOUNG], untouched());
+    let redrives: u32 = OLD.iter().map(|id| statuses[*id].1).sum();
+    assert!(OLD.iter().all(|id| statuses[*id].1 >= 1), "{statuses:?}");
+    assert!(redrives <= OLD.len() as u32 + 1, "{statuses:?}");
+    let json = reconcile(&stack, &["--output", "json"]).await;
+    assert_eq!((json.0, json.1.as_str()), (0, "[]\n"));
+
+    assert_status_watch_shows_alarms(&stack).await;
+    stack.stop().await;
+}
+
+/// Stores items whose events are given up, so that they stay in INIT.
+async fn strand_items_in_init(stack: &mut Stack) -> Recorder {
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let now = Timestamp::now();
     let long_ago = now - jiff::SignedDuration::from_hours(2);
-    for id in OLD {
-        store_at(&clients, &outputs.table, id, long_ago).await;
+    let all = || OLD.iter().chain(&[YOUNG]);
+    for id in all() {
+        let created_at = if *id == YOUNG { now } else { long_ago };
+        store_item(&clients, &outputs.table, &valid(id, "1"), created_at).await;
+        set_version(stack, id, 7).await;
     }
-    store_at(&clients, &outputs.table, "young", now).await;
-    for id in OLD.iter().chain(&["young"]) {
-        set_version(&stack, id, 7).await;
-    }
-    let _recorder = start_event_sources(&mut stack).await;
-    // Their events were given up: by themselves they stay in INIT for ever.
-    wait_until("all were given up", async || {
+    let recorder = start_event_sources(stack).await;
+    wait_until("all events are in the failure bucket", async || {
         let objects = clients.s3.list_objects_v2().bucket(&outputs.failure_bucket);
         let mut text = String::new();
         for object in objects.send().await.unwrap().contents() {
@@ -310,45 +343,48 @@ async fn what_stays_in_init_for_too_long_is_found_and_comes_again() {
             let bytes = get.body.collect().await.unwrap().into_bytes();
             text.push_str(std::str::from_utf8(&bytes).unwrap());
         }
-        OLD.iter().chain(&["young"]).all(|id| text.contains(id))
+        all().all(|id| text.contains(id))
     })
     .await;
-    for id in OLD.iter().chain(&["young"]) {
-        set_version(&stack, id, 1).await;
+    for id in all() {
+        set_version(stack, id, 1).await;
     }
+    recorder
+}
 
-    let reconcile = |more: &[&str]| -> Vec<String> {
-        let all = [&["reconcile", "--pending-older-than", "1h"], more].concat();
-        all.into_iter().map(str::to_owned).collect()
-    };
-    let run = async |more: &[&str]| {
-        let arguments = reconcile(more);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        onewrite(&stack, &arguments).await
-    };
-    let (code, said, estimate) = run(&[]).await;
-    assert_eq!(code, 0, "{said}{estimate}");
-    assert!(estimate.contains("The table has ~6 items, "), "{estimate}");
+fn reconcile_arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["reconcile", "--pending-older-than", "1h"], more].concat()
+}
+
+async fn reconcile(stack: &Stack, more: &[&str]) -> (i32, String, String) {
+    onewrite(stack, &reconcile_arguments(more)).await
+}
+
+async fn assert_reconcile_dry_run_changes_nothing(stack: &Stack) {
+    let (code, stdout, stderr) = reconcile(stack, &[]).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stderr.contains("The table has ~6 items, "), "{stderr}");
     for id in OLD {
         let line = format!("would be redriven  {id}, stored ");
-        assert!(said.contains(&line), "{said}");
+        assert!(stdout.contains(&line), "{stdout}");
     }
-    assert!(!said.contains("young"), "{said}");
+    assert!(!stdout.contains(YOUNG), "{stdout}");
     assert!(
-        said.contains("5 of 6 items are in INIT for 1h or longer; nothing was changed."),
-        "{said}"
+        stdout.contains("5 of 6 items have been in INIT for 1h or longer; nothing was changed."),
+        "{stdout}"
     );
     assert!(
-        said.ends_with(" reconcile --pending-older-than 1h --apply\n"),
-        "{said}"
+        stdout.ends_with(" reconcile --pending-older-than 1h --apply\n"),
+        "{stdout}"
     );
-    let (code, _, complaint) = run(&["--apply"]).await;
-    assert_eq!(code, 5, "{complaint}");
-    let standing = async || standing(&clients, &outputs.table).await;
-    let untouched = ("INIT".to_owned(), 0);
-    assert!(standing().await.values().all(|one| *one == untouched));
+    let (code, _, stderr) = reconcile(stack, &["--apply"]).await;
+    assert_eq!(code, 5, "{stderr}");
+    let statuses = statuses(stack).await;
+    assert!(statuses.values().all(|status| *status == untouched()));
+}
 
-    // Interrupted after some, it goes on: none is left out, and at most the one under way is touched twice.
+/// After an interruption, no item is left out, and at most the one in flight is redriven twice.
+async fn assert_reconcile_resumes_at_its_checkpoint(stack: &Stack) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("checkpoint.json");
     let path = file.to_str().unwrap();
@@ -361,66 +397,47 @@ async fn what_stays_in_init_for_too_long_is_found_and_comes_again() {
         path,
         "--yes",
     ];
-    let slow = reconcile(&[&paged[..], &["--rate", "1"]].concat());
-    let slow: Vec<&str> = slow.iter().map(String::as_str).collect();
-    let mut interrupted = command(&stack, &slow)
-        .await
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    wait_until("some were touched", async || touched(&file) >= 2).await;
-    interrupted.kill().await.unwrap();
-    let before = touched(&file);
-    assert!(
-        before < OLD.len() as u64,
-        "{before}: it was to be interrupted"
-    );
-    let (code, _, complaint) = run(&["--segments", "3", "--checkpoint", path, "--yes"]).await;
-    assert_eq!(code, 2, "{complaint}");
-    assert!(complaint.contains("it has 2 segments"), "{complaint}");
-    let (code, said, complaint) = run(&paged).await;
-    assert_eq!(code, 0, "{said}{complaint}");
-    assert!(
-        complaint.contains("Goes on with what was stored before "),
-        "{complaint}"
-    );
-    let lines = said
-        .lines()
-        .filter(|line| line.starts_with("redriven "))
-        .count();
-    assert!(
-        lines < OLD.len(),
-        "it went on and did not begin anew: {said}"
-    );
-    assert!(!file.exists(), "it is at its end");
-    wait_until("the old ones are DONE", async || {
-        let standing = standing().await;
-        OLD.iter().all(|id| standing[*id].0 == "DONE")
+    let slow = reconcile_arguments(&[&paged[..], &["--rate", "1"]].concat());
+    let mut interrupted = command(stack, &slow).await;
+    let mut interrupted = interrupted.stdout(Stdio::null()).spawn().unwrap();
+    wait_until("two items are redriven", async || {
+        redriven_by_checkpoint(&file) >= 2
     })
     .await;
-    let standing = standing().await;
-    assert_eq!(standing["young"], untouched, "it is left alone");
-    let touches: u32 = OLD.iter().map(|id| standing[*id].1).sum();
-    assert!(OLD.iter().all(|id| standing[*id].1 >= 1), "{standing:?}");
-    assert!(touches <= OLD.len() as u32 + 1, "{standing:?}");
-    let (code, json, _) = run(&["--output", "json"]).await;
-    assert_eq!((code, json.as_str()), (0, "[]\n"));
-
-    watch(&stack).await;
-    stack.stop().await;
+    interrupted.kill().await.unwrap();
+    let before = redriven_by_checkpoint(&file);
+    assert!(
+        before < OLD.len() as u64,
+        "{before}: the run was not interrupted"
+    );
+    let other = ["--segments", "3", "--checkpoint", path, "--yes"];
+    let (code, _, stderr) = reconcile(stack, &other).await;
+    assert_eq!(code, 2, "{stderr}");
+    assert!(stderr.contains("it has 2 segments"), "{stderr}");
+    let (code, stdout, stderr) = reconcile(stack, &paged).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    assert!(stderr.contains("Resuming after "), "{stderr}");
+    let lines = stdout.lines();
+    let redriven = lines.filter(|line| line.starts_with("redriven ")).count();
+    assert!(
+        redriven < OLD.len(),
+        "the run started from the beginning: {stdout}"
+    );
+    assert!(!file.exists(), "a finished run must delete its checkpoint");
 }
 
-/// Items that were touched until the checkpoint was written last.
-fn touched(file: &Path) -> u64 {
+/// The number of redriven items in the checkpoint.
+fn redriven_by_checkpoint(file: &Path) -> u64 {
     let Ok(bytes) = std::fs::read(file) else {
         return 0;
     };
-    let checkpoint: Value = serde_json::from_slice(&bytes).expect("it is written in one step");
+    let checkpoint: Value =
+        serde_json::from_slice(&bytes).expect("checkpoints are written atomically");
     checkpoint["tally"]["touched"].as_u64().unwrap()
 }
 
-/// Looks again and again, one look after the other, and shows what is in ALARM.
-async fn watch(stack: &Stack) {
+/// `status --watch` prints one report after the other, with the alarms in ALARM.
+async fn assert_status_watch_shows_alarms(stack: &Stack) {
     let config = clients::config(&stack.endpoint(), stack.credentials());
     let cloudwatch = aws_sdk_cloudwatch::Client::new(&config);
     let alarm = cloudwatch
@@ -434,19 +451,23 @@ async fn watch(stack: &Stack) {
         .spawn();
     let mut watching = watching.unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
-    let (mut looks, mut alarms) = (0, 0);
+    let (mut reports, mut alarms) = (0, 0);
     let read = async {
-        while looks < 2 || alarms < 2 {
-            let line = lines.next_line().await.unwrap().expect("it goes on");
+        while reports < 2 || alarms < 2 {
+            let line = lines
+                .next_line()
+                .await
+                .unwrap()
+                .expect("the output must not end");
             assert!(
                 !line.contains('\x1b'),
-                "no terminal, so nothing is cleared: {line}"
+                "output without a terminal must not clear the screen: {line}"
             );
-            looks += usize::from(line.starts_with("queue           ~"));
+            reports += usize::from(line.starts_with("queue           ~"));
             alarms += usize::from(line.starts_with("ALARM           onewrite-DeadLetters since "));
         }
     };
     let in_time = tokio::time::timeout(Duration::from_secs(60), read).await;
-    assert!(in_time.is_ok(), "{looks} looks, {alarms} alarms");
+    assert!(in_time.is_ok(), "{reports} reports, {alarms} alarms");
     watching.kill().await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Reads a deployed stack. What cannot be read is told as such; nothing is taken for granted, and nothing is changed.
+//! Reads the configuration of a deployed stack. It changes nothing, and records which parts could not be read.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,13 +13,15 @@ use aws_sdk_kinesis::types::EncryptionType;
 use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
 use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
+use onewrite_stack::{error::StackError, stack::Stack};
 use serde::Deserialize;
 
-use super::deployed::{Deployed, Function, Mapping, Queue, Read, Reader, Stream, Table, Unread};
-use crate::{error::OperatorError, stack::Stack};
+use super::snapshot::{
+    Consumer, Function, Mapping, Queue, ReadError, ReadResult, StackSnapshot, Stream, Table,
+};
 
-/// Codes by which the services say that what was asked for is not there.
-const GONE: [&str; 5] = [
+/// The error codes for a resource that does not exist.
+const NOT_FOUND: [&str; 5] = [
     "AWS.SimpleQueueService.NonExistentQueue",
     "QueueDoesNotExist",
     "ResourceNotFoundException",
@@ -27,30 +29,30 @@ const GONE: [&str; 5] = [
     "NoSuchBucket",
 ];
 
-impl Unread {
-    fn of<E: ProvideErrorMetadata, R: std::fmt::Debug>(
+impl ReadError {
+    fn from_sdk<E: ProvideErrorMetadata, R: std::fmt::Debug>(
         call: &'static str,
         error: &SdkError<E, R>,
     ) -> Self {
         match error.code() {
-            Some(code) if GONE.contains(&code) => Self::Gone(format!("{call}: {code}")),
-            _ => Self::Failed(OperatorError::of(call, error).to_string()),
+            Some(code) if NOT_FOUND.contains(&code) => Self::NotFound(format!("{call}: {code}")),
+            _ => Self::Failed(StackError::from_sdk(call, error).to_string()),
         }
     }
 
-    fn silent(call: &str) -> Self {
-        Self::Failed(format!("{call}: the answer says nothing of it"))
+    fn missing_in(call: &str) -> Self {
+        Self::Failed(format!("{call}: the response lacks a required field"))
     }
 }
 
-impl Deployed {
-    /// Reads everything.
+impl StackSnapshot {
+    /// Reads the configuration of every resource.
     pub async fn read(stack: &Stack) -> Self {
-        let queue = queue(stack, &stack.queue_url).await;
+        let queue = queue(stack, &stack.outputs.queue_url).await;
         let (table, table_stream_arn) = match table(stack).await {
             Ok((table, arn)) => (
                 Ok(table),
-                arn.ok_or_else(|| Unread::silent("DescribeTable")),
+                arn.ok_or_else(|| ReadError::missing_in("DescribeTable")),
             ),
             Err(unread) => (Err(unread.clone()), Err(unread)),
         };
@@ -59,33 +61,37 @@ impl Deployed {
             Err(unread) => (Err(unread.clone()), Err(unread)),
         };
         let queue_arn = queue.as_ref().map(|queue| queue.arn.clone());
-        let queue_arn = queue_arn.map_err(Unread::clone);
+        let queue_arn = queue_arn.map_err(ReadError::clone);
         Self {
             parameters: stack.parameters.clone(),
-            queue_url: stack.queue_url.clone(),
-            dead_letter_queue_url: stack.dead_letter_queue_url.clone(),
-            table_name: stack.table.clone(),
-            stream_name: stack.stream.clone(),
-            bucket_name: stack.failure_bucket.clone(),
+            table_name: stack.outputs.table.clone(),
+            stream_name: stack.outputs.stream.clone(),
+            bucket_name: stack.outputs.failure_bucket.clone(),
             queue,
-            dead_letter_queue: self::queue(stack, &stack.dead_letter_queue_url).await,
-            // Without a stream there is none to read: the table's own finding says so.
-            forward: reader(stack, &stack.forward, table_stream_arn, table.is_ok()).await,
+            dead_letter_queue: self::queue(stack, &stack.outputs.dead_letter_queue_url).await,
+            // A table without a stream has no mappings. The table's own check reports that.
+            forward: consumer(
+                stack,
+                &stack.outputs.forward,
+                table_stream_arn,
+                table.is_ok(),
+            )
+            .await,
             table,
             time_to_live: time_to_live(stack).await,
-            is_recoverable: is_recoverable(stack).await,
+            has_point_in_time_recovery: has_point_in_time_recovery(stack).await,
             stream,
             bucket_encryption: bucket_encryption(stack).await,
-            bucket_public: bucket_public(stack).await,
+            disabled_access_blocks: disabled_access_blocks(stack).await,
             bucket_policy: bucket_policy(stack).await,
-            ingest: reader(stack, &stack.ingest, queue_arn, false).await,
-            complete: reader(stack, &stack.complete, stream_arn, false).await,
+            ingest: consumer(stack, &stack.outputs.ingest, queue_arn, false).await,
+            complete: consumer(stack, &stack.outputs.complete, stream_arn, false).await,
             reserved_concurrency: reserved_concurrency(stack).await,
         }
     }
 }
 
-async fn queue(stack: &Stack, url: &str) -> Read<Queue> {
+async fn queue(stack: &Stack, url: &str) -> ReadResult<Queue> {
     use QueueAttributeName as Name;
     #[derive(Deserialize, Default)]
     #[serde(rename_all = "camelCase", default)]
@@ -101,7 +107,7 @@ async fn queue(stack: &Stack, url: &str) -> Read<Queue> {
         .attribute_names(Name::All)
         .send()
         .await
-        .map_err(|error| Unread::of(call, &error))?
+        .map_err(|error| ReadError::from_sdk(call, &error))?
         .attributes
         .unwrap_or_default();
     let text = |name: Name| attributes.get(&name).filter(|text| !text.is_empty());
@@ -110,17 +116,18 @@ async fn queue(stack: &Stack, url: &str) -> Read<Queue> {
     let redrive: RedrivePolicy = text(Name::RedrivePolicy)
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    // SQS takes it as a number and as a text.
+    // SQS accepts a number and a string.
     let max_receives = redrive.max_receive_count.and_then(|count| {
         count
             .as_i64()
             .or_else(|| count.as_str().and_then(|text| text.parse().ok()))
     });
-    let needed = |number: Option<i64>| number.ok_or_else(|| Unread::silent(call));
+    let needed = |number: Option<i64>| number.ok_or_else(|| ReadError::missing_in(call));
     Ok(Queue {
+        url: url.to_owned(),
         arn: text(Name::QueueArn)
             .cloned()
-            .ok_or_else(|| Unread::silent(call))?,
+            .ok_or_else(|| ReadError::missing_in(call))?,
         visibility_timeout_seconds: needed(number(Name::VisibilityTimeout))?,
         retention_seconds: needed(number(Name::MessageRetentionPeriod))?,
         dead_letter_target: redrive.dead_letter_target_arn,
@@ -131,18 +138,18 @@ async fn queue(stack: &Stack, url: &str) -> Read<Queue> {
     })
 }
 
-/// The table, and the ARN of its stream, where it has one.
-async fn table(stack: &Stack) -> Read<(Table, Option<String>)> {
+/// The table, and the ARN of its stream if it has one.
+async fn table(stack: &Stack) -> ReadResult<(Table, Option<String>)> {
     let described = stack
         .dynamodb
         .describe_table()
-        .table_name(&stack.table)
+        .table_name(&stack.outputs.table)
         .send()
         .await
-        .map_err(|error| Unread::of("DescribeTable", &error))?;
+        .map_err(|error| ReadError::from_sdk("DescribeTable", &error))?;
     let table = described
         .table
-        .ok_or_else(|| Unread::silent("DescribeTable"))?;
+        .ok_or_else(|| ReadError::missing_in("DescribeTable"))?;
     let stream = table
         .stream_specification()
         .filter(|stream| stream.stream_enabled());
@@ -177,17 +184,17 @@ fn as_table(table: &TableDescription) -> Table {
     }
 }
 
-async fn time_to_live(stack: &Stack) -> Read<Option<String>> {
+async fn time_to_live(stack: &Stack) -> ReadResult<Option<String>> {
     let call = "DescribeTimeToLive";
     let described = stack
         .dynamodb
         .describe_time_to_live()
-        .table_name(&stack.table)
+        .table_name(&stack.outputs.table)
         .send()
         .await
-        .map_err(|error| Unread::of(call, &error))?
+        .map_err(|error| ReadError::from_sdk(call, &error))?
         .time_to_live_description
-        .ok_or_else(|| Unread::silent(call))?;
+        .ok_or_else(|| ReadError::missing_in(call))?;
     let is_on = matches!(
         described.time_to_live_status(),
         Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
@@ -195,17 +202,17 @@ async fn time_to_live(stack: &Stack) -> Read<Option<String>> {
     Ok(described.attribute_name.filter(|_| is_on))
 }
 
-async fn is_recoverable(stack: &Stack) -> Read<bool> {
+async fn has_point_in_time_recovery(stack: &Stack) -> ReadResult<bool> {
     let call = "DescribeContinuousBackups";
     let described = stack
         .dynamodb
         .describe_continuous_backups()
-        .table_name(&stack.table)
+        .table_name(&stack.outputs.table)
         .send()
         .await
-        .map_err(|error| Unread::of(call, &error))?
+        .map_err(|error| ReadError::from_sdk(call, &error))?
         .continuous_backups_description
-        .ok_or_else(|| Unread::silent(call))?;
+        .ok_or_else(|| ReadError::missing_in(call))?;
     let recovery = described.point_in_time_recovery_description;
     Ok(recovery.is_some_and(|recovery| {
         recovery.point_in_time_recovery_status() == Some(&PointInTimeRecoveryStatus::Enabled)
@@ -213,17 +220,17 @@ async fn is_recoverable(stack: &Stack) -> Read<bool> {
 }
 
 /// The notification stream and its ARN.
-async fn stream(stack: &Stack) -> Read<(Stream, String)> {
+async fn stream(stack: &Stack) -> ReadResult<(Stream, String)> {
     let call = "DescribeStreamSummary";
     let summary = stack
         .kinesis
         .describe_stream_summary()
-        .stream_name(&stack.stream)
+        .stream_name(&stack.outputs.stream)
         .send()
         .await
-        .map_err(|error| Unread::of(call, &error))?
+        .map_err(|error| ReadError::from_sdk(call, &error))?
         .stream_description_summary
-        .ok_or_else(|| Unread::silent(call))?;
+        .ok_or_else(|| ReadError::missing_in(call))?;
     let distribution = summary.record_distribution_strategy();
     let stream = Stream {
         retention_hours: summary.retention_period_hours().into(),
@@ -233,14 +240,14 @@ async fn stream(stack: &Stack) -> Read<(Stream, String)> {
     Ok((stream, summary.stream_arn))
 }
 
-async fn bucket_encryption(stack: &Stack) -> Read<Option<String>> {
+async fn bucket_encryption(stack: &Stack) -> ReadResult<Option<String>> {
     let got = stack
         .s3
         .get_bucket_encryption()
-        .bucket(&stack.failure_bucket)
+        .bucket(&stack.outputs.failure_bucket)
         .send()
         .await;
-    let got = none_for(
+    let got = optional(
         "GetBucketEncryption",
         "ServerSideEncryptionConfigurationNotFoundError",
         got,
@@ -254,14 +261,14 @@ async fn bucket_encryption(stack: &Stack) -> Read<Option<String>> {
     }))
 }
 
-async fn bucket_public(stack: &Stack) -> Read<Vec<&'static str>> {
+async fn disabled_access_blocks(stack: &Stack) -> ReadResult<Vec<&'static str>> {
     let got = stack
         .s3
         .get_public_access_block()
-        .bucket(&stack.failure_bucket)
+        .bucket(&stack.outputs.failure_bucket)
         .send()
         .await;
-    let got = none_for(
+    let got = optional(
         "GetPublicAccessBlock",
         "NoSuchPublicAccessBlockConfiguration",
         got,
@@ -297,40 +304,40 @@ async fn bucket_public(stack: &Stack) -> Read<Vec<&'static str>> {
     Ok(off.map(|(name, _)| name).collect())
 }
 
-async fn bucket_policy(stack: &Stack) -> Read<Option<String>> {
+async fn bucket_policy(stack: &Stack) -> ReadResult<Option<String>> {
     let got = stack
         .s3
         .get_bucket_policy()
-        .bucket(&stack.failure_bucket)
+        .bucket(&stack.outputs.failure_bucket)
         .send()
         .await;
-    let got = none_for("GetBucketPolicy", "NoSuchBucketPolicy", got)?;
+    let got = optional("GetBucketPolicy", "NoSuchBucketPolicy", got)?;
     Ok(got.and_then(|got| got.policy))
 }
 
-/// S3 answers with an error of its own where a bucket has no such setting.
-fn none_for<T, E: ProvideErrorMetadata, R: std::fmt::Debug>(
+/// Maps the error code by which S3 reports an absent setting to `None`.
+fn optional<T, E: ProvideErrorMetadata, R: std::fmt::Debug>(
     call: &'static str,
     code: &str,
     got: Result<T, SdkError<E, R>>,
-) -> Read<Option<T>> {
+) -> ReadResult<Option<T>> {
     match got {
         Ok(got) => Ok(Some(got)),
         Err(error) if error.code() == Some(code) => Ok(None),
-        Err(error) => Err(Unread::of(call, &error)),
+        Err(error) => Err(ReadError::from_sdk(call, &error)),
     }
 }
 
-/// A function with the mappings of its source. `may_have_no_source`: then a source that is not there has no mappings.
-async fn reader(
+/// A function with the mappings of its source. With `may_lack_source`, an absent source has no mappings.
+async fn consumer(
     stack: &Stack,
     name: &str,
-    source: Read<String>,
-    may_have_no_source: bool,
-) -> Reader {
+    source: ReadResult<String>,
+    may_lack_source: bool,
+) -> Consumer {
     let mappings = match source {
         Ok(arn) => mappings(stack, &arn).await,
-        Err(_) if may_have_no_source => Ok(Vec::new()),
+        Err(_) if may_lack_source => Ok(Vec::new()),
         Err(unread) => Err(unread),
     };
     let qualified = mappings.as_deref().unwrap_or_default().iter();
@@ -338,7 +345,7 @@ async fn reader(
         .filter(|(mapping, _)| mapping.function == name)
         .map(|(_, arn)| arn.clone())
         .next();
-    Reader {
+    Consumer {
         name: name.to_owned(),
         function: function(stack, qualified.as_deref().unwrap_or(name)).await,
         mappings: mappings
@@ -346,9 +353,9 @@ async fn reader(
     }
 }
 
-/// The mappings of a source, each with the ARN that it invokes. They are listed by the source and not by the function:
-/// the template's invoke an alias, and others' readers of the source count too.
-async fn mappings(stack: &Stack, source: &str) -> Read<Vec<(Mapping, String)>> {
+/// The mappings of a source, each with the ARN that it invokes. They are listed by source and not by function, because the
+/// template's mappings invoke an alias, and because other functions that read the source matter too.
+async fn mappings(stack: &Stack, source: &str) -> ReadResult<Vec<(Mapping, String)>> {
     let listed: Result<Vec<_>, _> = stack
         .lambda
         .list_event_source_mappings()
@@ -358,7 +365,7 @@ async fn mappings(stack: &Stack, source: &str) -> Read<Vec<(Mapping, String)>> {
         .send()
         .collect()
         .await;
-    let listed = listed.map_err(|error| Unread::of("ListEventSourceMappings", &error))?;
+    let listed = listed.map_err(|error| ReadError::from_sdk("ListEventSourceMappings", &error))?;
     Ok(listed.iter().map(as_mapping).collect())
 }
 
@@ -366,8 +373,8 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
     let arn = mapping.function_arn().unwrap_or_default().to_owned();
     // arn:aws:lambda:region:account:function:name:qualifier
     let function = arn.split(':').nth(6).unwrap_or(&arn).to_owned();
-    // Without end is -1.
-    let bounded = |number: Option<i32>| number.map(i64::from).filter(|number| *number >= 0);
+    // Lambda reports -1 for unlimited.
+    let limited = |number: Option<i32>| number.map(i64::from).filter(|number| *number >= 0);
     let destination = mapping
         .destination_config()
         .and_then(|config| config.on_failure()?.destination());
@@ -390,8 +397,8 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
         starting_position: mapping
             .starting_position()
             .map(|position| position.as_str().to_owned()),
-        maximum_retry_attempts: bounded(mapping.maximum_retry_attempts()),
-        maximum_record_age_seconds: bounded(mapping.maximum_record_age_in_seconds()),
+        maximum_retry_attempts: limited(mapping.maximum_retry_attempts()),
+        maximum_record_age_seconds: limited(mapping.maximum_record_age_in_seconds()),
         bisects: mapping.bisect_batch_on_function_error().unwrap_or_default(),
         failure_destination: destination.map(ToOwned::to_owned),
         filters: filters
@@ -403,12 +410,12 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
             .scaling_config()
             .and_then(ScalingConfig::maximum_concurrency)
             .map(i64::from),
-        has_pollers: mapping.provisioned_poller_config().is_some(),
+        has_provisioned_pollers: mapping.provisioned_poller_config().is_some(),
     };
     (mapping, arn)
 }
 
-async fn function(stack: &Stack, name: &str) -> Read<Function> {
+async fn function(stack: &Stack, name: &str) -> ReadResult<Function> {
     let call = "GetFunctionConfiguration";
     let configuration = stack
         .lambda
@@ -416,18 +423,20 @@ async fn function(stack: &Stack, name: &str) -> Read<Function> {
         .function_name(name)
         .send()
         .await
-        .map_err(|error| Unread::of(call, &error))?;
-    let timeout = configuration.timeout().ok_or_else(|| Unread::silent(call));
+        .map_err(|error| ReadError::from_sdk(call, &error))?;
+    let timeout = configuration
+        .timeout()
+        .ok_or_else(|| ReadError::missing_in(call));
     let timeout_seconds = timeout?.into();
     let environment = configuration.environment;
     if let Some(error) = environment
         .as_ref()
         .and_then(|environment| environment.error())
     {
-        // The variables are encrypted, and the caller may not use their key.
+        // The variables are encrypted with a key that the caller may not use.
         let code = error.error_code().unwrap_or_default();
-        return Err(Unread::Failed(format!(
-            "{call}: no environment variables: {code}"
+        return Err(ReadError::Failed(format!(
+            "{call}: cannot read the environment variables: {code}"
         )));
     }
     let variables: HashMap<String, String> = environment
@@ -439,13 +448,13 @@ async fn function(stack: &Stack, name: &str) -> Read<Function> {
     })
 }
 
-async fn reserved_concurrency(stack: &Stack) -> Read<Option<i32>> {
+async fn reserved_concurrency(stack: &Stack) -> ReadResult<Option<i32>> {
     let got = stack
         .lambda
         .get_function_concurrency()
-        .function_name(&stack.ingest)
+        .function_name(&stack.outputs.ingest)
         .send()
         .await
-        .map_err(|error| Unread::of("GetFunctionConcurrency", &error))?;
+        .map_err(|error| ReadError::from_sdk("GetFunctionConcurrency", &error))?;
     Ok(got.reserved_concurrent_executions)
 }

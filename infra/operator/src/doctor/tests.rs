@@ -1,11 +1,12 @@
-//! The judgement, on stacks that are made up. `tests/pipeline/doctor.rs` has the same on a deployed one.
+//! The checks on synthetic stacks. `tests/pipeline/doctor.rs` in `tests/` runs them on a deployed stack.
 
 use std::collections::BTreeMap;
 
 use super::{
-    Finding, Promise, Severity,
-    deployed::{Deployed, Function, Mapping, Queue, Reader, Stream, Table, Unread},
-    exit_code, text,
+    checks::examine,
+    finding::{Finding, Guarantee, Severity},
+    report::{exit_code, text},
+    snapshot::{Consumer, Function, Mapping, Queue, ReadError, StackSnapshot, Stream, Table},
 };
 
 const QUEUE: &str = "arn:aws:sqs:us-east-1:1:q";
@@ -14,8 +15,9 @@ const ONLY_OVER_TLS: &str = r#"{"Version": "2012-10-17", "Statement": [{"Sid": "
     "Principal": "*", "Action": "sqs:*", "Resource": "r", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}"#;
 
 /// The template with its defaults.
-fn sound() -> Deployed {
+fn valid_stack() -> StackSnapshot {
     let queue = |arn: &str| Queue {
+        url: "https://sqs/q".to_owned(),
         arn: arn.to_owned(),
         visibility_timeout_seconds: 180,
         retention_seconds: 1_209_600,
@@ -30,7 +32,7 @@ fn sound() -> Deployed {
         reports_batch_item_failures: true,
         ..Mapping::default()
     };
-    let of_stream = |function: &str, attempts, pattern: &str| Mapping {
+    let stream_mapping = |function: &str, attempts, pattern: &str| Mapping {
         batch_size: 100,
         starting_position: Some("TRIM_HORIZON".to_owned()),
         maximum_retry_attempts: attempts,
@@ -40,7 +42,7 @@ fn sound() -> Deployed {
         filters: vec![pattern.to_owned()],
         ..mapping(function)
     };
-    let reader = |timeout_seconds, variable: (&str, &str), mapping: Mapping| Reader {
+    let consumer = |timeout_seconds, variable: (&str, &str), mapping: Mapping| Consumer {
         name: mapping.function.clone(),
         function: Ok(Function {
             timeout_seconds,
@@ -48,10 +50,8 @@ fn sound() -> Deployed {
         }),
         mappings: Ok(vec![mapping]),
     };
-    Deployed {
+    StackSnapshot {
         parameters: BTreeMap::new(),
-        queue_url: "https://sqs/q".to_owned(),
-        dead_letter_queue_url: "https://sqs/d".to_owned(),
         table_name: "t".to_owned(),
         stream_name: "s".to_owned(),
         bucket_name: "b".to_owned(),
@@ -69,16 +69,16 @@ fn sound() -> Deployed {
             ..Table::default()
         }),
         time_to_live: Ok(Some("expires_at".to_owned())),
-        is_recoverable: Ok(true),
+        has_point_in_time_recovery: Ok(true),
         stream: Ok(Stream {
             retention_hours: 336,
             is_encrypted: true,
             distribution: Some("USER_PARTITION_KEY".to_owned()),
         }),
         bucket_encryption: Ok(Some("AES256".to_owned())),
-        bucket_public: Ok(Vec::new()),
+        disabled_access_blocks: Ok(Vec::new()),
         bucket_policy: Ok(Some(ONLY_OVER_TLS.replace("sqs:*", "s3:*"))),
-        ingest: reader(
+        ingest: consumer(
             30,
             ("TABLE_NAME", "t"),
             Mapping {
@@ -87,15 +87,15 @@ fn sound() -> Deployed {
                 ..mapping("ingest")
             },
         ),
-        forward: reader(
+        forward: consumer(
             60,
             ("STREAM_NAME", "s"),
-            of_stream("forward", None, r#"{"eventName": ["INSERT", "MODIFY"]}"#),
+            stream_mapping("forward", None, r#"{"eventName": ["INSERT", "MODIFY"]}"#),
         ),
-        complete: reader(
+        complete: consumer(
             60,
             ("TABLE_NAME", "t"),
-            of_stream(
+            stream_mapping(
                 "complete",
                 Some(100),
                 r#"{"data": {"type": [{"suffix": ".init"}]}}"#,
@@ -105,11 +105,11 @@ fn sound() -> Deployed {
     }
 }
 
-/// What is said of a sound stack with one change.
-fn with(change: impl FnOnce(&mut Deployed)) -> Vec<Finding> {
-    let mut deployed = sound();
-    change(&mut deployed);
-    deployed.examine()
+/// The findings of a valid stack after a change.
+fn examine_with(change: impl FnOnce(&mut StackSnapshot)) -> Vec<Finding> {
+    let mut stack = valid_stack();
+    change(&mut stack);
+    examine(&stack)
 }
 
 fn names(findings: &[Finding]) -> Vec<(Severity, &str, &str)> {
@@ -119,29 +119,32 @@ fn names(findings: &[Finding]) -> Vec<(Severity, &str, &str)> {
         .collect()
 }
 
-fn queue(deployed: &mut Deployed) -> &mut Queue {
-    deployed.queue.as_mut().unwrap()
+fn queue(stack: &mut StackSnapshot) -> &mut Queue {
+    stack.queue.as_mut().unwrap()
 }
 
-fn table(deployed: &mut Deployed) -> &mut Table {
-    deployed.table.as_mut().unwrap()
+fn table(stack: &mut StackSnapshot) -> &mut Table {
+    stack.table.as_mut().unwrap()
 }
 
-fn mapping(reader: &mut Reader) -> &mut Mapping {
-    &mut reader.mappings.as_mut().unwrap()[0]
+fn mapping(consumer: &mut Consumer) -> &mut Mapping {
+    &mut consumer.mappings.as_mut().unwrap()[0]
 }
 
 #[test]
-fn nothing_is_said_of_a_sound_stack() {
-    assert_eq!(sound().examine(), []);
-    assert_eq!(serde_json::to_string(&sound().examine()).unwrap(), "[]");
+fn reports_nothing_for_a_valid_stack() {
+    assert_eq!(examine(&valid_stack()), []);
+    assert_eq!(
+        serde_json::to_string(&examine(&valid_stack())).unwrap(),
+        "[]"
+    );
     assert_eq!(text(&[]), "0 broken, 0 could not be checked, 0 advice.\n");
 }
 
 #[test]
-fn each_thing_that_breaks_a_promise_is_named_alone() {
+fn reports_each_misconfiguration_and_nothing_else() {
     use Severity::{Advice, Broken};
-    type Change = fn(&mut Deployed);
+    type Change = fn(&mut StackSnapshot);
     let cases: [(Change, (Severity, &str, &str)); 31] = [
         (
             |d| queue(d).visibility_timeout_seconds = 179,
@@ -197,7 +200,7 @@ fn each_thing_that_breaks_a_promise_is_named_alone() {
             (Broken, "time-to-live", "table"),
         ),
         (
-            |d| d.is_recoverable = Ok(false),
+            |d| d.has_point_in_time_recovery = Ok(false),
             (Broken, "point-in-time-recovery", "table"),
         ),
         (
@@ -217,7 +220,7 @@ fn each_thing_that_breaks_a_promise_is_named_alone() {
             (Broken, "encryption", "failure bucket"),
         ),
         (
-            |d| d.bucket_public = Ok(vec!["BlockPublicPolicy"]),
+            |d| d.disabled_access_blocks = Ok(vec!["BlockPublicPolicy"]),
             (Broken, "public-access", "failure bucket"),
         ),
         (
@@ -271,23 +274,23 @@ fn each_thing_that_breaks_a_promise_is_named_alone() {
             (Broken, "mapping", "forward"),
         ),
     ];
-    for (change, wanted) in cases {
-        assert_eq!(names(&with(change)), [wanted]);
+    for (change, expected) in cases {
+        assert_eq!(names(&examine_with(change)), [expected]);
     }
 }
 
-/// Filters are judged by what they let pass, not by how they are written.
+/// Filters are judged by their effect, not by their wording.
 #[test]
-fn a_filter_in_other_words_is_as_good() {
+fn accepts_an_equivalent_filter() {
     let forward = |pattern: &str| {
         let pattern = pattern.to_owned();
-        with(|deployed| mapping(&mut deployed.forward).filters = vec![pattern])
+        examine_with(|stack| mapping(&mut stack.forward).filters = vec![pattern])
     };
     assert_eq!(
         forward(r#"{"eventName": [{"anything-but": ["REMOVE"]}]}"#),
         []
     );
-    // A redrive leaves the status as it is.
+    // A redrive does not change the status.
     let by_status = r#"{"eventName": ["INSERT", "MODIFY"], "dynamodb": {"NewImage": {"redrives": {"N": [{"exists": false}]}}}}"#;
     let findings = forward(by_status);
     assert_eq!(
@@ -295,42 +298,36 @@ fn a_filter_in_other_words_is_as_good() {
         [(Severity::Broken, "forward-filter", "forward")]
     );
     assert!(
-        findings[0].found.ends_with(" leaves out a redrive"),
+        findings[0].found.ends_with(" drops a redrive"),
         "{findings:?}"
     );
 }
 
 #[test]
-fn what_the_owner_has_asked_for_is_advice() {
-    let with_parameter = |name: &str, change: fn(&mut Deployed)| {
-        with(|deployed| {
-            deployed
-                .parameters
-                .insert(name.to_owned(), "false".to_owned());
-            change(deployed);
+fn reports_safeguards_disabled_by_parameter_as_advice() {
+    let with_parameter = |name: &str, change: fn(&mut StackSnapshot)| {
+        examine_with(|stack| {
+            stack.parameters.insert(name.to_owned(), "false".to_owned());
+            change(stack);
         })
     };
-    let unprotected: fn(&mut Deployed) = |deployed| table(deployed).is_protected = false;
-    let asked_for = with_parameter("TableDeletionProtection", unprotected);
+    let unprotected: fn(&mut StackSnapshot) = |stack| table(stack).is_protected = false;
+    let disabled = with_parameter("TableDeletionProtection", unprotected);
     assert_eq!(
-        names(&asked_for),
+        names(&disabled),
         [(Severity::Advice, "deletion-protection", "table")]
     );
     let other = with_parameter("RequireTls", unprotected);
     assert_eq!(other[0].severity, Severity::Broken);
 
-    // A pause is of all three.
-    let all: fn(&mut Deployed) = |deployed| {
-        for reader in [
-            &mut deployed.ingest,
-            &mut deployed.forward,
-            &mut deployed.complete,
-        ] {
-            mapping(reader).state = "Disabled".to_owned();
+    // The parameter pauses all three functions.
+    let all: fn(&mut StackSnapshot) = |stack| {
+        for consumer in [&mut stack.ingest, &mut stack.forward, &mut stack.complete] {
+            mapping(consumer).state = "Disabled".to_owned();
         }
     };
-    let one: fn(&mut Deployed) =
-        |deployed| mapping(&mut deployed.forward).state = "Disabled".to_owned();
+    let one: fn(&mut StackSnapshot) =
+        |stack| mapping(&mut stack.forward).state = "Disabled".to_owned();
     let severities =
         |findings: Vec<Finding>| Vec::from_iter(findings.iter().map(|finding| finding.severity));
     assert_eq!(
@@ -341,11 +338,11 @@ fn what_the_owner_has_asked_for_is_advice() {
         severities(with_parameter("EventSourcesEnabled", one)),
         [Severity::Broken]
     );
-    assert_eq!(severities(with(all)), [Severity::Broken; 3]);
+    assert_eq!(severities(examine_with(all)), [Severity::Broken; 3]);
 }
 
 #[test]
-fn a_policy_with_a_gap_does_not_keep_plain_text_out() {
+fn reports_policies_that_allow_some_requests_without_tls() {
     for (from, to) in [
         ("Deny", "Allow"),
         (
@@ -361,7 +358,7 @@ fn a_policy_with_a_gap_does_not_keep_plain_text_out() {
     ] {
         let policy = ONLY_OVER_TLS.replace(from, to);
         assert_ne!(policy, ONLY_OVER_TLS);
-        let findings = with(|deployed| queue(deployed).policy = Some(policy.clone()));
+        let findings = examine_with(|stack| queue(stack).policy = Some(policy.clone()));
         assert_eq!(
             names(&findings),
             [(Severity::Broken, "tls", "queue")],
@@ -371,13 +368,13 @@ fn a_policy_with_a_gap_does_not_keep_plain_text_out() {
 }
 
 #[test]
-fn what_cannot_be_read_is_never_fine() {
-    let failed = || Unread::Failed("DescribeTable: not allowed".to_owned());
-    let findings = with(|deployed| {
-        deployed.table = Err(failed());
-        deployed.bucket_policy = Err(failed());
-        deployed.complete.mappings = Err(failed());
-        deployed.complete.function = Err(failed());
+fn reports_parts_that_cannot_be_read() {
+    let failed = || ReadError::Failed("DescribeTable: not allowed".to_owned());
+    let findings = examine_with(|stack| {
+        stack.table = Err(failed());
+        stack.bucket_policy = Err(failed());
+        stack.complete.mappings = Err(failed());
+        stack.complete.function = Err(failed());
     });
     use Severity::Unchecked;
     assert_eq!(
@@ -391,77 +388,83 @@ fn what_cannot_be_read_is_never_fine() {
     );
     assert!(text(&findings).ends_with("\n0 broken, 4 could not be checked, 0 advice.\n"));
 
-    let gone = with(|deployed| {
-        deployed.dead_letter_queue = Err(Unread::Gone(
+    let missing = examine_with(|stack| {
+        stack.dead_letter_queue = Err(ReadError::NotFound(
             "GetQueueAttributes: QueueDoesNotExist".to_owned(),
         ));
     });
     assert_eq!(
-        names(&gone),
+        names(&missing),
         [(Severity::Broken, "missing", "dead-letter queue")]
     );
 }
 
 #[test]
-fn a_script_is_told_the_worst() {
-    let unread: fn(&mut Deployed) =
-        |deployed| deployed.is_recoverable = Err(Unread::Failed("no".to_owned()));
-    let unprotected: fn(&mut Deployed) = |deployed| table(deployed).is_protected = false;
-    let advice: fn(&mut Deployed) = |deployed| table(deployed).has_kms_key = false;
-    let code = |changes: &[fn(&mut Deployed)]| {
-        exit_code(&with(|deployed| {
-            changes.iter().for_each(|change| change(deployed));
+fn exit_code_is_that_of_the_most_severe_finding() {
+    let unreadable: fn(&mut StackSnapshot) =
+        |stack| stack.has_point_in_time_recovery = Err(ReadError::Failed("no".to_owned()));
+    let unprotected: fn(&mut StackSnapshot) = |stack| table(stack).is_protected = false;
+    let advice: fn(&mut StackSnapshot) = |stack| table(stack).has_kms_key = false;
+    let code = |changes: &[fn(&mut StackSnapshot)]| {
+        exit_code(&examine_with(|stack| {
+            changes.iter().for_each(|change| change(stack));
         }))
     };
     assert_eq!(code(&[]), 0);
     assert_eq!(code(&[advice]), 0);
-    assert_eq!(code(&[advice, unread]), 1);
-    assert_eq!(code(&[advice, unread, unprotected]), 6);
+    assert_eq!(code(&[advice, unreadable]), 1);
+    assert_eq!(code(&[advice, unreadable, unprotected]), 6);
 }
 
 #[test]
-fn the_table_s_stream_has_two_readers_at_most_and_one_where_it_is_replicated() {
-    let reader = |count: usize| {
-        let function = |n| Mapping {
+fn allows_two_table_stream_readers_or_one_with_replicas() {
+    let mappings = |count: usize| {
+        let mapping = |n| Mapping {
             function: format!("other-{n}"),
             ..Mapping::default()
         };
-        (0..count).map(function).collect::<Vec<_>>()
+        (0..count).map(mapping).collect::<Vec<_>>()
     };
-    let of = |others: usize, is_global: bool| {
-        let findings = with(|deployed| {
-            deployed
+    let is_reported = |others: usize, is_global: bool| {
+        let findings = examine_with(|stack| {
+            stack
                 .forward
                 .mappings
                 .as_mut()
                 .unwrap()
-                .extend(reader(others));
+                .extend(mappings(others));
             if is_global {
-                table(deployed).replicas = vec!["eu-west-1".to_owned()];
-                table(deployed).is_strongly_consistent = true;
+                table(stack).replicas = vec!["eu-west-1".to_owned()];
+                table(stack).is_strongly_consistent = true;
             }
         });
         !findings.is_empty()
     };
-    assert_eq!((of(1, false), of(2, false)), (false, true));
-    assert_eq!((of(0, true), of(1, true)), (false, true));
+    assert_eq!(
+        (is_reported(1, false), is_reported(2, false)),
+        (false, true)
+    );
+    assert_eq!((is_reported(0, true), is_reported(1, true)), (false, true));
 }
 
 #[test]
-fn items_are_kept_for_longer_than_a_message_can_lie_in_both_queues() {
-    let of = |days: &str| {
-        with(|deployed| {
-            let variables = &mut deployed.complete.function.as_mut().unwrap().variables;
+fn done_retention_must_exceed_the_retention_of_both_queues() {
+    let examine_with_days = |days: &str| {
+        examine_with(|stack| {
+            let variables = &mut stack.complete.function.as_mut().unwrap().variables;
             variables.insert("DONE_RETENTION_DAYS".to_owned(), days.to_owned());
         })
     };
-    assert_eq!((of("0"), of("29")), (Vec::new(), Vec::new()));
-    let short = of("28");
+    assert_eq!(
+        (examine_with_days("0"), examine_with_days("29")),
+        (Vec::new(), Vec::new())
+    );
+    let short = examine_with_days("28");
     assert_eq!(
         names(&short),
         [(Severity::Broken, "done-retention", "complete")]
     );
-    assert_eq!(short[0].breaks, Promise::WrittenOnce);
+    assert_eq!(short[0].breaks, Guarantee::WrittenOnce);
     assert_eq!(
         short[0].repair,
         "sam deploy --parameter-overrides DoneRetentionDays=29"
@@ -469,19 +472,19 @@ fn items_are_kept_for_longer_than_a_message_can_lie_in_both_queues() {
 }
 
 #[test]
-fn the_worst_comes_first_with_its_repair() {
-    let findings = with(|deployed| {
-        mapping(&mut deployed.ingest).maximum_concurrency = None;
-        mapping(&mut deployed.complete).reports_batch_item_failures = false;
+fn prints_the_most_severe_finding_first_with_its_fix() {
+    let findings = examine_with(|stack| {
+        mapping(&mut stack.ingest).maximum_concurrency = None;
+        mapping(&mut stack.complete).reports_batch_item_failures = false;
     });
     assert_eq!(
         text(&findings[..1]),
         concat!(
             "BROKEN  partial-responses: complete\n",
-            "    found   FunctionResponseTypes has no ReportBatchItemFailures\n",
+            "    found   FunctionResponseTypes lacks ReportBatchItemFailures\n",
             "    needed  ReportBatchItemFailures\n",
-            "    breaks  Status: Lambda does not read which records have failed, and takes the whole batch for done\n",
-            "    repair  aws lambda update-event-source-mapping --uuid mapping-of-complete --function-response-types ReportBatchItemFailures\n",
+            "    breaks  Status: Lambda ignores the reported batch item failures and treats the whole batch as successful\n",
+            "    fix     aws lambda update-event-source-mapping --uuid mapping-of-complete --function-response-types ReportBatchItemFailures\n",
             "\n",
             "1 broken, 0 could not be checked, 0 advice.\n",
         )

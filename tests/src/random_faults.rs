@@ -1,5 +1,5 @@
-//! Trouble for a running stack, drawn at random: faults on the wire of each function, its processes killed, its event
-//! sources stopped and started.
+//! Random faults in a running stack: faults on the wire of each function, killed processes, and event sources that stop
+//! and start.
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio::{process::Command, time::sleep};
 use crate::fault_proxy::{FaultProxy, WireFault};
 use crate::settings::redirect;
 
-/// What a call can meet, and `PutRecords` what stands first too.
+/// The faults of a call. The first one is for `PutRecords` only.
 const FAULTS: [WireFault; 8] = [
     WireFault::PartlyFailed,
     WireFault::CutBefore,
@@ -26,36 +26,36 @@ const FAULTS: [WireFault; 8] = [
     WireFault::Throttled,
 ];
 
-/// Calls that are scripted ahead.
+/// The number of calls that are scripted ahead.
 const AHEAD: usize = 64;
 
-/// How much of each trouble there is.
+/// How often each kind of fault happens.
 #[derive(Debug, Clone, Copy)]
-pub struct Climate {
-    /// Of so many calls of one item, one meets a fault.
+pub struct FaultRates {
+    /// One in this many writes of a single item has a fault.
     pub writes: u32,
-    /// Of so many `PutRecords`, one meets a fault.
+    /// One in this many calls of `PutRecords` has a fault.
     pub puts: u32,
-    /// The longest from one killed process to the next.
+    /// The longest time between two killed processes.
     pub kill: Duration,
-    /// The longest from one stop of the event sources to the next.
+    /// The longest time between two stops of the event sources.
     pub stop: Duration,
 }
 
-/// What has been done to the stack.
+/// The faults that happened so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Calls by the fault they met.
+pub struct FaultCounts {
+    /// Calls by fault.
     pub wire: BTreeMap<WireFault, usize>,
-    /// Function processes that were killed.
+    /// Killed function processes.
     pub killed: usize,
-    /// Times that the event sources were stopped and started.
+    /// Stops of the event sources.
     pub stopped: usize,
 }
 
-/// Trouble, once it is stirred.
-pub struct Trouble {
-    climate: Climate,
+/// Injects random faults into a stack.
+pub struct RandomFaults {
+    rates: FaultRates,
     wires: Vec<Wire>,
     killed: usize,
     stopped: usize,
@@ -67,12 +67,12 @@ struct Wire {
     proxy: FaultProxy,
 }
 
-impl Trouble {
-    /// Puts itself between the functions of a stack and their services. The event sources are not to run yet.
+impl RandomFaults {
+    /// Puts proxies between the functions of a stack and their services. The event sources must not run yet.
     ///
     /// # Errors
-    /// A call that fails, or no port to be had.
-    pub async fn before(stack: &Stack, climate: Climate, seed: u64) -> anyhow::Result<Self> {
+    /// A call failed, or no port is available.
+    pub async fn prepare(stack: &Stack, rates: FaultRates, seed: u64) -> anyhow::Result<Self> {
         let outputs = stack.outputs();
         let emulator = stack.endpoint().trim_start_matches("http://").parse()?;
         let mut wires = Vec::new();
@@ -86,7 +86,7 @@ impl Trouble {
             wires.push(Wire { operation, proxy });
         }
         Ok(Self {
-            climate,
+            rates,
             wires,
             killed: 0,
             stopped: 0,
@@ -94,48 +94,48 @@ impl Trouble {
         })
     }
 
-    /// Goes on until there was `enough`; then there is no trouble any more.
+    /// Injects faults until `is_enough`. Afterwards there are no more faults.
     ///
     /// # Errors
-    /// Where the machine does not tell its processes.
-    pub async fn stir(
+    /// `ps` cannot list the processes.
+    pub async fn inject_until(
         &mut self,
         stack: &Stack,
-        enough: impl Fn(&Tally) -> bool,
+        is_enough: impl Fn(&FaultCounts) -> bool,
     ) -> anyhow::Result<()> {
         const TICK: Duration = Duration::from_millis(100);
-        let (mut until_kill, mut until_stop) = (self.climate.kill, self.climate.stop);
-        while !enough(&self.tally()) {
+        let (mut until_kill, mut until_stop) = (self.rates.kill, self.rates.stop);
+        while !is_enough(&self.counts()) {
             self.script();
             sleep(TICK).await;
             until_kill = until_kill.saturating_sub(TICK);
             until_stop = until_stop.saturating_sub(TICK);
             if until_kill.is_zero() {
-                until_kill = self.within(self.climate.kill);
+                until_kill = self.random_time(self.rates.kill);
                 self.kill(stack).await?;
             }
             if let Some(sources) = stack.event_sources().filter(|_| until_stop.is_zero()) {
-                until_stop = self.within(self.climate.stop);
+                until_stop = self.random_time(self.rates.stop);
                 sources.disable();
-                sleep(self.within(Duration::from_secs(1))).await;
+                sleep(self.random_time(Duration::from_secs(1))).await;
                 sources.enable();
                 self.stopped += 1;
             }
         }
         for wire in &self.wires {
-            wire.proxy.relent();
+            wire.proxy.clear();
         }
         Ok(())
     }
 
-    /// What has been done so far.
+    /// The faults that happened so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
+    pub fn counts(&self) -> FaultCounts {
         let mut wire = BTreeMap::new();
-        for (fault, count) in self.wires.iter().flat_map(|wire| wire.proxy.met()) {
+        for (fault, count) in self.wires.iter().flat_map(|wire| wire.proxy.injected()) {
             *wire.entry(fault).or_default() += count;
         }
-        Tally {
+        FaultCounts {
             wire,
             killed: self.killed,
             stopped: self.stopped,
@@ -147,9 +147,9 @@ impl Trouble {
             let missing = AHEAD.saturating_sub(wire.proxy.scripted());
             let is_put = wire.operation == "PutRecords";
             let (one_of, faults) = if is_put {
-                (self.climate.puts, &FAULTS[..])
+                (self.rates.puts, &FAULTS[..])
             } else {
-                (self.climate.writes, &FAULTS[1..])
+                (self.rates.writes, &FAULTS[1..])
             };
             let random = &mut self.random;
             let mut draw = || match random.random_ratio(1, one_of) {
@@ -161,18 +161,18 @@ impl Trouble {
         }
     }
 
-    fn within(&mut self, longest: Duration) -> Duration {
+    fn random_time(&mut self, longest: Duration) -> Duration {
         longest.mul_f64(self.random.random())
     }
 
-    /// Kills one function that runs, if one does.
+    /// Kills a random running function, if there is one.
     async fn kill(&mut self, stack: &Stack) -> anyhow::Result<()> {
-        let running = functions(stack.directory()).await?;
+        let running = function_processes(stack.directory()).await?;
         if running.is_empty() {
             return Ok(());
         }
         let chosen = running[self.random.random_range(0..running.len())];
-        // It may have ended meanwhile, which is no trouble.
+        // A process that ended in the meantime does not count.
         if kill(chosen, Signal::SIGKILL).is_ok() {
             self.killed += 1;
         }
@@ -180,8 +180,8 @@ impl Trouble {
     }
 }
 
-/// The processes of functions: those whose program lies in the stack's own directory.
-async fn functions(directory: &Path) -> anyhow::Result<Vec<Pid>> {
+/// The processes whose program is a function in the stack's directory.
+async fn function_processes(directory: &Path) -> anyhow::Result<Vec<Pid>> {
     let listing = Command::new("ps")
         .args(["-A", "-w", "-w", "-o", "pid=", "-o", "command="])
         .kill_on_drop(true)

@@ -1,0 +1,227 @@
+//! Checks of the functions' environment variables.
+
+use onewrite::notification::{MessagePointers, Pointer};
+
+use crate::doctor::{
+    check::{
+        Breaks::{Guarantee, GuaranteeOfPlace},
+        Check,
+        Level::Broken,
+        Scope,
+        Text::{Fixed, For},
+        run,
+    },
+    finding::{Finding, Guarantee::WrittenOnce},
+    fixes::deploy,
+    snapshot::{Function, Queue, ReadResult, StackSnapshot},
+};
+
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+const NOTIFICATION_ID_POINTER: &str = "NOTIFICATION_ID_POINTER";
+
+pub(super) fn of_ingest(scope: Scope<'_>) -> Vec<Finding> {
+    let Ok(function) = &scope.stack.ingest.function else {
+        return Vec::new();
+    };
+    let mut findings = run(TABLE_NAME, scope, function);
+    for setting in pointer_settings(function) {
+        findings.extend(run(POINTERS, scope, &setting));
+    }
+    findings
+}
+
+pub(super) fn of_forward(scope: Scope<'_>) -> Vec<Finding> {
+    match &scope.stack.forward.function {
+        Ok(function) => run(STREAM_NAME, scope, function),
+        Err(_) => Vec::new(),
+    }
+}
+
+pub(super) fn of_complete(scope: Scope<'_>) -> Vec<Finding> {
+    let Ok(function) = &scope.stack.complete.function else {
+        return Vec::new();
+    };
+    let mut findings = run(TABLE_NAME, scope, function);
+    findings.extend(run(DONE_RETENTION, scope, function));
+    findings
+}
+
+const RESTORE_VARIABLES: &str = "restore the template's settings with `sam deploy`; CloudTrail shows who changed them (UpdateFunctionConfiguration)";
+
+const TABLE_NAME: &[Check<Function>] = &[Check {
+    id: "environment",
+    severity: Broken,
+    breaks: GuaranteeOfPlace,
+    found: |scope, function| wrong_variable(function, "TABLE_NAME", &scope.stack.table_name),
+    needed: For(|scope, _| {
+        format!(
+            "TABLE_NAME is {}, the stack's table",
+            scope.stack.table_name
+        )
+    }),
+    why: "the function writes to another table, or its writes are denied",
+    fix: Fixed(RESTORE_VARIABLES),
+}];
+
+const STREAM_NAME: &[Check<Function>] = &[Check {
+    id: "environment",
+    severity: Broken,
+    breaks: GuaranteeOfPlace,
+    found: |scope, function| wrong_variable(function, "STREAM_NAME", &scope.stack.stream_name),
+    needed: For(|scope, _| {
+        format!(
+            "STREAM_NAME is {}, the stack's stream",
+            scope.stack.stream_name
+        )
+    }),
+    why: "the function publishes to another stream, or its writes are denied",
+    fix: Fixed(RESTORE_VARIABLES),
+}];
+
+fn wrong_variable(function: &Function, name: &str, needed: &str) -> Option<String> {
+    let value = function.variable(name);
+    (value != Some(needed)).then(|| format!("{name} is {}", value.unwrap_or("not set")))
+}
+
+/// A JSON pointer by which `ingest` finds a part of the message body.
+struct PointerSetting {
+    variable: &'static str,
+    /// The template's parameter.
+    parameter: &'static str,
+    default: &'static str,
+    value: String,
+    /// An earlier setting with the same value.
+    duplicate_of: Option<&'static str>,
+}
+
+impl PointerSetting {
+    fn is_valid(&self) -> bool {
+        self.value.parse::<Pointer>().is_ok()
+    }
+
+    fn is_empty_id(&self) -> bool {
+        self.variable == NOTIFICATION_ID_POINTER && self.value.is_empty()
+    }
+}
+
+fn pointer_settings(function: &Function) -> Vec<PointerSetting> {
+    let mut settings: Vec<PointerSetting> = Vec::new();
+    for (variable, parameter, default) in [
+        (
+            NOTIFICATION_ID_POINTER,
+            "NotificationIdPointer",
+            MessagePointers::DEFAULT_ID,
+        ),
+        (
+            "NOTIFICATION_TYPE_POINTER",
+            "NotificationTypePointer",
+            MessagePointers::DEFAULT_TYPE,
+        ),
+        (
+            "PAYLOAD_POINTER",
+            "PayloadPointer",
+            MessagePointers::DEFAULT_PAYLOAD,
+        ),
+    ] {
+        let value = function.variable(variable).unwrap_or(default);
+        let earlier = settings.iter().find(|earlier| earlier.value == value);
+        settings.push(PointerSetting {
+            variable,
+            parameter,
+            default,
+            value: value.to_owned(),
+            duplicate_of: earlier.map(|earlier| earlier.variable),
+        });
+    }
+    settings
+}
+
+const POINTERS: &[Check<PointerSetting>] = &[
+    Check {
+        id: "pointers",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, setting| {
+            let error = setting.value.parse::<Pointer>().err()?;
+            Some(format!("{}: {error}", setting.variable))
+        },
+        needed: Fixed("a JSON pointer"),
+        why: "ingest does not start, and every message becomes a dead letter",
+        fix: For(restore_pointer),
+    },
+    Check {
+        id: "pointers",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, setting| {
+            setting
+                .is_empty_id()
+                .then(|| format!("{} is empty", setting.variable))
+        },
+        needed: Fixed("a pointer to the id in the message body"),
+        why: "a whole body is never a valid id, so every message becomes a dead letter",
+        fix: For(restore_pointer),
+    },
+    Check {
+        id: "pointers",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, setting| {
+            let other = setting.duplicate_of?;
+            (setting.is_valid() && !setting.is_empty_id()).then(|| {
+                format!(
+                    "{} and {other} are both {:?}",
+                    setting.variable, setting.value
+                )
+            })
+        },
+        needed: Fixed("three different pointers"),
+        why: "ingest uses one value for two purposes: it rejects messages or identifies them by the wrong value",
+        fix: For(restore_pointer),
+    },
+];
+
+fn restore_pointer(_: &Scope<'_>, setting: &PointerSetting) -> String {
+    deploy(setting.parameter, setting.default)
+}
+
+const DONE_RETENTION: &[Check<Function>] = &[Check {
+    id: "done-retention",
+    severity: Broken,
+    breaks: Guarantee(WrittenOnce),
+    found: |scope, function| {
+        let days = done_retention_days(function);
+        is_done_retention_too_short(scope.stack, days)
+            .then(|| format!("items expire {days} days after DONE"))
+    },
+    needed: For(|scope, _| {
+        format!(
+            "0 (items never expire), or at least {}: longer than a message can stay in both queues",
+            needed_done_retention_days(scope.stack)
+        )
+    }),
+    why: "a copy of a message that arrives after its item expired is accepted again",
+    fix: For(|scope, _| deploy("DoneRetentionDays", needed_done_retention_days(scope.stack))),
+}];
+
+/// The days for which items stay after DONE; 0 if they never expire.
+pub(super) fn done_retention_days(complete: &Function) -> i64 {
+    let days = complete.variable("DONE_RETENTION_DAYS");
+    days.and_then(|days| days.parse().ok()).unwrap_or(0)
+}
+
+/// Whether a copy of a message can be in a queue for longer than its item exists.
+pub(super) fn is_done_retention_too_short(stack: &StackSnapshot, days: i64) -> bool {
+    days != 0 && days * DAY_SECONDS <= retention_of_both_queues(stack)
+}
+
+fn needed_done_retention_days(stack: &StackSnapshot) -> i64 {
+    retention_of_both_queues(stack) / DAY_SECONDS + 1
+}
+
+fn retention_of_both_queues(stack: &StackSnapshot) -> i64 {
+    let retention =
+        |queue: &ReadResult<Queue>| queue.as_ref().map_or(0, |queue| queue.retention_seconds);
+    retention(&stack.queue) + retention(&stack.dead_letter_queue)
+}

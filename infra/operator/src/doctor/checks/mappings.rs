@@ -1,0 +1,396 @@
+//! Checks of the event source mappings.
+
+use super::filters::{dropped_change, dropped_event};
+use crate::doctor::{
+    check::{
+        Breaks::{Guarantee, GuaranteeOfPlace},
+        Check, FORWARD,
+        Level::{Advice, Broken},
+        Scope,
+        Text::{Fixed, For},
+        run,
+    },
+    finding::{
+        Finding,
+        Guarantee::{Effect, Isolation, Progress},
+    },
+    fixes::{delete_mapping, deploy, update_mapping},
+    snapshot::{Consumer, Mapping, StackSnapshot},
+};
+
+const HOUR_SECONDS: i64 = 60 * 60;
+
+/// How long a table's stream keeps a change (DynamoDB developer guide, "DynamoDB Streams": 24 hours).
+const TABLE_STREAM_RETENTION_SECONDS: i64 = 24 * HOUR_SECONDS;
+
+/// The shortest retention of a Kinesis stream.
+const MIN_STREAM_RETENTION_SECONDS: i64 = 24 * HOUR_SECONDS;
+
+pub(super) fn of_ingest(scope: Scope<'_>, ingest: &Consumer) -> Vec<Finding> {
+    findings(scope, ingest, &[COMMON, INGEST_CHECKS])
+}
+
+pub(super) fn of_forward(scope: Scope<'_>, forward: &Consumer) -> Vec<Finding> {
+    findings(scope, forward, &[COMMON, STREAM_SOURCE, FORWARD_CHECKS])
+}
+
+pub(super) fn of_complete(scope: Scope<'_>, complete: &Consumer) -> Vec<Finding> {
+    findings(scope, complete, &[COMMON, STREAM_SOURCE, COMPLETE_CHECKS])
+}
+
+fn findings(scope: Scope<'_>, consumer: &Consumer, tables: &[&[Check<Mapping>]]) -> Vec<Finding> {
+    let mut findings = run(NUMBER_OF_MAPPINGS, scope, consumer);
+    for mapping in consumer.own_mappings() {
+        for table in tables {
+            findings.extend(run(table, scope, mapping));
+        }
+    }
+    findings
+}
+
+const NUMBER_OF_MAPPINGS: &[Check<Consumer>] = &[
+    Check {
+        id: "mapping",
+        severity: Broken,
+        breaks: Guarantee(Progress),
+        found: |scope, consumer| {
+            // The table check reports a table without a stream.
+            let has_source = scope.place != FORWARD
+                || !matches!(&scope.stack.table, Ok(table) if table.stream_view.is_none());
+            let is_missing = consumer.mappings.is_ok() && consumer.own_mappings().next().is_none();
+            (has_source && is_missing)
+                .then(|| "no event source mapping of its source invokes the function".to_owned())
+        },
+        needed: Fixed("one event source mapping"),
+        why: "the function receives nothing, and waiting messages or records are deleted when they expire",
+        fix: Fixed(
+            "recreate the template's mapping with `sam deploy`, then run `onewrite reconcile`",
+        ),
+    },
+    Check {
+        id: "mapping",
+        severity: Advice,
+        breaks: Guarantee(Effect),
+        found: |_, consumer| {
+            let uuids = consumer.own_mappings().map(|mapping| mapping.uuid.as_str());
+            let uuids: Vec<&str> = uuids.collect();
+            (uuids.len() > 1).then(|| {
+                format!(
+                    "{} mappings of its source invoke the function: {}",
+                    uuids.len(),
+                    uuids.join(", ")
+                )
+            })
+        },
+        needed: Fixed("one event source mapping"),
+        why: "the function receives every event once for each mapping; this only costs invocations",
+        fix: For(|_, _| {
+            format!(
+                "delete the mapping that does not belong to the stack: {}",
+                delete_mapping("UUID")
+            )
+        }),
+    },
+];
+
+const COMMON: &[Check<Mapping>] = &[
+    Check {
+        id: "paused",
+        severity: Broken,
+        breaks: Guarantee(Progress),
+        found: |scope, mapping| {
+            (!mapping.is_enabled() && !is_paused_by_owner(scope.stack)).then(|| state(mapping))
+        },
+        needed: Fixed("Enabled"),
+        why: PAUSE_CONSEQUENCE,
+        fix: For(|_, mapping| update_mapping(mapping, "--enabled")),
+    },
+    Check {
+        id: "paused",
+        severity: Advice,
+        breaks: Guarantee(Progress),
+        found: |scope, mapping| {
+            (!mapping.is_enabled() && is_paused_by_owner(scope.stack)).then(|| state(mapping))
+        },
+        needed: Fixed("Enabled"),
+        why: PAUSE_CONSEQUENCE,
+        fix: For(|_, _| deploy("EventSourcesEnabled", true)),
+    },
+    Check {
+        id: "partial-responses",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| {
+            (!mapping.reports_batch_item_failures)
+                .then(|| "FunctionResponseTypes lacks ReportBatchItemFailures".to_owned())
+        },
+        needed: Fixed("ReportBatchItemFailures"),
+        why: "Lambda ignores the reported batch item failures and treats the whole batch as successful",
+        fix: For(|_, mapping| {
+            update_mapping(mapping, "--function-response-types ReportBatchItemFailures")
+        }),
+    },
+];
+
+const PAUSE_CONSEQUENCE: &str = "messages expire after 14 days, changes in the table's stream after 24 hours, and events after the stream's retention";
+
+fn state(mapping: &Mapping) -> String {
+    format!("its mapping is {}", mapping.state)
+}
+
+/// Whether the owner paused the whole pipeline by parameter. A single paused function is never intended.
+fn is_paused_by_owner(stack: &StackSnapshot) -> bool {
+    let are_all_paused = [&stack.ingest, &stack.forward, &stack.complete]
+        .iter()
+        .all(|consumer| consumer.own_mappings().all(|mapping| !mapping.is_enabled()));
+    are_all_paused && stack.is_disabled_by("EventSourcesEnabled")
+}
+
+const INGEST_CHECKS: &[Check<Mapping>] = &[
+    Check {
+        id: "fifo-batch-size",
+        severity: Broken,
+        breaks: Guarantee(Isolation),
+        found: |scope, mapping| {
+            let queue = scope.stack.queue.as_ref().ok()?;
+            let is_readable = scope.stack.ingest.function.is_ok();
+            (is_readable && queue.is_fifo && mapping.batch_size != 1)
+                .then(|| format!("BatchSize {} on a FIFO queue", mapping.batch_size))
+        },
+        needed: Fixed("BatchSize 1"),
+        why: "a message behind a failing one uses up its own receives and becomes a dead letter too",
+        fix: For(|_, mapping| update_mapping(mapping, "--batch-size 1")),
+    },
+    Check {
+        id: "ingest-filter",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| {
+            (!mapping.filters.is_empty())
+                .then(|| format!("filter criteria: {}", mapping.filters.join(" or ")))
+        },
+        needed: Fixed("no filter criteria"),
+        why: "Lambda deletes messages that no filter matches",
+        fix: For(|_, mapping| update_mapping(mapping, "--filter-criteria '{}'")),
+    },
+    Check {
+        id: "maximum-concurrency",
+        severity: Advice,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| {
+            (mapping.maximum_concurrency.is_none() && !mapping.has_provisioned_pollers)
+                .then(|| "neither MaximumConcurrency nor provisioned pollers".to_owned())
+        },
+        needed: Fixed("one of them"),
+        why: "if the account runs out of concurrency, throttled messages use up their six receives",
+        fix: For(|_, mapping| update_mapping(mapping, "--scaling-config MaximumConcurrency=50")),
+    },
+    Check {
+        id: "reserved-concurrency",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |scope, mapping| {
+            let reserved = scope.stack.reserved_concurrency.as_ref().ok()?.as_ref()?;
+            let maximum = mapping.maximum_concurrency?;
+            (i64::from(*reserved) < maximum)
+                .then(|| format!("{reserved} reserved, MaximumConcurrency {maximum}"))
+        },
+        needed: For(|_, mapping| {
+            let maximum = mapping.maximum_concurrency.unwrap_or_default();
+            format!("at least {maximum} reserved, or no reserved concurrency")
+        }),
+        why: "throttled messages use up their six receives",
+        fix: For(|scope, _| {
+            format!(
+                "aws lambda delete-function-concurrency --function-name {}; limit concurrency by MaximumConcurrency instead",
+                scope.stack.ingest.name
+            )
+        }),
+    },
+];
+
+const STREAM_SOURCE: &[Check<Mapping>] = &[
+    Check {
+        id: "starting-position",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| {
+            let position = mapping.starting_position.as_deref();
+            (position != Some("TRIM_HORIZON"))
+                .then(|| format!("StartingPosition {}", position.unwrap_or("unknown")))
+        },
+        needed: Fixed("TRIM_HORIZON"),
+        why: "records that arrived while the mapping was being created are skipped",
+        fix: For(|_, mapping| {
+            format!(
+                "the position cannot be changed: {}, create the mapping again with TRIM_HORIZON, then run `onewrite reconcile`",
+                delete_mapping(&mapping.uuid)
+            )
+        }),
+    },
+    Check {
+        id: "record-age",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |scope, mapping| match mapping.maximum_record_age_seconds {
+            None => Some("MaximumRecordAgeInSeconds unlimited".to_owned()),
+            Some(age) => (age >= source_retention_seconds(scope))
+                .then(|| format!("MaximumRecordAgeInSeconds {age}")),
+        },
+        needed: For(|scope, _| {
+            let retention = source_retention_seconds(scope);
+            format!("less than {retention}, the retention of its stream")
+        }),
+        why: "a failing record expires in the stream before Lambda writes it to the failure bucket",
+        fix: For(|scope, mapping| {
+            let age = source_retention_seconds(scope) - HOUR_SECONDS;
+            update_mapping(mapping, &format!("--maximum-record-age-in-seconds {age}"))
+        }),
+    },
+    Check {
+        id: "failure-destination",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |scope, mapping| {
+            let destination = mapping.failure_destination.as_deref();
+            let is_bucket =
+                destination.is_some_and(|arn| is_bucket_arn(arn, &scope.stack.bucket_name));
+            (!is_bucket).then(|| destination.unwrap_or("no failure destination").to_owned())
+        },
+        needed: For(|scope, _| format!("the failure bucket, {}", scope.stack.bucket_name)),
+        why: "Lambda drops records that it gives up, or keeps them without their content, or keeps them elsewhere",
+        fix: For(|scope, mapping| {
+            let (partition, bucket) = (scope.stack.partition(), &scope.stack.bucket_name);
+            update_mapping(
+                mapping,
+                &format!(
+                    "--destination-config '{{\"OnFailure\": {{\"Destination\": \"arn:{partition}:s3:::{bucket}\"}}}}'"
+                ),
+            )
+        }),
+    },
+    Check {
+        id: "bisect",
+        severity: Broken,
+        breaks: Guarantee(Isolation),
+        found: |_, mapping| {
+            (!mapping.bisects && !mapping.reports_batch_item_failures)
+                .then(|| "BisectBatchOnFunctionError false".to_owned())
+        },
+        needed: Fixed("BisectBatchOnFunctionError true"),
+        why: BISECT_CONSEQUENCE,
+        fix: For(enable_bisect),
+    },
+    Check {
+        id: "bisect",
+        severity: Advice,
+        breaks: Guarantee(Isolation),
+        found: |_, mapping| {
+            (!mapping.bisects && mapping.reports_batch_item_failures)
+                .then(|| "BisectBatchOnFunctionError false".to_owned())
+        },
+        needed: Fixed("BisectBatchOnFunctionError true"),
+        why: BISECT_CONSEQUENCE,
+        fix: For(enable_bisect),
+    },
+];
+
+const BISECT_CONSEQUENCE: &str =
+    "if one record fails its whole invocation, its neighbours are given up with it";
+
+fn enable_bisect(_: &Scope<'_>, mapping: &Mapping) -> String {
+    update_mapping(mapping, "--bisect-batch-on-function-error")
+}
+
+/// How long the source of this function keeps a record.
+fn source_retention_seconds(scope: &Scope<'_>) -> i64 {
+    if scope.place == FORWARD {
+        return TABLE_STREAM_RETENTION_SECONDS;
+    }
+    scope
+        .stack
+        .stream
+        .as_ref()
+        .map_or(MIN_STREAM_RETENTION_SECONDS, |stream| {
+            stream.retention_hours * HOUR_SECONDS
+        })
+}
+
+fn is_bucket_arn(arn: &str, bucket: &str) -> bool {
+    // arn:aws:s3:::name
+    arn.split(':').nth(2) == Some("s3") && arn.ends_with(&format!(":::{bucket}"))
+}
+
+const FORWARD_CHECKS: &[Check<Mapping>] = &[
+    Check {
+        id: "retry-attempts",
+        severity: Advice,
+        breaks: Guarantee(Progress),
+        found: |_, mapping| {
+            let attempts = mapping.maximum_retry_attempts?;
+            Some(format!("MaximumRetryAttempts {attempts}"))
+        },
+        needed: Fixed("-1 (unlimited): the maximum record age is the limit"),
+        why: "if Kinesis refuses records for a while, Lambda gives changes up early and writes them to the failure bucket",
+        fix: For(|_, mapping| update_mapping(mapping, "--maximum-retry-attempts -1")),
+    },
+    Check {
+        id: "forward-filter",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| dropped_change(&mapping.filters),
+        needed: Fixed(r#"{"eventName": ["INSERT", "MODIFY"]}"#),
+        why: "Lambda skips a change that no filter matches, and its event is never published",
+        fix: For(|_, mapping| {
+            update_mapping(
+                mapping,
+                r#"--filter-criteria '{"Filters": [{"Pattern": "{\"eventName\": [\"INSERT\", \"MODIFY\"]}"}]}'; then run `onewrite reconcile`"#,
+            )
+        }),
+    },
+];
+
+const COMPLETE_CHECKS: &[Check<Mapping>] = &[
+    Check {
+        id: "retry-attempts",
+        severity: Broken,
+        breaks: Guarantee(Isolation),
+        found: |_, mapping| {
+            let is_unlimited = mapping.maximum_retry_attempts.is_none();
+            is_unlimited.then(|| "MaximumRetryAttempts unlimited".to_owned())
+        },
+        needed: Fixed("a limit"),
+        why: "an event that cannot be completed blocks all events behind it in its shard until it is too old",
+        fix: For(|_, mapping| update_mapping(mapping, "--maximum-retry-attempts 100")),
+    },
+    Check {
+        id: "complete-filter",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| dropped_event(&mapping.filters),
+        needed: Fixed(COMPLETE_FILTER),
+        why: "Lambda skips an event that no filter matches, and its item stays in INIT",
+        fix: For(set_complete_filter),
+    },
+    Check {
+        id: "complete-filter",
+        severity: Advice,
+        breaks: GuaranteeOfPlace,
+        found: |_, mapping| {
+            (mapping.filters.is_empty() && dropped_event(&mapping.filters).is_none())
+                .then(|| "no filter criteria".to_owned())
+        },
+        needed: Fixed(COMPLETE_FILTER),
+        why: "complete is also invoked for DONE events, which it ignores; this only costs invocations",
+        fix: For(set_complete_filter),
+    },
+];
+
+const COMPLETE_FILTER: &str = r#"{"data": {"type": [{"suffix": ".init"}]}}"#;
+
+fn set_complete_filter(_: &Scope<'_>, mapping: &Mapping) -> String {
+    update_mapping(
+        mapping,
+        r#"--filter-criteria '{"Filters": [{"Pattern": "{\"data\": {\"type\": [{\"suffix\": \".init\"}]}}"}]}'"#,
+    )
+}

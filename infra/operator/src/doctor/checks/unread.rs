@@ -1,0 +1,74 @@
+//! Parts of the stack that could not be read: a part without a finding must have been checked.
+
+use crate::doctor::{
+    finding::{
+        Finding,
+        Guarantee::{
+            self, AcknowledgedMeansStored, CheckpointIsHonest, NothingInvented,
+            OrderPerNotification, Silence, Status, WrittenOnce,
+        },
+        Severity,
+    },
+    snapshot::{ReadError, ReadResult, StackSnapshot},
+};
+
+pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
+    let parts = parts(stack).into_iter();
+    parts
+        .filter_map(|(place, error, breaks)| Some(finding(place, error?, breaks)))
+        .collect()
+}
+
+type Part<'a> = (&'static str, Option<&'a ReadError>, Guarantee);
+
+#[rustfmt::skip]
+fn parts(stack: &StackSnapshot) -> [Part<'_>; 16] {
+    fn error<T>(part: &ReadResult<T>) -> Option<&ReadError> {
+        part.as_ref().err()
+    }
+    let StackSnapshot { ingest, forward, complete, .. } = stack;
+    [
+        ("queue", error(&stack.queue), AcknowledgedMeansStored),
+        ("dead-letter queue", error(&stack.dead_letter_queue), AcknowledgedMeansStored),
+        ("ingest", error(&ingest.function), AcknowledgedMeansStored),
+        ("ingest's mapping", error(&ingest.mappings), AcknowledgedMeansStored),
+        ("ingest's reserved concurrency", error(&stack.reserved_concurrency), AcknowledgedMeansStored),
+        ("table", error(&stack.table), WrittenOnce),
+        ("table's time to live", error(&stack.time_to_live), WrittenOnce),
+        ("table's point-in-time recovery", error(&stack.has_point_in_time_recovery), WrittenOnce),
+        ("forward", error(&forward.function), NothingInvented),
+        ("forward's mapping", error(&forward.mappings), CheckpointIsHonest),
+        ("stream", error(&stack.stream), OrderPerNotification),
+        ("complete", error(&complete.function), Status),
+        ("complete's mapping", error(&complete.mappings), Status),
+        ("failure bucket's encryption", error(&stack.bucket_encryption), Silence),
+        ("failure bucket's public access block", error(&stack.disabled_access_blocks), Silence),
+        ("failure bucket's policy", error(&stack.bucket_policy), Silence),
+    ]
+}
+
+fn finding(place: &'static str, error: &ReadError, breaks: Guarantee) -> Finding {
+    match error {
+        ReadError::NotFound(_) => Finding {
+            check: "missing",
+            place,
+            severity: Severity::Broken,
+            found: error.to_string(),
+            needed: "the resource that the stack's outputs name".to_owned(),
+            breaks,
+            why: "the pipeline cannot work without it",
+            repair: "find out in CloudTrail who deleted it, then restore it with `sam deploy`"
+                .to_owned(),
+        },
+        ReadError::Failed(_) => Finding {
+            check: "unread",
+            place,
+            severity: Severity::Unchecked,
+            found: error.to_string(),
+            needed: "a readable configuration".to_owned(),
+            breaks,
+            why: "the configuration may be wrong",
+            repair: "run `onewrite doctor` again with a role that may make this call".to_owned(),
+        },
+    }
+}

@@ -1,0 +1,135 @@
+//! Helpers that the end-to-end tests share.
+
+use std::{collections::BTreeMap, collections::HashMap, time::Duration};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use onewrite::{
+    item::{Enrichment, NotificationItem, to_millis},
+    notification::MessagePointers,
+};
+use onewrite_event_sources::choices::Choices;
+use onewrite_local::{
+    clients::Clients,
+    oracle::{Meaning, Report},
+    progress::Progress,
+    sample::Sample,
+    settled::wait_until_settled,
+    stack::{Stack, StackOptions},
+};
+use onewrite_tests::recorder::Recorder;
+
+/// Stands for customer data: it may be stored, queued and streamed, but never logged.
+pub(super) const CANARY: &str = "canary-5d1f9a";
+
+/// How long a test waits for a condition before it fails.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
+
+pub(super) async fn wait_until<F: Future<Output = bool>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) {
+    let poll = async {
+        while !condition().await {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(TIMEOUT, poll).await;
+    assert!(in_time.is_ok(), "timed out waiting until {what}");
+}
+
+/// Waits until no poller has work in flight. A long poll that waits for messages may still be open.
+pub(super) async fn wait_until_idle(stack: &Stack) {
+    wait_until("the pollers are idle", async || {
+        stack.event_sources().unwrap().is_idle()
+    })
+    .await;
+}
+
+/// Waits until the pipeline has processed everything that was sent.
+pub(super) async fn settle(stack: &mut Stack, sent: usize) {
+    let is_settled = wait_until_settled(stack, sent, Progress::Silent).await;
+    assert!(is_settled.unwrap(), "the pipeline is stuck with work left");
+}
+
+/// Options of a stack whose event sources the test starts itself.
+pub(super) fn options(name: &str) -> StackOptions {
+    StackOptions {
+        event_sources: false,
+        ..StackOptions::new(name)
+    }
+}
+
+pub(super) async fn start(options: StackOptions) -> (Stack, Recorder) {
+    let mut stack = Stack::start(options).await.unwrap();
+    let recorder = start_event_sources(&mut stack).await;
+    (stack, recorder)
+}
+
+pub(super) async fn start_event_sources(stack: &mut Stack) -> Recorder {
+    let recorder = Recorder::default();
+    stack
+        .start_event_sources(Some(recorder.decorator()), Choices::default_outcomes())
+        .await
+        .unwrap();
+    recorder
+}
+
+pub(super) fn valid(id: &str, payload: &str) -> Sample {
+    let body = format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#);
+    Sample {
+        body,
+        meaning: Meaning::Valid {
+            id: id.to_owned(),
+            kind: "refund".to_owned(),
+            content: payload.to_owned(),
+            payload: payload.to_owned(),
+        },
+    }
+}
+
+pub(super) fn malformed(body: impl Into<String>) -> Sample {
+    Sample {
+        body: body.into(),
+        meaning: Meaning::Malformed,
+    }
+}
+
+pub(super) fn assert_no_violations(report: &Report) {
+    assert!(report.violations.is_empty(), "{:#?}", report.violations);
+}
+
+/// The receive counts of each message in the invocations of `ingest`, by message id.
+pub(super) fn receive_counts(stack: &Stack, recorder: &Recorder) -> BTreeMap<String, Vec<u32>> {
+    let mut receives: BTreeMap<String, Vec<u32>> = BTreeMap::new();
+    for invocation in recorder.invocations(&stack.outputs().ingest) {
+        let ids = invocation.texts("/messageId");
+        let counts = invocation.texts("/attributes/ApproximateReceiveCount");
+        for (id, count) in ids.into_iter().zip(counts) {
+            receives.entry(id).or_default().push(count.parse().unwrap());
+        }
+    }
+    receives
+}
+
+/// Writes items as `ingest` would, at once, so that they arrive in one batch of the table's stream.
+pub(super) async fn store(clients: &Clients, table: &str, ids: &[String]) {
+    for id in ids {
+        store_item(clients, table, &valid(id, "{\"n\": 1.0}"), Timestamp::now()).await;
+    }
+}
+
+/// Writes the item of a message as `ingest` would at this time.
+pub(super) async fn store_item(
+    clients: &Clients,
+    table: &str,
+    message: &Sample,
+    created_at: Timestamp,
+) {
+    let notification = MessagePointers::default().parse(&message.body);
+    let (enrichment, at) = (Enrichment::default(), to_millis(created_at));
+    let item = NotificationItem::new(notification.unwrap(), &enrichment, "m".to_owned(), None, at);
+    let attributes: HashMap<String, AttributeValue> = item.unwrap().to_item().into();
+    let put = clients.dynamodb.put_item().table_name(table);
+    put.set_item(Some(attributes)).send().await.unwrap();
+}
