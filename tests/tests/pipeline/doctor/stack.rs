@@ -20,13 +20,13 @@ pub(super) type FindingKey = (String, String, String);
 
 /// A deployed stack, and the findings that it had right after its deployment.
 pub(super) struct DoctorStack {
-    pub stack: Stack,
-    pub clients: Clients,
-    pub initial: BTreeSet<FindingKey>,
+    pub(super) stack: Stack,
+    pub(super) clients: Clients,
+    pub(super) initial: BTreeSet<FindingKey>,
 }
 
 impl DoctorStack {
-    pub async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let stack = Stack::start(options("doctor")).await.unwrap();
         let (code, initial) = run_doctor(&stack).await;
         assert_eq!(code, 0, "{initial:?}");
@@ -38,7 +38,7 @@ impl DoctorStack {
     }
 
     /// Asserts that `onewrite doctor` reports these findings, the initial ones, and nothing else.
-    pub async fn assert_findings(&self, expected: &[(&str, &str, &str)]) {
+    pub(super) async fn assert_findings(&self, expected: &[(&str, &str, &str)]) {
         let expected = expected.iter().map(|(severity, check, place)| {
             let text = |text: &str| text.to_owned();
             (text(severity), text(check), text(place))
@@ -53,7 +53,7 @@ impl DoctorStack {
         assert_eq!(run_doctor(&self.stack).await, (code, all), "{expected:?}");
     }
 
-    pub async fn set_queue_attribute(
+    pub(super) async fn set_queue_attribute(
         &self,
         url: &str,
         name: QueueAttributeName,
@@ -70,7 +70,7 @@ impl DoctorStack {
     }
 
     /// Sets an attribute of a queue, asserts the findings, and restores the attribute.
-    pub async fn check_queue_attribute(
+    pub(super) async fn check_queue_attribute(
         &self,
         url: &str,
         name: QueueAttributeName,
@@ -93,7 +93,7 @@ impl DoctorStack {
     }
 
     /// The first mapping of a function.
-    pub async fn mapping(&self, function: &str) -> Mapping {
+    pub(super) async fn mapping(&self, function: &str) -> Mapping {
         let listed = self
             .clients
             .lambda
@@ -105,7 +105,11 @@ impl DoctorStack {
         listed.event_source_mappings()[0].clone()
     }
 
-    pub async fn update_mapping(&self, function: &str, change: impl FnOnce(Update) -> Update) {
+    pub(super) async fn update_mapping(
+        &self,
+        function: &str,
+        change: impl FnOnce(Update) -> Update,
+    ) {
         let mapping = self.mapping(function).await;
         let update = self.clients.lambda.update_event_source_mapping();
         let update = update.set_uuid(mapping.uuid);
@@ -113,7 +117,7 @@ impl DoctorStack {
     }
 
     /// Changes a function's mapping, asserts the findings, and restores the mapping.
-    pub async fn check_mapping(
+    pub(super) async fn check_mapping(
         &self,
         function: &str,
         change: impl FnOnce(Update) -> Update,
@@ -144,7 +148,7 @@ impl DoctorStack {
     }
 
     /// Creates a disabled mapping with the settings of another one.
-    pub async fn create_mapping(
+    pub(super) async fn create_mapping(
         &self,
         like: &Mapping,
         function: &str,
@@ -172,14 +176,14 @@ impl DoctorStack {
         created.uuid.unwrap()
     }
 
-    pub async fn delete_mapping(&self, uuid: &str) {
+    pub(super) async fn delete_mapping(&self, uuid: &str) {
         let delete = self.clients.lambda.delete_event_source_mapping();
         delete.uuid(uuid).send().await.unwrap();
     }
 
     /// Points the alias that the mapping invokes to a version with this variable, asserts the findings, and restores the
     /// alias.
-    pub async fn check_variable(
+    pub(super) async fn check_variable(
         &self,
         function: &str,
         name: &str,
