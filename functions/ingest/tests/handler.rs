@@ -429,7 +429,7 @@ proptest! {
                 .map(|(id, item)| (id.clone(), item.notification.fingerprint))
                 .collect();
             for (message_id, body) in bodies {
-                let in_table = MessagePointers::default().parse(body.as_bytes()).is_ok_and(|notification| {
+                let in_table = MessagePointers::default().parse(&body).is_ok_and(|notification| {
                     stored.get(notification.id.as_str()) == Some(&notification.fingerprint)
                 });
                 assert_eq!(!failed.contains(message_id), in_table, "{message_id}: {body}");

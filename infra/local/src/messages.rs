@@ -80,7 +80,7 @@ pub fn classify(bodies: Vec<String>) -> Vec<Sample> {
 }
 
 fn meaning(body: &str) -> Meaning {
-    let Ok(notification) = MessagePointers::default().parse(body.as_bytes()) else {
+    let Ok(notification) = MessagePointers::default().parse(body) else {
         return Meaning::Malformed;
     };
     let valid = Meaning::Valid {

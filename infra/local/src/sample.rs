@@ -174,7 +174,7 @@ mod tests {
     fn meaning_agrees_with_the_functions_parser() {
         let mut fingerprints = BTreeMap::new();
         for message in messages(600, 3) {
-            let read = MessagePointers::default().parse(message.body.as_bytes());
+            let read = MessagePointers::default().parse(&message.body);
             match message.meaning {
                 Meaning::Malformed => assert!(read.is_err(), "{}", message.body),
                 Meaning::Valid {

@@ -1,7 +1,7 @@
-//! The event that tells the downstream of a change: a CloudEvents 1.0 document in JSON, structured mode.
+//! The event that reports a change to the downstream: a CloudEvents 1.0 document in JSON, structured mode.
 //!
-//! The document is a function of the item's state alone, so every retry and redrive of a change has the same `id` and
-//! the same bytes, and a consumer can drop repeats by `id`.
+//! The document depends only on the state of the item. Every retry and redrive of a change has the same `id` and the same
+//! bytes, so a consumer can drop repeated events by `id`.
 
 use std::{borrow::Cow, str::FromStr};
 
@@ -17,43 +17,43 @@ use crate::{
     },
 };
 
-/// The version of CloudEvents that is written and read.
+/// The supported version of CloudEvents.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// The names of the document's attributes. The last six are extensions, of which `partitionkey`, `sequence` and
-/// `traceparent` are CloudEvents' own.
+/// The attribute names of the document. The last six are extensions. `partitionkey`, `sequence` and `traceparent` are
+/// documented extensions of CloudEvents.
 pub mod attribute {
     /// [`super::SPEC_VERSION`].
     pub const SPEC_VERSION: &str = "specversion";
     /// `<notification id>/<status>`: the same in every retry and redrive of a change.
     pub const ID: &str = "id";
-    /// Who sends it.
+    /// The sender.
     pub const SOURCE: &str = "source";
     /// `<type>.init` or `<type>.done`.
     pub const TYPE: &str = "type";
     /// The notification id.
     pub const SUBJECT: &str = "subject";
-    /// When the change was made: RFC 3339 with milliseconds, UTC.
+    /// The time of the change: RFC 3339 with milliseconds, UTC.
     pub const TIME: &str = "time";
-    /// Of `data`: always `application/json`.
+    /// The content type of `data`: always `application/json`.
     pub const DATA_CONTENT_TYPE: &str = "datacontenttype";
-    /// The payload as stored.
+    /// The stored payload.
     pub const DATA: &str = "data";
     /// The notification id, which is also the record's partition key in Kinesis.
     pub const PARTITION_KEY: &str = "partitionkey";
-    /// The item's version, as text: `"1"` in INIT, `"2"` in DONE.
+    /// The version of the item as text: `"1"` in INIT, `"2"` in DONE.
     pub const SEQUENCE: &str = "sequence";
-    /// The trace the message came with, where it had one.
+    /// The trace of the message, if it had one.
     pub const TRACEPARENT: &str = "traceparent";
     /// `INIT` or `DONE`.
     pub const STATUS: &str = "status";
     /// 64 hexadecimal digits.
     pub const FINGERPRINT: &str = "fingerprint";
-    /// What the team's aggregation added, where it did: a JSON object, as text.
+    /// The enrichment, if there is one: a JSON object as text.
     pub const ENRICHMENT: &str = "enrichment";
 }
 
-/// CloudEvents' `source`: who sends the events. 1 to [`MAX_SOURCE_CHARS`] printable ASCII characters without space.
+/// The CloudEvents attribute `source`, which names the sender. 1 to [`MAX_SOURCE_CHARS`] printable ASCII characters without space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventSource(Cow<'static, str>);
 
@@ -80,28 +80,28 @@ impl FromStr for EventSource {
     }
 }
 
-/// A change of a notification, as the downstream is told of it.
+/// A change of a notification.
 #[derive(Clone, PartialEq)]
 pub struct NotificationEvent {
-    /// Who sends it.
+    /// The sender.
     pub source: EventSource,
     /// The notification id.
     pub subject: NotificationId,
-    /// The notification's type.
+    /// The notification type.
     pub kind: NotificationType,
-    /// The status it changed to.
+    /// The new status.
     pub status: Status,
-    /// The item's version, which counts the changes of status.
+    /// The version of the item, which counts the changes of status.
     pub sequence: u64,
-    /// When the change was made.
+    /// The time of the change.
     pub time: Timestamp,
-    /// The trace the message came with.
+    /// The trace of the message.
     pub traceparent: Option<TraceParent>,
-    /// What type and payload say, whatever their spelling.
+    /// The fingerprint of type and payload.
     pub fingerprint: Fingerprint,
-    /// What the team's aggregation added: the text of a JSON object.
+    /// The enrichment: the text of a JSON object.
     pub enrichment: Option<String>,
-    /// The payload as stored.
+    /// The stored payload.
     pub data: Payload,
 }
 
@@ -116,7 +116,7 @@ impl std::fmt::Debug for NotificationEvent {
 }
 
 impl NotificationEvent {
-    /// The event of an item in the state it is in, from the default source.
+    /// The event of an item in its current state, from the default source.
     #[must_use]
     pub fn from_item(item: &NotificationItem) -> Self {
         let notification = &item.notification;
@@ -137,19 +137,19 @@ impl NotificationEvent {
         }
     }
 
-    /// The same event from another source.
+    /// The same event with another source.
     #[must_use]
     pub fn with_source(self, source: EventSource) -> Self {
         Self { source, ..self }
     }
 
-    /// CloudEvents' `id`: with `source` it names the change, however often it is told.
+    /// The CloudEvents attribute `id`. Together with `source` it identifies the change, however often it is published.
     #[must_use]
     pub fn id(&self) -> String {
         format!("{}/{}", self.subject, self.status)
     }
 
-    /// The document. `data` is the payload byte for byte.
+    /// Formats the document. `data` is the payload byte for byte.
     #[must_use]
     pub fn to_json(&self) -> String {
         use attribute as a;
@@ -181,7 +181,7 @@ impl NotificationEvent {
                 json.push(',');
             }
         }
-        // Not through a serializer: that would spell the payload's numbers and strings anew.
+        // Not with a serializer, because it would change the spelling of numbers and strings.
         push(&mut json, [a::DATA, "\":", self.data.as_str(), "}"]);
         json
     }
@@ -190,14 +190,14 @@ impl NotificationEvent {
         format!("{}.{}", self.kind, self.status.event_suffix())
     }
 
-    /// Reads a document. Attributes it does not know are ignored; those it knows must agree with each other.
+    /// Parses a document. Unknown attributes are ignored. Known attributes must be consistent with each other.
     ///
     /// # Errors
-    /// [`UnreadableEvent`] names what is wrong, without what the document says.
+    /// [`UnreadableEvent`] names the problem without quoting the document.
     pub fn parse(document: &[u8]) -> Result<Self, UnreadableEvent> {
         use attribute as a;
         let text = std::str::from_utf8(document).map_err(|_| UnreadableEvent::InvalidUtf8)?;
-        // The payload is one level down, and may be as deep as a message.
+        // The payload is one level below the document and may be as deep as a message.
         let node = Node::parse_to_depth(text, MAX_JSON_DEPTH + 1).map_err(UnreadableEvent::Json)?;
         let Value::Object(object) = &node.value else {
             return Err(UnreadableEvent::NotAnObject);
@@ -236,13 +236,13 @@ impl NotificationEvent {
     }
 }
 
-/// Writes `"` and these texts as they are.
+/// Appends `"` and these texts unchanged.
 fn push<const N: usize>(json: &mut String, texts: [&str; N]) {
     json.push('"');
     texts.into_iter().for_each(|text| json.push_str(text));
 }
 
-/// Writes a JSON string. Most texts here have nothing to escape, and need no serializer.
+/// Appends a JSON string. Most texts contain nothing to escape and need no serializer.
 fn push_string(json: &mut String, text: &str) {
     let is_escaped = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
     if text.bytes().any(is_escaped) {
@@ -252,22 +252,22 @@ fn push_string(json: &mut String, text: &str) {
     }
 }
 
-/// A document that is no event of this project.
+/// A document that is not an event of this project.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableEvent {
-    /// Not UTF-8.
+    /// The document is not UTF-8.
     #[error("the event is not UTF-8")]
     InvalidUtf8,
-    /// No JSON, or JSON that parsers may read differently.
-    #[error("the event cannot be read: {0}")]
+    /// The document is not JSON, or parsers may interpret it differently.
+    #[error("the event cannot be parsed: {0}")]
     Json(Rejection),
-    /// JSON, but no object.
-    #[error("the event is no JSON object")]
+    /// The document is not a JSON object.
+    #[error("the event is not a JSON object")]
     NotAnObject,
-    /// An attribute is missing, has another form, or contradicts the others.
-    #[error("the event's attribute {attribute:?} is missing or wrong")]
+    /// An attribute is missing, invalid, or inconsistent with the others.
+    #[error("the attribute {attribute:?} of the event is missing or invalid")]
     Attribute {
-        /// Its name.
+        /// The name of the attribute.
         attribute: &'static str,
     },
 }
@@ -319,7 +319,7 @@ mod tests {
     };
 
     fn item_of(body: &str, enrichment: &Enrichment) -> NotificationItem {
-        let notification = MessagePointers::default().parse(body.as_bytes()).unwrap();
+        let notification = MessagePointers::default().parse(body).unwrap();
         let trace = TraceParent::parse("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
         let now = "2026-11-23T10:00:00.123Z".parse().unwrap();
         NotificationItem::new(notification, enrichment, "m-1".to_owned(), trace, now).unwrap()
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_document_is_as_the_readme_shows_it() {
+    fn formats_the_documented_example() {
         let mut enrichment = Enrichment::default();
         enrichment.insert("tier", "gold");
         let item = item_of(
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_survives_its_document() {
+    fn formats_and_parses_events() {
         for item in [item("{\"n\": 1.0}"), done(item("null"))] {
             let event = NotificationEvent::from_item(&item)
                 .with_source("//refunds.example".parse().unwrap());
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_names_fit_what_is_kept_for_them() {
+    fn the_longest_names_fit_into_the_reserved_space() {
         let source = "\"".repeat(MAX_SOURCE_CHARS).parse().unwrap();
         let mut event = NotificationEvent::from_item(&item("1")).with_source(source);
         event.subject = NotificationId::parse("\"".repeat(MAX_ID_CHARS)).unwrap();
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_finer_than_milliseconds_is_read_to_the_millisecond() {
+    fn truncates_times_to_milliseconds() {
         let event = NotificationEvent::from_item(&item("1"));
         let document = event.to_json().replacen(".123Z", ".1239Z", 1);
         assert!(document.contains(".1239Z"));
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_told_in_the_same_bytes_each_time() {
+    fn repeats_a_change_in_the_same_bytes() {
         let mut item = item("1");
         let first = NotificationEvent::from_item(&item);
         item.redrives += 1;
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn the_deepest_payload_there_may_be_can_be_read_again() {
+    fn parses_the_deepest_allowed_payload() {
         let payload = format!(
             "{}{}",
             "[".repeat(MAX_JSON_DEPTH),
@@ -414,7 +414,7 @@ mod tests {
         };
         let levels = "[".repeat(MAX_JSON_DEPTH - 1) + &"]".repeat(MAX_JSON_DEPTH - 1);
         let body = format!(r#"{{"notification_id":"n","deep":{levels}}}"#);
-        assert!(whole_body.parse(body.as_bytes()).is_ok());
+        assert!(whole_body.parse(&body).is_ok());
         let document = NotificationEvent::from_item(&item("null")).to_json();
         for deep in [payload, body] {
             let document = document.replace("\"data\":null", &format!("\"data\":{deep}"));
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_item_makes_an_event_that_fits_a_record() {
+    fn the_event_of_the_largest_item_fits_a_record() {
         let id = "\"".repeat(MAX_ID_CHARS);
         let body = |quotes: usize| {
             let id = serde_json::Value::from(id.as_str());
@@ -432,7 +432,7 @@ mod tests {
             format!(r#"{{"notification_id":{id},"payload":{payload}}}"#)
         };
         let overhead = item_of(&body(0), &Enrichment::default()).bytes() + ITEM_GROWTH_BYTES;
-        // Escapes count once more in the enrichment, which is JSON within a JSON text.
+        // The enrichment is JSON within a JSON text, so its escapes are escaped again.
         let mut enrichment = Enrichment::default();
         let quotes = (MAX_ITEM_BYTES - overhead - 64) / 2;
         enrichment.insert("q", "\"".repeat(quotes));
@@ -449,7 +449,7 @@ mod tests {
     }
 
     #[test]
-    fn each_attribute_that_is_missing_or_wrong_is_named() {
+    fn errors_name_each_missing_or_invalid_attribute() {
         let document: serde_json::Value =
             serde_json::from_str(&NotificationEvent::from_item(&item("1")).to_json()).unwrap();
         let optional = [attribute::TRACEPARENT, attribute::ENRICHMENT];
@@ -477,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_that_contradict_each_other_are_refused() {
+    fn rejects_inconsistent_attributes() {
         let document = NotificationEvent::from_item(&item("1")).to_json();
         for (from, to, attribute) in [
             (r#""id":"rf_8841/INIT""#, r#""id":"rf_8841/DONE""#, "id"),
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_document_is_refused_without_quoting_it() {
+    fn rejects_invalid_documents_without_quoting_them() {
         for (document, error) in [
             (&b"\xff"[..], UnreadableEvent::InvalidUtf8),
             (b"[]", UnreadableEvent::NotAnObject),
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_payload() {
+    fn debug_output_hides_the_payload() {
         let shown = format!(
             "{:?}",
             NotificationEvent::from_item(&item(r#"{"iban":"DE00"}"#))
@@ -527,7 +527,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_payload_is_told_byte_for_byte(
+        fn keeps_any_payload_byte_for_byte(
             text in "\\PC{0,20}",
             number in "-?(0|[1-9][0-9]{0,30})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?",
             space in "[ \t\n\r]{0,3}",
@@ -542,7 +542,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_give_a_result(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn rejects_random_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(NotificationEvent::parse(&bytes).is_err());
         }
     }

@@ -1,6 +1,6 @@
-//! The notification as it stands in the table: its attributes, their names, and the size DynamoDB counts.
+//! The notification as a DynamoDB item: attribute names, conversion, and the size that DynamoDB counts.
 //!
-//! No SDK types here: [`Item`] is serde_dynamo's, which both the stream's events and the adapter speak.
+//! [`Item`] is a type of serde_dynamo, not of the SDK. Stream events and the adapter both use it.
 
 use std::{
     borrow::Cow,
@@ -18,15 +18,15 @@ use crate::{
     },
 };
 
-/// The names of the item's attributes.
+/// The attribute names of an item.
 pub mod attribute {
     /// String, partition key.
     pub const NOTIFICATION_ID: &str = "notification_id";
     /// String: `INIT` or `DONE`.
     pub const STATUS: &str = "status";
-    /// String.
+    /// String: the notification type.
     pub const TYPE: &str = "type";
-    /// String: JSON text as it was sent.
+    /// String: the payload as JSON text, exactly as sent.
     pub const PAYLOAD: &str = "payload";
     /// String: 64 hexadecimal digits.
     pub const FINGERPRINT: &str = "fingerprint";
@@ -36,32 +36,32 @@ pub mod attribute {
     pub const UPDATED_AT: &str = "updated_at";
     /// Number: 1 in INIT, 2 in DONE.
     pub const VERSION: &str = "version";
-    /// String: the SQS message the item was made of.
+    /// String: the id of the SQS message that created the item.
     pub const SOURCE_MESSAGE_ID: &str = "source_message_id";
-    /// Number: how often its event was asked for again.
+    /// Number: how often an operator requested the event again.
     pub const REDRIVES: &str = "redrives";
-    /// String, absent where the message had no trace: W3C `traceparent`.
+    /// String, only if the message had a trace: W3C `traceparent`.
     pub const TRACEPARENT: &str = "traceparent";
-    /// String, absent where there is none: a JSON object of what the team's aggregation added.
+    /// String, only if the aggregation added something: a JSON object.
     pub const ENRICHMENT: &str = "enrichment";
-    /// Number, set with DONE where a retention is configured: seconds since 1970, DynamoDB's TTL.
+    /// Number, set with DONE if a retention is configured: seconds since 1970, DynamoDB's TTL attribute.
     pub const EXPIRES_AT: &str = "expires_at";
 }
 
-/// What a team's aggregation adds to an item: names and JSON values, stored as one JSON object.
+/// The result of an aggregation: names and JSON values, stored as one JSON object.
 ///
-/// It is a function of the message alone, so two copies of a message enrich alike. Like the payload, it is never
-/// shown: `Debug` gives the number of names.
+/// It depends on the message only, so two copies of a message have the same enrichment. It is confidential like the
+/// payload: `Debug` shows only the number of names.
 #[derive(Clone, Default, PartialEq)]
 pub struct Enrichment(BTreeMap<String, serde_json::Value>);
 
 impl Enrichment {
-    /// Adds a value, or replaces the one of that name.
+    /// Adds a value, or replaces the value with the same name.
     pub fn insert(&mut self, name: impl Into<String>, value: impl Into<serde_json::Value>) {
         self.0.insert(name.into(), value.into());
     }
 
-    /// The JSON object as text; none where nothing was added.
+    /// The JSON object as text, or `None` if it is empty.
     #[must_use]
     pub fn to_json(&self) -> Option<String> {
         let object: serde_json::Map<_, _> = self.0.clone().into_iter().collect();
@@ -75,28 +75,28 @@ impl std::fmt::Debug for Enrichment {
     }
 }
 
-/// A notification as it stands in the table.
+/// A notification with its state in the table.
 #[derive(Clone, PartialEq)]
 pub struct NotificationItem {
-    /// Id, type, payload, fingerprint.
+    /// Id, type, payload and fingerprint.
     pub notification: Notification,
-    /// Where it stands.
+    /// The status.
     pub status: Status,
-    /// Counts the transitions.
+    /// The number of transitions plus one.
     pub version: u64,
-    /// When it was written first.
+    /// The time of the insert.
     pub created_at: Timestamp,
-    /// When its status changed last.
+    /// The time of the last change of status.
     pub updated_at: Timestamp,
-    /// The SQS message it was made of.
+    /// The id of the SQS message that created the item.
     pub source_message_id: String,
-    /// How often its event was asked for again.
+    /// How often an operator requested the event again.
     pub redrives: u64,
-    /// The trace its message came with.
+    /// The trace of the message.
     pub traceparent: Option<TraceParent>,
-    /// What the team's aggregation added: the text of a JSON object.
+    /// The enrichment: the text of a JSON object.
     pub enrichment: Option<String>,
-    /// When DynamoDB may remove it, in seconds since 1970.
+    /// When DynamoDB may remove the item, in seconds since 1970.
     pub expires_at: Option<i64>,
 }
 
@@ -112,10 +112,10 @@ impl std::fmt::Debug for NotificationItem {
 }
 
 impl NotificationItem {
-    /// The item of a notification that was not seen before: INIT, version 1.
+    /// The item of a new notification: INIT, version 1.
     ///
     /// # Errors
-    /// [`Rejection::ItemTooLarge`] where DynamoDB would not store it, or would have no room for DONE.
+    /// [`Rejection::ItemTooLarge`]: DynamoDB would not store the item, or DONE would not fit later.
     pub fn new(
         notification: Notification,
         enrichment: &Enrichment,
@@ -144,7 +144,7 @@ impl NotificationItem {
         }
     }
 
-    /// The item's size in bytes as DynamoDB counts it: names and values in UTF-8, a number at its largest
+    /// The size in bytes as DynamoDB counts it: names and values in UTF-8, and numbers at their largest size
     /// (DynamoDB developer guide, "Item sizes and formats").
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -158,13 +158,13 @@ impl NotificationItem {
             .sum()
     }
 
-    /// The item's attributes.
+    /// All attributes as one item.
     #[must_use]
     pub fn to_item(&self) -> Item {
         self.attributes().collect::<HashMap<_, _>>().into()
     }
 
-    /// The item's attributes, for whoever keeps them in something else than a map.
+    /// All attributes, one after the other.
     pub fn attributes(&self) -> impl Iterator<Item = (String, AttributeValue)> {
         self.fields().map(|(name, value)| {
             let value = match value {
@@ -175,11 +175,11 @@ impl NotificationItem {
         })
     }
 
-    /// The attributes that are there.
+    /// The attributes that have a value.
     fn fields(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
         use attribute as a;
         let text = |text| Some(Field::Text(Cow::Borrowed(text)));
-        let made = |text| Some(Field::Text(Cow::Owned(text)));
+        let owned = |text| Some(Field::Text(Cow::Owned(text)));
         let number = |number: i128| Some(Field::Number(number));
         let Notification {
             id,
@@ -192,9 +192,9 @@ impl NotificationItem {
             (a::STATUS, text(self.status.as_str())),
             (a::TYPE, text(kind.as_str())),
             (a::PAYLOAD, text(payload.as_str())),
-            (a::FINGERPRINT, made(fingerprint.to_string())),
-            (a::CREATED_AT, made(to_rfc3339(self.created_at))),
-            (a::UPDATED_AT, made(to_rfc3339(self.updated_at))),
+            (a::FINGERPRINT, owned(fingerprint.to_string())),
+            (a::CREATED_AT, owned(to_rfc3339(self.created_at))),
+            (a::UPDATED_AT, owned(to_rfc3339(self.updated_at))),
             (a::VERSION, number(self.version.into())),
             (a::SOURCE_MESSAGE_ID, text(&self.source_message_id)),
             (a::REDRIVES, number(self.redrives.into())),
@@ -215,10 +215,12 @@ impl NotificationItem {
             .filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// Reads an item's attributes. Attributes this project does not know are ignored.
+    /// Converts an item. Unknown attributes are ignored.
+    ///
+    /// The fingerprint is parsed but not compared with the payload.
     ///
     /// # Errors
-    /// [`UnreadableItem`] names the attribute that somebody must have edited by hand.
+    /// [`UnreadableItem`] names the invalid attribute. Somebody must have edited it by hand.
     pub fn from_item(item: &Item) -> Result<Self, UnreadableItem> {
         use attribute as a;
         let fields = Fields(item);
@@ -255,11 +257,11 @@ enum Field<'a> {
     Number(i128),
 }
 
-/// An item that is no notification: an attribute is missing or was edited into something else.
+/// An item that is not a notification: an attribute is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the item's attribute {attribute:?} is missing or unreadable")]
+#[error("the attribute {attribute:?} of the item is missing or invalid")]
 pub struct UnreadableItem {
-    /// The attribute's name.
+    /// The name of the attribute.
     pub attribute: &'static str,
 }
 
@@ -313,13 +315,13 @@ fn as_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
     }
 }
 
-/// RFC 3339, UTC, always with three digits of milliseconds, so that the texts sort as the times do.
+/// Formats a time as RFC 3339 in UTC, always with three digits of milliseconds, so that texts sort like times.
 #[must_use]
 pub fn to_rfc3339(time: Timestamp) -> String {
     format!("{time:.3}")
 }
 
-/// `time` cut to whole milliseconds, which is what the item keeps.
+/// Truncates a time to whole milliseconds, the precision of an item.
 #[must_use]
 pub fn to_millis(time: Timestamp) -> Timestamp {
     let round = jiff::TimestampRound::new()
@@ -328,7 +330,7 @@ pub fn to_millis(time: Timestamp) -> Timestamp {
     time.round(round).unwrap_or(time)
 }
 
-/// `days` after `time`, in seconds since 1970, as DynamoDB's TTL wants it.
+/// The time `days` after `time`, in seconds since 1970, the format of DynamoDB's TTL.
 #[must_use]
 pub fn expiry(time: Timestamp, days: u32) -> i64 {
     time.as_second().saturating_add(
@@ -345,7 +347,7 @@ mod tests {
 
     fn notification(payload: &str) -> Notification {
         let body = format!(r#"{{"notification_id":"n1","type":"refund","payload":{payload}}}"#);
-        MessagePointers::default().parse(body.as_bytes()).unwrap()
+        MessagePointers::default().parse(&body).unwrap()
     }
 
     fn item(payload: &str) -> Result<NotificationItem, Rejection> {
@@ -360,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_survives_the_table() {
+    fn converts_to_an_item_and_back() {
         let mut enrichment = Enrichment::default();
         enrichment.insert("tier", "gold");
         let trace = TraceParent::parse("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
@@ -391,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_that_would_pass_400_kb_is_rejected() {
+    fn rejects_items_above_400_kb() {
         let overhead = item("\"\"").unwrap().bytes() + ITEM_GROWTH_BYTES;
         let payload = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
         assert_eq!(
@@ -408,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn done_never_outgrows_what_was_kept_free() {
+    fn done_fits_into_the_reserved_space() {
         let init = item("1").unwrap();
         let mut done = init.clone();
         done.status = Status::Done;
@@ -419,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edited_item_names_its_attribute() {
+    fn errors_name_the_edited_attribute() {
         let good = item("1").unwrap().to_item();
         for name in [
             "notification_id",
@@ -448,14 +450,14 @@ mod tests {
     }
 
     #[test]
-    fn a_time_to_live_is_days_in_seconds() {
+    fn expiry_adds_days_in_seconds() {
         let done: Timestamp = "1970-01-02T00:00:01.9Z".parse().unwrap();
         assert_eq!(expiry(done, 0), 86_401);
         assert_eq!(expiry(done, 3), 4 * 86_400 + 1);
     }
 
     #[test]
-    fn an_item_shows_no_payload() {
+    fn debug_output_hides_payload_and_enrichment() {
         let shown = format!("{:?}", item(r#""DE00""#).unwrap());
         assert!(shown.contains("n1"), "{shown}");
         assert!(!shown.contains("DE00"), "{shown}");
@@ -465,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_s_size_counts_names_texts_and_numbers() {
+    fn size_counts_names_texts_and_numbers() {
         let bytes = |redrives| {
             let mut item = item("1").unwrap();
             item.redrives = redrives;

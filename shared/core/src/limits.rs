@@ -1,87 +1,82 @@
-//! Every bound this project keeps, each with its source. Nothing else states a figure that stands here; where the
-//! template or the README repeats one, a test holds them together.
+//! All limits of this project, each with its source. Tests compare the template and the documents with these constants.
 
 use std::time::Duration;
 
-/// Longest notification id, in characters (ASCII, so also bytes): Kinesis takes partition keys of 1 to 256 characters
-/// (`PutRecordsRequestEntry.PartitionKey`), and DynamoDB keys may be longer.
+/// Longest notification id, in characters (ASCII, so also bytes). Kinesis allows partition keys of 1 to 256 characters
+/// (`PutRecordsRequestEntry.PartitionKey`). DynamoDB keys may be longer.
 pub const MAX_ID_CHARS: usize = 256;
 
-/// Longest notification type, in characters (ASCII, so also bytes). Our own: it is part of the CloudEvents `type`.
+/// Longest notification type, in characters (ASCII, so also bytes). Our own limit; the type is part of the CloudEvents `type`.
 pub const MAX_TYPE_CHARS: usize = 128;
 
-/// Longest CloudEvents `source`, in characters (ASCII, so also bytes). Our own.
+/// Longest CloudEvents `source`, in characters (ASCII, so also bytes). Our own limit.
 pub const MAX_SOURCE_CHARS: usize = 256;
 
-/// Deepest nesting of arrays and objects in a message. Our own: it bounds the stack, here and in whatever reads an event.
+/// Deepest nesting of arrays and objects in a message. Our own limit: it bounds the stack, here and in the consumers.
 pub const MAX_JSON_DEPTH: usize = 64;
 
 /// Largest item, in bytes, names and values counted (DynamoDB developer guide, "Constraints": 400 KB).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// What an item may still grow by after it was created, in bytes: `expires_at` is added with DONE and `redrives` can
-/// gain digits. Kept free at the creation, so that DONE never fails for want of room.
+/// Space reserved when an item is created, in bytes: DONE adds `expires_at`, and `redrives` can gain digits. Because of
+/// it, DONE never fails because the item is too large.
 pub const ITEM_GROWTH_BYTES: usize = 256;
 
-/// Largest body of an SQS message, in bytes, attributes counted (SQS quotas: 1 MiB).
+/// Largest body of an SQS message, in bytes, including attributes (SQS quotas: 1 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// Receives before a message goes to the dead-letter queue (`maxReceiveCount` of the template).
+/// Receives before SQS moves a message to the dead-letter queue (`maxReceiveCount` of the template).
 pub const MAX_RECEIVES: u32 = 6;
 
 /// Most records in one `PutRecords` call (Kinesis API reference).
 pub const MAX_PUT_RECORDS: usize = 500;
 
-/// Most bytes in one `PutRecords` call, partition keys counted. The API takes 10 MiB since 2025; we stay at the 5 MiB
-/// it took before, which every endpoint accepts.
+/// Most bytes in one `PutRecords` call, including partition keys. The API accepts 10 MiB since 2025. We stay at the earlier
+/// limit of 5 MiB, which every endpoint accepts.
 pub const MAX_PUT_RECORDS_BYTES: usize = 5 * 1024 * 1024;
 
-/// Largest Kinesis record, in bytes, partition key counted (1 MiB unless the stream was raised).
+/// Largest Kinesis record, in bytes, including the partition key (1 MiB unless the stream allows more).
 pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
 
-/// Most writes in one `TransactWriteItems` call (DynamoDB API reference); one of them is the DONE write itself.
+/// Most writes in one `TransactWriteItems` call (DynamoDB API reference). One of them is the DONE write.
 pub const MAX_TRANSACT_WRITES: usize = 100;
-
-/// Statements of one `BatchExecuteStatement` call (DynamoDB developer guide, "Running batch operations with PartiQL for
-/// DynamoDB": 25).
-pub const MAX_BATCH_STATEMENTS: usize = 25;
 
 /// Time to open a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-/// Time until the first byte of a response. The SDK sets none of its own.
+/// Time until the first byte of a response. The SDK has no default.
 pub const READ_TIMEOUT: Duration = Duration::from_millis(2_000);
 
-/// Time for one attempt of a call, connection included.
+/// Time for one attempt of a call, including the connection.
 pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 
 /// Time for a call with all its attempts.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(8_000);
 
-/// Attempts the SDK makes of one call, the first included.
+/// Attempts of the SDK per call, including the first.
 pub const MAX_ATTEMPTS: u32 = 3;
 
-/// Kept free before an invocation's deadline, to answer in.
+/// Time reserved before the deadline of an invocation for its response.
 pub const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
-/// First pause before failed `PutRecords` entries are sent again; doubled each time, with full jitter.
+/// First pause before failed `PutRecords` entries are retried. It doubles each time, with full jitter.
 pub const RETRY_BASE: Duration = Duration::from_millis(50);
 
-/// Longest such pause.
+/// Longest pause before a retry.
 pub const RETRY_CAP: Duration = Duration::from_millis(2_000);
 
-/// The most an event has beyond its item, in bytes, and beyond the escapes in it: names of attributes, times, its
-/// source, and the id in its three places.
+/// The largest size of an event beyond its item and its escapes, in bytes: attribute names, times, source, and the id,
+/// which occurs three times.
 pub(crate) const EVENT_OVERHEAD_BYTES: usize = 1_024 + 2 * (MAX_SOURCE_CHARS + 3 * MAX_ID_CHARS);
 
-// Escapes double a text at most, since the item's texts hold no control characters but white space of JSON.
+// Escapes at most double a text, because the texts of an item contain no control characters except JSON white space.
 const _: () = assert!(
     2 * MAX_ITEM_BYTES + EVENT_OVERHEAD_BYTES + MAX_ID_CHARS < MAX_RECORD_BYTES,
-    "every item's event fits a record"
+    "the event of every item fits into a record"
 );
 const _: () = assert!(
     MAX_RECORD_BYTES <= MAX_PUT_RECORDS_BYTES,
-    "every record fits a call"
+    "every record fits into a call"
 );
 const _: () = assert!(ATTEMPT_TIMEOUT.as_millis() < OPERATION_TIMEOUT.as_millis());
 const _: () = assert!(CONNECT_TIMEOUT.as_millis() < ATTEMPT_TIMEOUT.as_millis());

@@ -28,7 +28,7 @@ const COMPETITORS: usize = 20;
 pub fn notification(id: &str, payload: &str) -> NotificationItem {
     let id_json = serde_json::Value::from(id);
     let body = format!(r#"{{"notification_id":{id_json},"type":"refund","payload":{payload}}}"#);
-    let notification = must(MessagePointers::default().parse(body.as_bytes()));
+    let notification = must(MessagePointers::default().parse(&body));
     let now = to_millis(Timestamp::now());
     let message_id = "00000000-0000-4000-8000-000000000000".to_owned();
     let item = NotificationItem::new(notification, &Enrichment::default(), message_id, None, now);

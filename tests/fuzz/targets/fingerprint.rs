@@ -8,7 +8,7 @@ use onewrite_fuzz::Json;
 
 fn fingerprint(payload: &str) -> Fingerprint {
     let body = format!(r#"{{"notification_id":"n","payload":{payload}}}"#);
-    let notification = MessagePointers::default().parse(body.as_bytes());
+    let notification = MessagePointers::default().parse(&body);
     notification.expect("a message").fingerprint
 }
 

@@ -57,7 +57,7 @@ fuzz_target!(|bytes: &[u8]| {
             .as_deref()
             .expect("no message without a body is acknowledged");
         let notification = pointers
-            .parse(body.as_bytes())
+            .parse(&body)
             .expect("no malformed message is");
         let item = table
             .item(notification.id.as_str())

@@ -16,7 +16,7 @@ fuzz_target!(|input: (&str, &str)| {
         payload,
         ..MessagePointers::default()
     };
-    let parsed = pointers.parse(body.as_bytes());
+    let parsed = pointers.parse(&body);
     let Ok(peer) = serde_json::from_str::<Value>(&body) else {
         // Numbers beyond serde_json's own, or a document that closes the message and goes on.
         return;

@@ -228,7 +228,7 @@ fn failures(answer: &Value) -> BTreeSet<&str> {
 #[test]
 fn no_rejection_repeats_its_body_as_text_or_debug() {
     for (name, body) in rejected() {
-        let parsed = MessagePointers::default().parse(body.as_bytes());
+        let parsed = MessagePointers::default().parse(&body);
         match parsed {
             Err(rejection) => {
                 assert_eq!(rejection.name(), name);

@@ -24,7 +24,7 @@ pub(crate) fn body(id: &str) -> String {
 /// Its item, enriched with the marker too.
 pub(crate) fn item(id: &str) -> NotificationItem {
     let notification = MessagePointers::default()
-        .parse(body(id).as_bytes())
+        .parse(&body(id))
         .unwrap();
     let mut enrichment = Enrichment::default();
     enrichment.insert(MARKER, MARKER);

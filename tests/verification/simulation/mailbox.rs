@@ -93,7 +93,7 @@ impl Letter {
 /// What a message of this id and content is stored with.
 pub(crate) fn fingerprint(id: &str, content: u64) -> Fingerprint {
     let letter = Letter::valid(0, id, content, 0);
-    let parsed = MessagePointers::default().parse(letter.body.as_bytes());
+    let parsed = MessagePointers::default().parse(&letter.body);
     parsed.unwrap().fingerprint
 }
 

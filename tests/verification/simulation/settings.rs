@@ -5,8 +5,8 @@ use onewrite_event_sources::choices::{Choices, Mixer};
 use onewrite_event_sources::mapping::{SqsMapping, StreamKind, StreamMapping};
 use onewrite_event_sources::queue::{QueueSettings, Redrive};
 use onewrite_event_sources::shards::StreamSettings;
-use onewrite_event_sources::sqs::QueueFacts;
-use onewrite_event_sources::stream::SourceFacts;
+use onewrite_event_sources::sqs::QueueInfo;
+use onewrite_event_sources::stream::SourceInfo;
 use serde_json::json;
 
 use crate::bugs::Bug;
@@ -39,8 +39,8 @@ pub(crate) fn queue(fifo: bool, seed: u64, choices: &Choices) -> QueueSettings {
     }
 }
 
-pub(crate) fn queue_facts(fifo: bool) -> QueueFacts {
-    QueueFacts {
+pub(crate) fn queue_facts(fifo: bool) -> QueueInfo {
+    QueueInfo {
         arn: queue_arn(fifo),
         region: "eu-west-1".to_owned(),
         fifo,
@@ -107,12 +107,12 @@ pub(crate) fn stream_mapping(
 pub(crate) fn table_stream() -> StreamSettings {
     StreamSettings {
         empty_one_in: 4,
-        ..StreamSettings::documented(StreamKind::DynamoDb)
+        ..StreamSettings::new(StreamKind::DynamoDb)
     }
 }
 
-pub(crate) fn kinesis_facts() -> SourceFacts {
-    SourceFacts {
+pub(crate) fn kinesis_facts() -> SourceInfo {
+    SourceInfo {
         arn: KINESIS.to_owned(),
         region: "eu-west-1".to_owned(),
         invoke_identity_arn: "arn:aws:iam::111111111111:role/complete".to_owned(),

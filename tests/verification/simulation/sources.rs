@@ -6,8 +6,8 @@ use futures::FutureExt as _;
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
 use onewrite_event_sources::mapping::StreamMapping;
-use onewrite_event_sources::outcome::Outcome;
-use onewrite_event_sources::queue::Deletion;
+use onewrite_event_sources::invocation::InvocationOutcome;
+use onewrite_event_sources::queue::DeleteResult;
 use onewrite_event_sources::report::{self, Report};
 use onewrite_event_sources::sqs;
 use onewrite_event_sources::stream::{
@@ -154,7 +154,7 @@ impl World {
                         self.witness.deleted(&entry.message_id)?;
                         let fails = self.weather.strikes(Kind::QueueDeleteFails);
                         if fails
-                            || self.queue.delete(now, &entry.receipt_handle) == Deletion::Refused
+                            || self.queue.delete(now, &entry.receipt_handle) == DeleteResult::Rejected
                         {
                             message_ids.push(entry.message_id);
                         }
@@ -322,9 +322,9 @@ impl World {
         self.note_batch(&of, "gets");
         let weather = &self.weather;
         let not_run = if weather.strikes(Kind::FunctionThrottled) {
-            Some(Outcome::Throttled)
+            Some(InvocationOutcome::Throttled)
         } else if weather.strikes(Kind::FunctionInvocationError) {
-            Some(Outcome::InvocationError("503".to_owned()))
+            Some(InvocationOutcome::InvocationError("503".to_owned()))
         } else {
             None
         };
@@ -398,7 +398,7 @@ impl World {
         let function = name(of.mapping());
         let is_awaited = self.pollers[of.mapping()] == poller;
         self.note_batch(&of, &describe(&ended));
-        let failed = || Outcome::FunctionError("Unhandled".to_owned());
+        let failed = || InvocationOutcome::FunctionError("Unhandled".to_owned());
         let now = clock::now();
         let (outcome, at) = match ended {
             Ended::Panicked => {
@@ -425,7 +425,7 @@ impl World {
                 let is_late = matches!(of, JobOf::Queue { .. })
                     && self.weather.strikes(Kind::FunctionAnswerLate);
                 let delay = Millis::from(is_late) * (VISIBILITY + 1_000);
-                (Outcome::Response(answer), now + delay)
+                (InvocationOutcome::Response(answer), now + delay)
             }
         };
         if is_awaited {
@@ -435,7 +435,7 @@ impl World {
     }
 }
 
-fn answered(of: &JobOf, outcome: Outcome) -> Due {
+fn answered(of: &JobOf, outcome: InvocationOutcome) -> Due {
     match of {
         JobOf::Queue { invocation, .. } => Due::Queue(sqs::Input::Invoked {
             invocation: *invocation,

@@ -8,7 +8,7 @@ use futures::stream::FuturesUnordered;
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::{Choices, Mixer};
 use onewrite_event_sources::mapping::{SqsMapping, StreamKind};
-use onewrite_event_sources::queue::{Outgoing, Queue};
+use onewrite_event_sources::queue::{NewMessage, Queue};
 use onewrite_event_sources::shards::Stream;
 use onewrite_event_sources::sqs::{self, SqsPoller};
 use onewrite_event_sources::stream;
@@ -336,7 +336,7 @@ impl World {
     }
 
     pub(crate) fn send(&mut self, letter: Letter) {
-        let mut outgoing = Outgoing::body(letter.body.clone());
+        let mut outgoing = NewMessage::new(letter.body.clone());
         if self.fifo {
             outgoing.message_group_id = Some(letter.group.clone());
             outgoing.message_deduplication_id = Some(format!("d{}", self.witness.sent.len()));

@@ -23,7 +23,7 @@ mod tests {
 
     #[test]
     fn adds_the_size_of_the_payload() {
-        let body = br#"{"notification_id":"rf_1","payload":{"amount":5}}"#;
+        let body = r#"{"notification_id":"rf_1","payload":{"amount":5}}"#;
         let notification = MessagePointers::default().parse(body).unwrap();
         let mut expected = Enrichment::default();
         expected.insert("payload_bytes", r#"{"amount":5}"#.len());

@@ -1,4 +1,4 @@
-//! What a notification says, as one number: SHA-256 over its type and its payload in canonical form.
+//! The fingerprint of a notification: SHA-256 over its type and its payload in canonical form.
 
 use std::{fmt, str::FromStr};
 
@@ -12,13 +12,13 @@ use super::{
 /// SHA-256 over type and payload in canonical form.
 ///
 /// The canonical form sorts object keys, drops insignificant white space, compares strings by value and number
-/// literals by their text. So two messages that differ only in key order, white space or escapes have the same
-/// fingerprint; any other difference (also `1` against `1.0`) makes another.
+/// literals by their text. Two messages that differ only in key order, white space or escapes have the same fingerprint.
+/// Any other difference changes it, also `1` against `1.0`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
-    /// The fingerprint of a payload of this type.
+    /// Hashes a type and a payload.
     pub(super) fn new(kind: &NotificationType, payload: &Node<'_>) -> Self {
         // In one piece: a hash that is given a text in hundreds of small ones spends more on them than on the text.
         let mut form = String::with_capacity(kind.as_str().len() + payload.text.len() + 2);
@@ -59,7 +59,7 @@ fn write_node(form: &mut String, node: &Node<'_>) {
     }
 }
 
-/// Writes a string with the two escapes that make its end findable; everything else stands for itself.
+/// Writes a string. Only quotes and backslashes are escaped, so that the end of the string is unambiguous.
 fn write_string(form: &mut String, text: &str) {
     form.push('"');
     let mut written = 0;
@@ -84,7 +84,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A text that is no fingerprint.
+/// A text that is not a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a fingerprint has 64 lower-case hexadecimal digits")]
 pub struct InvalidFingerprint;
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn spelling_makes_no_difference() {
+    fn ignores_spelling() {
         let one = fingerprint(r#"{"b":[1,{"y":"é","x":null}],"a":"\"\\"}"#);
         let other = fingerprint(
             "{ \"a\" : \"\\u0022\\\\\",\n\t\"b\":[ 1 , {\"x\":null,\"y\":\"\\u00e9\"} ] }",
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn any_other_difference_makes_another() {
+    fn differs_for_any_other_difference() {
         let texts = [
             "1",
             "1.0",
@@ -169,16 +169,16 @@ mod tests {
     }
 
     #[test]
-    fn the_type_counts() {
+    fn includes_the_type() {
         let node = Node::parse("{}").unwrap();
         let fingerprint =
             |kind: &str| Fingerprint::new(&NotificationType::parse(kind).unwrap(), &node);
         assert_ne!(fingerprint("refund"), fingerprint("payment"));
     }
 
-    /// Stored fingerprints are compared with those of later versions of this code: the form may never change.
+    /// Later versions compare their fingerprints with stored ones, so the canonical form must never change.
     #[test]
-    fn the_form_is_fixed() {
+    fn the_canonical_form_never_changes() {
         assert_eq!(
             fingerprint(r#"{"b":[1.0, null],"a":"x\u0022y"}"#).to_string(),
             sha256(r#""notification"{"a":"x\"y","b":[1.0,null]}"#),
@@ -212,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn white_space_is_insignificant(value in json()) {
+        fn ignores_white_space(value in json()) {
             let compact = serde_json::to_string(&value).unwrap();
             let pretty = serde_json::to_string_pretty(&value).unwrap();
             prop_assert_eq!(fingerprint(&compact), fingerprint(&pretty));
@@ -225,7 +225,7 @@ mod tests {
         }
 
         #[test]
-        fn a_fingerprint_survives_its_text(bytes in any::<[u8; 32]>()) {
+        fn parses_its_own_text(bytes in any::<[u8; 32]>()) {
             let value = Fingerprint(bytes);
             prop_assert_eq!(format!("{value:?}"), value.to_string());
             prop_assert_eq!(value.to_string().parse(), Ok(value));

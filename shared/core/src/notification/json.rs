@@ -1,9 +1,9 @@
-//! A JSON value read for what it says and how it is spelled: the text of every node is kept beside its meaning.
+//! A JSON parser that keeps the exact text of every value beside its meaning.
 //!
-//! Read in one pass (RFC 8259). Numbers are never converted, duplicate keys are refused (parsers disagree on which one
-//! counts, so two consumers could act on different values), and depth is bounded. serde_json reads the strings that have
-//! escapes; it keeps no text of what it reads, but for one level at a time, which made a reader on it go over a text once
-//! for each level.
+//! It parses in one pass (RFC 8259). Numbers are never converted. Duplicate keys are rejected, because parsers disagree on
+//! which one counts and two consumers could act on different values. The depth is bounded. serde_json decodes the strings
+//! that contain escapes. It cannot do the rest, because it keeps the text of one level only, so a parser built on it would
+//! pass over a text once per level.
 
 use std::borrow::Cow;
 
@@ -12,22 +12,22 @@ use serde_json::value::RawValue;
 use super::Rejection;
 use crate::limits::MAX_JSON_DEPTH;
 
-/// One value: its exact text and what stands in it.
+/// One value: its exact text and its meaning.
 pub(crate) struct Node<'a> {
     pub(crate) text: &'a str,
     pub(crate) value: Value<'a>,
 }
 
-/// What a value is. Keys are decoded, so `"a"` and `"\u0061"` are the same key.
+/// The meaning of a value. Keys are decoded, so `"a"` and `"\u0061"` are the same key.
 pub(crate) enum Value<'a> {
-    /// A number, `true`, `false` or `null`: what it says is what it is spelled.
+    /// A number, `true`, `false` or `null`. Its text is its meaning.
     Literal,
     String(Cow<'a, str>),
     Array(Vec<Node<'a>>),
     Object(Object<'a>),
 }
 
-/// An object's members, sorted by the UTF-8 bytes of their keys, none of which stands there twice.
+/// The members of an object, sorted by the UTF-8 bytes of their keys, without duplicates.
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Node<'a>)>);
 
 impl<'a> Object<'a> {
@@ -50,41 +50,41 @@ impl<'a> Object<'a> {
 }
 
 impl<'a> Node<'a> {
-    /// Reads one whole JSON text, nested no deeper than a message may be.
+    /// Parses one whole JSON text with the depth limit of a message.
     pub(crate) fn parse(text: &'a str) -> Result<Self, Rejection> {
         Self::parse_to_depth(text, MAX_JSON_DEPTH)
     }
 
-    /// Reads one whole JSON text of at most `depth` levels.
+    /// Parses one whole JSON text of at most `depth` levels.
     pub(crate) fn parse_to_depth(text: &'a str, depth: usize) -> Result<Self, Rejection> {
-        Reader { text, at: 0 }
+        Parser { text, at: 0 }
             .whole(depth)
             .map_err(|rejection| match rejection {
-                // What is no JSON at all is that, however deep it is or whatever stands in it twice.
-                Rejection::TooDeep | Rejection::DuplicateKey => not_json(text).unwrap_or(rejection),
+                // A text that is not JSON is reported as such, even if it is also too deep or has a duplicate key.
+                Rejection::TooDeep | Rejection::DuplicateKey => syntax_error(text).unwrap_or(rejection),
                 _ => rejection,
             })
     }
 }
 
-/// What serde_json says against a text, which it reads at any depth where nothing is made of it.
-fn not_json(text: &str) -> Option<Rejection> {
+/// The syntax error that serde_json finds, at any depth.
+fn syntax_error(text: &str) -> Option<Rejection> {
     let error = serde_json::from_str::<&RawValue>(text).err()?;
-    // Only the place: the message can quote the input.
+    // Only the position: the message can quote the input.
     Some(Rejection::InvalidJson {
         line: error.line(),
         column: error.column(),
     })
 }
 
-/// Goes over a text once. It stops before ASCII bytes only, so that every place it remembers is between characters.
-struct Reader<'a> {
+/// The parser state. It stops before ASCII bytes only, so every position is between two characters.
+struct Parser<'a> {
     text: &'a str,
-    /// The next byte.
+    /// The position of the next byte.
     at: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> Parser<'a> {
     fn whole(mut self, levels: usize) -> Result<Node<'a>, Rejection> {
         self.skip_space();
         let node = self.node(levels)?;
@@ -95,7 +95,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `levels`: how many more there may be.
+    /// Parses one value with at most `levels` further levels.
     fn node(&mut self, levels: usize) -> Result<Node<'a>, Rejection> {
         let begin = self.at;
         let value = match self.peek() {
@@ -139,17 +139,17 @@ impl<'a> Reader<'a> {
         Ok(elements)
     }
 
-    /// Steps into an array or object, to its first element or beyond its end. Whether there is an element.
+    /// Moves into an array or object. Returns whether it has an element.
     fn enter(&mut self, end: u8) -> bool {
         self.at += 1;
         self.skip_space();
-        !self.take(end)
+        !self.skip_byte(end)
     }
 
-    /// Steps behind an element, to the next one or beyond the end. Whether there is another.
+    /// Moves past an element. Returns whether there is another one.
     fn another(&mut self, end: u8) -> Result<bool, Rejection> {
         self.skip_space();
-        if self.take(end) {
+        if self.skip_byte(end) {
             return Ok(false);
         }
         self.expect(b',')?;
@@ -157,7 +157,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// Borrowed where it has no escapes: then it stands for itself.
+    /// Parses a string. Borrows it if it has no escapes.
     fn string(&mut self) -> Result<Cow<'a, str>, Rejection> {
         let begin = self.at;
         self.expect(b'"')?;
@@ -169,7 +169,7 @@ impl<'a> Reader<'a> {
                 Some(b'\\') => has_escapes = true,
                 _ => return Err(self.invalid()),
             }
-            // What is escaped may be a quote; whether it may be escaped is checked below.
+            // The escaped character may be a quote. serde_json checks below whether the escape is valid.
             self.at += 1;
             self.skip_character();
         }
@@ -179,28 +179,28 @@ impl<'a> Reader<'a> {
         }
         let read = serde_json::from_str(&self.text[begin..self.at]);
         read.map(Cow::Owned).map_err(|error| {
-            // Its column is of the string, which has one line. Its message is not used: it can quote the input.
+            // The column is relative to the string, which has one line. The message is dropped: it can quote the input.
             self.at = begin + error.column().saturating_sub(1);
             self.invalid()
         })
     }
 
     fn number(&mut self) -> Result<Value<'a>, Rejection> {
-        self.take(b'-');
-        if !self.take(b'0') {
+        self.skip_byte(b'-');
+        if !self.skip_byte(b'0') {
             self.digits()?;
         }
-        if self.take(b'.') {
+        if self.skip_byte(b'.') {
             self.digits()?;
         }
-        if self.take(b'e') || self.take(b'E') {
-            let _ = self.take(b'+') || self.take(b'-');
+        if self.skip_byte(b'e') || self.skip_byte(b'E') {
+            let _ = self.skip_byte(b'+') || self.skip_byte(b'-');
             self.digits()?;
         }
         Ok(Value::Literal)
     }
 
-    /// At least one.
+    /// Parses at least one digit.
     fn digits(&mut self) -> Result<(), Rejection> {
         let begin = self.at;
         self.skip_while(|byte| byte.is_ascii_digit());
@@ -235,18 +235,18 @@ impl<'a> Reader<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    /// Steps over this byte, which is ASCII, if it is the next one.
-    fn take(&mut self, byte: u8) -> bool {
-        let taken = self.peek() == Some(byte);
-        self.at += usize::from(taken);
-        taken
+    /// Moves past this ASCII byte if it is the next one. Returns whether it was.
+    fn skip_byte(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == Some(byte);
+        self.at += usize::from(is_next);
+        is_next
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), Rejection> {
-        self.take(byte).then_some(()).ok_or_else(|| self.invalid())
+        self.skip_byte(byte).then_some(()).ok_or_else(|| self.invalid())
     }
 
-    /// Something else was expected here.
+    /// The error at the current position.
     fn invalid(&self) -> Rejection {
         let before = &self.text.as_bytes()[..self.at.min(self.text.len())];
         let lines = before.split(|byte| *byte == b'\n');
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_keys_are_refused_at_any_depth_and_in_any_spelling() {
+    fn rejects_duplicate_keys_at_any_depth_and_in_any_spelling() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"a":1,"\u0061":2}"#,
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn nesting_is_bounded() {
+    fn rejects_deep_nesting() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert_eq!(parse(&nested(MAX_JSON_DEPTH)), Ok(()));
         assert_eq!(parse(&nested(MAX_JSON_DEPTH + 1)), Err(Rejection::TooDeep));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_that_however_deep_and_whatever_it_has_twice() {
+    fn reports_a_syntax_error_before_depth_and_duplicate_keys() {
         let deep = "[".repeat(100_000);
         for text in [&*deep, "{\"a\":1,\"a\":1} x", "[{\"a\":1,\"a\":1}"] {
             let rejection = parse(text).unwrap_err();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_json_is_refused_with_its_place() {
+    fn reports_the_position_of_a_syntax_error() {
         assert_eq!(
             parse("{\n\"a\":}"),
             Err(Rejection::InvalidJson { line: 2, column: 5 })
@@ -325,13 +325,13 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_size_are_kept_as_text() {
+    fn keeps_numbers_of_any_size_as_text() {
         for text in ["1e400", "123456789012345678901234567890", "-0", "1.0"] {
             assert_eq!(Node::parse(text).map(|node| node.text).ok(), Some(text));
         }
     }
 
-    /// What serde_json makes of a node's text, put together from the nodes in it.
+    /// Converts a node to serde_json's value.
     fn value(node: &Node<'_>) -> serde_json::Value {
         match &node.value {
             Value::Literal => serde_json::from_str(node.text).unwrap(),
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_an_error_is_the_place() {
+    fn error_positions_are_exact() {
         for (text, line, column) in [
             ("", 1, 1),
             ("  ", 1, 3),
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_and_meanings_are_kept_at_every_level() {
+    fn keeps_texts_and_meanings_at_every_level() {
         let text = " { \"b\" : [ 1.0 , -0, 1E+2, \"\\u00e9\\\"\\\\é\" , {} , [ ] ],\t\"a\\n\":{\"\":null,\"x\":[true,false]}} ";
         let node = Node::parse(text).unwrap();
         assert_eq!(node.text, text.trim());
@@ -396,7 +396,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_gives_a_result_and_agrees_with_serde_json(text in r#"[\[\]{}:,"\\a0-9.eEtrufalsn \u{e9}-]{0,40}"#) {
+        fn agrees_with_serde_json_on_any_text(text in r#"[\[\]{}:,"\\a0-9.eEtrufalsn \u{e9}-]{0,40}"#) {
             let ours = parse(&text);
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
             match &ours {
@@ -407,10 +407,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_what_serde_json_reads(value in json(), cut in any::<prop::sample::Index>()) {
+        fn agrees_with_serde_json_on_values_and_broken_texts(value in json(), cut in any::<prop::sample::Index>()) {
             for text in [value.to_string(), format!("{value:#}")] {
                 assert_texts_are_kept(&Node::parse(&text).unwrap());
-                // A text that lacks a piece is refused where serde_json refuses it.
+                // Removes one character and expects the same decision as serde_json.
                 let mut broken = text.clone();
                 let at = text.floor_char_boundary(cut.index(text.len()));
                 broken.remove(at);

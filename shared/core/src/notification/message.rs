@@ -1,6 +1,6 @@
-//! From an SQS body to a notification: where to look, and every way in which a body can be refused.
+//! Parses an SQS body into a notification, or rejects it.
 
-use std::{fmt, str, str::FromStr};
+use std::{fmt, str::FromStr};
 
 use super::{
     Fingerprint, InvalidName, Notification, NotificationId, NotificationType, Payload,
@@ -11,10 +11,10 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pointer(Vec<String>);
 
-/// A text that is no JSON pointer.
+/// A text that is not a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no JSON pointer (RFC 6901): it must be empty or begin with '/', with '~' only in '~0' and '~1'"
+    "{0:?} is not a JSON pointer (RFC 6901): it must be empty or begin with '/', and '~' may only occur in '~0' and '~1'"
 )]
 pub struct InvalidPointer(String);
 
@@ -34,7 +34,7 @@ impl FromStr for Pointer {
     }
 }
 
-/// `~1` is `/` and `~0` is `~`; any other `~` is an error.
+/// Replaces `~1` by `/` and `~0` by `~`. Returns `None` for any other `~`.
 fn unescape(token: &str) -> Option<String> {
     let mut parts = token.split('~');
     let mut text = parts.next().unwrap_or_default().to_owned();
@@ -70,20 +70,20 @@ impl Pointer {
     }
 }
 
-/// An array index of RFC 6901: digits without leading zeros (`-`, the element after the last, names no value).
+/// Parses an array index of RFC 6901: digits without leading zeros. `-` (the element after the last) matches no value.
 fn array_index(token: &str) -> Option<usize> {
     let canonical = token == "0" || !token.starts_with(['0', '+']);
     canonical.then(|| token.parse().ok()).flatten()
 }
 
-/// Where a message says what.
+/// The positions of the parts of a notification within a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessagePointers {
-    /// Where the notification id is; it must be there.
+    /// The position of the notification id. Required.
     pub id: Pointer,
-    /// Where the type is; where nothing is there, it is [`super::DEFAULT_TYPE`].
+    /// The position of the type. Without a value there, the type is [`super::DEFAULT_TYPE`].
     pub kind: Pointer,
-    /// Where the payload is; it must be there.
+    /// The position of the payload. Required.
     pub payload: Pointer,
 }
 
@@ -95,14 +95,11 @@ impl MessagePointers {
     /// The default of `PAYLOAD_POINTER`.
     pub const DEFAULT_PAYLOAD: &str = "/payload";
 
-    /// Reads the body of one message.
+    /// Parses the body of one message.
     ///
     /// # Errors
-    /// A [`Rejection`]: the body is refused, and would be at every further receive.
-    pub fn parse(&self, body: &[u8]) -> Result<Notification, Rejection> {
-        let body = str::from_utf8(body).map_err(|error| Rejection::InvalidUtf8 {
-            position: error.valid_up_to(),
-        })?;
+    /// [`Rejection`]: the body is invalid and will be invalid at each further receive.
+    pub fn parse(&self, body: &str) -> Result<Notification, Rejection> {
         let document = Node::parse(body)?;
         if !matches!(document.value, Value::Object(_)) {
             return Err(Rejection::NotAnObject);
@@ -144,57 +141,51 @@ impl Default for MessagePointers {
     }
 }
 
-/// Why a message can never become a notification. None of them repeats what the message says.
+/// Why a message can never become a notification. No rejection repeats a part of the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
     /// The message has no body.
     #[error("the message has no body")]
     MissingBody,
-    /// The bytes are not UTF-8.
-    #[error("the body is not UTF-8 from byte {position} on")]
-    InvalidUtf8 {
-        /// The first byte that is wrong, from 0.
-        position: usize,
-    },
-    /// The text is not one JSON value.
+    /// The body is not one JSON value.
     #[error("the body is not JSON (line {line}, column {column})")]
     InvalidJson {
         /// The line of the error, from 1.
         line: usize,
-        /// Its column in bytes, from 1.
+        /// The column of the error in bytes, from 1.
         column: usize,
     },
-    /// The JSON value is no object.
-    #[error("the body is no JSON object")]
+    /// The JSON value is not an object.
+    #[error("the body is not a JSON object")]
     NotAnObject,
-    /// Nested deeper than [`crate::limits::MAX_JSON_DEPTH`].
-    #[error("the body is nested too deep")]
+    /// The body is nested deeper than [`crate::limits::MAX_JSON_DEPTH`].
+    #[error("the body is nested too deeply")]
     TooDeep,
-    /// An object names a key twice.
-    #[error("an object in the body has a key twice")]
+    /// An object contains a key twice.
+    #[error("an object in the body contains a key twice")]
     DuplicateKey,
-    /// Nothing where the id should be.
+    /// The id is missing.
     #[error("the body has no notification id")]
     MissingId,
-    /// Something else than a string where the id should be.
+    /// The id is not a string.
     #[error("the notification id is not a string")]
     IdNotAString,
-    /// A string that is no id.
-    #[error("the notification id is wrong: {0}")]
+    /// The id is not valid.
+    #[error("the notification id is invalid: {0}")]
     InvalidId(InvalidName),
-    /// Something else than a string where the type should be.
+    /// The type is not a string.
     #[error("the notification type is not a string")]
     TypeNotAString,
-    /// A string that is no type.
-    #[error("the notification type is wrong: {0}")]
+    /// The type is not valid.
+    #[error("the notification type is invalid: {0}")]
     InvalidType(InvalidName),
-    /// Nothing where the payload should be.
+    /// The payload is missing.
     #[error("the body has no payload")]
     MissingPayload,
-    /// The item would pass [`crate::limits::MAX_ITEM_BYTES`].
+    /// The item would exceed [`crate::limits::MAX_ITEM_BYTES`].
     #[error("the item would have {bytes} bytes, more than DynamoDB stores")]
     ItemTooLarge {
-        /// Its size in bytes, with what it may grow by.
+        /// The size in bytes, including the space reserved for DONE.
         bytes: usize,
     },
 }
@@ -205,7 +196,6 @@ impl Rejection {
     pub fn name(&self) -> &'static str {
         match self {
             Self::MissingBody => "MissingBody",
-            Self::InvalidUtf8 { .. } => "InvalidUtf8",
             Self::InvalidJson { .. } => "InvalidJson",
             Self::NotAnObject => "NotAnObject",
             Self::TooDeep => "TooDeep",
@@ -228,7 +218,7 @@ mod tests {
     use super::*;
 
     fn parse(body: &str) -> Result<Notification, Rejection> {
-        MessagePointers::default().parse(body.as_bytes())
+        MessagePointers::default().parse(body)
     }
 
     fn pointers(id: &str, kind: &str, payload: &str) -> MessagePointers {
@@ -240,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn the_payload_is_kept_byte_for_byte() {
+    fn keeps_the_payload_byte_for_byte() {
         let payload =
             "{ \"z\": 9007199254740993, \"a\" : [1.0, 1e400, -0],\r\n\t\"\\u0061b\":\"\\/\" }";
         let body = format!(r#"{{"payload": {payload} , "notification_id":"n1"}}"#);
@@ -251,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn key_order_and_white_space_do_not_change_the_fingerprint() {
+    fn fingerprint_ignores_key_order_and_white_space() {
         let one = parse(r#"{"notification_id":"n","type":"t","payload":{"a":1,"b":2}}"#).unwrap();
         let other =
             parse(r#"{"payload":{"b":2, "a":1},"type":"t", "notification_id":"n"}"#).unwrap();
@@ -260,11 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn cloudevents_and_eventbridge_envelopes_need_no_code() {
+    fn parses_cloudevents_and_eventbridge_envelopes() {
         let cloudevent =
             r#"{"specversion":"1.0","id":"ce-1","type":"refund","source":"/s","data":{"n":1}}"#;
         let notification = pointers("/id", "/type", "/data")
-            .parse(cloudevent.as_bytes())
+            .parse(cloudevent)
             .unwrap();
         assert_eq!(
             (notification.id.as_str(), notification.kind.as_str()),
@@ -275,7 +265,7 @@ mod tests {
         let eventbridge =
             r#"{"id":"x","detail-type":"Refund","detail":{"orders":[{"ref":"o-7"}]}}"#;
         let notification = pointers("/detail/orders/0/ref", "/detail-type", "")
-            .parse(eventbridge.as_bytes())
+            .parse(eventbridge)
             .unwrap();
         assert_eq!(
             (notification.id.as_str(), notification.kind.as_str()),
@@ -286,7 +276,7 @@ mod tests {
 
     #[test]
     fn pointers_follow_rfc_6901() {
-        // The examples of section 5 of the RFC, the array and the empty key included.
+        // The examples of section 5 of the RFC.
         let document = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"m~n":8," ":7}"#;
         let node = Node::parse(document).unwrap();
         let find = |pointer: &str| {
@@ -318,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_what_their_texts_say() {
+    fn default_pointers_match_their_texts() {
         let spelled = pointers(
             MessagePointers::DEFAULT_ID,
             MessagePointers::DEFAULT_TYPE,
@@ -328,38 +318,37 @@ mod tests {
     }
 
     #[test]
-    fn every_bad_body_has_its_rejection() {
-        let cases: [(&[u8], &str); 14] = [
-            (b"\xff{}", "InvalidUtf8"),
-            (b"{\"notification_id\":", "InvalidJson"),
-            (b"", "InvalidJson"),
-            (b"[]", "NotAnObject"),
-            (b"\"text\"", "NotAnObject"),
+    fn rejects_each_kind_of_bad_body_by_name() {
+        let cases: [(&str, &str); 13] = [
+            ("{\"notification_id\":", "InvalidJson"),
+            ("", "InvalidJson"),
+            ("[]", "NotAnObject"),
+            ("\"text\"", "NotAnObject"),
             (
-                br#"{"notification_id":"a","payload":{"k":1,"k":1}}"#,
+                r#"{"notification_id":"a","payload":{"k":1,"k":1}}"#,
                 "DuplicateKey",
             ),
             (
-                br#"{"notification_id":"a","notification_id":"a","payload":1}"#,
+                r#"{"notification_id":"a","notification_id":"a","payload":1}"#,
                 "DuplicateKey",
             ),
-            (br#"{"payload":1}"#, "MissingId"),
-            (br#"{"notification_id":7,"payload":1}"#, "IdNotAString"),
-            (br#"{"notification_id":null,"payload":1}"#, "IdNotAString"),
-            (br#"{"notification_id":"a b","payload":1}"#, "InvalidId"),
+            (r#"{"payload":1}"#, "MissingId"),
+            (r#"{"notification_id":7,"payload":1}"#, "IdNotAString"),
+            (r#"{"notification_id":null,"payload":1}"#, "IdNotAString"),
+            (r#"{"notification_id":"a b","payload":1}"#, "InvalidId"),
             (
-                br#"{"notification_id":"a","type":1,"payload":1}"#,
+                r#"{"notification_id":"a","type":1,"payload":1}"#,
                 "TypeNotAString",
             ),
             (
-                br#"{"notification_id":"a","type":"","payload":1}"#,
+                r#"{"notification_id":"a","type":"","payload":1}"#,
                 "InvalidType",
             ),
-            (br#"{"notification_id":"a"}"#, "MissingPayload"),
+            (r#"{"notification_id":"a"}"#, "MissingPayload"),
         ];
         for (body, name) in cases {
             let rejection = MessagePointers::default().parse(body).unwrap_err();
-            assert_eq!(rejection.name(), name, "{}", String::from_utf8_lossy(body));
+            assert_eq!(rejection.name(), name, "{body}");
         }
         let deep = format!(
             r#"{{"notification_id":"a","payload":{}{}}}"#,
@@ -370,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rejection_does_not_repeat_the_message() {
+    fn rejections_do_not_repeat_the_message() {
         for body in [
             r#"{"notification_id":"canary canary"}"#,
             r#"{"notification_id":"a","payload":canary}"#,
@@ -387,12 +376,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_give_a_result(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        fn never_panics(body in any::<String>()) {
             let _ = MessagePointers::default().parse(&body);
         }
 
         #[test]
-        fn what_was_sent_is_what_is_read(id in "[!-~]{1,256}", kind in "[!-~]{1,128}", text in any::<String>()) {
+        fn parses_what_was_sent(id in "[!-~]{1,256}", kind in "[!-~]{1,128}", text in any::<String>()) {
             let body = serde_json::json!({"notification_id": id, "type": kind, "payload": text}).to_string();
             let notification = parse(&body).unwrap();
             prop_assert_eq!(notification.id.as_str(), id);

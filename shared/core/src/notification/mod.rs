@@ -1,6 +1,6 @@
-//! What a notification is: id, type, payload, fingerprint and status, each parsed once into a type of its own.
+//! Notifications: id, type, payload, fingerprint and status. Each is parsed once into its own type.
 //!
-//! Nothing here does I/O. Types past the door are valid by construction and are not checked again.
+//! Nothing here does I/O. A value of these types is valid, so no other code checks it again.
 
 mod fingerprint;
 pub(crate) mod json;
@@ -17,20 +17,20 @@ pub use trace::TraceParent;
 
 use crate::limits::{MAX_ID_CHARS, MAX_TYPE_CHARS};
 
-/// The type of a notification whose message names none.
+/// The type of a notification whose message contains no type.
 pub const DEFAULT_TYPE: &str = "notification";
 
-/// Names one notification: the table's key and the Kinesis partition key, never truncated or changed.
+/// The id of a notification. It is the table's key and the Kinesis partition key, and is never truncated or changed.
 ///
 /// 1 to [`MAX_ID_CHARS`] printable ASCII characters without space (0x21 to 0x7e).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NotificationId(String);
 
 impl NotificationId {
-    /// Takes `text` as an id.
+    /// Parses an id.
     ///
     /// # Errors
-    /// [`InvalidName`] says which rule `text` breaks.
+    /// [`InvalidName`] names the violated rule.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
         let text = text.into();
         check_name(&text, MAX_ID_CHARS)?;
@@ -50,17 +50,17 @@ impl fmt::Display for NotificationId {
     }
 }
 
-/// What kind of notification it is; the first part of the CloudEvents `type`.
+/// The type of a notification. It is the first part of the CloudEvents `type`.
 ///
 /// 1 to [`MAX_TYPE_CHARS`] printable ASCII characters without space.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NotificationType(String);
 
 impl NotificationType {
-    /// Takes `text` as a type.
+    /// Parses a type.
     ///
     /// # Errors
-    /// [`InvalidName`] says which rule `text` breaks.
+    /// [`InvalidName`] names the violated rule.
     pub fn parse(text: impl Into<String>) -> Result<Self, InvalidName> {
         let text = text.into();
         check_name(&text, MAX_TYPE_CHARS)?;
@@ -86,24 +86,24 @@ impl fmt::Display for NotificationType {
     }
 }
 
-/// Why a text is no id or type. It does not repeat the text, which is somebody's data.
+/// Why a text is not a valid id, type or source. The error does not repeat the text, which may be confidential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
-    /// Nothing there.
+    /// The text is empty.
     #[error("it is empty")]
     Empty,
-    /// More characters than allowed.
-    #[error("it has {chars} characters, {max} are allowed")]
+    /// The text has too many characters.
+    #[error("it has {chars} characters, at most {max} are allowed")]
     TooLong {
-        /// How many there are.
+        /// The number of characters.
         chars: usize,
-        /// How many there may be.
+        /// The largest allowed number.
         max: usize,
     },
-    /// A space, a control character, or anything beyond ASCII.
+    /// The text contains a space, a control character or a character beyond ASCII.
     #[error("character {position} is not printable ASCII without space")]
     Character {
-        /// Its position in characters, from 1.
+        /// The position of the character, from 1.
         position: usize,
     },
 }
@@ -126,25 +126,25 @@ pub(crate) fn check_name(text: &str, max: usize) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// A payload: JSON text exactly as its sender wrote it.
+/// A payload: JSON text exactly as the sender wrote it.
 ///
-/// It is never parsed into numbers and written again, so integers above 2^53, `1.0` and the order of keys survive. It
-/// is somebody's data: `Debug` shows its length alone, and it has no `Display`.
+/// Its numbers are never parsed and formatted again, so integers above 2^53, `1.0` and the order of keys are preserved.
+/// Payloads are confidential: `Debug` shows only the length, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(String);
 
 impl Payload {
-    /// Takes `text` if it is one JSON value that keeps the rules of a message (no duplicate keys, bounded depth).
+    /// Parses one JSON value with the rules of a message: no duplicate keys, bounded depth.
     ///
     /// # Errors
-    /// The [`Rejection`] of the rule that `text` breaks.
+    /// [`Rejection`] names the violated rule.
     pub fn parse(text: impl Into<String>) -> Result<Self, Rejection> {
         let text = text.into();
         json::Node::parse(&text)?;
         Ok(Self(text))
     }
 
-    /// Takes a value that was read by those rules as part of a larger text.
+    /// The payload from a parsed part of a larger text.
     pub(crate) fn from_node(node: &json::Node<'_>) -> Self {
         Self(node.text.to_owned())
     }
@@ -162,16 +162,16 @@ impl fmt::Debug for Payload {
     }
 }
 
-/// One notification as its message gave it.
+/// One notification as its message contains it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// Names it.
+    /// The id.
     pub id: NotificationId,
-    /// What kind it is.
+    /// The type.
     pub kind: NotificationType,
-    /// What it says.
+    /// The payload.
     pub payload: Payload,
-    /// What [`Notification::kind`] and [`Notification::payload`] say, whatever their spelling.
+    /// A hash of the meaning of [`Notification::kind`] and [`Notification::payload`], independent of their spelling.
     pub fingerprint: Fingerprint,
 }
 
@@ -180,7 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_has_1_to_256_printable_ascii_characters_without_space() {
+    fn ids_have_1_to_256_printable_ascii_characters() {
         for good in ["a", "!", "~", "rf_8841", &"x".repeat(256)] {
             assert_eq!(NotificationId::parse(good).unwrap().as_str(), good);
         }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_no_payload() {
+    fn debug_output_hides_the_payload() {
         let payload = Payload::parse(r#"{"iban":"DE00"}"#).unwrap();
         assert_eq!(format!("{payload:?}"), "Payload(15 bytes)");
     }

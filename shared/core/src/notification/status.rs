@@ -1,18 +1,18 @@
-//! The one state machine of a notification: INIT -> DONE, and nothing else.
+//! The state machine of a notification: INIT -> DONE.
 
 use std::{fmt, str::FromStr};
 
-/// Where a notification stands.
+/// The status of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
-    /// Written once, to be acted on.
+    /// Stored, and waiting for the downstream.
     Init,
-    /// The downstream has accepted it.
+    /// Accepted by the downstream.
     Done,
 }
 
 impl Status {
-    /// The status that follows, if there is one: the only transition function there is.
+    /// The next status, if there is one. This is the only transition function.
     #[must_use]
     pub fn next(self) -> Option<Self> {
         match self {
@@ -21,8 +21,8 @@ impl Status {
         }
     }
 
-    /// The item's `version` in this status: it counts the transitions, so a condition on it is a condition on the
-    /// status that was seen.
+    /// The `version` of an item in this status. It counts the transitions, so a condition on the version is also a
+    /// condition on the status.
     #[must_use]
     pub fn version(self) -> u64 {
         match self {
@@ -31,7 +31,7 @@ impl Status {
         }
     }
 
-    /// As it stands in the item.
+    /// The text in the item.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl Status {
         }
     }
 
-    /// As it ends the CloudEvents `type`.
+    /// The suffix of the CloudEvents `type`.
     #[must_use]
     pub fn event_suffix(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// A text that is no status.
+/// A text that is not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the status is neither INIT nor DONE")]
 pub struct UnknownStatus;
@@ -78,14 +78,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn init_goes_to_done_and_done_stays() {
+    fn init_leads_to_done_and_done_is_final() {
         assert_eq!(Status::Init.next(), Some(Status::Done));
         assert_eq!(Status::Done.next(), None);
         assert_eq!(Status::Done.version(), Status::Init.version() + 1);
     }
 
     #[test]
-    fn a_status_survives_its_text() {
+    fn parses_its_own_text() {
         for status in [Status::Init, Status::Done] {
             assert_eq!(status.as_str().parse(), Ok(status));
         }

@@ -1,12 +1,12 @@
-//! The trace a message came with, in the one form that the item and the event carry: a W3C `traceparent`.
+//! The trace of a message as W3C `traceparent`, the form that items and events contain.
 
 /// A W3C `traceparent`, version 00: `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent(String);
 
 impl TraceParent {
-    /// Takes `text` if it is a `traceparent` (W3C Trace Context, section 3.2). A broken one is no reason to refuse a
-    /// message: the trace is lost, the notification is not.
+    /// Parses a `traceparent` (W3C Trace Context, section 3.2). An invalid one never rejects a message: only the trace is
+    /// lost.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split('-');
@@ -24,7 +24,7 @@ impl TraceParent {
         valid.then(|| Self(text.to_owned()))
     }
 
-    /// Takes X-Ray's header as SQS hands it on in the system attribute `AWSTraceHeader`
+    /// Parses the X-Ray header that SQS passes in the system attribute `AWSTraceHeader`
     /// (`Root=1-<8 hex>-<24 hex>;Parent=<16 hex>;Sampled=<0|1>`, in any order, other fields ignored).
     #[must_use]
     pub fn from_xray(header: &str) -> Option<Self> {
@@ -44,14 +44,14 @@ impl TraceParent {
         Self::parse(&format!("00-{epoch}{unique}-{parent}-{flags}"))
     }
 
-    /// Whether the caller records this trace (W3C Trace Context, section 3.2.2.5, flag `sampled`).
+    /// Whether the trace is sampled (W3C Trace Context, section 3.2.2.5, flag `sampled`).
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         let flags = u8::from_str_radix(self.field(3), 16);
         flags.is_ok_and(|flags| flags & 1 == 1)
     }
 
-    /// The trace's id as X-Ray writes it (X-Ray developer guide, "Sending trace data to X-Ray").
+    /// The trace id in X-Ray's format (X-Ray developer guide, "Sending trace data to X-Ray").
     #[must_use]
     pub fn xray_trace_id(&self) -> String {
         let (epoch, unique) = self.field(1).split_at(8);
@@ -93,7 +93,7 @@ mod tests {
     const TRACEPARENT: &str = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
 
     #[test]
-    fn an_xray_header_becomes_a_traceparent() {
+    fn converts_an_xray_header() {
         let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=a:0";
         assert_eq!(
             TraceParent::from_xray(header).unwrap().as_str(),
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn its_parts_are_read_as_xray_writes_them() {
+    fn returns_the_parts_in_xray_format() {
         let trace = TraceParent::parse(TRACEPARENT).unwrap();
         assert!(trace.is_sampled());
         assert_eq!(trace.xray_trace_id(), "1-5759e988-bd862e3fe1be46a994272793");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_trace_is_no_trace() {
+    fn ignores_invalid_traces() {
         assert_eq!(
             TraceParent::parse(TRACEPARENT).unwrap().as_str(),
             TRACEPARENT

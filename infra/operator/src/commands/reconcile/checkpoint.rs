@@ -15,7 +15,7 @@ use crate::error::OperatorError;
 /// The arguments that identify a run. Runs with different arguments need different checkpoints: with the checkpoint of a
 /// preview, an applied run would skip items that were not redriven.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Run {
+pub(super) struct Run {
     /// The ARN of the table.
     pub table: String,
     /// The number of segments of the scan.
@@ -29,7 +29,7 @@ pub struct Run {
 /// The progress of a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum SegmentProgress {
+pub(super) enum SegmentProgress {
     /// Done up to and including this key, the last evaluated key of a page.
     After(String),
     /// Done.
@@ -38,7 +38,7 @@ pub enum SegmentProgress {
 
 /// The counts of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+pub(super) struct Tally {
     /// Items read.
     pub read: u64,
     /// Items that have been in INIT for too long.
@@ -50,7 +50,7 @@ pub struct Tally {
 
 /// The progress of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Checkpoint {
+pub(super) struct Checkpoint {
     pub run: Run,
     /// Items created at or after this time are too young.
     #[serde(rename = "before")]
@@ -64,7 +64,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Creates the checkpoint of a run that has not read anything.
     #[must_use]
-    pub fn new(run: Run, created_before: Timestamp) -> Self {
+    pub(super) fn new(run: Run, created_before: Timestamp) -> Self {
         Self {
             run,
             created_before,
@@ -77,7 +77,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`OperatorError::File`], or [`OperatorError::OtherRun`] if the checkpoint belongs to a run with other arguments.
-    pub fn read(path: &Path, run: &Run) -> Result<Option<Self>, OperatorError> {
+    pub(super) fn read(path: &Path, run: &Run) -> Result<Option<Self>, OperatorError> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -98,7 +98,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`OperatorError::File`].
-    pub fn write(&self, path: &Path) -> Result<(), OperatorError> {
+    pub(super) fn write(&self, path: &Path) -> Result<(), OperatorError> {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let new = Path::new(&name);
@@ -117,7 +117,7 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`OperatorError::File`].
-    pub fn remove(path: &Path) -> Result<(), OperatorError> {
+    pub(super) fn remove(path: &Path) -> Result<(), OperatorError> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(file_error(path, &error)),
             _ => Ok(()),
