@@ -246,7 +246,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
         id: &mut Option<NotificationId>,
     ) -> Result<NotificationItem, Rejection> {
         let body = message.body.as_ref().ok_or(Rejection::MissingBody)?;
-        let notification = self.pointers.parse(&body)?;
+        let notification = self.pointers.parse(body)?;
         *id = Some(notification.id.clone());
         let enrichment = (self.aggregate)(&notification);
         let now = to_millis(self.observer.now());

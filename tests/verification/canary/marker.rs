@@ -23,9 +23,7 @@ pub(crate) fn body(id: &str) -> String {
 
 /// Its item, enriched with the marker too.
 pub(crate) fn item(id: &str) -> NotificationItem {
-    let notification = MessagePointers::default()
-        .parse(&body(id))
-        .unwrap();
+    let notification = MessagePointers::default().parse(&body(id)).unwrap();
     let mut enrichment = Enrichment::default();
     enrichment.insert(MARKER, MARKER);
     let message_id = "message".to_owned();

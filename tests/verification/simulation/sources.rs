@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
-use onewrite_event_sources::mapping::StreamMapping;
 use onewrite_event_sources::invocation::InvocationOutcome;
+use onewrite_event_sources::mapping::StreamMapping;
 use onewrite_event_sources::queue::DeleteResult;
 use onewrite_event_sources::report::{self, Report};
 use onewrite_event_sources::sqs;
@@ -154,7 +154,8 @@ impl World {
                         self.witness.deleted(&entry.message_id)?;
                         let fails = self.weather.strikes(Kind::QueueDeleteFails);
                         if fails
-                            || self.queue.delete(now, &entry.receipt_handle) == DeleteResult::Rejected
+                            || self.queue.delete(now, &entry.receipt_handle)
+                                == DeleteResult::Rejected
                         {
                             message_ids.push(entry.message_id);
                         }

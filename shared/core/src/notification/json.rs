@@ -61,7 +61,9 @@ impl<'a> Node<'a> {
             .whole(depth)
             .map_err(|rejection| match rejection {
                 // A text that is not JSON is reported as such, even if it is also too deep or has a duplicate key.
-                Rejection::TooDeep | Rejection::DuplicateKey => syntax_error(text).unwrap_or(rejection),
+                Rejection::TooDeep | Rejection::DuplicateKey => {
+                    syntax_error(text).unwrap_or(rejection)
+                }
                 _ => rejection,
             })
     }
@@ -243,7 +245,9 @@ impl<'a> Parser<'a> {
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), Rejection> {
-        self.skip_byte(byte).then_some(()).ok_or_else(|| self.invalid())
+        self.skip_byte(byte)
+            .then_some(())
+            .ok_or_else(|| self.invalid())
     }
 
     /// The error at the current position.

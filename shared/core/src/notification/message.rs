@@ -253,9 +253,7 @@ mod tests {
     fn parses_cloudevents_and_eventbridge_envelopes() {
         let cloudevent =
             r#"{"specversion":"1.0","id":"ce-1","type":"refund","source":"/s","data":{"n":1}}"#;
-        let notification = pointers("/id", "/type", "/data")
-            .parse(cloudevent)
-            .unwrap();
+        let notification = pointers("/id", "/type", "/data").parse(cloudevent).unwrap();
         assert_eq!(
             (notification.id.as_str(), notification.kind.as_str()),
             ("ce-1", "refund")

@@ -76,7 +76,7 @@ impl Ingest {
     async fn store(&self, record: &Value) -> Result<bool, TableError> {
         let is_malformed = self.bug == Bug::MalformedAcknowledged;
         let body = record["body"].as_str().unwrap_or_default();
-        let Ok(notification) = MessagePointers::default().parse(&body) else {
+        let Ok(notification) = MessagePointers::default().parse(body) else {
             return Ok(is_malformed);
         };
         let fingerprint = notification.fingerprint;

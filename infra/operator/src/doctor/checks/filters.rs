@@ -34,14 +34,14 @@ fn dropped(
 fn changes() -> [(&'static str, Value); 3] {
     let init = || image("INIT", None);
     [
-        ("a new notification", change("INSERT", None, init())),
+        ("a new notification", change("INSERT", None, &init())),
         (
             "a change to DONE",
-            change("MODIFY", Some(init()), image("DONE", None)),
+            change("MODIFY", Some(&init()), &image("DONE", None)),
         ),
         (
             "a redrive",
-            change("MODIFY", Some(init()), image("INIT", Some("1"))),
+            change("MODIFY", Some(&init()), &image("INIT", Some("1"))),
         ),
     ]
 }
@@ -64,7 +64,7 @@ fn image(status: &str, redrives: Option<&str>) -> Value {
     image
 }
 
-fn change(name: &str, old: Option<Value>, new: Value) -> Value {
+fn change(name: &str, old: Option<&Value>, new: &Value) -> Value {
     let mut record = json!({
         "eventID": "1",
         "eventName": name,
@@ -82,7 +82,7 @@ fn change(name: &str, old: Option<Value>, new: Value) -> Value {
         "eventSourceARN": "arn:aws:dynamodb:us-east-1:1:table/t/stream/1",
     });
     if let Some(old) = old {
-        record["dynamodb"]["OldImage"] = old;
+        record["dynamodb"]["OldImage"] = old.clone();
     }
     record
 }
