@@ -1,5 +1,5 @@
-//! What a function process sees of AWS, on the loopback: Lambda's Runtime API, and one endpoint for DynamoDB and Kinesis
-//! that answers as told. Whatever the process sends is kept.
+//! The AWS endpoints of a function process, on the loopback interface: Lambda's Runtime API, and one endpoint for
+//! DynamoDB and Kinesis with scripted responses. Keeps every request of the process.
 
 use std::{
     future::pending,
@@ -22,19 +22,19 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Time enough for any invocation.
+/// Enough time for any invocation.
 pub(crate) const ENOUGH: Duration = Duration::from_secs(20);
 
-/// What one request to DynamoDB or Kinesis meets.
+/// The response to one request to DynamoDB or Kinesis.
 pub(crate) enum Answer {
     Http(u16, String),
-    /// The connection is cut.
+    /// Closes the connection.
     Cut,
-    /// Nothing comes, ever.
+    /// Never responds.
     Silence,
 }
 
-/// A refusal of either service.
+/// An error response of either service.
 pub(crate) fn refusal(status: u16, code: &str, mut details: Value) -> Answer {
     details["__type"] = format!("com.amazonaws.service#{code}").into();
     Answer::Http(status, details.to_string())
@@ -49,14 +49,14 @@ pub(crate) struct Sent {
     pub(crate) body: String,
 }
 
-/// What a function answered to an invocation.
+/// The response of a function to an invocation.
 pub(crate) struct Answered {
-    /// As JSON, or the error it reported.
+    /// The response as JSON, or the reported error.
     pub(crate) outcome: Result<Value, Value>,
 }
 
 struct State {
-    /// Events that wait for the process, with the time there is for each.
+    /// Events that wait for the process, each with its time limit.
     events: AsyncMutex<mpsc::Receiver<(Vec<u8>, Duration)>>,
     answered: mpsc::Sender<Answered>,
     decide: Box<Decide>,
@@ -65,7 +65,7 @@ struct State {
     to_services: Mutex<Vec<Sent>>,
 }
 
-/// A running endpoint; it ends when it is dropped.
+/// A running endpoint. It stops when dropped.
 pub(crate) struct Cloud {
     address: SocketAddr,
     state: Arc<State>,
@@ -75,7 +75,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// DynamoDB and Kinesis answer what `decide` says, by the operation and the request.
+    /// Starts the endpoint. `decide` returns the response of DynamoDB and Kinesis for an operation and a request.
     pub(crate) async fn start(
         decide: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
     ) -> Self {
@@ -106,20 +106,20 @@ impl Cloud {
         self.address
     }
 
-    /// Invokes the function, which has so much time.
+    /// Invokes the function with this time limit.
     pub(crate) async fn invoke(&mut self, event: Vec<u8>, time: Duration) -> Answered {
         self.events.send((event, time)).await.unwrap();
         let patience = time + Duration::from_secs(30);
         let answered = tokio::time::timeout(patience, self.answered.recv()).await;
-        answered.expect("the function answers").unwrap()
+        answered.expect("the function must respond").unwrap()
     }
 
-    /// All that the process told Lambda.
+    /// Everything the process sent to Lambda.
     pub(crate) fn to_lambda(&self) -> Vec<Sent> {
         self.state.to_lambda.lock().unwrap().clone()
     }
 
-    /// All that the process asked of DynamoDB and Kinesis.
+    /// Everything the process sent to DynamoDB and Kinesis.
     pub(crate) fn to_services(&self) -> Vec<Sent> {
         self.state.to_services.lock().unwrap().clone()
     }
@@ -131,7 +131,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         connections.spawn(async move {
             let answer = service_fn(move |request| answer(request, Arc::clone(&state)));
-            // A connection that is cut ends in an error.
+            // A closed connection ends in an error.
             let _ = http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), answer)
                 .await;
@@ -146,7 +146,7 @@ async fn answer(
 ) -> io::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let body = String::from_utf8(body.to_vec()).expect("a function sends text");
+    let body = String::from_utf8(body.to_vec()).expect("the function must send text");
     let path = parts.uri.path().to_owned();
     let sent = Sent {
         head: format!("{path} {:?}", parts.headers),
@@ -184,11 +184,11 @@ async fn serve(answer: Answer) -> io::Result<Response<Full<Bytes>>> {
 
 fn response(status: u16, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
-    *response.status_mut() = status.try_into().expect("a status");
+    *response.status_mut() = status.try_into().expect("a valid HTTP status");
     response
 }
 
-/// The next invocation (Lambda developer guide, "Using the Lambda runtime API").
+/// Returns the next invocation (Lambda developer guide, "Using the Lambda runtime API").
 async fn next(state: &State) -> Response<Full<Bytes>> {
     let next = state.events.lock().await.recv().await;
     let Some((event, time)) = next else {

@@ -1,4 +1,4 @@
-//! `complete`: what it brings to DONE, finds in DONE, is refused and cannot read.
+//! Silence of `complete`: completed, already completed, refused and unreadable events.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     watched::Watched,
 };
 
-/// How table and downstream answer for an id, and what the log says then.
+/// The response of table and downstream for an id, and the expected log field.
 const COMPLETIONS: [(&str, &str, &str); 17] = [
     ("done", "message", "done"),
     ("already", "message", "already done"),
@@ -92,7 +92,7 @@ fn document(id: &str) -> String {
     NotificationEvent::from_item(&item(id)).to_json()
 }
 
-/// Documents that are no events, with the marker in place of what was there.
+/// Documents that are not events, with the marker in place of the original values.
 fn unreadable() -> Vec<Vec<u8>> {
     let good: Value = serde_json::from_str(&document("broken")).unwrap();
     let mut documents: Vec<Vec<u8>> = good
@@ -137,13 +137,13 @@ fn event<D: AsRef<[u8]>>(documents: &[D]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn complete_is_silent_on_every_path() {
+async fn complete_does_not_log_payloads_on_any_path() {
     let mut cloud = Cloud::start(table).await;
     let function = Watched::start("complete", &cloud);
 
     let documents = COMPLETIONS.map(|(id, ..)| document(id));
     let answered = cloud.invoke(event(&documents), ENOUGH).await;
-    // From the third on: the first two need no second delivery.
+    // The first two events succeed, so the retry starts at the third.
     assert_eq!(reported(&answered.outcome.unwrap()), "102");
 
     let unreadable = unreadable();
@@ -181,7 +181,7 @@ async fn complete_is_silent_on_every_path() {
     log.has(&[("message", "panicked")]);
     assert_eq!(log.count("Done"), 2);
     assert_eq!(log.count("AlreadyDone"), 2);
-    // One more is the first of the events that failed as a whole.
+    // The first of the events that failed as a whole adds one.
     assert_eq!(log.count("Unreadable"), unreadable.len() as u64 + 1);
 }
 
@@ -192,7 +192,7 @@ fn reported(answer: &Value) -> &str {
 }
 
 #[test]
-fn nothing_made_of_an_event_shows_it_in_debug() {
+fn debug_output_of_events_hides_payloads() {
     let event = NotificationEvent::parse(document("n").as_bytes()).unwrap();
     assert!(!format!("{event:?}").contains(MARKER));
     for document in unreadable() {

@@ -1,4 +1,4 @@
-//! `forward`: what it publishes, tries again, reports and cannot read.
+//! Silence of `forward`: published, retried, failed and unreadable changes.
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     watched::Watched,
 };
 
-/// How the stream answers for an id, what the log says then, and whether the record comes again.
+/// The response of the stream for an id, the expected log field, and whether the record is retried.
 const PUTS: [(&str, &str, &str, bool); 8] = [
     ("entry-fails", "codes", "InternalFailure", false),
     ("throttled", "reason", "throttled", false),
@@ -42,7 +42,7 @@ fn stream() -> impl Fn(&str, &Value) -> Answer {
     }
 }
 
-/// What heals, heals when the SDK has given up once.
+/// Transient faults end after the SDK has given up once.
 fn answer(id: &str, call: u32, records: usize) -> Answer {
     let message = json!({"message": format!("{MARKER}: {PAYLOAD}"), "Message": MARKER});
     let answer = |entry: Value, entries: usize| {
@@ -89,7 +89,7 @@ fn event(records: &[Value]) -> Vec<u8> {
     json!({"Records": records}).to_string().into_bytes()
 }
 
-/// Changes that cannot be told of, with the marker in place of what was there.
+/// Unreadable changes, with the marker in place of the original values.
 fn unreadable() -> Vec<Value> {
     let broken = |name: &str, value: Value| {
         let mut record = change("broken");
@@ -131,7 +131,7 @@ fn unreadable() -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn forward_is_silent_on_every_path() {
+async fn forward_does_not_log_payloads_on_any_path() {
     let mut cloud = Cloud::start(stream()).await;
     let function = Watched::start("forward", &cloud);
 
@@ -216,7 +216,7 @@ fn reported(answer: &Value) -> Option<String> {
 }
 
 #[test]
-fn nothing_made_of_a_change_shows_it_in_debug() {
+fn debug_output_of_changes_hides_payloads() {
     for record in unreadable().into_iter().chain([change("good")]) {
         let record: EventRecord = serde_json::from_value(record).unwrap();
         let read: Result<NotificationItem, UnreadableItem> =

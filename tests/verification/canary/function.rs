@@ -1,5 +1,5 @@
-//! A function as a process of its own, wired as its `main` wires it, but for what a team may put in: a hook or a
-//! downstream that panics with all it knows, and ports that write down whatever passes them.
+//! Runs a function in its own process, wired as in its `main`. Two kinds of parts differ: a hook and a downstream that
+//! panic with all they know, and ports that print everything that passes them.
 
 use std::fmt::{Debug, Display};
 
@@ -27,13 +27,14 @@ use onewrite_runtime::{
     telemetry,
 };
 
-/// Which function this process is.
+/// The environment variable that selects the function of this process.
 pub(crate) const NAME: &str = "CANARY_FUNCTION";
 
-/// How a line begins that is none of the product's: somebody's own, with the `Debug` of what is at hand.
+/// Prefix of lines that the product does not write. Test parts print the `Debug` output of their values with it.
 pub(crate) const TOLD: &str = "told: ";
 
-/// No test but what the others start this program for again: it is the function they name, or nothing.
+/// Not a real test. Other tests start this program again with it: it runs the function that the environment names, or
+/// returns.
 #[test]
 fn process() {
     let Ok(name) = std::env::var(NAME) else {
@@ -48,7 +49,7 @@ fn process() {
         "ingest" => runtime.block_on(ingest()),
         "forward" => runtime.block_on(forward()),
         "complete" => runtime.block_on(complete()),
-        other => panic!("no function is called {other}"),
+        other => panic!("unknown function {other}"),
     };
     ended.unwrap();
 }
@@ -113,7 +114,7 @@ fn told_error<T: Debug, E: Debug + Display>(result: &Result<T, E>) {
     }
 }
 
-/// Enriches with the payload, which is then as secret as the payload is.
+/// Enriches with the payload, so the enrichment is secret too.
 fn aggregate(notification: &Notification) -> Enrichment {
     told(notification);
     let payload = notification.payload.as_str();
@@ -124,7 +125,8 @@ fn aggregate(notification: &Notification) -> Enrichment {
     enrichment
 }
 
-/// Accepts by the id: `panics`, `commits-` with writes that hold the payload, anything else at once.
+/// A downstream that decides by the id: `panics` panics, `commits-` commits writes with the payload, anything else
+/// succeeds.
 struct Careless;
 
 impl Downstream<TransactWriteItem> for Careless {
@@ -155,7 +157,7 @@ impl Downstream<TransactWriteItem> for Careless {
     }
 }
 
-/// A port that writes down what is asked of it and what it answers.
+/// A port that prints each request and its response.
 struct Telling<P>(P);
 
 impl<T: NewNotifications> NewNotifications for Telling<T> {

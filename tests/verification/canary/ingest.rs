@@ -1,4 +1,4 @@
-//! `ingest`: what it creates, knows, refuses and fails at.
+//! Silence of `ingest`: created, known, rejected and failed messages.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     watched::Watched,
 };
 
-/// How the table answers for an id, and what the log says then.
+/// The response of the table for an id, and the expected log field.
 const WRITES: [(&str, &str, &str); 10] = [
     ("created", "message", "created"),
     ("stored", "message", "already stored"),
@@ -25,7 +25,7 @@ const WRITES: [(&str, &str, &str); 10] = [
     ("panics", "reason", "panicked"),
 ];
 
-/// Bodies that are refused, each with the marker wherever there is room for it.
+/// Rejected bodies, with the marker in every possible place.
 fn rejected() -> Vec<(&'static str, String)> {
     let with = |id: &str, kind: &str| {
         format!(
@@ -135,7 +135,7 @@ fn table(operation: &str, request: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn ingest_is_silent_on_every_path() {
+async fn ingest_does_not_log_payloads_on_any_path() {
     let mut cloud = Cloud::start(table).await;
     let function = Watched::start("ingest", &cloud);
 
@@ -226,7 +226,7 @@ fn failures(answer: &Value) -> BTreeSet<&str> {
 }
 
 #[test]
-fn no_rejection_repeats_its_body_as_text_or_debug() {
+fn rejections_do_not_contain_the_body() {
     for (name, body) in rejected() {
         let parsed = MessagePointers::default().parse(&body);
         match parsed {

@@ -1,6 +1,6 @@
-//! Silence: a payload with a marker goes down every path of every function, success and failure, at TRACE. Each function
-//! is a process with the product's own log settings, over the AWS SDK and Lambda's own runtime, and all it writes or
-//! tells Lambda is searched: the marker is in none of it.
+//! Checks that the functions never log payloads. A payload with a marker passes through every path of every function,
+//! success and failure, at TRACE level. Each function is a process with the product's log settings, the AWS SDK and
+//! Lambda's runtime. The marker must not appear in its output or in what it sends to Lambda.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod cloud;

@@ -1,4 +1,4 @@
-//! The marker, and how it is looked for.
+//! The marker, and how to search for it.
 
 use aws_smithy_types::base64;
 use jiff::Timestamp;
@@ -7,21 +7,21 @@ use onewrite::{
     notification::MessagePointers,
 };
 
-/// In every payload, key and text that is somebody's data.
+/// Part of every payload, key and text that contains customer data.
 pub(crate) const MARKER: &str = "canary7f1d";
 
-/// In every notification's type, which is a name: `Debug` may show it, a line of the product's own does not.
+/// Part of every notification type. A type is a name: `Debug` may print it, but the product's log lines do not.
 pub(crate) const TYPE_MARKER: &str = "typecanary4c";
 
-/// A payload with the marker as text, as keys and spelled with an escape.
+/// A payload with the marker as text, as keys and with an escape sequence.
 pub(crate) const PAYLOAD: &str = r#"{"canary7f1d": {"canary7f1d": ["canary7f1d", "\u0063anary7f1d", "\n\"canary7f1d\""]}, "n": 1.0}"#;
 
-/// The body of a message of that id.
+/// The body of a message with this id.
 pub(crate) fn body(id: &str) -> String {
     format!(r#"{{"notification_id":"{id}","type":"{TYPE_MARKER}","payload":{PAYLOAD}}}"#)
 }
 
-/// Its item, enriched with the marker too.
+/// The item of this id, with the marker in its enrichment too.
 pub(crate) fn item(id: &str) -> NotificationItem {
     let notification = MessagePointers::default().parse(&body(id)).unwrap();
     let mut enrichment = Enrichment::default();
@@ -37,7 +37,7 @@ pub(crate) fn item(id: &str) -> NotificationItem {
     .unwrap()
 }
 
-/// Whether the marker can be read from `text`: as it is, in base64, in hexadecimal, or as a list of bytes.
+/// Whether `text` contains the marker: as plain text, in base64, in hexadecimal, or as a list of bytes.
 pub(crate) fn is_in(marker: &str, text: &str) -> bool {
     forms(marker).iter().any(|form| text.contains(form))
 }
@@ -51,7 +51,8 @@ fn forms(marker: &str) -> Vec<String> {
         list.join(", "),
         list.join(","),
     ];
-    // By where it begins in a group of three bytes; the letters that its neighbours have a share in are left out.
+    // Base64 depends on the offset within a group of three bytes. Characters that mix in neighbouring bytes are cut
+    // off.
     forms.extend((0..3).map(|before| {
         let text = base64::encode([&vec![0; before], bytes].concat());
         let end = (before + bytes.len()) * 8 / 6;
@@ -61,7 +62,7 @@ fn forms(marker: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_marker_is_found_in_every_form() {
+fn finds_marker_in_every_encoding() {
     for before in ["", "a", "ab", "abc"] {
         let text = format!("{before}{MARKER}xyz");
         assert!(is_in(MARKER, &text));

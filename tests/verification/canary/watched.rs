@@ -1,4 +1,4 @@
-//! A function process under watch: all it writes is kept, and searched when it has ended.
+//! Captures all output of a function process, and searches it after the process has ended.
 
 use std::process::Stdio;
 
@@ -21,7 +21,7 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Starts the function of that name, which knows no AWS but `cloud`.
+    /// Starts the function with this name. `cloud` is the only AWS endpoint it knows.
     pub(crate) fn start(name: &str, cloud: &Cloud) -> Self {
         let address = cloud.address();
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -29,7 +29,7 @@ impl Watched {
             .env_clear()
             .env(NAME, name)
             .env("LOG_LEVEL", "trace")
-            // Whatever the SDK would print if it were asked to.
+            // Enables everything the SDK can print.
             .env("LOG_SENSITIVE_BODIES", "true")
             .env("RUST_LOG", "trace")
             .env("RUST_BACKTRACE", "full")
@@ -57,7 +57,7 @@ impl Watched {
         Self { child, output }
     }
 
-    /// Ends the process and searches all that is known of it; returns its log.
+    /// Stops the process, searches everything it wrote and sent, and returns its log.
     pub(crate) async fn end(mut self, cloud: &Cloud) -> Log {
         self.child.kill().await.unwrap();
         let mut written = String::new();
@@ -78,7 +78,7 @@ impl Watched {
                 "told Lambda: {sent}"
             );
         }
-        // Where it belongs it is, and there it is found.
+        // The requests to AWS must contain the marker. This shows that the search works.
         let services = cloud.to_services();
         assert!(services.iter().all(|sent| !is_in(MARKER, &sent.head)));
         assert!(services.iter().any(|sent| is_in(MARKER, &sent.body)));
@@ -100,7 +100,7 @@ async fn read(mut pipe: impl AsyncRead + Unpin) -> String {
 pub(crate) struct Log(Vec<Value>);
 
 impl Log {
-    /// Asserts that a line has all of these fields, each with a value that contains the text.
+    /// Asserts that a line has all these fields, each with a value that contains the text.
     #[track_caller]
     pub(crate) fn has(&self, fields: &[(&str, &str)]) {
         let value = |line: &Value, name: &str| match &line[name] {
@@ -118,7 +118,7 @@ impl Log {
         );
     }
 
-    /// A count, summed over the metrics lines.
+    /// The sum of a counter over all metrics lines.
     pub(crate) fn count(&self, name: &str) -> u64 {
         let lines = self.0.iter().filter(|line| line.get("_aws").is_some());
         lines.filter_map(|line| line[name].as_u64()).sum()

@@ -1,4 +1,4 @@
-//! How a case is run: on a small stack, by a clock that stands, with an ear on what is logged.
+//! Runs each case on a small stack, with a paused clock, and captures its log.
 
 use std::{
     cell::RefCell,
@@ -16,17 +16,17 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context, prelude::*};
 
-/// Half a megabyte, where a function's thread has eight: what recurses with its input does not fit.
+/// Half a megabyte; the thread of a function has eight. Recursion that grows with the input overflows it.
 const STACK_BYTES: usize = 512 * 1024;
 
-/// A line of the log: its fields as text, the sentence as `message`.
+/// A log line: its fields as text, with the text as `message`.
 pub(crate) type Line = BTreeMap<String, String>;
 
 thread_local! {
     static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What was logged on this thread since this was asked last.
+/// Returns what this thread logged since the last call.
 pub(crate) fn lines() -> Vec<Line> {
     LINES.take()
 }
@@ -53,12 +53,12 @@ impl Visit for Fields {
     }
 }
 
-/// Time enough for any case, by the clock that stands.
+/// Enough time for any case with the paused clock.
 pub(crate) fn budget() -> Budget {
     Budget::from_remaining(None, Duration::from_secs(600))
 }
 
-/// Runs every case, each told by its name, and panics with the names of all that are not as they must be.
+/// Runs every case by its name, and panics with the names of all that fail.
 pub(crate) fn all<C: Send + 'static>(
     cases: Vec<(String, C)>,
     check: impl AsyncFn(&C) -> Result<(), String> + Send + 'static,
@@ -74,7 +74,8 @@ pub(crate) fn all<C: Send + 'static>(
         let mut wrong = Vec::new();
         for (name, case) in &cases {
             let checked = AssertUnwindSafe(|| runtime.block_on(check(case)));
-            let checked = catch_unwind(checked).unwrap_or_else(|_| Err("it panics".to_owned()));
+            let checked =
+                catch_unwind(checked).unwrap_or_else(|_| Err("the case panics".to_owned()));
             if let Err(reason) = checked {
                 wrong.push(format!("{name}: {reason}"));
             }
@@ -87,7 +88,7 @@ pub(crate) fn all<C: Send + 'static>(
     }
 }
 
-/// `Err` with both where they differ.
+/// Returns `Err` with both values if they differ.
 pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(
     what: &str,
     is: T,

@@ -1,4 +1,4 @@
-//! Records of Kinesis, through `complete`.
+//! Hostile Kinesis records, handled by `complete`.
 
 use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_smithy_types::base64;
@@ -23,7 +23,7 @@ use crate::{
 };
 
 #[test]
-fn every_record_of_kinesis_has_its_outcome() {
+fn handles_every_kinesis_record_of_the_corpus() {
     let cases = corpus::events("complete")
         .into_iter()
         .map(|event| (event.case.clone(), event));
@@ -59,7 +59,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
         .map(|(json, record)| (number(json), record.outcome.clone()))
         .collect();
     failed.sort();
-    // Numbers without leading zeros: the shorter is the lower.
+    // Sequence numbers have no leading zeros, so the shorter one is lower.
     let lowest = failed
         .iter()
         .map(|(number, _)| number)
@@ -81,7 +81,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
         let data = base64::decode(json["kinesis"]["data"].as_str().unwrap()).unwrap();
         let parsed = NotificationEvent::parse(&data);
         equal(
-            "whether it is an event",
+            "whether the record is an event",
             parsed.is_err(),
             record.outcome == "Unreadable",
         )?;
@@ -94,7 +94,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
     Ok(())
 }
 
-/// The sequence number that comes back, or the name of the failed invocation.
+/// Returns the sequence number to retry from, or the name of the invocation error.
 async fn handle(table: &InMemoryTable, event: &[u8]) -> Result<Option<String>, &'static str> {
     check::lines();
     let Ok(Incoming(event)) = serde_json::from_slice::<Incoming<KinesisEvent>>(event) else {
@@ -105,7 +105,10 @@ async fn handle(table: &InMemoryTable, event: &[u8]) -> Result<Option<String>, &
     let failures = answer
         .map_err(|_| "MissingSequenceNumber")?
         .batch_item_failures;
-    assert!(failures.len() < 2, "one failure is the checkpoint");
+    assert!(
+        failures.len() < 2,
+        "must report at most one failure, the checkpoint"
+    );
     Ok(failures
         .into_iter()
         .find_map(|failure| failure.item_identifier))

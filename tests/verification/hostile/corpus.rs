@@ -1,4 +1,4 @@
-//! The files of the corpus as they are written. Each is a class of cases, named as its file.
+//! The corpus files as written. Each file is a class of cases and gives the class its name.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::text;
 
-/// A message body, whole or one of its parts within a frame.
+/// A message body, given as a whole or as one part within a frame.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Body {
@@ -45,7 +45,7 @@ impl Body {
         .concat()
     }
 
-    /// Id, type and payload as they must be stored, where the body is taken: the payload byte for byte.
+    /// The expected id, type and payload of an accepted body. The payload must be stored byte for byte.
     pub(crate) fn stored(&self) -> [String; 3] {
         let default_type = if self.body.is_some() {
             "notification"
@@ -79,16 +79,16 @@ fn default_type() -> String {
     "t".to_owned()
 }
 
-/// An invocation's event, as records or as it is.
+/// The event of an invocation, given as records or verbatim.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Event {
     pub(crate) case: String,
     pub(crate) records: Option<Vec<Record>>,
     pub(crate) event: Option<String>,
-    /// What becomes of the invocation, where it fails.
+    /// The outcome of an invocation that fails.
     pub(crate) outcome: Option<String>,
-    /// The batch item failures, where no record says them.
+    /// The batch item failures, if the records do not state them.
     pub(crate) failed: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) queue: Queue,
@@ -102,7 +102,7 @@ pub(crate) enum Queue {
     Fifo,
 }
 
-/// A record: how it differs from a good one, and what becomes of it.
+/// A record: its differences from a valid record, and its outcome.
 #[derive(Deserialize, Clone)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
@@ -131,7 +131,7 @@ pub(crate) enum Change {
     Remove,
 }
 
-/// What is taken out of a JSON value, and then put in, by JSON pointers.
+/// JSON pointers to remove from a value, and then values to insert.
 #[derive(Deserialize, Clone, Default)]
 pub(crate) struct Edit {
     #[serde(default)]
@@ -143,12 +143,14 @@ pub(crate) struct Edit {
 impl Edit {
     pub(crate) fn apply(&self, mut value: Value) -> Value {
         let mut at = |pointer: &str, new: Option<&Value>| {
-            let (parent, key) = pointer.rsplit_once('/').expect("a pointer to a member");
+            let (parent, key) = pointer
+                .rsplit_once('/')
+                .expect("the pointer must name a member");
             let parent = value.pointer_mut(parent).and_then(Value::as_object_mut);
             let parent = parent.unwrap_or_else(|| panic!("nothing to edit at {pointer}"));
             match new {
                 Some(new) => drop(parent.insert(key.to_owned(), expanded(new))),
-                None => drop(parent.remove(key).expect("what is taken out was there")),
+                None => drop(parent.remove(key).expect("the removed member must exist")),
             }
         };
         self.without.iter().for_each(|pointer| at(pointer, None));
@@ -172,7 +174,7 @@ fn expanded(value: &Value) -> Value {
 }
 
 impl Event {
-    /// The records, each as often as it is there.
+    /// All records, repeated as often as they occur.
     pub(crate) fn each(&self) -> Vec<&Record> {
         let records = self.records.iter().flatten();
         records
@@ -180,7 +182,7 @@ impl Event {
             .collect()
     }
 
-    /// The event as Lambda sends it, of the JSON that `read` makes of the record at each place.
+    /// The event as Lambda sends it. `records` are the JSON values of its records.
     pub(crate) fn bytes(&self, records: &[Value]) -> Vec<u8> {
         match &self.event {
             Some(event) => text::bytes(event),

@@ -1,4 +1,4 @@
-//! Changes of the table, through `forward`.
+//! Hostile table changes, handled by `forward`.
 
 use aws_lambda_events::event::dynamodb;
 use jiff::Timestamp;
@@ -20,7 +20,7 @@ use crate::{
 };
 
 #[test]
-fn every_change_of_the_table_has_its_outcome() {
+fn handles_every_table_change_of_the_corpus() {
     let cases = corpus::events("forward")
         .into_iter()
         .map(|event| (event.case.clone(), event));
@@ -35,7 +35,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
             .iter()
             .all(|record| known.contains(&&*record.outcome))
     {
-        return Err("a record without outcome".to_owned());
+        return Err("the record has no outcome".to_owned());
     }
     let records: Vec<(Value, &str)> = event
         .each()
@@ -85,7 +85,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
     must_be.sort();
     equal("the stream", published, must_be)?;
 
-    // The same where nothing can be published: it comes again from the first change that is to be told of.
+    // If publishing fails, the response must name the first change that requires an event.
     let refusing = FaultyStream::new(stream, |_, _| StreamFault::Call(Fault::Refused));
     let first = forwarded()
         .next()
@@ -102,7 +102,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
     )
 }
 
-/// The sequence number that comes back, or the name of the failed invocation.
+/// Returns the sequence number to retry from, or the name of the invocation error.
 async fn handle(stream: impl EventStream, event: &[u8]) -> Result<Option<String>, &'static str> {
     check::lines();
     let Ok(Incoming(event)) = serde_json::from_slice::<Incoming<dynamodb::Event>>(event) else {
@@ -113,13 +113,16 @@ async fn handle(stream: impl EventStream, event: &[u8]) -> Result<Option<String>
     let failures = answer
         .map_err(|_| "MissingSequenceNumber")?
         .batch_item_failures;
-    assert!(failures.len() < 2, "one failure is the checkpoint");
+    assert!(
+        failures.len() < 2,
+        "must report at most one failure, the checkpoint"
+    );
     Ok(failures
         .into_iter()
         .find_map(|failure| failure.item_identifier))
 }
 
-/// Partition key, and the payload at the end of the document.
+/// Partition key and payload of a published record. The payload is at the end of the document.
 fn told(record: &StreamRecord) -> (String, String) {
     let document = std::str::from_utf8(&record.data).unwrap();
     let (_, data) = document.split_once(r#","data":"#).unwrap();
@@ -129,7 +132,7 @@ fn told(record: &StreamRecord) -> (String, String) {
     )
 }
 
-/// The same of the image as it was sent.
+/// Partition key and payload of the image that was sent.
 fn stored(record: &Value) -> (String, String) {
     let text = |name: &str| {
         record["dynamodb"]["NewImage"][name]["S"]

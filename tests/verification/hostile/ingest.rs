@@ -1,4 +1,4 @@
-//! Bodies, pairs of bodies and events of SQS, through the parser and `ingest`.
+//! Hostile bodies, pairs of bodies and SQS events, handled by the parser and `ingest`.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 #[test]
-fn every_body_has_its_outcome() {
+fn handles_every_body_of_the_corpus() {
     for (class, bodies) in corpus::bodies() {
         let cases = bodies
             .into_iter()
@@ -32,7 +32,7 @@ fn every_body_has_its_outcome() {
 }
 
 #[test]
-fn every_pair_is_a_duplicate_or_a_conflict() {
+fn distinguishes_duplicates_from_conflicts() {
     let cases = corpus::pairs()
         .into_iter()
         .map(|pair| (pair.case.clone(), pair));
@@ -40,7 +40,7 @@ fn every_pair_is_a_duplicate_or_a_conflict() {
 }
 
 #[test]
-fn every_event_of_sqs_has_its_outcome() {
+fn handles_every_sqs_event_of_the_corpus() {
     let cases = corpus::events("ingest")
         .into_iter()
         .map(|event| (event.case.clone(), event));
@@ -61,7 +61,7 @@ async fn check_body(body: &Body) -> Result<(), String> {
         Ok(_) => "Created",
         Err(rejection) => rejection.name(),
     };
-    // Only the item has a size.
+    // The parser does not check the size of the item.
     let parses = body.outcome == "Created" || body.outcome == "ItemTooLarge";
     equal(
         "the parser's outcome",
@@ -94,7 +94,7 @@ async fn check_body(body: &Body) -> Result<(), String> {
     })
 }
 
-/// What was let in can be published and read again.
+/// Checks that an accepted item can be published and read again.
 fn check_way_on(item: &NotificationItem) -> Result<(), String> {
     let event = NotificationEvent::from_item(item);
     let record = StreamRecord {
@@ -200,7 +200,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
     equal("the table", stored, created)
 }
 
-/// The message ids that come back, sorted, or the name of the failed invocation.
+/// Returns the sorted message ids to retry, or the name of the invocation error.
 async fn handle(
     table: &InMemoryTable,
     pointers: MessagePointers,
@@ -218,7 +218,7 @@ async fn handle(
     Ok(failed)
 }
 
-/// What the log says of each message, sorted.
+/// The outcome of each message in the log, sorted.
 fn outcomes() -> Vec<(String, String)> {
     let outcome = |line: Line| {
         let outcome = match line["message"].as_str() {
@@ -249,7 +249,7 @@ fn pointers(named: &BTreeMap<String, String>) -> MessagePointers {
     }
 }
 
-/// An event with these bytes as the body of its message, UTF-8 or not.
+/// An event with these bytes as the body of its message. They need not be UTF-8.
 fn event_around(body: &[u8]) -> Vec<u8> {
     let mut event = br#"{"Records":[{"messageId":"m0","body":""#.to_vec();
     for byte in body {

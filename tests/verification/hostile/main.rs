@@ -1,12 +1,13 @@
-//! Hostile input: a corpus of message bodies and events, each with what must become of it, through the parser and the
-//! real handlers. The expectations follow from the documents and AWS's rules; none was recorded from the code.
+//! Hostile input: runs a corpus of message bodies and events through the parser and the real handlers, and compares
+//! each outcome. The expected outcomes follow from the documentation and from AWS's rules. None was recorded from the
+//! code.
 //!
-//! - `corpus/bodies/`: message bodies, by class; [`text`] says what `⟨x × 3⟩` is
-//! - `corpus/pairs.yaml`: two messages of one id
-//! - `corpus/events/`: whole events of each function, as Lambda hands them over
+//! - `corpus/bodies/`: message bodies, by class; [`text`] explains the notation `⟨x × 3⟩`
+//! - `corpus/pairs.yaml`: two messages with the same id
+//! - `corpus/events/`: whole events of each function, as Lambda sends them
 //!
-//! Nothing is timed. That work is bounded shows where it is not: on a small stack, by cases of 100,000 levels and
-//! batches of 10,000.
+//! The tests measure no time. Cases with 100,000 levels of nesting on a small stack, and batches of 10,000 records,
+//! reveal unbounded work.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod check;
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use onewrite_verification::repository;
 
 #[test]
-fn every_class_has_its_cases_and_every_rejection_one() {
+fn corpus_covers_every_class_and_every_rejection() {
     let bodies = corpus::bodies();
     let mut cases: BTreeMap<&str, usize> = bodies
         .iter()
@@ -54,7 +55,7 @@ fn every_class_has_its_cases_and_every_rejection_one() {
     }
 }
 
-/// The names of all rejections, as documented. Another test checks that the list is complete.
+/// The names of all documented rejections. Another test checks that the list is complete.
 fn rejections() -> Vec<String> {
     let document = std::fs::read_to_string(repository("docs/messages-and-events.md")).unwrap();
     let (_, rest) = document.split_once("### Rejected messages").unwrap();

@@ -1,22 +1,22 @@
-//! Texts of the corpus: what is large, or is no text, stands between `⟨` and `⟩`.
+//! Notation for large or binary texts of the corpus, between `⟨` and `⟩`.
 //!
-//! `⟨C0 AF⟩` is these bytes; `⟨x × 3⟩` is `xxx`, and `⟨CC 81 × 3⟩` is these two bytes three times.
+//! `⟨C0 AF⟩` stands for these bytes, `⟨x × 3⟩` for `xxx`, and `⟨CC 81 × 3⟩` for these two bytes three times.
 
-/// The bytes a text of the corpus stands for.
+/// The bytes that a text of the corpus stands for.
 pub(crate) fn bytes(text: &str) -> Vec<u8> {
     let mut parts = text.split('⟨');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        let (inside, rest) = part.split_once('⟩').expect("⟨ has its ⟩");
+        let (inside, rest) = part.split_once('⟩').expect("⟨ must be closed by ⟩");
         let (unit, times) = inside.rsplit_once(" × ").unwrap_or((inside, "1"));
         let unit = hexadecimal(unit).unwrap_or_else(|| unit.as_bytes().to_vec());
-        bytes.extend(unit.repeat(times.parse().expect("a number behind ×")));
+        bytes.extend(unit.repeat(times.parse().expect("a number must follow ×")));
         bytes.extend(rest.as_bytes());
     }
     bytes
 }
 
-/// The same where it is text.
+/// The text that a text of the corpus stands for.
 pub(crate) fn string(text: &str) -> String {
     String::from_utf8(bytes(text)).expect("UTF-8")
 }
@@ -29,7 +29,7 @@ fn hexadecimal(unit: &str) -> Option<Vec<u8>> {
 }
 
 #[test]
-fn brackets_hold_bytes_and_repetitions() {
+fn expands_bytes_and_repetitions_in_brackets() {
     assert_eq!(bytes("a⟨C0 AF⟩b"), b"a\xc0\xafb");
     assert_eq!(bytes("⟨[ × 3⟩1⟨] × 3⟩"), b"[[[1]]]");
     assert_eq!(bytes("⟨20 × 2⟩⟨9 × 2⟩⟨0, × 2⟩⟨x × 0⟩"), b"  990,0,");

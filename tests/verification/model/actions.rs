@@ -1,8 +1,9 @@
-//! What may happen next. One action is one step of one party: a call with its answer, or an answer with what follows
-//! from it; between any two of them everybody else may act, and every process may die.
+//! The actions that are possible in a state. One action is one step of one party: a call with its response, or a
+//! response with its consequences. Between two actions every other party may act, and every process may crash.
 //!
-//! Every invocation has its effects by calls. One that dies, or whose time is up, before its first call has done
-//! nothing, so `forward` and `complete` begin with theirs; `ingest` does not, since its message is in flight from then on.
+//! Invocations change state through calls only. An invocation that crashes or times out before its first call has
+//! changed nothing, so `forward` and `complete` start with their first call. `ingest` starts earlier, because its
+//! message is in flight from the receive on.
 
 use stateright::{Model, Property};
 
@@ -15,46 +16,46 @@ use crate::{
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
-    /// SQS makes a message visible that is in flight, or was deleted.
+    /// SQS makes a message visible that is in flight or was deleted.
     Duplicate { message: u8 },
-    /// SQS moves a message that was received too often.
+    /// SQS moves a message to the dead-letter queue after too many receives.
     DeadLetter { message: u8 },
-    /// An instance of `ingest` is given a message.
+    /// An instance of `ingest` receives a message.
     Receive { worker: u8, message: u8 },
-    /// Its conditional write.
+    /// `ingest` sends the conditional write.
     Insert { worker: u8, fate: Fate },
-    /// Its answer, and the deletion of the message that follows from it.
+    /// `ingest` responds, and Lambda deletes the message if it succeeded.
     Respond { worker: u8, fate: Fate },
-    /// It dies.
+    /// `ingest` crashes.
     CrashIngest { worker: u8 },
-    /// A `PutRecords` call of `forward`, entry by entry. The first one begins an invocation, with all that is beyond
-    /// the checkpoint.
+    /// `forward` sends a `PutRecords` request, with one fate per entry. The first request starts an invocation with
+    /// all changes after the checkpoint.
     Publish { fates: Vec<Fate> },
-    /// Its answer, and the checkpoint that follows from it.
+    /// `forward` responds, and Lambda moves the checkpoint.
     Checkpoint,
-    /// It dies.
+    /// `forward` crashes.
     CrashForward,
-    /// A consumer is given the records of one id; its transaction: INIT to DONE with the effect.
+    /// A consumer receives the records of one id and sends its transaction: INIT to DONE with the effect.
     Complete { consumer: u8, id: Id, fate: Fate },
-    /// Its answer, and the position that follows from it.
+    /// `complete` responds, and Lambda moves the position of the consumer.
     Advance { consumer: u8 },
-    /// It dies.
+    /// `complete` crashes.
     CrashComplete { consumer: u8 },
-    /// Somebody who does not read the notification stream takes an item from INIT to DONE.
+    /// A process that does not read the notification stream moves an item from INIT to DONE.
     CompleteElsewhere { id: Id },
-    /// A request takes effect that its sender has given up.
+    /// A request takes effect after its sender gave up.
     Land(Request),
 }
 
-/// What becomes of a call. One that took effect at once and whose answer was lost is `Late`, and lands as the next
-/// thing that happens.
+/// The fate of a call. A call that takes effect at once but whose response is lost is `Late`, and lands in the next
+/// action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fate {
-    /// It takes effect and is answered.
+    /// The call takes effect and is answered.
     Answered,
-    /// It fails, or never arrives.
+    /// The call fails or never arrives.
     Failed,
-    /// Its sender sees it fail, and it takes effect at some later moment.
+    /// The sender sees a failure, but the call takes effect later.
     Late,
 }
 
@@ -95,7 +96,7 @@ impl Model for Pipeline {
         let max = self.bounds.refusals;
         assert!(
             after.distance(max) < before.distance(max),
-            "{action:?} leads away from the end: {before:?}"
+            "{action:?} does not bring the run closer to its end: {before:?}"
         );
         Some(after)
     }
@@ -105,12 +106,11 @@ impl Model for Pipeline {
     }
 }
 
-/// Which actions are possible.
 impl Pipeline {
     fn queue_actions(&self, state: &State, actions: &mut Vec<Action>) {
         let dead = self.worn_out(state);
         actions.extend(dead.map(|message| Action::DeadLetter { message }));
-        // All that are idle are alike, so the first one stands for them.
+        // Idle workers are interchangeable, so the first one represents all of them.
         let idle = state.workers.iter().position(Option::is_none);
         for (message, sent) in (0..).zip(&state.messages) {
             match (sent.place, idle) {
@@ -126,7 +126,7 @@ impl Pipeline {
         }
     }
 
-    /// Messages that were refused as often as may be.
+    /// Messages that were refused the maximum number of times.
     pub fn worn_out(&self, state: &State) -> impl Iterator<Item = u8> {
         let messages = (0..).zip(&state.messages);
         let worn_out = messages.filter(|(_, message)| {
@@ -167,7 +167,7 @@ impl Pipeline {
         if state.publishing.is_none() {
             return;
         }
-        // Its time may be up only where a fault has cost it some; a crash is what is left of the other cases.
+        // The invocation may time out only after a fault has cost it time. Crashes cover the other cases.
         if call.is_empty() || batch.failed != 0 {
             actions.push(Action::Checkpoint);
         }
@@ -176,7 +176,7 @@ impl Pipeline {
         }
     }
 
-    /// The invocation of `forward` at work, or the one that would begin.
+    /// The current invocation of `forward`, or the one that would start next.
     pub fn batch(&self, state: &State) -> Option<Publishing> {
         let changes = state.changes.iter().enumerate();
         let dropped = changes.filter(|(_, change)| {
@@ -191,8 +191,8 @@ impl Pipeline {
         state.publishing.or(next)
     }
 
-    /// The changes of the next call: of each id the first that is not confirmed, or where all of these have failed,
-    /// they once more.
+    /// The changes of the next call: the first unconfirmed change of each id. If all of these have failed, they are
+    /// sent again.
     pub fn call(&self, state: &State, batch: &Publishing) -> Vec<u8> {
         let mut seen = 0_u8;
         let (mut ready, mut again) = (Vec::new(), Vec::new());
@@ -212,7 +212,7 @@ impl Pipeline {
         if ready.is_empty() { again } else { ready }
     }
 
-    /// The ids of which a consumer has something to read.
+    /// The ids for which a consumer has unread records.
     pub fn unread(&self, state: &State, consumer: u8) -> impl Iterator<Item = Id> {
         let reader = &state.consumers[usize::from(consumer)];
         let unread = (0..).zip(state.records.iter().zip(&reader.positions));
@@ -242,7 +242,7 @@ fn fates(state: &State) -> impl Iterator<Item = Fate> + use<> {
     fates.filter(move |fate| is_lossy || *fate == Fate::Answered)
 }
 
-/// Every way in which some of so many entries fail.
+/// Every combination of failures for this number of entries.
 fn masks(entries: usize) -> impl Iterator<Item = Vec<Fate>> {
     let fate = |digit| [Fate::Answered, Fate::Failed, Fate::Late][digit % 3];
     (1..3_usize.pow(entries as u32)).map(move |mask| {

@@ -1,4 +1,4 @@
-//! How much may happen in one run of the model, and which planted bug is in it.
+//! The bounds of one run of the model, and its planted bug.
 
 use std::fmt::{self, Display};
 
@@ -7,31 +7,29 @@ use crate::{
     state::{MAX_IDS, MAX_WORKERS},
 };
 
-/// What bounds the state space: all that could happen without end in the world, so that every path within has one.
-/// Progress is promised for when faults stop.
+/// Bounds of the state space. They limit everything that could repeat without end, so that every path ends. Progress
+/// is only guaranteed once faults stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Bounds {
-    /// Notification ids. Each has one message; the first has a second one, of other content
+    /// Notification ids. Each has one message; the first has a second one with other content
     #[arg(long, default_value_t = Self::default().ids, value_parser = clap::value_parser!(u8).range(1..=MAX_IDS as i64))]
     pub ids: u8,
-    /// Deliveries that SQS makes of its own accord, of messages in flight or already deleted
+    /// Deliveries that SQS repeats, of messages in flight or already deleted
     #[arg(long, default_value_t = Self::default().duplicates)]
     pub duplicates: u8,
-    /// Instances of `ingest` at the same time
+    /// Concurrent instances of `ingest`
     #[arg(long, default_value_t = Self::default().workers, value_parser = clap::value_parser!(u8).range(1..=MAX_WORKERS as i64))]
     pub workers: u8,
-    /// Processes that die, of any function, at any step
+    /// Process crashes, of any function at any step
     #[arg(long, default_value_t = Self::default().crashes)]
     pub crashes: u8,
-    /// Calls that fail, or are answered with a failure and take effect at some later moment
+    /// Calls that fail, or that report a failure and take effect later
     #[arg(long, default_value_t = Self::default().losses)]
     pub losses: u8,
-    /// Notifications completed by somebody who does not wait for their events, so that INIT and DONE are unpublished at
-    /// the same time
+    /// Notifications completed before their events are published
     #[arg(long, default_value_t = Self::default().elsewhere)]
     pub elsewhere: u8,
-    /// Conflicts that a message is answered with before it is dead-lettered: six with the template, but one is like
-    /// another
+    /// Conflicts per message before it is dead-lettered
     #[arg(long, default_value_t = Self::default().refusals, value_parser = clap::value_parser!(u8).range(1..=6))]
     pub refusals: u8,
 }
@@ -73,11 +71,11 @@ impl Display for Bounds {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Pipeline {
     pub bounds: Bounds,
-    /// What is wrong with it.
+    /// The planted bug, if any.
     pub bug: Option<Bug>,
-    /// Whether independent actions are visited in every order; see `reduction`.
+    /// Whether to visit independent actions in every order; see `reduction`.
     pub in_every_order: bool,
-    /// The property to look at; none are all promises.
+    /// The property to check. `None` checks all guarantees.
     pub watched: Option<&'static str>,
 }
 

@@ -1,4 +1,4 @@
-//! Bugs to plant into the protocol, and the promise that each of them breaks.
+//! Bugs to plant into the protocol, and the guarantee that each of them breaks.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bug {
@@ -36,7 +36,7 @@ impl Bug {
         Self::FailedCompletionPassed,
     ];
 
-    /// What it is, and the property that it breaks.
+    /// The description of the bug, and the property that it breaks.
     pub fn what(self) -> (&'static str, &'static str) {
         match self {
             Self::WriteWithoutCondition => ("the condition of the write left out", "Written once"),

@@ -1,4 +1,4 @@
-//! Exhaustive runs, and the shortest ways to what they find.
+//! Exhaustive runs, and the shortest paths to their findings.
 
 use std::{
     fmt::{self, Display},
@@ -13,7 +13,7 @@ use crate::{
     bugs::Bug,
 };
 
-/// What an exhaustive run came to.
+/// The result of an exhaustive run.
 #[derive(Debug)]
 pub struct Checked {
     bounds: Bounds,
@@ -22,11 +22,11 @@ pub struct Checked {
     unique: usize,
     depth: usize,
     time: Duration,
-    /// The promises that do not hold, each with the actions that break it.
+    /// The broken guarantees, each with the actions that break it.
     pub broken: Vec<(&'static str, Vec<Action>)>,
 }
 
-/// Visits every state, workers being interchangeable and consumers too.
+/// Visits every state. Treats workers as interchangeable, and consumers too.
 pub fn exhaust(pipeline: Pipeline, threads: usize) -> Checked {
     let start = Instant::now();
     let checker = pipeline.checker().threads(threads).symmetry();
@@ -65,13 +65,13 @@ impl Display for Checked {
     }
 }
 
-/// A shortest way to something, within the smallest bounds that it needs.
+/// A shortest path to a state, within the smallest bounds that it needs.
 pub struct Found {
     pub pipeline: Pipeline,
     pub actions: Vec<Action>,
 }
 
-/// Looks for a state that a `sometimes` property names, or for a breach of a promise.
+/// Searches for a state that a `sometimes` property names, or for a broken guarantee.
 pub fn find(property: &'static str, bug: Option<Bug>) -> Option<Found> {
     growing().into_iter().find_map(|bounds| {
         let pipeline = Pipeline {
@@ -87,11 +87,11 @@ pub fn find(property: &'static str, bug: Option<Bug>) -> Option<Found> {
     })
 }
 
-/// Breadth first, up to so many actions; stateright looks a little further before it stops, so what it finds is not
-/// the shortest by itself.
+/// Searches breadth first, up to `depth` actions. Stateright explores a little further before it stops, so its first
+/// result may not be the shortest.
 fn search(pipeline: Pipeline, depth: Option<usize>) -> Option<Vec<Action>> {
     let checker = pipeline.checker().finish_when(HasDiscoveries::Any);
-    // It counts states, and does not look at the last one.
+    // Stateright counts states and does not check the last one.
     let checker = match depth {
         Some(depth) => checker.target_max_depth(depth + 2),
         None => checker,
@@ -105,7 +105,7 @@ fn search(pipeline: Pipeline, depth: Option<usize>) -> Option<Vec<Action>> {
     Some(found.into_actions())
 }
 
-/// Bounds, the fewest faults first.
+/// Bounds in ascending order of faults.
 fn growing() -> Vec<Bounds> {
     let mut all = Vec::new();
     for (ids, workers) in [(1, 1), (1, 2), (2, 1), (2, 2)] {

@@ -1,5 +1,5 @@
-//! The model at other bounds: `cargo local model --losses 2 --tables`. The dev profile
-//! optimises this crate, so `--release` gains little.
+//! The model with other bounds: `cargo model --losses 2 --tables`. The dev profile optimises this crate, so
+//! `--release` gains little.
 #![allow(clippy::print_stdout)]
 
 pub mod actions;
@@ -17,16 +17,16 @@ use std::process::ExitCode;
 use bounds::{Bounds, Pipeline};
 use clap::Parser;
 
-/// Visits every state of the protocol within bounds and checks its promises.
+/// Visit every state of the protocol within bounds and check its guarantees
 #[derive(Parser)]
-#[command(name = "cargo local model", bin_name = "cargo local model")]
+#[command(name = "cargo model", bin_name = "cargo model")]
 struct Arguments {
     #[command(flatten)]
     bounds: Bounds,
-    /// Visit independent actions in every order too: many times the states
+    /// Visit independent actions in every order too (many times more states)
     #[arg(long)]
     in_every_order: bool,
-    /// Then print what happens in it, and the planted bugs with the promises they break
+    /// Print the situations that happen, and the planted bugs with the guarantees they break
     #[arg(long)]
     tables: bool,
     #[arg(long, default_value_t = 2)]

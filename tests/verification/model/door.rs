@@ -1,4 +1,4 @@
-//! Ports of the real handlers that wait: a call stands at the door until the model has said what becomes of it.
+//! Ports for the real handlers. Each call waits at a door until the model decides its fate.
 
 use std::{
     future::poll_fn,
@@ -20,7 +20,7 @@ use onewrite_testing::{
 
 use crate::actions::Fate;
 
-/// A call of a handler, as it would travel.
+/// A call of a handler, as it would be sent.
 #[derive(Clone)]
 pub enum Call {
     Insert(NotificationItem),
@@ -28,7 +28,7 @@ pub enum Call {
     Complete(Completion, Vec<TransactWriteItem>),
 }
 
-/// Where one invocation's calls wait. A clone is the same door.
+/// The place where the calls of one invocation wait. Clones share the same door.
 #[derive(Clone, Default)]
 pub struct Door(Arc<Mutex<Waiting>>);
 
@@ -44,12 +44,12 @@ impl Door {
         self.0.lock().unwrap()
     }
 
-    /// The call that stands here.
+    /// The call that waits at the door.
     pub fn call(&self) -> Option<Call> {
         self.lock().call.clone()
     }
 
-    /// Lets it go, towards these fates: one for each entry.
+    /// Releases the call with these fates, one for each entry.
     pub fn open(&self, fates: &[Fate]) {
         let mut waiting = self.lock();
         waiting.call = None;
@@ -70,7 +70,7 @@ impl Door {
     }
 }
 
-/// A port with a door before it.
+/// A port behind a door.
 pub struct Guarded<P> {
     pub port: P,
     pub door: Door,
@@ -84,7 +84,7 @@ impl Guarded<InMemoryTable> {
     }
 }
 
-/// What a late call does it does later: now its sender sees it lost.
+/// A late call takes effect later. For now its sender sees it fail.
 fn fault(fate: Fate) -> Fault {
     match fate {
         Fate::Answered => Fault::None,
@@ -124,7 +124,7 @@ impl Completions for Guarded<InMemoryTable> {
 impl EventStream for Guarded<InMemoryStream> {
     async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
         let fates = self.door.pass(Call::Put(records.to_vec())).await;
-        // Where all entries fail alike, the call may as well fail as a whole.
+        // If all entries fail alike, the call fails as a whole.
         let is_whole = |fate: Fate| fates.iter().all(|other| *other == fate);
         let fault = match fates.first() {
             Some(first @ (Fate::Failed | Fate::Late)) if is_whole(*first) => fault(*first).into(),

@@ -1,5 +1,5 @@
-//! A second, plain way through the states: every one, and what is seen in them. It shows that neither the reduction nor
-//! stateright hides anything, and it draws the walks that are replayed.
+//! A second, simple exploration of the states. It checks that neither the reduction nor stateright hides a state, and
+//! generates the walks to replay.
 
 use std::{
     collections::{BTreeSet, HashSet},
@@ -16,19 +16,19 @@ use crate::{
     state::{Change, Item, Place, Records, State},
 };
 
-/// What is seen in the states of a pipeline.
+/// Properties seen in the states of a pipeline.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Promises that are broken.
+    /// Broken guarantees.
     pub broken: BTreeSet<&'static str>,
-    /// What happens in some state.
+    /// `sometimes` properties that hold in some state.
     pub happens: BTreeSet<&'static str>,
-    /// What there is where nothing more happens.
+    /// Durable data of the final states.
     pub ends: HashSet<End>,
     pub states: usize,
 }
 
-/// What is durable.
+/// The durable data.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct End {
     places: Vec<Place>,
@@ -79,7 +79,7 @@ pub fn explore(pipeline: &Pipeline) -> Seen {
     seen
 }
 
-/// A path to an end, the same for the same seed.
+/// A path to a final state. The same seed gives the same path.
 pub fn walk(pipeline: &Pipeline, seed: u64) -> Vec<Action> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut walk = Vec::new();

@@ -1,15 +1,15 @@
-//! The protocol, exhaustively within bounds, and that the model is of this code.
+//! Checks the protocol exhaustively within bounds, and checks that the model matches the code.
 //!
-//! - `state`, `actions`, `steps`: the model; `bounds`: how much may happen in it; `reduction`: what need not be interleaved
-//! - `properties`: the promises, and what must be seen to happen; `bugs`: what breaks them
-//! - `check`, `report`: exhaustive runs and shortest ways; `explore`: a second opinion on them
-//! - `replay`, `door`: the model's traces through the real handlers
+//! - `state`, `actions`, `steps`: the model; `bounds`: its limits; `reduction`: orders that need not be explored
+//! - `properties`: the guarantees, and situations that must occur; `bugs`: planted bugs that break guarantees
+//! - `check`, `report`: exhaustive runs and shortest paths; `explore`: an independent check of them
+//! - `replay`, `door`: traces of the model, replayed through the real handlers
 //!
-//! What is modelled: a standard queue and its dead-letter queue, `ingest`, the table with its change stream (one
-//! shard), `forward`, the notification stream, two consumers. Not modelled, and shown elsewhere: FIFO queues, batches
-//! of several messages or ids in `ingest` and `complete`, resharding, TTL, redrives, limits, unreadable bytes.
+//! The model covers a standard queue and its dead-letter queue, `ingest`, the table with its change stream (one
+//! shard), `forward`, the notification stream, and two consumers. Other tests cover FIFO queues, batches of several
+//! messages or ids in `ingest` and `complete`, resharding, TTL, redrives, limits, and unreadable bytes.
 //!
-//! `cargo local model --help` has other bounds.
+//! `cargo model --help` lists options for other bounds.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 pub mod actions;
@@ -35,27 +35,27 @@ use bugs::Bug;
 use properties::SOMETIMES;
 
 #[test]
-fn every_promise_holds_in_every_state() {
+fn guarantees_hold_in_every_state() {
     let checked = check::exhaust(Pipeline::default(), 2);
     println!("\n{checked}");
     assert!(checked.broken.is_empty(), "{checked}");
 }
 
 #[test]
-fn what_the_promises_are_about_happens() {
+fn reaches_every_situation_that_guarantees_cover() {
     for (name, found) in report::print_witnesses() {
         assert!(found.is_some(), "{name}");
     }
 }
 
 #[test]
-fn every_planted_bug_breaks_its_promise() {
+fn detects_every_planted_bug() {
     for (bug, found) in report::print_bugs() {
         assert!(found.is_some(), "{bug:?}");
     }
 }
 
-/// Bounds in which every order can be visited.
+/// Bounds that are small enough to visit every order.
 const SMALL: [Bounds; 3] = [
     bounds(1, [1, 2, 1, 1, 1]),
     bounds(2, [0, 1, 0, 0, 1]),
@@ -75,7 +75,7 @@ const fn bounds(ids: u8, [duplicates, workers, crashes, losses, elsewhere]: [u8;
 }
 
 #[test]
-fn the_reduction_hides_nothing() {
+fn reduction_preserves_verdicts_and_final_states() {
     let right = SMALL.map(|bounds| Pipeline {
         bounds,
         ..Pipeline::default()
@@ -94,11 +94,14 @@ fn the_reduction_hides_nothing() {
         assert!(some.states < all.states);
         assert_eq!(some.broken, all.broken, "{reduced:?}");
         assert_eq!(some.happens, all.happens, "{reduced:?}");
-        assert!(some.ends == all.ends, "{reduced:?}: other ends");
+        assert!(
+            some.ends == all.ends,
+            "{reduced:?}: the reduction changed the final states"
+        );
     }
 }
 
-/// All interleavings within the bounds, so that the code meets those that the reduction leaves out too.
+/// Visits all interleavings within the bounds, so that the code also meets those that the reduction skips.
 const WALKED: Pipeline = Pipeline {
     bounds: bounds(2, [2, 2, 2, 2, 1]),
     bug: None,
@@ -123,9 +126,13 @@ async fn the_code_does_what_the_model_does() {
             }
         }
     }
-    println!("\n{WALKS} walks, {steps} steps: the code went along");
+    println!("\n{WALKS} walks, {steps} steps: the code matched the model");
     assert_eq!(happens, SOMETIMES.iter().map(|(name, _)| *name).collect());
-    assert_eq!(kinds.len(), 14, "every kind of action");
+    assert_eq!(
+        kinds.len(),
+        14,
+        "the walks must contain every kind of action"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,7 +150,7 @@ async fn the_code_has_none_of_the_planted_bugs() {
         let (what, promise) = bug.what();
         let found = check::find(promise, Some(bug)).unwrap();
         let divergence = replay::replay(&found.pipeline, &found.actions).await;
-        let divergence = divergence.expect_err("the code goes its own way");
+        let divergence = divergence.expect_err("the replay must report a divergence");
         println!("{what}: {divergence}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is promised, and what must be seen to happen so that no promise is kept by nothing happening.
+//! The guarantees, and situations that must occur. A guarantee proves nothing if its situation never occurs.
 
 use stateright::Property;
 
@@ -9,7 +9,7 @@ use crate::{
 
 pub type Check = fn(&Pipeline, &State) -> bool;
 
-/// Promises that hold in every state.
+/// Guarantees that hold in every state.
 pub const ALWAYS: [(&str, Check); 8] = [
     ("Written once", written_once),
     ("Acknowledged means stored", acknowledged_means_stored),
@@ -21,11 +21,11 @@ pub const ALWAYS: [(&str, Check); 8] = [
     ("Effect", effect),
 ];
 
-/// Promises that hold at the end of every path. Once true they stay so: where two paths meet, what stateright knows of
-/// the one (it keeps no more) is true of the other.
+/// Guarantees that hold at the end of every path. Once true, they stay true. When two paths meet, stateright keeps the
+/// result of only one of them, which is therefore valid for the other too.
 pub const EVENTUALLY: [(&str, Check); 2] = [("Progress", progress), ("Conservation", conservation)];
 
-/// What happens in some state.
+/// Situations that occur in some state.
 pub const SOMETIMES: [(&str, Check); 11] = [
     ("both messages of an id at once", both_messages_of_an_id),
     ("a copy is at work after the deletion", copy_after_deletion),
@@ -46,7 +46,7 @@ pub const SOMETIMES: [(&str, Check); 11] = [
     ),
 ];
 
-/// One property by its name, or all promises.
+/// Returns one property by name, or all guarantees.
 pub fn watched(name: Option<&'static str>) -> Vec<Property<Pipeline>> {
     let always = ALWAYS.map(|(name, check)| Property::always(name, check));
     let eventually = EVENTUALLY.map(|(name, check)| Property::eventually(name, check));
@@ -101,7 +101,7 @@ fn status(_: &Pipeline, state: &State) -> bool {
     })
 }
 
-/// One effect where there is a DONE, and none without.
+/// An item has one effect if it is in DONE, and none otherwise.
 fn effect(_: &Pipeline, state: &State) -> bool {
     let mut items = state.items.iter();
     items.all(|item| item.effects == item.transitions.min(1))
@@ -111,7 +111,7 @@ fn progress(_: &Pipeline, state: &State) -> bool {
     state.is_everything_done()
 }
 
-/// Nothing more can change, and everything that did was published.
+/// No more changes are possible, and every change was published.
 fn conservation(_: &Pipeline, state: &State) -> bool {
     let mut changes = state.changes.iter();
     state.is_everything_done() && changes.all(|change| state.is_published(change))
@@ -196,7 +196,7 @@ fn messages_in(state: &State, place: Place) -> impl Iterator<Item = &Message> {
     messages.filter(move |message| message.place == place)
 }
 
-/// The messages that instances of `ingest` have.
+/// The messages that instances of `ingest` are processing.
 fn received(state: &State) -> impl Iterator<Item = &Message> {
     let jobs = state.workers.iter().flatten();
     jobs.map(|job| &state.messages[usize::from(job.message)])

@@ -1,13 +1,14 @@
-//! What need not be interleaved with everything else.
+//! Partial-order reduction: skips interleavings that cannot change a result.
 //!
-//! Where a party is about to do what nobody else can hinder or notice, it does so at once, and what else is possible
-//! waits: of all orders of independent actions one is visited (partial-order reduction by ample sets; the graph has no
-//! cycles, so nothing waits for good). All that this party itself may do or suffer then stays possible, its death
-//! included. What is used: an item that is there keeps its content, and DONE stays DONE, so that a call which meets
-//! them changes nothing and is answered alike at any later moment; and an answer on its way concerns its receiver
+//! If the next action of a party cannot be hindered or noticed by any other party, the model executes it at once and
+//! delays all other actions. Of all orders of independent actions, the model visits one (ample sets). The graph has no
+//! cycles, so no action is delayed forever. All actions of this party stay possible, including its crash.
+//!
+//! The reduction relies on two facts. An existing item keeps its content, and DONE stays DONE, so a call that meets
+//! them changes nothing and gets the same response at any later moment. And a response in flight concerns its receiver
 //! alone.
 //!
-//! That no verdict depends on it is tested, by runs with and without it.
+//! Tests compare runs with and without the reduction.
 
 use crate::{
     actions::Action,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 impl Pipeline {
-    /// Lists the actions of one party that is so placed. False where none is.
+    /// Lists the actions of one party that can act independently. Returns false if there is no such party.
     pub fn private_actions(&self, state: &State, actions: &mut Vec<Action>) -> bool {
         if let Some(message) = self.worn_out(state).next() {
             actions.push(Action::DeadLetter { message });
@@ -36,7 +37,7 @@ impl Pipeline {
         true
     }
 
-    /// A consumer that has yet to read of what is in DONE.
+    /// A consumer that has unread records of an item that is already in DONE.
     fn too_late(&self, state: &State) -> Option<(u8, Id)> {
         let done = |id: &Id| state.status(*id) == Some(Status::Done);
         let consumers = (0..).zip(&state.consumers);
@@ -53,7 +54,7 @@ impl Pipeline {
     }
 }
 
-/// A request that comes when what it asks for is settled.
+/// A late request that no longer has an effect.
 fn without_effect(state: &State) -> Option<Request> {
     let is_without_effect = |request: &&Request| match request {
         Request::Insert { id, .. } => state.status(*id).is_some(),
@@ -63,7 +64,7 @@ fn without_effect(state: &State) -> Option<Request> {
     state.air.iter().find(is_without_effect).copied()
 }
 
-/// A worker that has the table's answer, or can get but one.
+/// A worker that has the table's response, or for which only one response is possible.
 fn with_its_answer(state: &State) -> Option<u8> {
     let workers = (0..).zip(&state.workers);
     least(workers.filter_map(|(worker, job)| {
@@ -80,7 +81,7 @@ fn with_an_end(state: &State) -> Option<u8> {
     least(ended.map(|(consumer, reader)| (reader, consumer)))
 }
 
-/// Of several the least by what it knows, whatever its place, so that places stay interchangeable.
+/// Of several parties, the least by its data rather than by its index, so that parties stay interchangeable.
 fn least<K: Ord, T>(parties: impl Iterator<Item = (K, T)>) -> Option<T> {
     let parties = parties.min_by(|(one, _), (other, _)| one.cmp(other));
     parties.map(|(_, party)| party)

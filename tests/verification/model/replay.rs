@@ -1,5 +1,6 @@
-//! The model's traces through the real handlers: the model plays queue, event sources and faults, the code does its
-//! part over a table and a stream in memory, and after each action both must be in the same state.
+//! Replays traces of the model through the real handlers. The model drives the queue, the event sources and the
+//! faults. The handlers run over an in-memory table and stream. After each action, both sides must be in the same
+//! state.
 
 use std::{
     fmt::{self, Display},
@@ -33,12 +34,12 @@ use crate::{
     state::{Answer, Change, Content, Event, Id, Item, Place, Request, State, Status},
 };
 
-/// How long an invocation of `forward` may take. The others must outlive any number of these.
+/// Time budget of a `forward` invocation. The other invocations must outlast any number of these.
 const BUDGET: Duration = Duration::from_secs(60);
 const LONG_BUDGET: Duration = Duration::from_secs(10_000_000);
 const LEDGER: &str = "ledger";
 
-/// Where model and code part.
+/// The step at which the code diverges from the model.
 #[derive(Debug)]
 pub struct Divergence {
     step: usize,
@@ -53,7 +54,7 @@ impl Display for Divergence {
     }
 }
 
-/// Takes the code through all actions; the states passed, or where it parts from the model.
+/// Runs the code through all actions. Returns the number of states, or the first divergence from the model.
 pub async fn replay(pipeline: &Pipeline, actions: &[Action]) -> Result<Vec<State>, Divergence> {
     let mut world = World::new(pipeline);
     let mut states = pipeline.init_states();
@@ -73,7 +74,7 @@ pub async fn replay(pipeline: &Pipeline, actions: &[Action]) -> Result<Vec<State
     Ok(states)
 }
 
-/// What can be seen of model and code alike.
+/// The state that is visible in both the model and the code.
 #[derive(Debug, PartialEq, Eq)]
 struct Observed {
     items: Vec<Option<Event>>,
@@ -98,7 +99,7 @@ impl Observed {
     }
 }
 
-/// An invocation of a real handler. To drop it is the death of its process.
+/// An invocation of a real handler. Dropping it simulates a crash of its process.
 struct Invocation<A> {
     future: Pin<Box<dyn Future<Output = A>>>,
     door: Door,
@@ -116,7 +117,7 @@ impl<A> Invocation<A> {
             port: port.clone(),
             door: door.clone(),
         };
-        // Its polls are the model's steps, whatever tokio thinks of their number.
+        // The model's steps decide how often the handler is polled, so tokio must not limit it.
         let future = tokio::task::unconstrained(handle(guarded));
         let mut invocation = Self {
             future: Box::pin(future),
@@ -127,7 +128,7 @@ impl<A> Invocation<A> {
         invocation
     }
 
-    /// Up to its answer or the next door.
+    /// Runs until the response or the next call.
     fn go_on(&mut self) {
         if self.answer.is_none()
             && let Poll::Ready(answer) = self
@@ -145,18 +146,18 @@ impl<A> Invocation<A> {
     }
 }
 
-/// The code, and what it works on.
+/// The code under test and the data it works on.
 struct World<'a> {
     pipeline: &'a Pipeline,
     table: InMemoryTable,
     stream: InMemoryStream,
-    /// For each worker its invocation, whose answer names the messages that failed.
+    /// The invocation of each worker. Its response names the messages that failed.
     workers: Vec<Option<Invocation<Vec<String>>>>,
-    /// Its answer is the sequence number of the change to come again from.
+    /// Its response is the sequence number of the first change to retry.
     forward: Option<Invocation<Option<String>>>,
-    /// Where the batch of `forward` ends.
+    /// End of the batch that `forward` processes.
     batch_end: usize,
-    /// Invocations of `complete`, so that each has an effect of its own.
+    /// Number of `complete` invocations. It makes the effect of each invocation distinct.
     calls: usize,
     air: Vec<(Request, Call)>,
 }
@@ -181,13 +182,13 @@ impl<'a> World<'a> {
         let is_deleted = |state: &State, n: usize| state.messages[n].place == Place::Deleted;
         for n in 0..before.messages.len() {
             if is_deleted(after, n) && !is_deleted(before, n) && deleted != Some(n as u8) {
-                return Err(format!("message {n} is deleted, and was not acknowledged"));
+                return Err(format!("message {n} is deleted, but was not acknowledged"));
             }
         }
         same("state", &Observed::of_model(after), &self.observe())
     }
 
-    /// Does what an action says; the message that the code has acknowledged by it.
+    /// Executes an action. Returns the message that the code acknowledges by it.
     async fn act(
         &mut self,
         before: &State,
@@ -195,7 +196,7 @@ impl<'a> World<'a> {
         after: &State,
     ) -> Result<Option<u8>, String> {
         match action {
-            // The queue's and the event sources' own doings.
+            // The queue and the event sources do these without the code.
             Action::Duplicate { .. } | Action::DeadLetter { .. } => {}
             Action::Advance { .. } | Action::CrashComplete { .. } => {}
             Action::Receive { worker, message } => {
@@ -393,7 +394,7 @@ impl<'a> World<'a> {
         let (_, call) = self
             .air
             .swap_remove(place.ok_or("no such request is in the air")?);
-        // Nobody hears the answer.
+        // The sender has given up and does not receive the response.
         match call {
             Call::Insert(item) => drop(self.table.insert(&item).await),
             Call::Put(records) => drop(self.stream.put(&records).await),
@@ -434,8 +435,8 @@ impl<'a> World<'a> {
     }
 }
 
-/// A downstream whose effect is one new entry of the ledger for each call, committed with DONE: an effect that happens
-/// twice leaves two.
+/// A downstream whose effect is one new ledger entry per call, committed with DONE. A repeated effect leaves two
+/// entries.
 struct Accountant {
     number: usize,
 }
@@ -506,7 +507,7 @@ fn event(payload: &str, status: notification::Status) -> Event {
     }
 }
 
-/// The change that a record tells of.
+/// The change that a record describes.
 fn change(document: &[u8]) -> Change {
     let told = NotificationEvent::parse(document).unwrap();
     Change {

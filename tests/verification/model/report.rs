@@ -1,4 +1,4 @@
-//! What is found, as tables.
+//! Prints findings as tables.
 
 use crate::{
     bugs::Bug,
@@ -6,9 +6,9 @@ use crate::{
     properties::SOMETIMES,
 };
 
-/// Prints what happens in the model though nothing is broken, and the shortest way to it.
+/// Prints the situations that occur without a broken guarantee, and the shortest path to each.
 pub fn print_witnesses() -> Vec<(&'static str, Option<Found>)> {
-    println!("\n{:<46} {:>7}  within", "it happens that", "actions");
+    println!("\n{:<46} {:>7}  within", "situation", "actions");
     let witnesses = SOMETIMES.map(|(name, _)| (name, check::find(name, None)));
     for (name, found) in &witnesses {
         println!("{name:<46} {}", row(found.as_ref()));
@@ -16,7 +16,7 @@ pub fn print_witnesses() -> Vec<(&'static str, Option<Found>)> {
     witnesses.into()
 }
 
-/// Prints each planted bug, the promise it breaks, and the shortest way to that.
+/// Prints each planted bug, the guarantee it breaks, and the shortest path to the violation.
 pub fn print_bugs() -> Vec<(Bug, Option<Found>)> {
     println!(
         "\n{:<46} {:<25} {:>7}  within",

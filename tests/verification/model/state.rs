@@ -1,6 +1,5 @@
-//! The pipeline at one moment: what is durable, what a process has in its memory alone, and what is in the air.
-//! Data only; what may happen to it is in
-//! `actions`.
+//! The state of the pipeline: durable data, data in the memory of a process, and requests in flight. `actions` defines
+//! what may happen to it.
 
 use std::iter::repeat_n;
 
@@ -11,17 +10,18 @@ use crate::bounds::Bounds;
 
 pub type Id = u8;
 
-/// Consumers of the notification stream, each with a position of its own.
+/// Consumers of the notification stream. Each has its own position.
 pub const CONSUMERS: usize = 2;
 
-/// The largest bounds. States are cloned by the million, so they are of one piece; one that does not fit panics.
+/// The largest bounds. The model clones millions of states, so a state has a fixed size. A state that does not fit
+/// panics.
 pub const MAX_IDS: usize = 4;
 pub const MAX_WORKERS: usize = 4;
 const MAX_CHANGES: usize = 16;
 const MAX_RECORDS_OF_ID: usize = 24;
 const MAX_IN_THE_AIR: usize = 16;
 
-/// The events of one id, in the order of its shard.
+/// The events of one id, in the order of their shard.
 pub type Records = ArrayVec<Event, MAX_RECORDS_OF_ID>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,13 +31,13 @@ pub struct State {
     pub items: ArrayVec<Item, MAX_IDS>,
     /// The table's change stream: one shard, in the order of the writes.
     pub changes: ArrayVec<Change, MAX_CHANGES>,
-    /// Changes below it never come again.
+    /// Changes before this index are never read again.
     pub checkpoint: u8,
     pub publishing: Option<Publishing>,
-    /// The notification stream, by partition key. Nothing is promised of the order between keys.
+    /// The notification stream, by partition key. There is no guaranteed order between keys.
     pub records: ArrayVec<Records, MAX_IDS>,
     pub consumers: [Consumer; CONSUMERS],
-    /// Requests whose senders have given them up. Sorted.
+    /// Requests in flight whose senders have given up. Sorted.
     pub air: ArrayVec<Request, MAX_IN_THE_AIR>,
     pub left: Left,
 }
@@ -75,12 +75,12 @@ pub enum Content {
     Other,
 }
 
-/// An invocation of `ingest`, of one message: those of a batch have nothing to do with each other. Where it fails it is
-/// over.
+/// An invocation of `ingest` with one message. The messages of a batch are independent of each other. The invocation
+/// ends when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ingesting {
     pub message: u8,
-    /// What the table said; none before it was asked.
+    /// The response of the table. `None` before the request.
     pub answer: Option<Answer>,
 }
 
@@ -90,7 +90,7 @@ pub enum Answer {
     Conflict,
 }
 
-/// An item of the table, with counts of what may happen to it once.
+/// An item of the table, with counters of what must happen only once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Item {
     pub event: Option<Event>,
@@ -99,7 +99,7 @@ pub struct Item {
     pub effects: u8,
 }
 
-/// What an item is, and what its event says.
+/// The content and status of an item, and of the event that it requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Event {
     pub content: Content,
@@ -118,29 +118,29 @@ pub struct Change {
     pub event: Event,
 }
 
-/// An invocation of `forward`, of all changes from the checkpoint to `end`. Bit `n` is change `n`.
+/// An invocation of `forward` with all changes from the checkpoint to `end`. Bit `n` stands for change `n`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Publishing {
     pub end: u8,
     pub confirmed: u16,
-    /// Failed since the last pause; tried again when nothing else can go.
+    /// Failed since the last pause. Retried when no other change can be sent.
     pub failed: u16,
 }
 
-/// A consumer reads each partition key by itself, as Lambda's parallel batches do.
+/// A consumer. It reads each partition key independently, as Lambda does with parallel batches.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Consumer {
-    /// For each id the first record that comes again.
+    /// The first record to read again, for each id.
     pub positions: ArrayVec<u8, MAX_IDS>,
     pub completing: Option<Completing>,
 }
 
-/// An invocation of `complete` whose notification is in DONE. Before that it has done nothing, and where it fails it
-/// is over.
+/// An invocation of `complete` whose notification is in DONE. Before DONE it has changed nothing. It ends when it
+/// fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Completing {
     pub id: Id,
-    /// It was given the records of the id from its position to here.
+    /// The invocation received the records of the id from the position up to this index.
     pub end: u8,
 }
 
@@ -213,10 +213,11 @@ impl State {
         events.all(|event| event.is_some_and(|event| event.status == Status::Done))
     }
 
-    /// How far the run is from its end, the most significant first. Every action brings it nearer, so that no path
-    /// comes back to where it was: `eventually` means something on such graphs alone.
+    /// The distance to the end of the run, most significant number first. Every action reduces it, so no path returns
+    /// to an earlier state. `eventually` is only meaningful on such graphs.
     pub fn distance(&self, max_refusals: u8) -> [u16; 8] {
-        // Where a fault is spent, the way goes back.
+        // Larger than any number of changes. An action that adds it also reduces a more significant number, for example
+        // the number of faults left.
         const BACK: u16 = 1_000;
         let left =
             self.left.duplicates + self.left.crashes + self.left.losses + self.left.elsewhere;
@@ -258,7 +259,7 @@ impl State {
     }
 }
 
-/// Workers are alike, and so are consumers: the state in which they change places is the same.
+/// Workers are interchangeable, and so are consumers. States that differ only in their order are the same.
 impl Representative for State {
     fn representative(&self) -> Self {
         let mut state = self.clone();

@@ -1,4 +1,4 @@
-//! What an action does to the state.
+//! The effect of each action on the state.
 
 use crate::{
     actions::{Action, Fate},
@@ -96,7 +96,7 @@ impl Pipeline {
         }
     }
 
-    /// The conditional write: whether the item there has this content.
+    /// Executes the conditional write. Returns whether the item in the table has this content.
     fn write(&self, state: &mut State, id: Id, content: Content) -> bool {
         let item = &mut state.items[usize::from(id)];
         match item.event {
@@ -119,7 +119,7 @@ impl Pipeline {
         state.left.losses -= u8::from(fate != Fate::Answered);
         let message = &mut state.messages[usize::from(job.message)];
         match job.answer {
-            // A deletion by a receipt that is no longer the last one may do nothing (SQS API reference, DeleteMessage).
+            // DeleteMessage with an old receipt handle may have no effect (SQS API reference, DeleteMessage).
             Some(Answer::Stored) if fate == Fate::Answered && message.place == Place::InFlight => {
                 message.place = Place::Deleted;
             }
@@ -186,7 +186,7 @@ impl Pipeline {
         }
     }
 
-    /// The transaction: INIT to DONE, and the effect with it, or nothing.
+    /// Executes the transaction: INIT to DONE together with the effect, or nothing.
     fn transit(&self, state: &mut State, id: Id) {
         let item = &mut state.items[usize::from(id)];
         let Some(event) = &mut item.event else { return };
@@ -219,7 +219,7 @@ impl Pipeline {
     }
 }
 
-/// A message that is not deleted becomes visible again, unless another delivery of it has settled the matter.
+/// Makes a message that was not deleted visible again, unless another delivery of it has already been handled.
 fn return_message(state: &mut State, message: u8) {
     let message = &mut state.messages[usize::from(message)];
     if message.place == Place::InFlight {
@@ -239,7 +239,7 @@ fn in_the_air(state: &mut State, request: Request) {
     state.air.sort_unstable();
 }
 
-/// The event source mapping's filter: what does not tell of INIT reaches no consumer.
+/// Applies the filter of the event source mapping: only events in INIT reach a consumer.
 fn filter_done(state: &mut State) {
     for consumer in &mut state.consumers {
         for (records, position) in state.records.iter().zip(&mut consumer.positions) {

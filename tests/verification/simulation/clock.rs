@@ -1,7 +1,7 @@
-//! Virtual time: what the world's time is, and what the functions' clocks show.
+//! Virtual time: the time of the world, and the time that the functions' clocks show.
 //!
-//! While functions run, tokio's paused clock moves from one timer to the next; while none does, the world skips ahead
-//! by itself.
+//! While functions run, tokio's paused clock moves from one timer to the next. Otherwise the world advances the time
+//! itself.
 
 use std::cell::Cell;
 
@@ -10,7 +10,7 @@ use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Mixer;
 use tokio::time::Instant;
 
-/// When virtual time begins.
+/// The start of virtual time.
 pub(crate) const START: Millis = 1_767_225_600_000;
 
 thread_local! {
@@ -20,7 +20,7 @@ thread_local! {
     static JITTER: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Begins a world on this thread, inside its runtime.
+/// Starts a world on this thread, inside its runtime.
 pub(crate) fn begin(seed: u64) {
     BEGAN.set(Some(Instant::now()));
     SKIPPED.set(START);
@@ -28,29 +28,29 @@ pub(crate) fn begin(seed: u64) {
     JITTER.set(seed);
 }
 
-/// The world's time.
+/// The current time of the world.
 pub(crate) fn now() -> Millis {
     let elapsed = BEGAN.get().map(|began| began.elapsed().as_millis());
     SKIPPED.get() + elapsed.map_or(0, |millis| Millis::try_from(millis).unwrap())
 }
 
-/// Lets time pass in which nothing happens.
+/// Advances the time while nothing happens.
 pub(crate) fn skip(millis: Millis) {
     SKIPPED.set(SKIPPED.get() + millis);
 }
 
-/// Sets how far the functions' clocks are off, in milliseconds.
+/// Sets the error of the functions' clocks, in milliseconds.
 pub(crate) fn set_error(millis: i64) {
     ERROR.set(millis);
 }
 
-/// What the functions' clocks show.
+/// The time that the functions' clocks show.
 pub(crate) fn shown() -> Timestamp {
     let now = i64::try_from(now()).unwrap();
     Timestamp::from_millisecond(now + ERROR.get()).unwrap()
 }
 
-/// The functions' jitter.
+/// The jitter of the functions' retries.
 pub(crate) fn jitter() -> f64 {
     let next = Mixer::new(JITTER.get()).next();
     JITTER.set(next);

@@ -1,5 +1,5 @@
-//! The downstream of this world: its effect is an entry of its own ledger, committed with DONE. A second commit would
-//! leave a second entry.
+//! The downstream of the simulation. Its effect is a ledger entry committed with DONE. A second commit would leave a
+//! second entry.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,11 +13,11 @@ use crate::weather::{Kind, Weather};
 
 pub(crate) const LEDGER: &str = "ledger";
 pub(crate) const ENTRY_ID: &str = "entry_id";
-/// The attribute that names the notification.
+/// The attribute with the notification id.
 pub(crate) const OF: &str = "of";
 
-/// What a planned panic says.
-pub(crate) const PANIC: &str = "a fault was to make this call panic";
+/// The message of a planned panic.
+pub(crate) const PANIC: &str = "planned panic: an injected fault makes this call panic";
 
 #[derive(Clone)]
 pub(crate) struct Accountant {
@@ -39,7 +39,7 @@ impl Downstream<TransactWriteItem> for Accountant {
 }
 
 impl Accountant {
-    /// The next entry of the ledger, about this notification.
+    /// The next ledger entry for this notification.
     pub(crate) fn entry(&self, of: &NotificationId) -> TransactWriteItem {
         let number = self.entries.fetch_add(1, Ordering::SeqCst);
         let entry = Put::builder()

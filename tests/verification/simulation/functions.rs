@@ -1,4 +1,4 @@
-//! The functions as the service sees them: an event in, a response or an error out. Here are the real ones.
+//! The functions as the service sees them: an event in, a response or an error out. This module builds the real ones.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,9 +29,9 @@ use crate::weather::Weather;
 pub(crate) struct Call {
     /// The event, as JSON.
     pub(crate) event: String,
-    /// What remains of the invocation's time.
+    /// The remaining time of the invocation.
     pub(crate) time: Duration,
-    /// It is served by the other of two versions of the code.
+    /// Whether the other of two deployed versions serves it.
     pub(crate) is_other_version: bool,
 }
 
@@ -47,7 +47,7 @@ pub(crate) struct Functions {
     pub(crate) complete: Handler,
 }
 
-/// What functions are made of.
+/// The dependencies of the functions.
 #[derive(Clone)]
 pub(crate) struct Parts {
     pub(crate) table: InMemoryTable,
@@ -77,7 +77,7 @@ impl Parts {
         }
     }
 
-    /// The functions as they are deployed, over ports with faults in front.
+    /// The functions as deployed, over ports that inject faults.
     pub(crate) fn functions(&self) -> Functions {
         Functions {
             ingest: self.ingest(&self.faulty_table(self.table.clone())),
@@ -151,7 +151,7 @@ impl Parts {
     }
 }
 
-/// What the Lambda runtime does around a handler.
+/// Wraps a handler as the Lambda runtime does.
 pub(crate) fn handler<E, T, X, F>(handle: F) -> Handler
 where
     E: DeserializeOwned,

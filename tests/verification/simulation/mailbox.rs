@@ -1,5 +1,5 @@
-//! What upstream sends: a few ids, many copies of their messages in every spelling, other contents under the same id,
-//! and what is no message at all.
+//! The messages that upstream sends: a few ids, many copies in different spellings, conflicting content under the same
+//! id, and malformed messages.
 
 use onewrite::notification::{Fingerprint, MessagePointers};
 use onewrite_event_sources::Millis;
@@ -7,24 +7,24 @@ use onewrite_event_sources::choices::Mixer;
 
 use crate::weather::{Kind, Weather};
 
-/// What a message is.
+/// The meaning of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    /// A notification; equal contents are the same notification.
+    /// A notification. Equal contents are the same notification.
     Valid { id: String, content: u64 },
-    /// It must end in the dead-letter queue.
+    /// A malformed message, which must end in the dead-letter queue.
     Malformed,
 }
 
 /// A message to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
-    /// When, in milliseconds since the world began.
+    /// Send time in milliseconds since the start of the world.
     pub(crate) at: Millis,
     /// The FIFO message group.
     pub(crate) group: String,
     pub(crate) body: String,
-    /// The payload as it is spelled; of a notification alone.
+    /// The payload as spelled in the message. Only notifications have one.
     pub(crate) payload: String,
     pub(crate) meaning: Meaning,
 }
@@ -32,11 +32,11 @@ pub(crate) struct Letter {
 /// The longest message group id (SQS API reference, `MessageGroupId`).
 const MAX_GROUP_CHARS: usize = 128;
 
-/// More than an item holds.
+/// More bytes than an item can hold.
 const TOO_LARGE: usize = onewrite::limits::MAX_ITEM_BYTES;
 
 impl Letter {
-    /// A notification's message, in one of its spellings.
+    /// Creates the message of a notification, in one of its spellings.
     fn valid(at: Millis, id: &str, content: u64, spelling: u64) -> Self {
         let payload = match spelling % 2 {
             0 => format!(r#"{{"a":1.0,"c":{content}}}"#),
@@ -84,25 +84,25 @@ impl Letter {
         Self::new(at, id, body, Meaning::Malformed)
     }
 
-    /// One that is new in this world.
+    /// Creates a notification that is new in this world.
     pub(crate) fn fresh(id: &str) -> Self {
         Self::valid(0, id, 0, 0)
     }
 }
 
-/// What a message of this id and content is stored with.
+/// The stored fingerprint of a message with this id and content.
 pub(crate) fn fingerprint(id: &str, content: u64) -> Fingerprint {
     let letter = Letter::valid(0, id, content, 0);
     let parsed = MessagePointers::default().parse(&letter.body);
     parsed.unwrap().fingerprint
 }
 
-/// All letters of a storm, by their time: at least 20, in bursts, so that batches have many records and what fails is not
-/// alone in its batch.
+/// Generates all messages of a storm, ordered by time. There are at least 20, in bursts, so that batches have several
+/// records and a failing record is not alone in its batch.
 pub(crate) fn letters(mixer: &mut Mixer, weather: &Weather, until: Millis) -> Vec<Letter> {
     let count = 20 + mixer.next() % 15;
     let ids = 4 + mixer.next() % 12;
-    // Ids as long as they may be differ in their last characters alone.
+    // Long ids differ only in their last characters.
     let is_long = mixer.one_in(6);
     let burst = 1 + mixer.next() % 5;
     let mut letters = Vec::new();

@@ -1,9 +1,9 @@
-//! One deterministic world, one seed: the real handlers, fed by the real event-source state machines, over models of
-//! queue, table and streams, in virtual time, on one thread. The seed decides everything: what is sent, what happens
-//! next, what fails.
+//! Deterministic simulation: one seed defines one world. The real handlers run over models of queue, table and
+//! streams. The real event-source state machines invoke them, in virtual time and on one thread. The seed decides
+//! which messages are sent, what happens next and what fails.
 //!
-//! While the storm lasts, faults are injected everywhere; then they stop, and the guarantees are checked: those that
-//! must hold at every step, while it runs; at its end also that nothing is lost and that everything drains.
+//! During the storm, faults are injected everywhere. Then they stop. Some guarantees are checked at every step. At the
+//! end, the simulation also checks that nothing is lost and that everything drains.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod bugs;
@@ -28,7 +28,7 @@ use plan::Plan;
 use weather::Kind;
 use world::World;
 
-/// Seeds of a plain `cargo test`.
+/// Number of seeds in a plain `cargo test`.
 const SEEDS: u64 = 10_000;
 
 fn plans(seeds: u64) -> Vec<Plan> {
@@ -36,7 +36,7 @@ fn plans(seeds: u64) -> Vec<Plan> {
 }
 
 #[test]
-fn the_guarantees_hold_in_every_world() {
+fn guarantees_hold_in_every_world() {
     let summary = run::all(&plans(SEEDS), None, || {});
     if let Some(broken) = &summary.broken {
         let short = shrink::shrink(&broken.plan, None);
@@ -48,14 +48,14 @@ fn the_guarantees_hold_in_every_world() {
 }
 
 #[test]
-fn every_fault_has_a_name_of_its_own() {
+fn fault_names_are_unique() {
     for kind in Kind::ALL {
         assert_eq!(Kind::of_name(kind.name()), Some(*kind));
     }
 }
 
 #[test]
-fn a_world_has_twenty_messages_and_more() {
+fn every_world_has_at_least_twenty_messages() {
     for seed in 0..100 {
         let run = World::run(&Plan::of_seed(seed), None, false);
         assert!(run.messages >= 20, "seed {seed}: {}", run.messages);
@@ -63,7 +63,7 @@ fn a_world_has_twenty_messages_and_more() {
 }
 
 #[test]
-fn a_seed_is_one_world() {
+fn same_seed_reproduces_the_same_world() {
     for seed in 0..20 {
         let plan = Plan::of_seed(seed);
         let (one, other) = (World::run(&plan, None, true), World::run(&plan, None, true));
@@ -78,7 +78,8 @@ fn finds_every_planted_bug_as_documented() {
     assert!(document.contains(run::TABLE_OF_BUGS));
     for bug in Bug::ALL {
         let row = run::row(&(0..SEEDS), *bug);
-        let row = row.unwrap_or_else(|| panic!("{}: nothing catches it", bug.name()));
+        let row =
+            row.unwrap_or_else(|| panic!("{}: no guarantee catches this planted bug", bug.name()));
         assert!(
             document.lines().any(|line| line == row),
             "docs/testing.md does not have the row {row}"
@@ -87,7 +88,7 @@ fn finds_every_planted_bug_as_documented() {
 }
 
 #[test]
-fn the_plain_handlers_that_bugs_are_planted_in_are_right() {
+fn simple_handlers_without_planted_bugs_are_correct() {
     let summary = run::all(&plans(300), Some(Bug::Nothing), || {});
     if let Some(broken) = &summary.broken {
         panic!("{}", run::report(&broken.plan, Some(Bug::Nothing)));
@@ -95,7 +96,7 @@ fn the_plain_handlers_that_bugs_are_planted_in_are_right() {
 }
 
 #[test]
-fn a_failing_world_is_made_short_and_its_history_tells_why() {
+fn shrinks_failing_world_and_reports_its_history() {
     let bug = Bug::Unconditional;
     let run = run::first_broken(0..SEEDS, bug).unwrap();
     let short = shrink::shrink(&run.plan, Some(bug));

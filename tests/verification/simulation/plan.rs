@@ -1,20 +1,20 @@
-//! What a world is made from: a seed, and what of it is left out to make a failure short.
+//! The plan of a world: a seed, and the parts that are left out to shorten a failure.
 
 use crate::bugs::Bug;
 use crate::weather::Kind;
 use onewrite_event_sources::Millis;
 
-/// How long the storm lasts, in milliseconds, unless it is cut short.
+/// Default duration of the storm in milliseconds.
 pub(crate) const STORM: Millis = 60_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
-    /// Faults that do not happen.
+    /// Faults that are disabled.
     pub(crate) without: Vec<Kind>,
-    /// The letters that are sent, by their number; all where it is none.
+    /// Numbers of the messages to send. `None` sends all of them.
     pub(crate) letters: Option<Vec<usize>>,
-    /// How long faults happen.
+    /// Duration of the storm in milliseconds.
     pub(crate) storm: Millis,
 }
 
@@ -34,9 +34,9 @@ impl Plan {
         letters.is_none_or(|letters| letters.contains(&letter))
     }
 
-    /// What plays exactly this again.
+    /// The command that reproduces this world.
     pub(crate) fn command(&self, bug: Option<Bug>) -> String {
-        let mut command = format!("cargo local simulate --from {} --seeds 1", self.seed);
+        let mut command = format!("cargo simulate --from {} --seeds 1", self.seed);
         if let Some(bug) = bug {
             command.push_str(&format!(" --bug \"{}\"", bug.name()));
         }

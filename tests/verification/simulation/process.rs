@@ -1,4 +1,4 @@
-//! A function's process: its handler runs to its end in virtual time, or is dropped at one of its awaits.
+//! A function's process. Its handler completes in virtual time, or is dropped at an await.
 
 use std::future::{Future, poll_fn};
 use std::panic::AssertUnwindSafe;
@@ -8,20 +8,18 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 
-/// How a run ended.
+/// The end of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended<T> {
-    /// With an answer.
     Answered(T),
-    /// It crashed: everything it had not done by then, it never did.
+    /// The process crashed, and the handler did not continue after that await.
     Crashed,
-    /// The service ended it.
+    /// The service stopped it at the timeout.
     TimedOut,
-    /// Its code panicked.
     Panicked,
 }
 
-/// Runs `handler`. `crash_at` counts awaits.
+/// Runs `handler`. `crash_at` is the number of awaits before a crash.
 pub(crate) async fn run<T>(
     handler: impl Future<Output = T>,
     timeout: Duration,

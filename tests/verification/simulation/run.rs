@@ -1,4 +1,4 @@
-//! Many worlds side by side, and what they met.
+//! Runs many worlds in parallel and summarises them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,20 +11,20 @@ use crate::plan::Plan;
 use crate::weather::Kind;
 use crate::world::{Run, World};
 
-/// What worlds met in all.
+/// Totals over all worlds.
 #[derive(Default)]
 pub(crate) struct Summary {
     pub(crate) worlds: u64,
     pub(crate) messages: u64,
     pub(crate) repeated_events: u64,
     pub(crate) dead_letters: u64,
-    /// How often each fault happened, and in how many worlds.
+    /// Number of times each fault happened, and number of worlds it happened in.
     faults: Vec<(u64, u64)>,
-    /// Kinds that met in one world, the lower first.
+    /// Kinds of faults that happened in one world, as pairs with the lower kind first.
     pairs: BTreeSet<(Kind, Kind)>,
-    /// For each thousand of seeds, by its number, the kinds that happened.
+    /// Worlds and kinds of faults per thousand seeds.
     thousands: BTreeMap<u64, (u64, BTreeSet<Kind>)>,
-    /// The run of the lowest seed that broke a guarantee.
+    /// The run with the lowest seed that broke a guarantee.
     pub(crate) broken: Option<Run>,
 }
 
@@ -63,7 +63,7 @@ impl Summary {
         }
     }
 
-    /// What was met, fault by fault, and in all.
+    /// Prints the totals, fault by fault and overall.
     pub(crate) fn print(&self) {
         println!("{:>10} {:>7}  fault", "times", "worlds");
         for (kind, (times, worlds)) in Kind::ALL.iter().zip(&self.faults) {
@@ -71,7 +71,7 @@ impl Summary {
         }
         let kinds = Kind::ALL.len();
         println!(
-            "\n{} worlds, {} messages, {} events told again, {} dead letters, {} of {} pairs of faults",
+            "\n{} worlds, {} messages, {} events published again, {} dead letters, {} of {} pairs of faults",
             self.worlds,
             self.messages,
             self.repeated_events,
@@ -81,8 +81,8 @@ impl Summary {
         );
     }
 
-    /// What these worlds should have met and did not: a fault that never happened shows nothing. Every kind in every
-    /// thousand of seeds; every pair of kinds in ten thousand.
+    /// Lists faults that these worlds should have met but did not. A fault that never happened proves nothing. Every
+    /// thousand seeds must meet every kind, and ten thousand must meet every pair of kinds.
     pub(crate) fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
         for (thousand, (worlds, met)) in &self.thousands {
@@ -110,13 +110,13 @@ impl Summary {
             }
         }
         if self.worlds >= 100 && self.repeated_events == 0 {
-            gaps.push("no event was ever repeated".to_owned());
+            gaps.push("no event was published twice".to_owned());
         }
         gaps
     }
 }
 
-/// Runs the worlds of these plans on all cores; `progress` hears of each that is over.
+/// Runs the worlds of these plans on all cores. Calls `progress` after each.
 pub(crate) fn all(plans: &[Plan], bug: Option<Bug>, progress: impl Fn() + Sync) -> Summary {
     quiet_planned_panics();
     let next = AtomicU64::new(0);
@@ -148,11 +148,12 @@ pub(crate) fn first_broken(mut seeds: Range<u64>, bug: Bug) -> Option<Run> {
     })
 }
 
-/// The head of the table of planted bugs.
+/// The header of the table of planted bugs.
 pub(crate) const TABLE_OF_BUGS: &str =
     "| planted bug | caught by | worlds it took |\n| --- | --- | ---: |";
 
-/// What a planted bug's row says: the guarantee that caught it, and in the how manieth world. None where nothing did.
+/// The table row of a planted bug: the guarantee that caught it, and the number of worlds it took. `None` if no
+/// guarantee caught it.
 pub(crate) fn row(seeds: &Range<u64>, bug: Bug) -> Option<String> {
     let run = first_broken(seeds.clone(), bug)?;
     let guarantee = run.broken.as_ref()?.guarantee;
@@ -160,7 +161,7 @@ pub(crate) fn row(seeds: &Range<u64>, bug: Bug) -> Option<String> {
     Some(format!("| {} | {guarantee} | {worlds} |", bug.name()))
 }
 
-/// A panic that the weather makes is no news.
+/// Suppresses the output of planned panics.
 fn quiet_planned_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
@@ -173,7 +174,7 @@ fn quiet_planned_panics() {
     });
 }
 
-/// What was broken, and all that happened to the notification concerned.
+/// Reports the broken guarantee and the history of the notification concerned.
 pub(crate) fn report(plan: &Plan, bug: Option<Bug>) -> String {
     let run = World::run(plan, bug, true);
     let Some(broken) = &run.broken else {

@@ -1,4 +1,4 @@
-//! The settings of queue, streams and mappings: the template's, with what may vary drawn by seed.
+//! Settings of queue, streams and mappings: the template's values, with variations drawn from the seed.
 
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::{Choices, Mixer};
@@ -12,9 +12,9 @@ use serde_json::json;
 use crate::bugs::Bug;
 use crate::weather::{Kind, Weather};
 
-/// The timeout of every function, in milliseconds.
+/// Timeout of every function, in milliseconds.
 pub(crate) const FUNCTION_TIMEOUT: Millis = 3_000;
-/// The queue's visibility timeout, in milliseconds.
+/// Visibility timeout of the queue, in milliseconds.
 pub(crate) const VISIBILITY: Millis = 2 * FUNCTION_TIMEOUT;
 
 const FUNCTION: &str = "arn:aws:lambda:eu-west-1:111111111111:function:f";
@@ -69,7 +69,8 @@ pub(crate) fn queue_mapping(fifo: bool, mixer: &mut Mixer) -> SqsMapping {
     SqsMapping::from_json(&settings.to_string()).unwrap()
 }
 
-/// A mapping of the table's stream or of Kinesis. In some worlds it gives up what fails a few times.
+/// Settings for a mapping of the table's stream or of Kinesis. In some worlds it discards a batch after a few
+/// failures.
 pub(crate) fn stream_mapping(
     kind: StreamKind,
     mixer: &mut Mixer,

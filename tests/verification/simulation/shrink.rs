@@ -1,10 +1,10 @@
-//! Makes a failing world short: fewer faults, fewer letters, a shorter storm, as long as the same guarantee breaks.
+//! Shrinks a failing world: fewer faults, fewer messages and a shorter storm, as long as the same guarantee breaks.
 
 use crate::bugs::Bug;
 use crate::plan::Plan;
 use crate::world::World;
 
-/// The shortest plan found in which the same guarantee breaks.
+/// The shortest plan found that breaks the same guarantee.
 pub(crate) fn shrink(plan: &Plan, bug: Option<Bug>) -> Plan {
     let breaks = |plan: &Plan| {
         World::run(plan, bug, false)
@@ -64,7 +64,7 @@ fn drop_letters(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
     }
 }
 
-/// More letters than any world has.
+/// More messages than any world has.
 const MAX_LETTERS: usize = 64;
 
 fn drop_faults(best: &mut Plan, bug: Option<Bug>, still: &impl Fn(&Plan) -> bool) {
@@ -75,7 +75,7 @@ fn drop_faults(best: &mut Plan, bug: Option<Bug>, still: &impl Fn(&Plan) -> bool
         }
         let mut calmer = best.clone();
         calmer.without.push(kind);
-        // A fault that is not met need not be named.
+        // A fault that does not happen need not be listed.
         if count > 0 && still(&calmer) {
             *best = calmer;
         }

@@ -1,4 +1,4 @@
-//! `cargo local simulate` and `cargo local bugs`: any number of worlds, one world again, or the planted bugs.
+//! `cargo simulate`: runs any number of worlds, reproduces one world, or checks the planted bugs.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -32,44 +32,45 @@ use bugs::Bug;
 use plan::{Plan, STORM};
 use weather::Kind;
 
-/// Runs the real handlers and event sources in simulated worlds, with everything failing that can.
+/// Run the real handlers and event sources in simulated worlds with injected faults
 ///
-/// Exits with 1 where a guarantee breaks, and prints what happened and how to see it again; also where the worlds did
-/// not meet the faults they should have met.
+/// Exits with 1 if a guarantee breaks, and prints the history and the command that reproduces it. Also exits with 1 if
+/// the worlds did not meet all faults that they should have met.
 #[derive(Parser)]
-#[command(name = "cargo local simulate", bin_name = "cargo local simulate")]
+#[command(name = "cargo simulate", bin_name = "cargo simulate")]
 struct Options {
-    /// How many worlds.
+    /// Number of worlds to run
     #[arg(long, default_value_t = 10_000)]
     seeds: u64,
-    /// The first seed.
+    /// First seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// Leaves a fault out; by the name it has in the summary.
+    /// Disable a fault, by its name in the summary
     #[arg(long, value_name = "FAULT", value_parser = fault)]
     without: Vec<Kind>,
-    /// Sends these letters alone, by their numbers.
+    /// Send only the messages with these numbers
     #[arg(long, value_delimiter = ',')]
     letters: Option<Vec<usize>>,
-    /// Ends the faults after so many milliseconds.
+    /// Stop injecting faults after this many milliseconds
     #[arg(long, default_value_t = STORM)]
     storm: Millis,
-    /// Plants one bug of those that --bugs names.
+    /// Plant one bug, by its name in the list of --bugs
     #[arg(long, value_parser = bug)]
     bug: Option<Bug>,
-    /// Plants one bug after the other instead, and says which guarantee catches it and after how many worlds.
+    /// Plant each bug in turn, and print the guarantee that catches it and the number of worlds it took
     #[arg(long, conflicts_with_all = ["without", "letters", "storm", "bug"])]
     bugs: bool,
 }
 
 fn fault(name: &str) -> Result<Kind, String> {
-    Kind::of_name(name).ok_or_else(|| format!("there is no fault {name:?}"))
+    Kind::of_name(name)
+        .ok_or_else(|| format!("unknown fault {name:?}: the summary lists the names"))
 }
 
 fn bug(name: &str) -> Result<Bug, String> {
     let mut bugs = Bug::ALL.iter().copied();
     bugs.find(|bug| bug.name() == name)
-        .ok_or_else(|| format!("there is no bug {name:?}"))
+        .ok_or_else(|| format!("unknown bug {name:?}: `cargo simulate --bugs` lists the names"))
 }
 
 fn main() -> ExitCode {
@@ -86,7 +87,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// A bar on a terminal, nothing elsewhere.
+/// A progress bar on a terminal, hidden elsewhere.
 fn progress(worlds: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} worlds, {per_sec}, {eta} left");
     ProgressBar::new(worlds).with_style(style.unwrap())
@@ -109,7 +110,7 @@ fn simulate(options: &Options) -> bool {
     summary.print();
     println!("{:.1} s", started.elapsed().as_secs_f64());
     if let Some(broken) = &summary.broken {
-        // What was asked for by name is shown as it is.
+        // A plan with explicit options is reported as given, without shrinking.
         let is_whole = broken.plan == Plan::of_seed(broken.plan.seed);
         let short = if is_whole {
             shrink::shrink(&broken.plan, options.bug)
@@ -127,7 +128,7 @@ fn simulate(options: &Options) -> bool {
     gaps.is_empty()
 }
 
-/// Worlds of the plain handlers.
+/// Number of worlds for the simple handlers.
 const PLAIN_WORLDS: u64 = 300;
 
 fn find_bugs(options: &Options) -> bool {
@@ -142,7 +143,7 @@ fn find_bugs(options: &Options) -> bool {
             row.unwrap_or_else(|| format!("| {} | NOTHING | {} |", bug.name(), options.seeds))
         );
     }
-    // Some are planted in plain handlers, which must be right by themselves.
+    // Some bugs are planted in simple handlers, which must be correct without them.
     let plain = run::first_broken(options.from..options.from + PLAIN_WORLDS, Bug::Nothing);
     if let Some(run) = plain {
         println!("\n{}", run::report(&run.plan, Some(Bug::Nothing)));

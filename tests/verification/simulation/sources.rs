@@ -1,4 +1,4 @@
-//! Does what the pollers ask for: receives, deletes, lists, reads, invokes; and tells them what came of it.
+//! Executes the requests of the pollers (receive, delete, list, read, invoke) and reports the results to them.
 
 use std::time::Duration;
 
@@ -25,12 +25,12 @@ use crate::weather::Kind;
 use crate::witness::{Broken, Consumer, Verdict};
 use crate::world::{World, short};
 
-/// The place of `forward`'s mapping in `World::sources`; behind it are two consumers of Kinesis.
+/// Index of the mapping of `forward` in `World::sources`. Two consumers of Kinesis follow it.
 const FORWARD: usize = 0;
-/// The place of the queue's mapping in `World::pollers`, behind those of the streams.
+/// Index of the queue's mapping in `World::pollers`, after those of the streams.
 pub(crate) const QUEUE: usize = 3;
 
-/// A mapping of a stream, and its poller.
+/// A stream mapping and its poller.
 pub(crate) struct StreamSource {
     pub(crate) mapping: StreamMapping,
     pub(crate) poller: StreamPoller,
@@ -45,13 +45,13 @@ impl StreamSource {
     }
 }
 
-/// What a poller will be told.
+/// A pending result for a poller.
 pub(crate) enum Due {
     Queue(sqs::Input),
     Source(usize, stream::Input),
 }
 
-/// A receive that waits for messages.
+/// A receive request that waits for messages.
 pub(crate) struct Receive {
     call: sqs::CallId,
     max: u32,
@@ -59,10 +59,10 @@ pub(crate) struct Receive {
     pub(crate) until: Millis,
 }
 
-/// Whose invocation it is, of which items.
+/// The function that an invocation belongs to, and the items in its batch.
 pub(crate) struct Job {
     of: JobOf,
-    /// Which poller of its mapping waits for the answer: a later one does not know it.
+    /// The poller that waits for the response. A poller that replaces it does not know this invocation.
     poller: u64,
 }
 
@@ -79,7 +79,7 @@ enum JobOf {
 }
 
 impl JobOf {
-    /// The place of its mapping in `World::pollers`.
+    /// Index of its mapping in `World::pollers`.
     fn mapping(&self) -> usize {
         match self {
             Self::Queue { .. } => QUEUE,
@@ -88,16 +88,16 @@ impl JobOf {
     }
 }
 
-/// One invocation as it is handed to the service.
+/// One invocation as the poller passes it to the service.
 struct Invocation {
     of: JobOf,
     event: String,
-    /// The name of an item's identifier in the event, and where it is.
+    /// The name of an item's identifier in the event, and the JSON pointer to it.
     identifier: &'static str,
 }
 
 impl World {
-    /// Answers one receive that has waited long enough or finds something; false where there is none.
+    /// Answers one receive request that has messages or has waited long enough. Returns false if there is none.
     pub(crate) fn receive(&mut self, now: Millis) -> Result<bool, Broken> {
         let receivable = self.queue.has_receivable(now);
         let mut receives = self.receives.iter();
@@ -226,7 +226,7 @@ impl World {
                     self.note(None, || {
                         let (first, last) = (tail(Some(first)), tail(Some(last)));
                         format!(
-                            "{} gives up {}, {first} to {last}",
+                            "{} discards a batch of {}, {first} to {last}",
                             name(which),
                             notice.shard_id
                         )
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// Hands a change to the table's stream; returns its shard and its number there.
+    /// Appends a change to the table's stream. Returns its shard and its sequence number.
     pub(crate) fn stream_change(&mut self, change: &Change) -> (String, String) {
         let changes = std::slice::from_ref(change);
         let mut record: Value = lambda_event::dynamodb_json(changes)["Records"][0].take();
@@ -313,7 +313,7 @@ impl World {
             })
     }
 
-    /// Runs a function as the service does: not at all when it is throttled, to its end, or until it crashes.
+    /// Invokes a function as the service does: the invocation is throttled, completes, or crashes.
     fn invoke(&mut self, invocation: Invocation) {
         let Invocation {
             of,
@@ -363,7 +363,7 @@ impl World {
         let run = async move {
             let ended = process::run(handled, time, crash_at).await;
             let ended = match ended {
-                // A batch that cannot be answered for fails whole: there the error is right.
+                // If an identifier is missing, the function cannot report failed items, so an error is the right response.
                 Ended::Answered(Err(_)) if is_incomplete => Ended::Crashed,
                 ended => ended,
             };
@@ -372,7 +372,7 @@ impl World {
         self.running.push(run.boxed_local());
     }
 
-    /// Notes what happens to a batch at every notification in it.
+    /// Adds an entry to the history of every notification in a batch.
     fn note_batch(&mut self, of: &JobOf, what: &str) {
         if !self.keeps_history {
             return;
@@ -393,7 +393,7 @@ impl World {
         self.note_of(ids, format!("{function}, {batch}: {what}"));
     }
 
-    /// An invocation has ended.
+    /// Handles the end of an invocation.
     pub(crate) fn ended(&mut self, job: Job, ended: Ended<Answer>) -> Verdict {
         let Job { of, poller } = job;
         let function = name(of.mapping());
@@ -403,15 +403,15 @@ impl World {
         let now = clock::now();
         let (outcome, at) = match ended {
             Ended::Panicked => {
-                let what = format!("{function}: a panic took the whole batch with it");
+                let what = format!("{function}: a panic failed the whole batch");
                 return Err(Broken::of_all("Isolation", what));
             }
             Ended::TimedOut => {
-                let what = format!("{function}: no answer before the deadline");
+                let what = format!("{function}: no response before the deadline");
                 return Err(Broken::of_all("Totality", what));
             }
             Ended::Answered(Err(error)) => {
-                let what = format!("{function} failed by itself: {error}");
+                let what = format!("{function} returned an error without a fault: {error}");
                 return Err(Broken::of_all("Totality", what));
             }
             Ended::Crashed => (failed(), now),
@@ -455,7 +455,7 @@ fn answered(of: &JobOf, outcome: InvocationOutcome) -> Due {
     }
 }
 
-/// The part of a batch that an answer passes.
+/// The part of a batch that the response confirms.
 fn passed<'a>(answer: &str, numbers: &'a [String]) -> &'a [String] {
     match report::read(answer, true, numbers) {
         Report::AllSucceeded => numbers,
@@ -468,7 +468,7 @@ fn passed<'a>(answer: &str, numbers: &'a [String]) -> &'a [String] {
     }
 }
 
-/// The event with one identifier less.
+/// Removes one identifier from the event.
 fn without_identifier(event: &str, pointer: &str, place: usize) -> String {
     let mut event: Value = serde_json::from_str(event).unwrap();
     let records = event["Records"].as_array_mut().unwrap();
@@ -495,7 +495,7 @@ fn name(which: usize) -> &'static str {
     ["forward", "complete", "another complete", "ingest"][which]
 }
 
-/// How an invocation ended, for the history.
+/// Describes the end of an invocation for the history.
 fn describe(ended: &Ended<Answer>) -> String {
     match ended {
         Ended::Answered(Ok(answer)) => {
@@ -521,7 +521,7 @@ fn describe(ended: &Ended<Answer>) -> String {
     }
 }
 
-/// The end of a sequence number, enough to tell it from others.
+/// The last characters of a sequence number, enough to distinguish it.
 pub(crate) fn tail(number: Option<&String>) -> &str {
     end(number.map_or("", String::as_str))
 }

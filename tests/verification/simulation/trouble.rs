@@ -1,4 +1,4 @@
-//! What goes wrong in the world at large, and what its operators do.
+//! Faults of the world at large, and actions of operators.
 
 use futures::FutureExt as _;
 use onewrite::item::attribute;
@@ -15,12 +15,12 @@ use crate::weather::Kind;
 use crate::witness::Verdict;
 use crate::world::{World, short};
 
-/// A stream is not split for ever.
+/// Limit of shards, so that streams do not split forever.
 const MAX_SHARDS: usize = 6;
 const DAY: u64 = 24 * 3_600_000;
 
 impl World {
-    /// One round of it.
+    /// Injects one round of faults.
     pub(crate) fn trouble(&mut self) -> Verdict {
         let weather = self.weather.clone();
         if weather.strikes(Kind::ClockJumps) {
@@ -60,7 +60,7 @@ impl World {
         };
         if self.queue.redeliver(clock::now(), &message_id) {
             self.note(None, || {
-                format!("message {} is delivered again", short(&message_id))
+                format!("message {} is redelivered", short(&message_id))
             });
         }
     }
@@ -77,14 +77,14 @@ impl World {
         for message in taken {
             let id = short(&message.message_id).to_owned();
             self.note(None, || {
-                format!("message {id} is taken out of the dead-letter queue")
+                format!("message {id} is redriven from the dead-letter queue")
             });
             let letter = self.witness.redriven(&message.message_id);
             self.send(letter);
         }
     }
 
-    /// What operators do to an item.
+    /// Changes items as operators do.
     fn touch_items(&mut self) {
         let weather = self.weather.clone();
         let ids = self.witness.ids();
@@ -102,7 +102,7 @@ impl World {
             self.complete(&id);
         }
         if weather.strikes(Kind::ItemUnreadable) {
-            self.note(Some(&id), || "made unreadable by hand".to_owned());
+            self.note(Some(&id), || "made unreadable by an operator".to_owned());
             self.witness.spoiled(&id);
             let none = AttributeValue::Null(true);
             self.parts.table.edit(&id, |item| {
@@ -112,9 +112,9 @@ impl World {
         }
     }
 
-    /// Asks for a notification's last event to be told again.
+    /// Redrives a notification, so that `forward` publishes its last event again.
     pub(crate) fn redrive(&mut self, id: &str) {
-        self.note(Some(id), || "redriven by hand".to_owned());
+        self.note(Some(id), || "redriven by an operator".to_owned());
         self.parts.table.edit(id, |item| {
             let Some(AttributeValue::N(redrives)) = item.get(attribute::REDRIVES) else {
                 return;
@@ -125,9 +125,9 @@ impl World {
         });
     }
 
-    /// Does by hand what a consumer does: the one way in which DONE can be written before INIT is told.
+    /// Completes an item directly. Only then can DONE be written before INIT is published.
     fn complete(&mut self, id: &str) {
-        self.note(Some(id), || "completed by hand".to_owned());
+        self.note(Some(id), || "completed by an operator".to_owned());
         let id = NotificationId::parse(id).unwrap();
         let effect = self.parts.accountant.entry(&id);
         let completion = Completion {
@@ -137,11 +137,11 @@ impl World {
             expires_at: None,
         };
         let completed = self.parts.table.complete(&completion, vec![effect]);
-        // Where it is not to be completed, it stays as it is.
+        // If the item cannot be completed, it does not change.
         drop(completed.now_or_never().unwrap());
     }
 
-    /// Leaves a note at an item.
+    /// Adds an attribute to an item.
     pub(crate) fn edit(&mut self, id: &str) {
         let note = AttributeValue::N(clock::now().to_string());
         self.parts
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// A poller is gone; another takes over where it was.
+    /// Loses a poller. Another poller takes over from its checkpoint.
     fn lose_poller(&mut self) -> Verdict {
         let which = self.weather.draw(Kind::PollerLost, 4) as usize;
         self.pollers[which] += 1;

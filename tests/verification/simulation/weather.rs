@@ -1,4 +1,4 @@
-//! Which fault is met where, drawn from the seed while the storm lasts.
+//! Decides which faults happen when, drawn from the seed during the storm.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,19 +8,19 @@ use onewrite_testing::{EntryFault, Fault, StreamFault};
 
 macro_rules! kinds {
     ($($kind:ident, $one_in:literal, $name:literal;)*) => {
-        /// Every fault there is.
+        /// Every kind of fault.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum Kind { $($kind),* }
 
         impl Kind {
             pub(crate) const ALL: &'static [Self] = &[$(Self::$kind),*];
 
-            /// How it is called in summaries and on the command line.
+            /// The name in summaries and on the command line.
             pub(crate) fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name),* }
             }
 
-            /// Once in how many occasions it strikes, in a world of ordinary weather.
+            /// The fault happens once in this many occasions, in an average world.
             fn one_in(self) -> u32 {
                 match self { $(Self::$kind => $one_in),* }
             }
@@ -88,7 +88,7 @@ const KINDS: usize = Kind::ALL.len();
 struct State {
     is_stormy: bool,
     one_in: [u32; KINDS],
-    /// One for each kind, so that leaving one out does not change what the others draw.
+    /// One generator per kind, so that disabling one kind does not change what the others draw.
     mixers: Vec<Mixer>,
     met: [u64; KINDS],
 }
@@ -97,7 +97,8 @@ struct State {
 pub(crate) struct Weather(Arc<Mutex<State>>);
 
 impl Weather {
-    /// The weather of a seed, without these. Each world has its own climate: of some faults more, of some none.
+    /// Creates the weather of a seed without these kinds. Each world has its own climate: some faults are more
+    /// frequent, some are absent.
     pub(crate) fn new(seed: u64, without: &[Kind]) -> Self {
         let mut climate = Mixer::new(seed ^ 0x5707_4a11);
         let mut one_in = [0; KINDS];
@@ -126,12 +127,12 @@ impl Weather {
         self.lock().is_stormy = false;
     }
 
-    /// A number below `bound`, about a fault of this kind.
+    /// Draws a number below `bound` for a fault of this kind.
     pub(crate) fn draw(&self, kind: Kind, bound: u64) -> u64 {
         self.lock().mixers[kind as usize].next() % bound.max(1)
     }
 
-    /// Whether the fault happens now; then it counts as met.
+    /// Whether the fault happens now. If so, it is counted.
     pub(crate) fn strikes(&self, kind: Kind) -> bool {
         let mut state = self.lock();
         let one_in = state.one_in[kind as usize];
@@ -143,13 +144,13 @@ impl Weather {
         strikes
     }
 
-    /// How often each kind was met.
+    /// How often each kind happened.
     pub(crate) fn met(&self) -> Vec<(Kind, u64)> {
         let state = self.lock();
         Kind::ALL.iter().copied().zip(state.met).collect()
     }
 
-    /// What a call to the table meets. The code of `ingest` may panic there, where it works on one message.
+    /// The fault of a call to the table. A call of `ingest` may panic, because it works on one message.
     pub(crate) fn of_table(&self, is_completion: bool) -> Fault {
         if !is_completion && self.strikes(Kind::FunctionPanics) {
             return Fault::Panic;
@@ -171,7 +172,7 @@ impl Weather {
         Fault::Delayed(Duration::from_millis(1 + self.draw(Kind::TableSlow, 5)))
     }
 
-    /// What a `PutRecords` call of so many records meets.
+    /// The fault of a `PutRecords` call with this many records.
     pub(crate) fn of_stream(&self, records: usize) -> StreamFault {
         let faults = [
             (Kind::KinesisThrottled, Fault::Throttled),

@@ -1,4 +1,4 @@
-//! The guarantees, as docs/guarantees.md states them: sees everything that happens, as it happens, and says what must not.
+//! Checks the guarantees of docs/guarantees.md at every step of a world.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,7 +12,7 @@ use serde_dynamo::{AttributeValue, Item};
 use crate::effects::{LEDGER, OF};
 use crate::mailbox::{Letter, Meaning, fingerprint};
 
-/// A guarantee that did not hold.
+/// A violated guarantee.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Broken {
     pub(crate) guarantee: &'static str,
@@ -22,7 +22,7 @@ pub(crate) struct Broken {
 }
 
 impl Broken {
-    /// One that no notification alone is concerned by.
+    /// Creates a violation that no single notification causes.
     pub(crate) fn of_all(guarantee: &'static str, what: impl Into<String>) -> Self {
         Self {
             guarantee,
@@ -46,35 +46,35 @@ pub(crate) fn broken(guarantee: &'static str, id: &str, what: impl Into<String>)
 pub(crate) struct Sent {
     pub(crate) message_id: String,
     pub(crate) letter: Letter,
-    /// An operator took it out of the dead-letter queue and sent it again.
+    /// Whether an operator redrove it from the dead-letter queue.
     pub(crate) is_redriven: bool,
 }
 
-/// What is known of one notification id.
+/// Everything known about one notification id.
 #[derive(Default)]
 struct Life {
-    /// The payloads and fingerprints that were sent under it.
+    /// The payloads and fingerprints that were sent with this id.
     payloads: HashSet<String>,
     fingerprints: HashSet<String>,
     stored: Option<String>,
     payload: Option<String>,
     status: Option<String>,
     was_inserted: bool,
-    /// Somebody made it unreadable by hand.
+    /// Whether an operator made the item unreadable.
     is_spoiled: bool,
-    /// The events its changes ask for, in the order of the changes, and whether they were told.
+    /// The events that its changes require, in the order of the changes, and whether each was published.
     documents: Vec<(String, bool)>,
-    /// The latest of them that has been told.
+    /// Index of the latest published event.
     latest: Option<usize>,
 }
 
 /// A change of the table in its stream.
 struct InStream {
     id: String,
-    /// Which document tells of it, if any does.
+    /// Index of the event that the change requires, if any.
     document: Option<usize>,
     shard: String,
-    /// The mapping gave it up with a notice, or the stream dropped it.
+    /// Whether the mapping discarded it with a notice, or the stream dropped it.
     is_given_up: bool,
 }
 
@@ -83,16 +83,16 @@ pub(crate) struct Witness {
     lives: BTreeMap<String, Life>,
     pub(crate) sent: Vec<Sent>,
     places: HashMap<String, usize>,
-    /// By their sequence numbers in the table's stream, which sort as they were made.
+    /// The changes by their sequence numbers in the table's stream, which sort in the order of the changes.
     changes: BTreeMap<String, InStream>,
-    /// What each record of Kinesis tells, by its sequence number.
+    /// The event of each Kinesis record, by sequence number.
     told: HashMap<String, (String, Status)>,
-    /// Ids of which a consumer's mapping gave up an event.
+    /// Ids with an event that a consumer's mapping discarded.
     pub(crate) unconsumed: HashSet<String>,
     pub(crate) repeated_events: u64,
 }
 
-/// What an answered invocation was given.
+/// The source of the records that an invocation received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Consumer {
     Forward,
@@ -100,7 +100,7 @@ pub(crate) enum Consumer {
 }
 
 impl Witness {
-    /// A message is in the queue.
+    /// Records a message that is now in the queue.
     pub(crate) fn sent(&mut self, message_id: String, letter: Letter) {
         if let Meaning::Valid { id, content } = &letter.meaning {
             let life = self.lives.entry(id.clone()).or_default();
@@ -116,14 +116,14 @@ impl Witness {
         });
     }
 
-    /// An operator takes a message out of the dead-letter queue; returns it to be sent again.
+    /// Marks a message as redriven from the dead-letter queue and returns it, so that it can be sent again.
     pub(crate) fn redriven(&mut self, message_id: &str) -> Letter {
         let sent = &mut self.sent[self.places[message_id]];
         sent.is_redriven = true;
         sent.letter.clone()
     }
 
-    /// The notifications that messages are of.
+    /// The notification ids of these messages.
     pub(crate) fn ids_of_messages(&self, message_ids: &[String]) -> Vec<String> {
         let sent = |message_id: &String| &self.sent[self.places[message_id]].letter.meaning;
         let id = |meaning: &Meaning| match meaning {
@@ -133,7 +133,7 @@ impl Witness {
         message_ids.iter().map(sent).map(id).collect()
     }
 
-    /// The notifications that records of a stream are of.
+    /// The notification ids of these stream records.
     pub(crate) fn ids_of_records(&self, consumer: Consumer, numbers: &[String]) -> Vec<String> {
         let id = |number: &String| match consumer {
             Consumer::Forward => self.changes[number].id.clone(),
@@ -142,12 +142,12 @@ impl Witness {
         numbers.iter().map(id).collect()
     }
 
-    /// Somebody is about to make an item unreadable.
+    /// Records that an operator is about to make an item unreadable.
     pub(crate) fn spoiled(&mut self, id: &str) {
         self.lives.entry(id.to_owned()).or_default().is_spoiled = true;
     }
 
-    /// Acknowledged means stored: a message is deleted only if its notification is in the table.
+    /// Checks "Acknowledged means stored": a message is deleted only if the table has its notification.
     pub(crate) fn deleted(&self, message_id: &str) -> Verdict {
         const GUARANTEE: &str = "Acknowledged means stored";
         let sent = &self.sent[self.places[message_id]];
@@ -156,15 +156,21 @@ impl Witness {
         };
         let stored = self.lives.get(id).and_then(|life| life.stored.as_ref());
         match stored {
-            None => broken(GUARANTEE, id, "deleted, and there is no item"),
-            Some(stored) if *stored != fingerprint(id, *content).to_string() => {
-                broken(GUARANTEE, id, "deleted, and the item has another content")
-            }
+            None => broken(
+                GUARANTEE,
+                id,
+                "the message was deleted, but there is no item",
+            ),
+            Some(stored) if *stored != fingerprint(id, *content).to_string() => broken(
+                GUARANTEE,
+                id,
+                "the message was deleted, but the item has different content",
+            ),
             Some(_) => Ok(()),
         }
     }
 
-    /// A change of the table, which its stream has under this number now.
+    /// Records and checks a change of the table, which its stream now has under this sequence number.
     pub(crate) fn changed(
         &mut self,
         change: &Change,
@@ -200,7 +206,8 @@ impl Witness {
         Ok(())
     }
 
-    /// A message of a FIFO group is stored only when those before it are gone.
+    /// Checks that a message of a FIFO group is stored only after all earlier messages of the group have left the
+    /// queue.
     fn fifo_order(&self, change: &Change, fifo: Option<&Queue>) -> Verdict {
         let source = change
             .new
@@ -210,7 +217,7 @@ impl Witness {
             return Ok(());
         };
         let Some(place) = self.places.get(&source) else {
-            return broken("Nothing invented", &change.id, "stored from no message");
+            return broken("Nothing invented", &change.id, "stored without a message");
         };
         let group = &self.sent[*place].letter.group;
         let earlier = self.sent[..*place].iter();
@@ -219,19 +226,19 @@ impl Witness {
             Some(_) => broken(
                 "FIFO order",
                 &change.id,
-                "it overtook an earlier message of its group",
+                "the message overtook an earlier message of its group",
             ),
             None => Ok(()),
         }
     }
 
-    /// Nothing invented, and order per notification: a record is the event of a change of its item, under the item's
-    /// own key, and first appears behind those of earlier changes.
+    /// Checks "Nothing invented" and "Order per notification": a record is the event of a change of its item, its
+    /// partition key is the item's id, and it first appears after the events of earlier changes.
     pub(crate) fn published(&mut self, record: &StoredRecord) -> Verdict {
         const INVENTED: &str = "Nothing invented";
         let key = record.record.id.as_str();
         let Ok(event) = NotificationEvent::parse(&record.record.data) else {
-            return broken(INVENTED, key, "the record is no event");
+            return broken(INVENTED, key, "the record is not an event");
         };
         if event.subject.as_str() != key {
             let id = event.subject.as_str();
@@ -246,7 +253,7 @@ impl Witness {
             .iter()
             .position(|(other, _)| *other == document);
         let Some(place) = place else {
-            return broken(INVENTED, key, format!("no change asks for {}", event.id()));
+            return broken(INVENTED, key, format!("no change requires {}", event.id()));
         };
         if life.documents[place].1 {
             self.repeated_events += 1;
@@ -256,7 +263,7 @@ impl Witness {
         match life.latest {
             Some(latest) if latest > place => {
                 let what = format!(
-                    "change {} first appears behind change {}",
+                    "change {} first appears after change {}",
                     place + 1,
                     latest + 1
                 );
@@ -269,7 +276,7 @@ impl Witness {
         }
     }
 
-    /// Checkpoint is honest: what an invocation passed has been told, or completed.
+    /// Checks "Checkpoint is honest": every record that an invocation confirmed is published or completed.
     pub(crate) fn passed(&self, consumer: Consumer, numbers: &[String]) -> Verdict {
         const GUARANTEE: &str = "Checkpoint is honest";
         for number in numbers {
@@ -278,14 +285,18 @@ impl Witness {
                     let change = &self.changes[number];
                     let told = |document: usize| self.lives[&change.id].documents[document].1;
                     if !change.document.is_none_or(told) {
-                        return broken(GUARANTEE, &change.id, "a change was passed and not told");
+                        return broken(
+                            GUARANTEE,
+                            &change.id,
+                            "a change was checkpointed but not published",
+                        );
                     }
                 }
                 Consumer::Complete => {
                     let (id, status) = &self.told[number];
                     let now = self.lives[id].status.as_deref();
                     if *status == Status::Init && now != Some("DONE") {
-                        let what = format!("an event was consumed, and its item is in {now:?}");
+                        let what = format!("an event was consumed, but its item is in {now:?}");
                         return broken(GUARANTEE, id, what);
                     }
                 }
@@ -294,7 +305,7 @@ impl Witness {
         Ok(())
     }
 
-    /// A mapping told of a batch that it gave up, from one sequence number to another.
+    /// Records the notice of a mapping about a batch that it discarded, from one sequence number to another.
     pub(crate) fn given_up(&mut self, consumer: Consumer, shard: &str, first: &str, last: &str) {
         match consumer {
             Consumer::Forward => {
@@ -311,7 +322,7 @@ impl Witness {
         }
     }
 
-    /// The stream dropped all that it has so far.
+    /// Records that the stream dropped all its records.
     pub(crate) fn trimmed(&mut self) {
         for change in self.changes.values_mut() {
             change.is_given_up = true;
@@ -323,11 +334,11 @@ impl Witness {
         change.document.is_none_or(told)
     }
 
-    /// The first thing still to be done: a change to be told that nobody gave up, an item to be completed.
+    /// The first unfinished work: a change to publish that no mapping discarded, or an item to complete.
     pub(crate) fn outstanding(&self) -> Option<Broken> {
         let mut changes = self.changes.values();
         if let Some(change) = changes.find(|change| !change.is_given_up && !self.is_told(change)) {
-            let what = "a change was neither told nor given up with a notice";
+            let what = "a change was neither published nor discarded with a notice";
             return broken("Conservation", &change.id, what).err();
         }
         let mut lives = self.lives.iter();
@@ -337,10 +348,15 @@ impl Witness {
             is_init && !life.is_spoiled && is_told && !self.unconsumed.contains(*id)
         };
         let (id, _) = lives.find(pending)?;
-        broken("Progress", id, "it is told, and not DONE").err()
+        broken(
+            "Progress",
+            id,
+            "the event is published, but the item is not DONE",
+        )
+        .err()
     }
 
-    /// Ids whose last event is not told or consumed because a mapping gave up: what reconciliation lists.
+    /// Ids whose last event was discarded before it was published or consumed. Reconciliation must list them.
     pub(crate) fn pending(&self) -> Vec<String> {
         let lives = self.lives.iter().filter(|(_, life)| {
             let is_told = life.documents.last().is_none_or(|(_, told)| *told);
@@ -349,20 +365,21 @@ impl Witness {
         lives.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Ids whose items are there.
+    /// Ids that have an item.
     pub(crate) fn ids(&self) -> Vec<&str> {
         let there = self.lives.iter().filter(|(_, life)| life.status.is_some());
         there.map(|(id, _)| id.as_str()).collect()
     }
 
-    /// Ids in DONE that can be read.
+    /// Ids of readable items in DONE.
     pub(crate) fn done(&self) -> Vec<String> {
         let done = |life: &Life| life.status.as_deref() == Some("DONE") && !life.is_spoiled;
         let lives = self.lives.iter().filter(|(_, life)| done(life));
         lives.map(|(id, _)| id.clone()).collect()
     }
 
-    /// Conservation and progress, when faults have stopped, all is quiet and what was given up has been redriven.
+    /// Checks "Conservation" and "Progress" after faults have stopped, the world is idle and discarded events have
+    /// been redriven.
     pub(crate) fn at_the_end(&self, queue: &Queue, table: &InMemoryTable) -> Verdict {
         for sent in self.sent.iter().filter(|sent| !sent.is_redriven) {
             let dead = queue.dead_letter_queue();
@@ -380,20 +397,21 @@ impl Witness {
                 return broken("Progress", id, "not DONE");
             }
             if life.documents.last().is_some_and(|(_, told)| !told) {
-                return broken("Conservation", id, "its last event was never told");
+                return broken("Conservation", id, "its last event was never published");
             }
             one_effect(id, table)?;
         }
         Ok(())
     }
 
-    /// Whether this one is stored as it was sent.
+    /// Whether the item is stored with the content that was sent.
     pub(crate) fn is_stored(&self, id: &str) -> bool {
         self.lives.get(id).is_some_and(|life| life.stored.is_some())
     }
 }
 
-/// The event that a change asks for: of a new item, or of one whose status or redrives have changed. Its number.
+/// Records the event that a change requires and returns its index. An event is required for a new item and for a
+/// change of the status or of the redrive count.
 fn document_of(change: &Change, life: &mut Life) -> Option<usize> {
     let new = change.new.as_ref()?;
     let tells = |name: &str| {
@@ -415,7 +433,7 @@ fn document_of(change: &Change, life: &mut Life) -> Option<usize> {
     }))
 }
 
-/// One INSERT of each id, ever, of something that was sent; and nobody but an operator changes what was written.
+/// Checks that each id has one INSERT of content that was sent, and that only an operator changes the content.
 fn written_once(id: &str, change: &Change, life: &mut Life) -> Verdict {
     const GUARANTEE: &str = "Written once";
     let Some(new) = &change.new else {
@@ -433,7 +451,7 @@ fn written_once(id: &str, change: &Change, life: &mut Life) -> Verdict {
             .is_some_and(|text| life.payloads.contains(text))
             && life.fingerprints.contains(&fingerprint);
         if !was_sent {
-            return broken("Nothing invented", id, "stored, and never sent");
+            return broken("Nothing invented", id, "stored, but never sent");
         }
         life.stored = Some(fingerprint);
         life.payload = payload;
@@ -443,7 +461,7 @@ fn written_once(id: &str, change: &Change, life: &mut Life) -> Verdict {
     Ok(())
 }
 
-/// INIT, then DONE, once; a time to live only with DONE.
+/// Checks that the status goes from INIT to DONE once, and that only an item in DONE has a time to live.
 fn status(id: &str, change: &Change, life: &Life) -> Verdict {
     const GUARANTEE: &str = "Status";
     let Some(new) = &change.new else {
@@ -462,7 +480,7 @@ fn status(id: &str, change: &Change, life: &Life) -> Verdict {
     Ok(())
 }
 
-/// An effect that commits with DONE happens once.
+/// Checks that an effect that commits with DONE happens once.
 fn one_effect(id: &str, table: &InMemoryTable) -> Verdict {
     let entries = table.other_items(LEDGER).into_values();
     let count = entries
@@ -474,7 +492,7 @@ fn one_effect(id: &str, table: &InMemoryTable) -> Verdict {
     broken("Effect", id, format!("{count} effects of one notification"))
 }
 
-/// The text of an attribute.
+/// The string value of an attribute.
 pub(crate) fn text(item: &Item, name: &str) -> Option<String> {
     match item.get(name)? {
         AttributeValue::S(text) => Some(text.clone()),

@@ -1,4 +1,4 @@
-//! The world of one seed: who is there, what happens next, and when.
+//! The world of one seed: its parties, and which event happens next at what time.
 
 use std::time::Duration;
 
@@ -24,14 +24,14 @@ use crate::sources::{Due, Job, Receive, StreamSource, tail};
 use crate::weather::{Kind, Weather};
 use crate::witness::{Broken, Verdict, Witness, broken};
 
-/// How long the world may take to drain after the storm.
+/// Limit of virtual time in which the world must drain after the storm.
 const CALM: Millis = 3_600_000;
-/// More than any world takes, an hour of calm included.
+/// More steps than any world needs, including the hour in which it drains.
 const MAX_STEPS: u64 = 2_000_000;
-/// More than a stream keeps its records.
+/// Longer than a stream retains its records.
 const LONGER_THAN_RETENTION: Millis = 25 * 3_600_000;
 
-/// What came of one world.
+/// The result of one world.
 pub(crate) struct Run {
     pub(crate) plan: Plan,
     pub(crate) messages: u64,
@@ -42,11 +42,11 @@ pub(crate) struct Run {
     pub(crate) broken: Option<Broken>,
 }
 
-/// One thing that happened.
+/// One entry of the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) at: Millis,
-    /// The notifications concerned; none where it concerns all.
+    /// The notifications concerned. Empty if the entry concerns all of them.
     pub(crate) ids: Vec<String>,
     pub(crate) what: String,
 }
@@ -64,26 +64,26 @@ pub(crate) struct World {
     pub(crate) receives: Vec<Receive>,
     pub(crate) parts: Parts,
     pub(crate) functions: Functions,
-    /// The table's change stream, and how many changes it has.
+    /// The table's change stream, and its number of changes.
     pub(crate) table_stream: Stream,
     changes: usize,
     records: u64,
-    /// `forward`'s mapping, then those of two consumers.
+    /// The mapping of `forward`, then the mappings of two consumers.
     pub(crate) sources: Vec<StreamSource>,
-    /// How many pollers each mapping has lost: of the streams, then of the queue.
+    /// The number of pollers that each mapping has lost: stream mappings first, then the queue's.
     pub(crate) pollers: [u64; 4],
     pub(crate) running: FuturesUnordered<LocalBoxFuture<'static, (Job, Ended<Answer>)>>,
     due: Vec<(Millis, u64, Due)>,
     order: u64,
     steps: u64,
     pub(crate) witness: Witness,
-    /// Whether a history is kept: it is dear, so only where somebody will read it.
+    /// Whether to keep a history. It is expensive, so only runs that print a report keep one.
     pub(crate) keeps_history: bool,
     history: Vec<Entry>,
 }
 
 impl World {
-    /// Lives through a whole world. One that panics breaks a guarantee too.
+    /// Runs a whole world. A panic of the event sources counts as a broken guarantee too.
     pub(crate) fn run(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Run {
         let run = std::panic::catch_unwind(|| Self::run_unguarded(plan, bug, keeps_history));
         run.unwrap_or_else(|_| Run {
@@ -176,7 +176,7 @@ impl World {
 
     async fn live(&mut self) -> Verdict {
         self.tell_queue(sqs::Input::Enable)?;
-        // A mapping takes its time to come up: what was changed meanwhile must not be missed.
+        // A new mapping takes time to become active. It must not miss changes made in the meantime.
         for which in 0..self.sources.len() {
             let up = clock::now() + self.mixer.next() % 5_000;
             self.later(up, Due::Source(which, stream::Input::Enable));
@@ -200,7 +200,7 @@ impl World {
                 return broken(
                     "Progress",
                     id,
-                    "sent when nothing failed any more, and not stored",
+                    "sent after all faults had stopped, but not stored",
                 );
             }
         }
@@ -209,7 +209,7 @@ impl World {
         self.stay_silent(expires).await
     }
 
-    /// Letters arrive, and things go wrong.
+    /// Sends messages and injects faults.
     async fn storm(&mut self) -> Verdict {
         let end = clock::START + self.plan.storm;
         let letters = letters(&mut self.mixer, &self.weather, crate::plan::STORM * 3 / 4);
@@ -244,7 +244,7 @@ impl World {
         Ok(())
     }
 
-    /// `forward` is disabled for so long that the table's stream drops what it has.
+    /// Disables the mapping of `forward` for so long that the table's stream drops its records.
     async fn trim(&mut self) -> Verdict {
         self.note(None, || "all mappings are disabled for 25 hours".to_owned());
         self.tell_queue(sqs::Input::Disable)?;
@@ -270,7 +270,7 @@ impl World {
         Ok(())
     }
 
-    /// Until everything that was sent is where it belongs.
+    /// Runs until every message has been handled and every stream is drained.
     async fn drain(&mut self) -> Verdict {
         let end = clock::now() + CALM;
         loop {
@@ -286,14 +286,20 @@ impl World {
             if clock::now() >= end {
                 let message = self.queue.message_ids().next();
                 return outstanding.map_or_else(
-                    || broken("Progress", message.unwrap_or("?"), "it never drains"),
+                    || {
+                        broken(
+                            "Progress",
+                            message.unwrap_or("?"),
+                            "the world does not drain",
+                        )
+                    },
                     Err,
                 );
             }
         }
     }
 
-    /// What an operator does about what mappings gave up: he has it told again.
+    /// Redrives the items whose events a mapping discarded, as an operator would.
     async fn reconcile(&mut self) -> Verdict {
         let pending = self.witness.pending();
         self.witness.unconsumed.clear();
@@ -303,7 +309,7 @@ impl World {
         self.drain().await
     }
 
-    /// When all is done, removals and edits tell nobody anything.
+    /// Checks that removals and edits publish no events once all work is finished.
     async fn stay_silent(&mut self, expires: bool) -> Verdict {
         let told = self.records;
         for (place, id) in self.witness.done().into_iter().enumerate() {
@@ -318,7 +324,11 @@ impl World {
         if self.records == told {
             return Ok(());
         }
-        broken("Nothing invented", "?", "told, and nothing had happened")
+        broken(
+            "Nothing invented",
+            "?",
+            "an event was published although no status changed",
+        )
     }
 
     pub(crate) fn note(&mut self, id: Option<&str>, what: impl FnOnce() -> String) {
@@ -361,12 +371,12 @@ impl World {
         self.due.push((at, self.order, due));
     }
 
-    /// Forgets what is due to a poller that is lost.
+    /// Drops the pending results of a lost poller.
     pub(crate) fn forget(&mut self, is_lost: impl Fn(&Due) -> bool) {
         self.due.retain(|(_, _, due)| !is_lost(due));
     }
 
-    /// Lets everything happen that happens until then.
+    /// Advances virtual time to `until` and executes everything that is due by then.
     pub(crate) async fn advance(&mut self, until: Millis) -> Verdict {
         loop {
             self.observe()?;
@@ -421,13 +431,13 @@ impl World {
         next.into_iter().flatten().min()
     }
 
-    /// One thing that is due now.
+    /// Executes one thing that is due now.
     fn step(&mut self, now: Millis) -> Verdict {
         self.steps += 1;
         if self.steps > MAX_STEPS {
             return Err(Broken::of_all(
                 "Totality",
-                "the event sources run in circles",
+                "the event sources do not terminate",
             ));
         }
         let due = self
@@ -455,7 +465,7 @@ impl World {
         }
     }
 
-    /// Shows the witness what is new in the table and in Kinesis, and hands changes to the table's stream.
+    /// Passes new changes and records to the witness, and the changes to the table's stream.
     pub(crate) fn observe(&mut self) -> Verdict {
         let changes = self.parts.table.changes_since(self.changes);
         self.changes += changes.len();
@@ -497,7 +507,7 @@ fn describe(change: &onewrite_testing::Change) -> String {
     )
 }
 
-/// The beginning of a message id, enough to tell it from others.
+/// The first characters of a message id, enough to distinguish it.
 pub(crate) fn short(message_id: &str) -> &str {
     message_id.get(..8).unwrap_or(message_id)
 }

@@ -1,4 +1,4 @@
-//! What the verification tests share.
+//! Helpers that the verification tests share.
 
 use std::path::{Path, PathBuf};
 

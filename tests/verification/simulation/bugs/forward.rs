@@ -1,4 +1,4 @@
-//! A plain `forward`, which puts round after round what is not yet confirmed, with at most one thing wrong in it.
+//! A simple `forward` that retries unconfirmed records round by round, with at most one planted bug.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ use super::Bug;
 use crate::clock;
 use crate::functions::{Handler, Parts, handler as serve};
 
-/// Records of one call.
+/// Records per call.
 const CALL: usize = 3;
 
 struct Forward {
@@ -37,7 +37,7 @@ pub(super) fn handler(parts: &Parts, bug: Bug) -> Handler {
     })
 }
 
-/// What is to be published: its place in the batch, and the record.
+/// Records to publish, each with its index in the batch.
 type Pending = Vec<(usize, Record)>;
 
 impl Forward {
@@ -46,7 +46,7 @@ impl Forward {
         let mut pending: Pending = places
             .filter_map(|(place, change)| Some((place, self.record(change)?)))
             .collect();
-        // In the order in which they first failed.
+        // In the order of their first failures.
         let mut failed = Vec::new();
         while !pending.is_empty() {
             if budget.left().is_zero() && self.bug != Bug::ForwardIgnoresDeadline {
@@ -74,7 +74,7 @@ impl Forward {
         }
     }
 
-    /// A few calls at once, answered in any order; returns what is still to be published.
+    /// Sends a few calls concurrently, answered in any order. Returns the records that are still unpublished.
     async fn round(&self, pending: Pending, failed: &mut Vec<usize>, budget: Budget) -> Pending {
         let mut ids = HashSet::new();
         let is_next = |(_, record): &(usize, Record)| {
@@ -93,7 +93,7 @@ impl Forward {
         rest
     }
 
-    /// One call; returns what was not confirmed.
+    /// Sends one call. Returns the records that were not confirmed.
     async fn call(&self, call: &[(usize, Record)], budget: Budget) -> Pending {
         let records: Vec<Record> = call.iter().map(|(_, record)| record.clone()).collect();
         let put = async {
@@ -114,7 +114,7 @@ impl Forward {
         unconfirmed.map(|place| call[place].clone()).collect()
     }
 
-    /// What a change puts into the stream.
+    /// The record that a change requires.
     fn record(&self, change: &EventRecord) -> Option<Record> {
         let is = |bug| self.bug == bug;
         let event = match select(change) {
@@ -126,7 +126,7 @@ impl Forward {
                 let item = NotificationItem::from_item(&change.change.old_image).ok()?;
                 Some(NotificationEvent::from_item(&item))
             }
-            // A record that no stream takes.
+            // A record that the stream rejects.
             Selection::Unreadable(_) if is(Bug::UnreadableBlocks) => {
                 let id = onewrite_forward::select::key(change)?;
                 return Some(Record {

@@ -1,4 +1,4 @@
-//! A plain `ingest`, one message after the other, with at most one thing wrong in it.
+//! A simple `ingest` that processes one message after the other, with at most one planted bug.
 
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
@@ -38,7 +38,7 @@ impl Ingest {
         for record in records {
             let message_id = record["messageId"].as_str().filter(|id| !id.is_empty());
             if message_id.is_none() && self.bug != Bug::NullIdentifiers {
-                return Err("a message without id".to_owned());
+                return Err("a message without an id".to_owned());
             }
         }
         for record in records {
@@ -49,14 +49,14 @@ impl Ingest {
                 (!is_blocked || self.bug == Bug::FifoGoesOn) && self.take(record, budget).await;
             if !is_done {
                 blocked.extend(group);
-                // What has no id cannot be named, so it is not.
+                // A message without an id cannot be reported as failed.
                 failures.extend(message_id.map(|id| json!({"itemIdentifier": id})));
             }
         }
         Ok(json!({"batchItemFailures": failures}))
     }
 
-    /// Whether the message may be deleted.
+    /// Processes a message. Returns whether it may be deleted.
     async fn take(&self, record: &Value, budget: Budget) -> bool {
         if self.bug == Bug::IngestIgnoresDeadline {
             return self.store(record).await.unwrap_or(false);

@@ -1,7 +1,8 @@
-//! Bugs that services like this one have had, or would have: each must be found, or the simulation shows nothing.
+//! Planted bugs that services like this one have had or could have. The simulation must find each of them, otherwise
+//! its success proves nothing.
 //!
-//! Each is a wrong port under the real handler ([`ports`]), a plain handler with one thing wrong ([`ingest`],
-//! [`forward`]: right otherwise, which is shown too), or a wrong setting of the event sources.
+//! A planted bug is a wrong port under the real handler ([`ports`]), a simple handler with one defect ([`ingest`],
+//! [`forward`]; a test shows that they are correct otherwise), or a wrong setting of the event sources.
 
 mod forward;
 mod ingest;
@@ -14,7 +15,7 @@ macro_rules! bugs {
     ($($bug:ident, $name:literal;)*) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Bug {
-            /// The plain handlers as they are.
+            /// The simple handlers without a bug.
             Nothing,
             $($bug),*
         }
@@ -68,7 +69,7 @@ bugs! {
 }
 
 impl Bug {
-    /// The functions with the bug in them.
+    /// The functions with the planted bug.
     pub(crate) fn plant(self, parts: &Parts) -> Functions {
         let right = parts.functions();
         let table = || WrongTable::new(parts.table.clone(), self);

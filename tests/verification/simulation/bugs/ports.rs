@@ -35,21 +35,21 @@ impl WrongTable {
         }
     }
 
-    /// Replaces whatever is there.
+    /// Replaces the item without a condition.
     fn overwrite(&self, item: &NotificationItem) {
         self.inner.edit(item.notification.id.as_str(), |there| {
             *there = item.to_item().into();
         });
     }
 
-    /// Writes an attribute without asking.
+    /// Sets an attribute without a condition.
     fn set(&self, id: &str, name: &str, value: AttributeValue) {
         self.inner.edit(id, |item| {
             item.insert(name.to_owned(), value);
         });
     }
 
-    /// An effect by a call of its own.
+    /// Commits the effect in a separate call.
     fn effect(&self, id: &NotificationId) {
         let key = format!("apart-{}", self.effects.fetch_add(1, Ordering::SeqCst));
         let entry = HashMap::from([
