@@ -1,4 +1,4 @@
-//! `complete` over a table in memory that fails as told: each promise of the handler, and what breaks it.
+//! Tests the guarantees of `complete` against an in-memory table with injected failures.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -38,9 +38,9 @@ use tokio::time::Instant;
 const BUDGET: Duration = Duration::from_secs(10);
 const LEDGER: &str = "ledger";
 
-/// A downstream that does with each notification what the first letters of its id say: `refuses-`, `panics-`, `hangs-`,
+/// A downstream whose behaviour depends on the prefix of the id: `refuses-`, `panics-`, `hangs-`,
 /// `doubted-` (its write's condition is false), `calls-` (the call is the effect). Any other effect is a new entry of
-/// the ledger for each call, so that an effect that happens twice leaves two.
+/// the ledger per call, so a repeated effect leaves two entries.
 #[derive(Default)]
 struct Accountant {
     calls: Mutex<Vec<String>>,
@@ -111,7 +111,7 @@ async fn store_all(table: &InMemoryTable, ids: &[&str]) -> Vec<Vec<u8>> {
     documents
 }
 
-/// The INIT event of a notification that is in no table.
+/// The INIT event of a notification that is not in the table.
 fn unknown(id: &str) -> Vec<u8> {
     document(&contract::notification(id, "null"))
 }
@@ -127,7 +127,7 @@ fn document(item: &NotificationItem) -> Vec<u8> {
     NotificationEvent::from_item(item).to_json().into_bytes()
 }
 
-/// The sequence number of the record at a place: 8, 9, 10, 11 …, whose order is that of numbers and not of texts.
+/// The sequence number of a record: 8, 9, 10, 11 …, which sort as numbers but not as text.
 fn sequence_number(place: usize) -> String {
     (8 + place).to_string()
 }
@@ -162,11 +162,11 @@ where
 }
 
 thread_local! {
-    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+    static EMITTED: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_became_of_each_event_is_counted_and_logged_by_its_name() {
+async fn counts_and_logs_the_outcome_of_each_event() {
     let log = Log::listen();
     let table = table();
     let accountant = Accountant::default();
@@ -196,15 +196,15 @@ async fn what_became_of_each_event_is_counted_and_logged_by_its_name() {
     );
     documents.push(already);
 
-    let complete = complete(table, &accountant).with_observer(
-        Observer::default()
-            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
-    );
+    let complete =
+        complete(table, &accountant).with_observer(Observer::default().with_metrics(|metrics| {
+            EMITTED.with_borrow_mut(|emitted| emitted.push(metrics.clone()))
+        }));
     let budget = Budget::from_remaining(None, BUDGET);
     let _ = complete.handle(batch(&documents), budget).await.unwrap();
 
-    let told = TOLD.take();
-    assert_eq!(told.len(), 1);
+    let emitted = EMITTED.take();
+    assert_eq!(emitted.len(), 1);
     for (name, count) in [
         ("Received", 11),
         ("Copies", 1),
@@ -219,7 +219,7 @@ async fn what_became_of_each_event_is_counted_and_logged_by_its_name() {
         ("UnknownId", 1),
         ("Unreadable", 1),
     ] {
-        assert_eq!(told[0].get(name), count, "{name}");
+        assert_eq!(emitted[0].get(name), count, "{name}");
     }
     let lines = log.lines();
     let level = |key: &str, value: &str| {
@@ -241,7 +241,7 @@ async fn what_became_of_each_event_is_counted_and_logged_by_its_name() {
     assert_eq!(level("failure", "Unreadable"), Some("ERROR"));
 }
 
-/// The one sequence number that the answer reports, if any.
+/// Returns the reported sequence number, if any.
 async fn handle<T: Completions<Write = TransactWriteItem>>(
     table: T,
     accountant: &Accountant,
@@ -273,7 +273,7 @@ fn is_done(table: &InMemoryTable, id: &str) -> bool {
     status == Some(Value::S("DONE".to_owned()))
 }
 
-/// How often each notification's effect was committed.
+/// Counts the committed effects of each notification.
 fn ledger(table: &InMemoryTable) -> BTreeMap<String, usize> {
     let mut effects = BTreeMap::new();
     for entry in table.other_items(LEDGER).into_values() {
@@ -285,7 +285,7 @@ fn ledger(table: &InMemoryTable) -> BTreeMap<String, usize> {
     effects
 }
 
-/// How often each item changed, its INSERT included.
+/// Counts the changes of each item, including its INSERT.
 fn changes(table: &InMemoryTable) -> BTreeMap<String, usize> {
     let mut changes = BTreeMap::new();
     for change in table.changes() {
@@ -305,7 +305,7 @@ fn assert_each_done_once<'a>(table: &InMemoryTable, ids: impl IntoIterator<Item 
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_accepted_notification_is_done_and_its_effect_committed() {
+async fn commits_the_effect_of_an_accepted_notification_with_done() {
     let (table, accountant) = (table(), Accountant::default());
     let documents = store_all(&table, &["a", "b", "calls-c"]).await;
     assert_eq!(
@@ -319,13 +319,13 @@ async fn an_accepted_notification_is_done_and_its_effect_committed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn competing_consumers_have_exactly_one_winner() {
+async fn lets_exactly_one_competing_consumer_win() {
     const CONSUMERS: usize = 8;
     let (table, accountant) = (table(), Accountant::default());
     let ids = ["a", "b", "c", "d", "e"];
     let documents = store_all(&table, &ids).await;
     let answers = futures::future::join_all((0..CONSUMERS).map(|consumer| {
-        // Each at its own pace before and after the write, so that they overtake each other.
+        // Different delays before and after the write let the consumers overtake each other.
         let pace = move |millis: usize| Duration::from_millis((millis * (consumer % 3)) as u64);
         let answering = FaultyTable::new(table.clone(), move |_| Fault::AnswerDelayed(pace(7)));
         let table = FaultyTable::new(answering, move |call| Fault::Delayed(pace(call.number)));
@@ -342,7 +342,7 @@ async fn competing_consumers_have_exactly_one_winner() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_already_done_is_acknowledged_and_not_written_again() {
+async fn acknowledges_a_done_notification_without_a_write() {
     let (table, accountant) = (table(), Accountant::default());
     let documents = store_all(&table, &["a"]).await;
     for _ in 0..3 {
@@ -355,7 +355,7 @@ async fn what_is_already_done_is_acknowledged_and_not_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_is_reported_at_the_head_in_the_middle_and_at_the_end() {
+async fn reports_a_failure_at_any_position_of_the_batch() {
     for bad in [
         "refuses-x",
         "panics-x",
@@ -380,7 +380,7 @@ async fn a_failure_is_reported_at_the_head_in_the_middle_and_at_the_end() {
             );
             assert!(
                 good.iter().all(|id| is_done(&table, id)),
-                "{bad} stops nobody"
+                "{bad} must not stop the others"
             );
             if table.item(bad).is_some() {
                 assert!(!is_done(&table, bad), "{bad} stays in INIT");
@@ -391,7 +391,7 @@ async fn a_failure_is_reported_at_the_head_in_the_middle_and_at_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lowest_of_several_failures_is_reported() {
+async fn reports_the_lowest_failure() {
     let (table, accountant) = (table(), Accountant::default());
     let documents = store_all(
         &table,
@@ -406,7 +406,7 @@ async fn the_lowest_of_several_failures_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_edited_item_is_a_version_mismatch_and_stays() {
+async fn leaves_an_edited_item_unchanged() {
     let (table, accountant) = (table(), Accountant::default());
     let documents = store_all(&table, &["a", "b"]).await;
     table.edit("a", |item| {
@@ -420,7 +420,7 @@ async fn an_edited_item_is_a_version_mismatch_and_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn events_of_done_are_ignored() {
+async fn ignores_done_events() {
     let (table, accountant) = (table(), Accountant::default());
     store(&table, "a").await;
     let documents = [done_event("a"), done_event("unknown")];
@@ -431,12 +431,12 @@ async fn events_of_done_are_ignored() {
     assert_eq!(accountant.calls(), [""; 0]);
     assert!(
         !is_done(&table, "a"),
-        "it tells of DONE and does not make it"
+        "a DONE event must not change the item"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_of_an_event_in_a_batch_are_taken_once() {
+async fn handles_copies_of_an_event_in_a_batch_once() {
     let (table, accountant) = (table(), Accountant::default());
     let [a, b] = store_all(&table, &["a", "refuses-b"])
         .await
@@ -453,7 +453,7 @@ async fn copies_of_an_event_in_a_batch_are_taken_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_record_without_a_sequence_number_fails_the_batch() {
+async fn fails_the_batch_if_a_failed_record_has_no_sequence_number() {
     for missing in ["", "x1"] {
         let (table, accountant) = (table(), Accountant::default());
         let documents = store_all(&table, &["refuses-a", "refuses-b", "c"]).await;
@@ -463,12 +463,12 @@ async fn a_failed_record_without_a_sequence_number_fails_the_batch() {
             .handle(event, Budget::from_remaining(None, BUDGET))
             .await;
         assert_eq!(answer.unwrap_err(), MissingSequenceNumber);
-        assert!(is_done(&table, "c"), "the others are tried all the same");
+        assert!(is_done(&table, "c"), "the others are still handled");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sequence_number_that_nobody_needs_may_be_missing() {
+async fn accepts_a_missing_sequence_number_of_a_handled_record() {
     let (table, accountant) = (table(), Accountant::default());
     let documents = store_all(&table, &["a", "refuses-b"]).await;
     let mut event = batch(&documents);
@@ -480,7 +480,7 @@ async fn a_sequence_number_that_nobody_needs_may_be_missing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_is_returned_as_failed_before_the_deadline() {
+async fn reports_unhandled_records_before_the_deadline() {
     let (table, accountant) = (table(), Accountant::default());
     let ids = ["a", "hangs-1", "hangs-2", "hangs-3", "hangs-4", "b", "c"];
     let documents = store_all(&table, &ids).await;
@@ -495,12 +495,12 @@ async fn the_rest_is_returned_as_failed_before_the_deadline() {
     assert_eq!(
         accountant.calls().len(),
         5,
-        "what has no time left is not begun"
+        "no record starts after the deadline"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_no_time_left_nothing_is_begun() {
+async fn starts_nothing_without_remaining_time() {
     let (table, accountant) = (table(), Accountant::default());
     let documents = store_all(&table, &["a"]).await;
     assert_eq!(
@@ -511,7 +511,7 @@ async fn with_no_time_left_nothing_is_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn notifications_are_at_work_side_by_side_up_to_the_bound() {
+async fn handles_notifications_concurrently_up_to_the_limit() {
     let (table, accountant) = (table(), Accountant::default());
     let ids: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -525,14 +525,14 @@ async fn notifications_are_at_work_side_by_side_up_to_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_batch_succeeds() {
+async fn accepts_an_empty_batch() {
     assert_eq!(
         handle(table(), &Accountant::default(), batch(&[])).await,
         None
     );
 }
 
-/// What a call to the table can meet.
+/// The faults of a call to the table.
 const FAULTS: [Fault; 8] = [
     Fault::None,
     Fault::Throttled,
@@ -545,7 +545,7 @@ const FAULTS: [Fault; 8] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn an_effect_commits_with_done_or_not_at_all_whatever_the_table_does() {
+async fn commits_an_effect_with_done_or_not_at_all_under_every_fault() {
     for fault in FAULTS {
         let (table, accountant) = (table(), Accountant::default());
         let documents = store_all(&table, &["a"]).await;
@@ -564,7 +564,7 @@ async fn an_effect_commits_with_done_or_not_at_all_whatever_the_table_does() {
     }
 }
 
-/// Polls `work` so often and no more, then drops it, as a crash does.
+/// Polls `work` at most `polls` times, then drops it, as a crash does.
 async fn crash_after<F: Future>(polls: usize, work: F) -> Option<F::Output> {
     let (mut work, mut polled) = (pin!(work), 0);
     poll_fn(|context| match work.as_mut().poll(context) {
@@ -579,7 +579,7 @@ async fn crash_after<F: Future>(polls: usize, work: F) -> Option<F::Output> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_at_any_await_point_loses_nothing_and_repeats_no_committed_effect() {
+async fn repeats_no_committed_effect_after_a_crash_at_any_await_point() {
     let ids = ["a", "b", "c", "d", "e", "f"];
     let mut halfway = 0;
     for polls in 0.. {
@@ -608,7 +608,7 @@ async fn a_crash_at_any_await_point_loses_nothing_and_repeats_no_committed_effec
     }
 }
 
-/// What a record may be, for the property below.
+/// The kinds of records in the property test.
 #[derive(Debug, Clone, Copy)]
 enum Sent {
     Init(u8),
@@ -629,11 +629,10 @@ fn sent() -> impl Strategy<Value = Sent> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
-    /// Plays Lambda: delivers from the checkpoint on until all is acknowledged, while the table fails as it likes for a
-    /// while. A record that nothing heals is set
-    /// aside after so many attempts.
+    /// Simulates Lambda: redelivers from the checkpoint until every record is acknowledged, while the table fails
+    /// for some time. A record that always fails is discarded after the maximum number of attempts.
     #[test]
-    fn the_checkpoint_is_honest_and_every_notification_ends_in_done_once(
+    fn completes_every_notification_once_and_never_skips_a_failure(
         records in prop::collection::vec(sent(), 1..16),
         faults in prop::collection::vec(prop::sample::select(FAULTS.to_vec()), 0..24),
     ) {
@@ -675,8 +674,8 @@ proptest! {
                 if lowest > checkpoint {
                     (checkpoint, attempts) = (lowest, 0);
                 } else if attempts > faults.len() {
-                    // Each attempt at a record that could succeed met a fault of the list, which is at its end.
-                    assert!(is_poison(lowest), "{lowest} fails without a reason");
+                    // The list of faults is exhausted, so only a poison record can still fail.
+                    assert!(is_poison(lowest), "{lowest} must not fail after the last fault");
                     (checkpoint, attempts) = (lowest + 1, 0);
                 }
             }

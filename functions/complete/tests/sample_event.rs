@@ -1,4 +1,4 @@
-//! The sample event of `infra/events`, as a person hands it to `cargo lambda invoke` after those of `ingest`.
+//! Handles the sample event of `infra/events`, which you can pass to `cargo lambda invoke` after those for `ingest`.
 #![allow(clippy::unwrap_used)]
 
 use std::{cell::RefCell, collections::BTreeSet, time::Duration};
@@ -25,14 +25,14 @@ fn event() -> KinesisEvent {
     serde_json::from_str(EVENT).unwrap()
 }
 
-/// The item that `forward`'s sample tells of.
+/// The item in the sample event of `forward`.
 fn item() -> NotificationItem {
     let change: dynamodb::Event = serde_json::from_str(CHANGE).unwrap();
     NotificationItem::from_item(&change.records[0].change.new_image).unwrap()
 }
 
 #[tokio::test]
-async fn the_event_of_forward_s_sample_takes_its_item_to_done() {
+async fn completes_the_item_of_forwards_sample_event() {
     let table = InMemoryTable::default();
     table.insert(&item()).await.unwrap();
     let complete = Complete::new(Completer::new(table.clone(), 0), LogOnly, 4);
@@ -45,31 +45,36 @@ async fn the_event_of_forward_s_sample_takes_its_item_to_done() {
 }
 
 thread_local! {
-    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+    static EMITTED: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
 }
 
 #[tokio::test]
-async fn the_time_from_table_to_done_is_told_once() {
+async fn measures_the_time_to_done_once() {
     let table = InMemoryTable::default();
     table.insert(&item()).await.unwrap();
     let complete = Complete::new(Completer::new(table, 0), LogOnly, 4).with_observer(
         Observer::default()
             .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
-            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+            .with_metrics(|metrics| {
+                EMITTED.with_borrow_mut(|emitted| emitted.push(metrics.clone()))
+            }),
     );
     for _ in 0..2 {
         let budget = Budget::from_remaining(None, Duration::from_secs(10));
         let _ = complete.handle(event(), budget).await.unwrap();
     }
-    let told = TOLD.take();
-    let times: Vec<_> = told.iter().map(|one| one.times("StoredToDone")).collect();
+    let emitted = EMITTED.take();
+    let times: Vec<_> = emitted
+        .iter()
+        .map(|one| one.times("StoredToDone"))
+        .collect();
     assert_eq!(times, [(1, 1877.0), (0, 0.0)]);
-    assert!(told.iter().all(|one| one.times("RemainingTime").0 == 1));
-    assert_eq!(told[0].names().collect::<BTreeSet<_>>(), METRICS.into());
+    assert!(emitted.iter().all(|one| one.times("RemainingTime").0 == 1));
+    assert_eq!(emitted[0].names().collect::<BTreeSet<_>>(), METRICS.into());
 }
 
 #[tokio::test]
-async fn without_an_item_it_is_returned_to_its_shard() {
+async fn reports_an_event_without_an_item() {
     let complete = Complete::new(Completer::new(InMemoryTable::default(), 0), LogOnly, 4);
     let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = complete.handle(event(), budget).await.unwrap();
@@ -81,7 +86,7 @@ async fn without_an_item_it_is_returned_to_its_shard() {
 }
 
 #[test]
-fn its_data_is_the_document_of_that_item() {
+fn has_the_document_of_the_item_as_its_data() {
     let document = NotificationEvent::from_item(&item()).to_json();
     let data = event().records[0].kinesis.data.0.clone();
     assert_eq!(String::from_utf8(data).unwrap(), document);

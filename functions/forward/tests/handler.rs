@@ -1,4 +1,4 @@
-//! `forward` over a stream in memory that fails as told: each promise of the handler, and what breaks it.
+//! Tests the guarantees of `forward` against an in-memory stream with injected failures.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
@@ -29,10 +29,10 @@ use tokio::time::Instant;
 
 const BUDGET: Duration = Duration::from_secs(10);
 
-/// As many as every mask of failures is tried of.
+/// Every combination of failures is tried for this many records.
 const IDS: [&str; 10] = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
 
-/// A change to INIT, or where it is to be DONE, from INIT to DONE. Its sequence number is its place.
+/// A change to INIT, or from INIT to DONE if `done` is set. The sequence number is its position.
 fn change(place: usize, id: &str, done: bool) -> Change {
     change_of(
         place,
@@ -69,7 +69,7 @@ fn batch(ids: &[&str]) -> Event {
     lambda_event::dynamodb(&changes)
 }
 
-/// The place of the record that the answer reports, if any.
+/// Returns the position of the reported record, if any.
 async fn handle<S: EventStream + Clone>(stream: &S, event: Event) -> Option<usize> {
     handle_within(stream, event, BUDGET).await
 }
@@ -81,7 +81,7 @@ async fn handle_within<S: EventStream + Clone>(
 ) -> Option<usize> {
     let forward = Forward::new(Watched::new(stream.clone()), EventSource::default());
     let answer = forward.handle(event, Budget::from_remaining(None, budget));
-    // A handler that overstays fails its test rather than hold it.
+    // The timeout fails the test if the handler never returns.
     let response = tokio::time::timeout(10 * budget, answer)
         .await
         .expect("an answer in time")
@@ -104,10 +104,10 @@ fn stored(stream: &InMemoryStream) -> Vec<String> {
         .collect()
 }
 
-/// More calls than any batch here may take.
+/// More calls than any batch in these tests needs.
 const TOO_MANY_CALLS: usize = 20_000;
 
-/// Keeps what each call was given, and fails the test of a handler that never ends.
+/// Records the arguments of each call, and fails the test if the handler never stops calling.
 #[derive(Clone)]
 struct Watched<S> {
     inner: S,
@@ -134,13 +134,13 @@ impl<S: EventStream> EventStream for Watched<S> {
             calls.push(records.to_vec());
             calls.len()
         };
-        assert!(number < TOO_MANY_CALLS, "the stream is hammered");
+        assert!(number < TOO_MANY_CALLS, "too many calls to the stream");
         self.inner.put(records).await
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_is_logged_where_entries_of_it_failed_and_only_there() {
+async fn logs_only_calls_with_failed_entries() {
     let (log, inner) = (Log::listen(), InMemoryStream::new(1));
     let fault = StreamFault::mask(0b01, EntryFault::Throttled);
     let stream = FaultyStream::scripted(inner, [fault]);
@@ -156,7 +156,7 @@ async fn a_call_is_logged_where_entries_of_it_failed_and_only_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_change_becomes_one_record_of_its_own_id() {
+async fn publishes_one_record_per_change() {
     let table = InMemoryTable::default();
     let stream = InMemoryStream::new(4);
     assert_eq!(
@@ -169,7 +169,7 @@ async fn each_change_becomes_one_record_of_its_own_id() {
     for stored in stream.records() {
         let event = NotificationEvent::parse(&stored.record.data).unwrap();
         assert_eq!(event.subject, stored.record.id);
-        // Byte for byte: the space too.
+        // The payload is kept byte for byte, including spaces.
         assert_eq!(
             event.data.as_str(),
             format!(r#"{{"of": "{}"}}"#, event.subject)
@@ -178,7 +178,7 @@ async fn each_change_becomes_one_record_of_its_own_id() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn removals_and_edits_are_passed_and_redrives_are_told_again() {
+async fn skips_removals_and_edits_and_publishes_redrives_again() {
     let table = InMemoryTable::default();
     for id in ["kept", "removed", "expired"] {
         use onewrite::table::NewNotifications as _;
@@ -210,7 +210,7 @@ async fn removals_and_edits_are_passed_and_redrives_are_told_again() {
     );
 }
 
-/// Every type that an attribute can have, as Lambda sends it.
+/// A value of every attribute type, as Lambda sends it.
 fn values_of_every_type() -> [serde_json::Value; 10] {
     [
         json!({"S": "x"}),
@@ -227,7 +227,7 @@ fn values_of_every_type() -> [serde_json::Value; 10] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unreadable_change_does_not_hold_its_shard() {
+async fn skips_an_unreadable_change() {
     let changes: Vec<Change> = (0..3)
         .map(|place| change(place, ["a", "b", "c"][place], false))
         .collect();
@@ -246,7 +246,7 @@ async fn an_unreadable_change_does_not_hold_its_shard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attribute_of_somebody_else_s_hinders_no_event() {
+async fn ignores_unknown_attributes() {
     for value in values_of_every_type() {
         let mut event = lambda_event::dynamodb_json(&[change(0, "a", false)]);
         event["Records"][0]["dynamodb"]["NewImage"]["note"] = value.clone();
@@ -257,7 +257,7 @@ async fn an_attribute_of_somebody_else_s_hinders_no_event() {
     }
 }
 
-/// A change that is passed without an event: of an attribute that concerns nobody, or unreadable.
+/// A change without an event: an edit of an unknown attribute, or an unreadable change.
 fn passed(place: usize, id: &str, readable: bool) -> Change {
     let mut change = change(place, id, false);
     if readable {
@@ -270,7 +270,7 @@ fn passed(place: usize, id: &str, readable: bool) -> Change {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reported_change_is_the_one_that_failed_whatever_is_passed_before_it() {
+async fn reports_the_failed_change_after_skipped_changes() {
     let changes = [
         passed(0, "a", true),
         passed(1, "a", false),
@@ -293,7 +293,7 @@ async fn the_reported_change_is_the_one_that_failed_whatever_is_passed_before_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn entries_that_fail_are_sent_again_until_the_stream_takes_them() {
+async fn retries_failed_entries_until_the_stream_confirms_them() {
     for fault in [
         EntryFault::Throttled,
         EntryFault::Lost,
@@ -310,7 +310,7 @@ async fn entries_that_fail_are_sent_again_until_the_stream_takes_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_fails_is_sent_again() {
+async fn retries_a_failed_call() {
     for fault in [Fault::Throttled, Fault::RequestLost, Fault::ResponseLost] {
         let inner = InMemoryStream::new(1);
         let stream = FaultyStream::scripted(inner.clone(), [fault.into(), fault.into()]);
@@ -320,7 +320,7 @@ async fn a_call_that_fails_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_lowest_of_what_the_stream_does_not_take_is_reported_and_the_rest_goes_on() {
+async fn reports_the_lowest_failed_record_and_publishes_the_others() {
     for mask in 1..1_usize << IDS.len() {
         let inner = InMemoryStream::new(1);
         let fails = move |id: &str| mask >> IDS.iter().position(|i| *i == id).unwrap() & 1 == 1;
@@ -342,7 +342,7 @@ async fn the_lowest_of_what_the_stream_does_not_take_is_reported_and_the_rest_go
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_never_answers_is_left_in_time_and_everything_is_reported() {
+async fn reports_the_whole_batch_if_the_stream_never_answers() {
     for fault in [
         Fault::SilentBefore,
         Fault::SilentAfter,
@@ -361,7 +361,7 @@ async fn a_stream_that_never_answers_is_left_in_time_and_everything_is_reported(
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_time_nothing_is_sent_and_everything_is_reported() {
+async fn sends_nothing_without_remaining_time() {
     let stream = Watched::new(InMemoryStream::new(1));
     assert_eq!(
         handle_within(&stream, batch(&["a"]), ANSWER_MARGIN).await,
@@ -371,7 +371,7 @@ async fn without_time_nothing_is_sent_and_everything_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_call_is_not_repeated() {
+async fn does_not_retry_a_rejected_call() {
     for fault in [StreamFault::Call(Fault::Refused), StreamFault::Miscounted] {
         let faulty = FaultyStream::new(InMemoryStream::new(1), move |_, _| fault.clone());
         let stream = Watched::new(faulty);
@@ -381,38 +381,37 @@ async fn a_refused_call_is_not_repeated() {
 }
 
 thread_local! {
-    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+    static EMITTED: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_is_as_long_as_the_jitter_given_and_an_invocation_has_one_line_of_metrics() {
+async fn scales_pauses_by_the_jitter_and_emits_metrics_once() {
     for (jitter, pause) in [
         ((|| 0.0) as fn() -> f64, Duration::ZERO),
         (|| 1.0, RETRY_BASE),
     ] {
         let stream = FaultyStream::scripted(InMemoryStream::new(1), [Fault::Throttled.into()]);
-        let forward =
-            Forward::new(stream, EventSource::default())
-                .with_jitter(jitter)
-                .with_observer(Observer::default().with_metrics(|metrics| {
-                    TOLD.with_borrow_mut(|told| told.push(metrics.clone()))
-                }));
+        let forward = Forward::new(stream, EventSource::default())
+            .with_jitter(jitter)
+            .with_observer(Observer::default().with_metrics(|metrics| {
+                EMITTED.with_borrow_mut(|emitted| emitted.push(metrics.clone()))
+            }));
         let started = Instant::now();
         let budget = Budget::from_remaining(None, BUDGET);
         let _ = forward.handle(batch(&["a"]), budget).await.unwrap();
-        // The timer's grain is a millisecond.
+        // The timer has a resolution of one millisecond.
         let waited = started.elapsed();
         assert!(
             waited >= pause && waited <= pause + Duration::from_millis(2),
             "{waited:?}"
         );
     }
-    let told = TOLD.take();
-    assert_eq!(told.len(), 2);
-    assert!(told.iter().all(|metrics| metrics.get("Forwarded") == 1));
+    let emitted = EMITTED.take();
+    assert_eq!(emitted.len(), 2);
+    assert!(emitted.iter().all(|metrics| metrics.get("Forwarded") == 1));
 }
 
-/// A stream that breaks its contract: it passes the first record of a call over, in its answer too.
+/// A stream that violates its contract: it ignores the first record of a call and returns no result for it.
 #[derive(Clone)]
 struct OneShort(InMemoryStream);
 
@@ -423,14 +422,14 @@ impl EventStream for OneShort {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_an_answer_that_is_too_short_nothing_is_believed() {
+async fn rejects_a_response_with_too_few_results() {
     let stream = Watched::new(OneShort(InMemoryStream::new(1)));
     assert_eq!(handle(&stream, batch(&["a", "b", "c"])).await, Some(0));
     assert_eq!(stream.calls().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_takes_nothing_is_asked_less_and_less_often() {
+async fn backs_off_while_the_stream_accepts_nothing() {
     let entries = StreamFault::mask(u64::MAX, EntryFault::Throttled);
     for fault in [StreamFault::Call(Fault::Throttled), entries] {
         let inner = InMemoryStream::new(1);
@@ -444,9 +443,9 @@ async fn a_stream_that_takes_nothing_is_asked_less_and_less_often() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_takes_something_is_asked_again_soon() {
+async fn retries_soon_while_the_stream_accepts_records() {
     let inner = InMemoryStream::new(1);
-    // Each call takes its first record alone.
+    // Each call stores only its first record.
     let stream = FaultyStream::new(inner.clone(), |_, _| {
         StreamFault::mask(!1, EntryFault::Throttled)
     });
@@ -455,20 +454,20 @@ async fn a_stream_that_takes_something_is_asked_again_soon() {
     let started = Instant::now();
     assert_eq!(handle(&stream, batch(&ids)).await, None);
     assert_eq!(stored(&inner).len(), ids.len());
-    // A millisecond each for the timer's grain.
+    // Add one millisecond per call for the resolution of the timer.
     let longest = (RETRY_BASE + Duration::from_millis(1)) * 40;
     assert!(started.elapsed() <= longest, "{:?}", started.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_call_has_one_record_of_an_id_and_the_next_waits_for_its_confirmation() {
+async fn sends_the_next_record_of_an_id_only_after_confirmation() {
     let changes = [
         change(0, "a", false),
         change(1, "b", false),
         change(2, "a", true),
         change(3, "b", true),
     ];
-    // The first record of "a" fails twice; that of "b" does not wait for it.
+    // The first record of "a" fails twice. The record of "b" does not wait for it.
     let inner = InMemoryStream::new(1);
     let script = [
         StreamFault::mask(1, EntryFault::Lost),
@@ -488,7 +487,7 @@ async fn one_call_has_one_record_of_an_id_and_the_next_waits_for_its_confirmatio
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_keep_the_limits_and_their_number_grows_with_the_batch_alone() {
+async fn respects_the_limits_of_a_call_with_few_calls() {
     // 10,000 records of as many ids: full calls.
     let ids: Vec<String> = (0..10_000).map(|n| format!("n{n}")).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
@@ -529,7 +528,7 @@ async fn calls_keep_the_limits_and_their_number_grows_with_the_batch_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_record_without_sequence_number_fails_the_batch() {
+async fn fails_the_batch_if_a_failed_record_has_no_sequence_number() {
     let changes = [change(0, "a", false), change(1, "b", false)];
     for missing in [json!(null), json!("")] {
         let mut event = lambda_event::dynamodb_json(&changes);
@@ -548,14 +547,14 @@ async fn a_failed_record_without_sequence_number_fails_the_batch() {
             forward.handle(event.clone(), budget).await,
             Err(MissingSequenceNumber)
         );
-        // Where nothing fails, none is needed.
+        // If no record fails, no sequence number is needed.
         let forward = Forward::new(InMemoryStream::new(1), EventSource::default());
         assert!(forward.handle(event, budget).await.is_ok());
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_configured_source_is_told() {
+async fn publishes_the_configured_source() {
     let stream = InMemoryStream::new(1);
     let forward = Forward::new(stream.clone(), "//refunds.example".parse().unwrap());
     let budget = Budget::from_remaining(None, BUDGET);
@@ -564,7 +563,7 @@ async fn the_configured_source_is_told() {
     assert_eq!(event.source.as_str(), "//refunds.example");
 }
 
-/// What the stream does to the records of one call, drawn by proptest.
+/// A generated fault of one call to the stream.
 #[derive(Debug, Clone)]
 enum Weather {
     Call(u8),
@@ -600,50 +599,50 @@ fn fault(weather: &Weather) -> StreamFault {
     }
 }
 
-/// What a change is to `forward`.
+/// The kinds of changes in the property test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum ChangeKind {
     Event,
     Skipped,
     Unreadable,
 }
 
-fn told() -> impl Strategy<Value = Told> {
-    prop_oneof![6 => Just(Told::Event), 1 => Just(Told::Skipped), 1 => Just(Told::Unreadable)]
+fn change_kind() -> impl Strategy<Value = ChangeKind> {
+    prop_oneof![6 => Just(ChangeKind::Event), 1 => Just(ChangeKind::Skipped), 1 => Just(ChangeKind::Unreadable)]
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Delivered again from where the answer says, as Lambda does, until all is passed: nothing is lost, each id's
-    /// events first appear in the order of its changes, and no change is passed before it is published.
+    /// Redelivers from the reported record, as Lambda does, until the batch succeeds. No change is lost or skipped
+    /// before it is published, and the events of each id first appear in the order of its changes.
     #[test]
-    fn no_change_is_lost_or_overtaken(
-        told in prop::collection::vec((0..5_usize, told()), 1..40),
+    fn loses_and_reorders_no_change(
+        emitted in prop::collection::vec((0..5_usize, change_kind()), 1..40),
         weathers in prop::collection::vec(weather(), 0..30),
         seed in any::<u64>(),
         budget_ms in 600..4_000_u64,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let verdict = runtime.block_on(run(&told, weathers, seed, Duration::from_millis(budget_ms)));
+        let verdict = runtime.block_on(run(&emitted, weathers, seed, Duration::from_millis(budget_ms)));
         prop_assert_eq!(verdict, Ok(()));
     }
 }
 
 async fn run(
-    told: &[(usize, Told)],
+    emitted: &[(usize, ChangeKind)],
     weathers: Vec<Weather>,
     seed: u64,
     budget: Duration,
 ) -> Result<(), String> {
-    // Each change of an id is another redrive, so that each has a document of its own to be told by.
+    // Each change of an id is another redrive, so each change has a distinct document.
     let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
-    let changes: Vec<Change> = told
+    let changes: Vec<Change> = emitted
         .iter()
         .enumerate()
-        .map(|(place, (id, told))| {
-            if *told != Told::Event {
-                return passed(place, &format!("id-{id}"), *told == Told::Skipped);
+        .map(|(place, (id, emitted))| {
+            if *emitted != ChangeKind::Event {
+                return passed(place, &format!("id-{id}"), *emitted == ChangeKind::Skipped);
             }
             let version = versions.entry(*id).or_insert(0);
             *version += 1;
@@ -673,14 +672,14 @@ async fn run(
             .map(|stored| NotificationEvent::parse(&stored.record.data).unwrap())
             .map(|event| (event.subject.to_string(), event.sequence))
             .collect();
-        if told
+        if emitted
             .get(passed)
-            .is_some_and(|(_, told)| *told != Told::Event)
+            .is_some_and(|(_, emitted)| *emitted != ChangeKind::Event)
         {
             return Err(format!("reported {passed}, which is not to be published"));
         }
         for change in (from..passed)
-            .filter(|place| told[*place].1 == Told::Event)
+            .filter(|place| emitted[*place].1 == ChangeKind::Event)
             .map(|place| &changes[place])
         {
             let item = NotificationItem::from_item(change.new.as_ref().unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The sample events of `infra/events`, as a person hands them to `cargo lambda invoke` after that of `ingest`.
+//! Handles the sample events of `infra/events`, which you can pass to `cargo lambda invoke` after the one for `ingest`.
 #![allow(clippy::unwrap_used)]
 
 use std::{cell::RefCell, time::Duration};
@@ -20,10 +20,10 @@ const MODIFY: &str = include_str!("../../../infra/events/forward-modify.json");
 const RECORD: &str = include_str!("../../../infra/events/complete.json");
 
 thread_local! {
-    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+    static EMITTED: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The one record that an event becomes.
+/// Returns the only record that `forward` publishes for an event.
 async fn forwarded(event: &str) -> Record {
     published(serde_json::from_str(event).unwrap()).await
 }
@@ -33,7 +33,9 @@ async fn published(event: Event) -> Record {
     let forward = Forward::new(stream.clone(), EventSource::default()).with_observer(
         Observer::default()
             .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
-            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+            .with_metrics(|metrics| {
+                EMITTED.with_borrow_mut(|emitted| emitted.push(metrics.clone()))
+            }),
     );
     let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = forward.handle(event, budget).await.unwrap();
@@ -44,7 +46,7 @@ async fn published(event: Event) -> Record {
 }
 
 #[tokio::test]
-async fn the_insert_becomes_the_record_that_complete_s_sample_shows() {
+async fn publishes_the_record_of_completes_sample_event() {
     let record = forwarded(INSERT).await;
     let sample: KinesisEvent = serde_json::from_str(RECORD).unwrap();
     let kinesis = &sample.records[0].kinesis;
@@ -53,14 +55,14 @@ async fn the_insert_becomes_the_record_that_complete_s_sample_shows() {
 }
 
 #[tokio::test]
-async fn the_modify_becomes_a_done_event() {
+async fn publishes_a_done_event_for_the_modify() {
     let record = forwarded(MODIFY).await;
     let event = NotificationEvent::parse(&record.data).unwrap();
     assert_eq!((event.status, event.sequence), (Status::Done, 2));
 }
 
 #[tokio::test]
-async fn the_time_from_table_to_stream_is_told_but_not_of_a_redrive() {
+async fn measures_the_time_to_publish_except_for_redrives() {
     forwarded(INSERT).await;
     let mut redrive: Event = serde_json::from_str(INSERT).unwrap();
     let record = &mut redrive.records[0];
@@ -71,11 +73,11 @@ async fn the_time_from_table_to_stream_is_told_but_not_of_a_redrive() {
         serde_dynamo::AttributeValue::N("7".to_owned()),
     );
     published(redrive).await;
-    let told = TOLD.take();
-    let times: Vec<_> = told
+    let emitted = EMITTED.take();
+    let times: Vec<_> = emitted
         .iter()
         .map(|one| (one.get("Redrives"), one.times("StoredToForwarded")))
         .collect();
     assert_eq!(times, [(0, (1, 1877.0)), (1, (0, 0.0))]);
-    assert!(told.iter().all(|one| one.times("RemainingTime").0 == 1));
+    assert!(emitted.iter().all(|one| one.times("RemainingTime").0 == 1));
 }

@@ -1,4 +1,4 @@
-//! `ingest` over a table in memory that fails as told: each promise of the handler, and what breaks it.
+//! Tests the guarantees of `ingest` against an in-memory table with injected failures.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::{
@@ -25,8 +25,8 @@ use onewrite_testing::Log;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// A table that does for each id what its first letters say: `throttled-`, `lost-` (written, response lost), `hangs-`
-/// and `edited-` (an item without a fingerprint stands there); anything else is stored.
+/// A table whose behaviour depends on the prefix of the id: `throttled-`, `lost-` (written, response lost), `hangs-`
+/// and `edited-` (an item without a fingerprint exists). It stores any other id.
 #[derive(Default)]
 struct Table {
     items: Mutex<BTreeMap<String, NotificationItem>>,
@@ -106,7 +106,7 @@ fn event(bodies: &[(&str, String)]) -> SqsEvent {
     serde_json::from_value(json!({"Records": records})).unwrap()
 }
 
-/// Message ids are the notification ids; each message stands in the group that is given beside it.
+/// Builds a FIFO event from pairs of notification id and group. The message id equals the notification id.
 fn fifo_event(messages: &[(&str, &str)]) -> SqsEvent {
     let records: Vec<Value> = messages
         .iter()
@@ -146,7 +146,7 @@ fn set<const N: usize>(ids: [&str; N]) -> BTreeSet<String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn acknowledged_means_stored() {
+async fn acknowledges_only_stored_messages() {
     let table = Table::default();
     let ids = [
         "new",
@@ -166,7 +166,7 @@ async fn acknowledged_means_stored() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_duplicate_is_acknowledged_and_not_written_again() {
+async fn acknowledges_a_duplicate_without_a_write() {
     let table = Table::default();
     let spaced = body("a").replace(':', " : ");
     let failed = handle(
@@ -180,7 +180,7 @@ async fn a_duplicate_is_acknowledged_and_not_written_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_write_whose_response_was_lost_is_acknowledged_at_the_next_receive() {
+async fn acknowledges_a_write_with_a_lost_response_on_the_next_receive() {
     let table = Table::default();
     assert_eq!(
         handle(&table, event(&[("m1", body("lost-1"))])).await,
@@ -193,7 +193,7 @@ async fn a_write_whose_response_was_lost_is_acknowledged_at_the_next_receive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_content_under_an_id_is_a_conflict_and_changes_nothing() {
+async fn reports_other_content_for_an_id_as_a_conflict() {
     let table = Table::default();
     handle(&table, event(&[("m1", body("a"))])).await;
     let stored = table.items.lock().unwrap()["a"].clone();
@@ -209,7 +209,7 @@ async fn other_content_under_an_id_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejected_message_is_never_written_and_fails_alone() {
+async fn fails_a_rejected_message_alone_without_a_write() {
     let table = Table::default();
     let oversize =
         json!({"notification_id": "big", "payload": "x".repeat(MAX_ITEM_BYTES)}).to_string();
@@ -232,7 +232,7 @@ async fn a_rejected_message_is_never_written_and_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_without_a_body_fails_alone() {
+async fn fails_a_message_without_a_body_alone() {
     let table = Table::default();
     let mut event = event(&[("m1", body("a")), ("m2", body("b"))]);
     event.records[0].body = None;
@@ -241,7 +241,7 @@ async fn a_message_without_a_body_fails_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_whose_messages_lack_ids_fails_whole_and_untried() {
+async fn fails_the_batch_if_a_message_has_no_id() {
     for missing in [None, Some(String::new())] {
         let table = Table::default();
         let mut event = event(&[("m1", body("a")), ("m2", body("b"))]);
@@ -257,7 +257,7 @@ async fn a_batch_whose_messages_lack_ids_fails_whole_and_untried() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifo_stops_a_group_at_its_first_failure_and_no_other_group() {
+async fn stops_only_the_fifo_group_of_a_failed_message() {
     let table = Table::default();
     let failed = handle(
         &table,
@@ -277,12 +277,12 @@ async fn fifo_stops_a_group_at_its_first_failure_and_no_other_group() {
     assert_eq!(table.ids(), ["a1", "b1", "b2", "b3"]);
     assert!(
         !table.tried().iter().any(|id| id == "a3" || id == "c2"),
-        "untried behind a failure"
+        "messages after a failure are not tried"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fifo_group_is_written_in_order() {
+async fn writes_a_fifo_group_in_order() {
     let table = Table::default();
     handle(
         &table,
@@ -307,7 +307,7 @@ async fn a_fifo_group_is_written_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_rest_is_returned_as_failed_before_the_deadline() {
+async fn reports_unhandled_messages_before_the_deadline() {
     let table = Table::default();
     let ids = ["hangs-1", "hangs-2", "hangs-3", "hangs-4", "a", "b"];
     let bodies: Vec<_> = ids.iter().map(|id| (*id, body(id))).collect();
@@ -315,11 +315,15 @@ async fn the_rest_is_returned_as_failed_before_the_deadline() {
     let failed = handle(&table, event(&bodies)).await;
     assert_eq!(failed, set(ids));
     assert_eq!(begin.elapsed(), BUDGET - ANSWER_MARGIN);
-    assert_eq!(table.tried().len(), 4, "what has no time left is not begun");
+    assert_eq!(
+        table.tried().len(),
+        4,
+        "no message starts after the deadline"
+    );
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_no_time_left_nothing_is_begun() {
+async fn starts_nothing_without_remaining_time() {
     let table = Table::default();
     assert_eq!(
         handle_within(&table, event(&[("m1", body("a"))]), ANSWER_MARGIN).await,
@@ -329,7 +333,7 @@ async fn with_no_time_left_nothing_is_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn messages_are_written_side_by_side_up_to_the_bound() {
+async fn writes_messages_concurrently_up_to_the_limit() {
     let table = Table::default();
     let ids: Vec<String> = (0..40).map(|n| format!("n{n}")).collect();
     let bodies: Vec<_> = ids.iter().map(|id| (id.as_str(), body(id))).collect();
@@ -338,7 +342,7 @@ async fn messages_are_written_side_by_side_up_to_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_trace_and_the_message_id_are_kept_with_the_item() {
+async fn stores_the_trace_and_the_message_id_in_the_item() {
     let table = Table::default();
     let mut event = event(&[("m1", body("a")), ("m2", body("b")), ("m3", body("c"))]);
     let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
@@ -362,7 +366,7 @@ async fn the_trace_and_the_message_id_are_kept_with_the_item() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn aggregation_enriches_the_item_and_changes_nothing_else() {
+async fn aggregation_only_adds_the_enrichment() {
     fn vip(_: &Notification) -> Enrichment {
         let mut enrichment = Enrichment::default();
         enrichment.insert("tier", "vip");
@@ -382,7 +386,7 @@ async fn aggregation_enriches_the_item_and_changes_nothing_else() {
     assert_eq!(items["a"].notification.payload.as_str(), r#"{"of":"a"}"#);
 }
 
-/// What a message may be, for the property below.
+/// The kinds of messages in the property test.
 #[derive(Debug, Clone)]
 enum Kind {
     Good(u8),
@@ -413,10 +417,10 @@ fn render(kind: &Kind) -> String {
 }
 
 proptest! {
-    /// Isolation and Acknowledged means stored, for any mix: exactly those are acknowledged whose notification is in
-    /// the table with their fingerprint.
+    /// For any mix of messages, `ingest` acknowledges exactly those whose notification is in the table with the same
+    /// fingerprint.
     #[test]
-    fn exactly_the_stored_are_acknowledged(kinds in prop::collection::vec(kind(), 1..12)) {
+    fn acknowledges_exactly_the_stored_messages(kinds in prop::collection::vec(kind(), 1..12)) {
         std::panic::set_hook(Box::new(|_| {}));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
@@ -439,11 +443,11 @@ proptest! {
 }
 
 thread_local! {
-    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+    static EMITTED: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_became_of_each_message_is_counted_and_logged() {
+async fn counts_and_logs_the_outcome_of_each_message() {
     let (log, table) = (Log::listen(), Table::default());
     handle(&table, event(&[("m0", body("a"))])).await;
     let messages = [
@@ -456,14 +460,15 @@ async fn what_became_of_each_message_is_counted_and_logged() {
         ("throttled", body("throttled-1")),
     ];
     let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate).with_observer(
-        Observer::default()
-            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+        Observer::default().with_metrics(|metrics| {
+            EMITTED.with_borrow_mut(|emitted| emitted.push(metrics.clone()))
+        }),
     );
     let budget = Budget::from_remaining(None, BUDGET);
     let _ = ingest.handle(event(&messages), budget).await.unwrap();
 
-    let told = TOLD.take();
-    assert_eq!(told.len(), 1);
+    let emitted = EMITTED.take();
+    assert_eq!(emitted.len(), 1);
     for (name, count) in [
         ("Received", 7),
         ("Created", 1),
@@ -474,7 +479,7 @@ async fn what_became_of_each_message_is_counted_and_logged() {
         ("RejectedMissingId", 2),
         ("Failed", 1),
     ] {
-        assert_eq!(told[0].get(name), count, "{name}");
+        assert_eq!(emitted[0].get(name), count, "{name}");
     }
     let lines = log.lines();
     for (message_id, level) in [

@@ -1,4 +1,4 @@
-//! The sample events of `infra/events`, as a person hands them to `cargo lambda invoke`.
+//! Handles the sample events of `infra/events`, which you can pass to `cargo lambda invoke`.
 #![allow(clippy::unwrap_used)]
 
 use std::{cell::RefCell, time::Duration};
@@ -17,7 +17,7 @@ const CONFLICT: &str = include_str!("../../../infra/events/ingest-conflict.json"
 const CHANGE: &str = include_str!("../../../infra/events/forward.json");
 
 thread_local! {
-    static TOLD: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
+    static EMITTED: RefCell<Vec<Metrics>> = const { RefCell::new(Vec::new()) };
 }
 
 async fn handle(table: &InMemoryTable, event: &str) -> SqsBatchResponse {
@@ -26,14 +26,16 @@ async fn handle(table: &InMemoryTable, event: &str) -> SqsBatchResponse {
     let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default()).with_observer(
         Observer::default()
             .with_clock(|| "2026-11-23T10:00:00.123Z".parse::<Timestamp>().unwrap())
-            .with_metrics(|metrics| TOLD.with_borrow_mut(|told| told.push(metrics.clone()))),
+            .with_metrics(|metrics| {
+                EMITTED.with_borrow_mut(|emitted| emitted.push(metrics.clone()))
+            }),
     );
     let budget = Budget::from_remaining(None, Duration::from_secs(10));
     ingest.handle(event, budget).await.unwrap()
 }
 
 #[tokio::test]
-async fn the_new_message_becomes_the_change_that_forward_s_sample_shows() {
+async fn writes_the_item_of_forwards_sample_event() {
     let table = InMemoryTable::default();
     let response = handle(&table, NEW).await;
     assert_eq!(response, SqsBatchResponse::default());
@@ -43,16 +45,19 @@ async fn the_new_message_becomes_the_change_that_forward_s_sample_shows() {
 }
 
 #[tokio::test]
-async fn the_time_from_queue_to_table_is_told_of_what_was_stored_now_alone() {
+async fn measures_the_time_to_store_only_for_new_items() {
     let table = InMemoryTable::default();
     handle(&table, NEW).await;
     handle(&table, DUPLICATE).await;
     handle(&table, CONFLICT).await;
-    let told = TOLD.take();
-    let times: Vec<(u64, f64)> = told.iter().map(|one| one.times("QueueToStored")).collect();
+    let emitted = EMITTED.take();
+    let times: Vec<(u64, f64)> = emitted
+        .iter()
+        .map(|one| one.times("QueueToStored"))
+        .collect();
     assert_eq!(times, [(1, 123.0), (0, 0.0), (0, 0.0)]);
-    assert!(told.iter().all(|one| one.times("RemainingTime").0 == 1));
-    let mut names: Vec<&str> = told[0].names().collect();
+    assert!(emitted.iter().all(|one| one.times("RemainingTime").0 == 1));
+    let mut names: Vec<&str> = emitted[0].names().collect();
     let mut expected = METRICS;
     names.sort_unstable();
     expected.sort_unstable();
@@ -60,7 +65,7 @@ async fn the_time_from_queue_to_table_is_told_of_what_was_stored_now_alone() {
 }
 
 #[tokio::test]
-async fn the_duplicate_changes_nothing_and_is_acknowledged() {
+async fn acknowledges_a_duplicate_without_a_write() {
     let table = InMemoryTable::default();
     let response = handle(&table, DUPLICATE).await;
     assert_eq!(response, SqsBatchResponse::default());
@@ -68,7 +73,7 @@ async fn the_duplicate_changes_nothing_and_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn the_conflict_is_returned_to_its_queue() {
+async fn reports_a_conflict_as_a_batch_item_failure() {
     let table = InMemoryTable::default();
     handle(&table, NEW).await;
     let before = table.items();

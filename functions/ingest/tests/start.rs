@@ -1,4 +1,4 @@
-//! The binary's start: a wrong setting ends it with one clear line.
+//! Checks that the binary rejects an invalid setting with one clear line.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
@@ -14,7 +14,7 @@ fn start(settings: &[(&str, &str)]) -> (bool, String) {
 }
 
 #[test]
-fn a_wrong_setting_ends_with_one_line_that_names_it() {
+fn names_an_invalid_setting_in_one_line() {
     for (settings, name) in [
         (vec![], "TABLE_NAME"),
         (

@@ -1,5 +1,4 @@
-//! An endpoint that answers as told: responses as the services write them, resets, silence. All above the connection is
-//! the SDK itself, in the configuration of production.
+//! Replays scripted responses, resets and timeouts below the real SDK, which uses the production configuration.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +25,7 @@ use tokio::{
 
 use super::clients;
 
-/// The loader of production, cut off from the environment of this machine.
+/// The production loader, isolated from the environment of this machine.
 pub(super) fn loader() -> ConfigLoader {
     clients::loader()
         .empty_test_environment()
@@ -34,7 +33,7 @@ pub(super) fn loader() -> ConfigLoader {
         .test_credentials()
 }
 
-/// What one attempt meets.
+/// The response to one attempt.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
     Http(u16, String),
@@ -42,7 +41,7 @@ pub(super) enum Answer {
     Silence,
 }
 
-/// An error response of either service.
+/// Builds an error response of DynamoDB or Kinesis.
 pub(super) fn error(status: u16, code: &str) -> Answer {
     let body = json!({"__type": format!("com.amazonaws.service#{code}"), "message": "a message"});
     Answer::Http(status, body.to_string())
@@ -52,15 +51,15 @@ pub(super) fn ok(body: &Value) -> Answer {
     Answer::Http(200, body.to_string())
 }
 
-/// One request as it went out.
+/// A request that the SDK sent.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
-    /// The operation, as `x-amz-target` names it.
+    /// The operation, from the header `x-amz-target`.
     pub(super) target: String,
     pub(super) body: Value,
 }
 
-/// An endpoint with an answer for each attempt, in their order; a further attempt fails the test.
+/// An endpoint with one scripted answer per attempt. An additional attempt fails the test.
 #[derive(Debug, Clone)]
 pub(super) struct Endpoint {
     answers: Arc<Mutex<VecDeque<Answer>>>,
@@ -83,12 +82,12 @@ impl Endpoint {
         self.sent.lock().unwrap().clone()
     }
 
-    /// How many requests there were.
+    /// Returns the number of requests.
     pub(super) fn attempts(&self) -> usize {
         self.sent.lock().unwrap().len()
     }
 
-    /// The one request there was.
+    /// Returns the only request.
     pub(super) fn only(&self) -> Sent {
         let mut sent = self.sent();
         assert_eq!(sent.len(), 1, "{sent:?}");
@@ -105,7 +104,7 @@ impl HttpConnector for Endpoint {
         });
         let answer = self.answers.lock().unwrap().pop_front();
         HttpConnectorFuture::new(async move {
-            match answer.expect("no further attempt") {
+            match answer.expect("unexpected additional attempt") {
                 Answer::Http(status, body) => Ok(HttpResponse::new(
                     status.try_into().unwrap(),
                     SdkBody::from(body),
@@ -130,7 +129,7 @@ impl HttpClient for Endpoint {
     }
 }
 
-/// How a server on the loopback treats a connection once a request has arrived on it.
+/// The behaviour of a loopback server after a request arrives.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Server {
     Silent,
@@ -138,27 +137,27 @@ pub(super) enum Server {
 }
 
 impl Server {
-    /// Serves for as long as the runtime lives, and configures the HTTP client of production for it.
+    /// Starts the server and returns a configuration of the production HTTP client for it.
     pub(super) async fn config(self) -> SdkConfig {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
             loop {
                 let (connection, _) = listener.accept().await.unwrap();
-                tokio::spawn(self.treat(connection));
+                tokio::spawn(self.handle(connection));
             }
         });
         loader().endpoint_url(endpoint).load().await
     }
 
-    async fn treat(self, mut connection: TcpStream) {
+    async fn handle(self, mut connection: TcpStream) {
         connection.readable().await.unwrap();
         match self {
             Self::Silent => {
                 let mut request = Vec::new();
                 let _ = connection.read_to_end(&mut request).await;
             }
-            // Closed with the request unread, which is a reset.
+            // Closing a connection with unread data resets it.
             Self::Resetting => drop(connection),
         }
     }

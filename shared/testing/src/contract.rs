@@ -1,8 +1,8 @@
-//! The contract of the ports to the table, seen from outside: each function makes the calls and panics at the first
-//! broken promise. The model keeps it, and so must every adapter.
+//! Checks the contract of the table ports. Each function makes calls and panics at the first violation. The in-memory
+//! model and every adapter must meet the contract.
 //!
-//! Ids and keys begin with `prefix`, so that runs share a table in peace: each call of each function takes one of its
-//! own, of at most 100 characters.
+//! All ids and keys begin with `prefix`, so several runs can share a table. Pass a unique prefix of at most 100 characters
+//! to each call.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use futures::future::join_all;
@@ -17,13 +17,13 @@ use onewrite::{
     },
 };
 
-/// How many calls compete where one may win.
+/// The number of competing calls, of which one wins.
 const COMPETITORS: usize = 20;
 
-/// A notification as `ingest` would write it.
+/// Builds a notification as `ingest` writes it.
 ///
 /// # Panics
-/// Where `id` is no id or `payload` no JSON.
+/// Panics if `id` is not a valid id or `payload` is not JSON.
 #[must_use]
 pub fn notification(id: &str, payload: &str) -> NotificationItem {
     let id_json = serde_json::Value::from(id);
@@ -35,10 +35,10 @@ pub fn notification(id: &str, payload: &str) -> NotificationItem {
     must(item)
 }
 
-/// The completion of a notification as its INIT event asks for it.
+/// Builds the completion that the INIT event of a notification requests.
 ///
 /// # Panics
-/// Where `id` is no id.
+/// Panics if `id` is not a valid id.
 #[must_use]
 pub fn completion(id: &str) -> Completion {
     let now = to_millis(Timestamp::now());
@@ -50,15 +50,15 @@ pub fn completion(id: &str) -> Completion {
     }
 }
 
-/// The promises of [`NewNotifications`].
+/// Checks the contract of [`NewNotifications`].
 pub async fn new_notifications(table: &impl NewNotifications, prefix: &str) {
-    an_item_is_written_once(table, &format!("{prefix}once")).await;
+    writes_an_item_once(table, &format!("{prefix}once")).await;
     one_of_many_inserts_creates(table, &format!("{prefix}compete")).await;
-    every_id_is_an_item_of_its_own(table, prefix).await;
-    the_largest_item_is_written(table, &format!("{prefix}largest")).await;
+    stores_each_id_separately(table, prefix).await;
+    writes_the_largest_item(table, &format!("{prefix}largest")).await;
 }
 
-async fn an_item_is_written_once(table: &impl NewNotifications, id: &str) {
+async fn writes_an_item_once(table: &impl NewNotifications, id: &str) {
     let (first, other) = (notification(id, "1"), notification(id, "2"));
     assert_eq!(must(table.insert(&first).await), InsertResult::Created);
     let exists = exists(&first);
@@ -80,11 +80,14 @@ async fn one_of_many_inserts_creates(table: &impl NewNotifications, id: &str) {
     assert_eq!(winners.len(), 1, "one insert creates");
     let winner = exists(&items[winners[0]]);
     for answer in inserted.iter().filter(|answer| !created(answer)) {
-        assert_eq!(*answer, winner, "the others are told of the winner");
+        assert_eq!(
+            *answer, winner,
+            "the others receive the winner's fingerprint"
+        );
     }
 }
 
-async fn every_id_is_an_item_of_its_own(table: &impl NewNotifications, prefix: &str) {
+async fn stores_each_id_separately(table: &impl NewNotifications, prefix: &str) {
     let printable: String = ('!'..='~').collect();
     let fill = |last: char| {
         let length = MAX_ID_CHARS - prefix.len() - 1;
@@ -97,7 +100,7 @@ async fn every_id_is_an_item_of_its_own(table: &impl NewNotifications, prefix: &
     }
 }
 
-async fn the_largest_item_is_written(table: &impl NewNotifications, id: &str) {
+async fn writes_the_largest_item(table: &impl NewNotifications, id: &str) {
     let overhead = notification(id, "\"\"").bytes() + ITEM_GROWTH_BYTES;
     let payload = format!("\"{}\"", "x".repeat(MAX_ITEM_BYTES - overhead));
     let item = notification(id, &payload);
@@ -105,16 +108,16 @@ async fn the_largest_item_is_written(table: &impl NewNotifications, id: &str) {
     assert_eq!(must(table.insert(&item).await), exists(&item));
 }
 
-/// The promises of [`Completions`] without writes.
+/// Checks the contract of [`Completions`] without the consumer's writes.
 pub async fn completions<T: NewNotifications + Completions>(table: &T, prefix: &str) {
-    an_item_is_done_once(table, &format!("{prefix}done")).await;
+    completes_an_item_once(table, &format!("{prefix}done")).await;
     an_unknown_id_stays_unknown(table, &format!("{prefix}unknown")).await;
-    another_version_does_not_move(table, &format!("{prefix}version")).await;
-    one_of_many_completions_is_accepted(table, &format!("{prefix}compete")).await;
-    the_largest_item_is_done(table, &format!("{prefix}largest")).await;
+    rejects_another_version(table, &format!("{prefix}version")).await;
+    accepts_one_of_many_completions(table, &format!("{prefix}compete")).await;
+    completes_the_largest_item(table, &format!("{prefix}largest")).await;
 }
 
-async fn an_item_is_done_once<T: NewNotifications + Completions>(table: &T, id: &str) {
+async fn completes_an_item_once<T: NewNotifications + Completions>(table: &T, id: &str) {
     let item = created(table, id).await;
     assert_eq!(complete(table, id).await, CompletionResult::Accepted);
     assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
@@ -131,7 +134,7 @@ async fn an_unknown_id_stays_unknown<T: NewNotifications + Completions>(table: &
     created(table, id).await;
 }
 
-async fn another_version_does_not_move<T: NewNotifications + Completions>(table: &T, id: &str) {
+async fn rejects_another_version<T: NewNotifications + Completions>(table: &T, id: &str) {
     created(table, id).await;
     let mut other = completion(id);
     other.version += 1;
@@ -146,10 +149,7 @@ async fn another_version_does_not_move<T: NewNotifications + Completions>(table:
     );
 }
 
-async fn one_of_many_completions_is_accepted<T: NewNotifications + Completions>(
-    table: &T,
-    id: &str,
-) {
+async fn accepts_one_of_many_completions<T: NewNotifications + Completions>(table: &T, id: &str) {
     created(table, id).await;
     let completed = join_all((0..COMPETITORS).map(|_| complete(table, id))).await;
     let count = |outcome| completed.iter().filter(|&&c| c == outcome).count();
@@ -157,22 +157,22 @@ async fn one_of_many_completions_is_accepted<T: NewNotifications + Completions>(
     assert_eq!(count(CompletionResult::AlreadyDone), COMPETITORS - 1);
 }
 
-async fn the_largest_item_is_done<T: NewNotifications + Completions>(table: &T, id: &str) {
-    the_largest_item_is_written(table, id).await;
+async fn completes_the_largest_item<T: NewNotifications + Completions>(table: &T, id: &str) {
+    writes_the_largest_item(table, id).await;
     assert_eq!(complete(table, id).await, CompletionResult::Accepted);
 }
 
-/// A consumer's own table, whose partition key is the string attribute `key`, to commit effects to.
+/// A table of the consumer to which effects are committed.
 #[derive(Debug, Clone, Copy)]
 pub struct EffectsTable<'a> {
-    /// The table's name.
+    /// The name of the table.
     pub name: &'a str,
-    /// Its partition key's name.
+    /// The name of the partition key, a string attribute.
     pub key: &'a str,
 }
 
 impl EffectsTable<'_> {
-    /// An effect that is refused where one of the same key is there.
+    /// Builds a write that fails if an item with the same key exists.
     ///
     /// # Panics
     /// Never for a table with a name and a key.
@@ -188,7 +188,7 @@ impl EffectsTable<'_> {
     }
 }
 
-/// The promises of [`Completions`] with writes.
+/// Checks the contract of [`Completions`] with the consumer's writes.
 pub async fn completions_with_writes<T>(table: &T, effects: EffectsTable<'_>, prefix: &str)
 where
     T: NewNotifications + Completions<Write = TransactWriteItem>,
@@ -202,8 +202,7 @@ where
         .await;
     run.one_of_many_transactions_commits(&format!("{prefix}compete"))
         .await;
-    run.a_transaction_has_a_largest_size(&format!("{prefix}size"))
-        .await;
+    run.rejects_too_many_writes(&format!("{prefix}size")).await;
 }
 
 struct Transactions<'a, T> {
@@ -217,7 +216,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         self.table.complete(&completion(id), writes).await
     }
 
-    /// Whether an effect of that key was committed, which is found out by committing one.
+    /// Checks whether an effect was committed, by trying to commit one with the same key.
     async fn is_committed(&self, key: &str) -> bool {
         let id = format!("{key}-probe");
         created(self.table, &id).await;
@@ -239,7 +238,10 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         let late = format!("{id}-late");
         let completed = must(self.complete(id, &[&late]).await);
         assert_eq!(completed, CompletionResult::AlreadyDone);
-        assert!(!self.is_committed(&late).await, "{late} came after DONE");
+        assert!(
+            !self.is_committed(&late).await,
+            "{late} must not commit after DONE"
+        );
     }
 
     async fn nothing_commits_without_done(&self, id: &str) {
@@ -252,16 +254,19 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         let writes = vec![self.effects.effect(&key)];
         let completed = must(self.table.complete(&other, writes).await);
         assert_eq!(completed, CompletionResult::VersionMismatch);
-        assert!(!self.is_committed(&key).await, "{key} had no DONE");
+        assert!(
+            !self.is_committed(&key).await,
+            "{key} must not commit without DONE"
+        );
     }
 
     async fn one_refused_write_refuses_all(&self, id: &str) {
         created(self.table, id).await;
         let (free, taken) = (format!("{id}-free"), format!("{id}-taken"));
-        assert!(!self.is_committed(&taken).await, "the probe takes it");
+        assert!(!self.is_committed(&taken).await, "the probe commits it");
         let completed = must(self.complete(id, &[&free, &taken]).await);
         assert_eq!(completed, CompletionResult::WritesRefused);
-        assert!(!self.is_committed(&free).await, "{free} is refused too");
+        assert!(!self.is_committed(&free).await, "{free} must not commit");
         let completed = complete(self.table, id).await;
         assert_eq!(
             completed,
@@ -270,7 +275,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         );
     }
 
-    /// Competing transactions may also fail of the conflict itself, all of them even: then the event comes again.
+    /// Competing transactions may all fail because they conflict. Then Lambda retries the event.
     async fn one_of_many_transactions_commits(&self, id: &str) {
         created(self.table, id).await;
         let keys: Vec<_> = (0..COMPETITORS).map(|n| format!("{id}-{n}")).collect();
@@ -288,7 +293,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         assert_eq!(accepted.iter().filter(|accepted| **accepted).count(), 1);
     }
 
-    async fn a_transaction_has_a_largest_size(&self, id: &str) {
+    async fn rejects_too_many_writes(&self, id: &str) {
         created(self.table, id).await;
         let keys: Vec<_> = (0..MAX_TRANSACT_WRITES)
             .map(|n| format!("{id}-{n}"))

@@ -1,4 +1,4 @@
-//! Faults in front of any adapter: what a call meets is decided call by call, by a closure or a script.
+//! Injects faults in front of any adapter. A closure or a script selects the fault of each call.
 
 use std::{
     future::{Future, pending},
@@ -19,54 +19,54 @@ use onewrite::{
     },
 };
 
-/// What one call meets.
+/// A fault of one call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// The call or entry succeeds.
     #[default]
     None,
-    /// Throttled past the SDK's attempts; no effect.
+    /// All attempts of the SDK are throttled; no effect.
     Throttled,
     /// Access denied; no effect.
     Refused,
-    /// A connection reset on the way there: the outcome is unknown to the caller; no effect.
+    /// The connection is reset before the request arrives. The caller does not know the outcome; no effect.
     RequestLost,
-    /// A connection reset on the way back: the outcome is unknown to the caller; the effect took place.
+    /// The connection is reset before the response arrives. The caller does not know the outcome; the effect happens.
     ResponseLost,
-    /// No answer, ever; no effect.
+    /// The call never returns; no effect.
     SilentBefore,
-    /// No answer, ever; the effect took place.
+    /// The call never returns; the effect happens.
     SilentAfter,
-    /// The effect and the answer come so much later.
+    /// Delays the effect and the response.
     Delayed(Duration),
-    /// The effect comes at once, the answer so much later.
+    /// Delays the response only.
     AnswerDelayed(Duration),
-    /// The code panics; no effect.
+    /// The call panics; no effect.
     Panic,
 }
 
-/// What one `PutRecords` call meets.
+/// A fault of one `PutRecords` call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamFault {
-    /// The call as a whole.
+    /// A fault of the whole call.
     Call(Fault),
-    /// Entry by entry; entries beyond the list meet nothing.
+    /// A fault per entry; entries beyond the list succeed.
     Entries(Vec<EntryFault>),
-    /// The records are stored, and the last entry is missing from the answer.
+    /// Stores the records, but omits the last entry from the response.
     Miscounted,
 }
 
-/// What one entry of a `PutRecords` call meets.
+/// A fault of one entry of a `PutRecords` call.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum EntryFault {
-    /// Nothing.
+    /// The call or entry succeeds.
     #[default]
     None,
-    /// `ProvisionedThroughputExceededException`; it is not stored.
+    /// Fails with `ProvisionedThroughputExceededException`; not stored.
     Throttled,
-    /// `InternalFailure`; it is not stored.
+    /// Fails with `InternalFailure`; not stored.
     Lost,
-    /// `InternalFailure`; it is stored all the same.
+    /// Fails with `InternalFailure`, but is stored.
     StoredButFailed,
 }
 
@@ -83,7 +83,7 @@ impl From<Fault> for StreamFault {
 }
 
 impl StreamFault {
-    /// Entry `n` meets `fault` where bit `n` of `mask` is set.
+    /// Applies `fault` to entry `n` if bit `n` of `mask` is set.
     #[must_use]
     pub fn mask(mask: u64, fault: EntryFault) -> Self {
         let entry = |n| {
@@ -97,21 +97,21 @@ impl StreamFault {
     }
 }
 
-/// A call to the table, as a closure sees it that decides on its fault.
+/// A call to the table, passed to the closure that selects its fault.
 #[derive(Debug, Clone, Copy)]
 pub struct TableCall<'a> {
-    /// Counts this decorator's calls, from 0.
+    /// The number of the call, from 0.
     pub number: usize,
-    /// Whose item is written.
+    /// The id of the item.
     pub id: &'a NotificationId,
-    /// Whether it is a completion; else it is an insert.
+    /// Whether the call is a completion; otherwise it is an insert.
     pub is_completion: bool,
 }
 
 type DecideTable = dyn Fn(&TableCall<'_>) -> Fault + Send + Sync;
 type DecideStream = dyn Fn(usize, &[Record]) -> StreamFault + Send + Sync;
 
-/// An adapter of the table with faults in front of it. A clone shares its count of calls.
+/// Wraps a table adapter and injects faults. Clones share the count of calls.
 #[derive(Clone)]
 pub struct FaultyTable<T> {
     inner: T,
@@ -120,7 +120,7 @@ pub struct FaultyTable<T> {
 }
 
 impl<T> FaultyTable<T> {
-    /// Each call meets what `decide` says.
+    /// Injects the fault that `decide` returns for each call.
     pub fn new(inner: T, decide: impl Fn(&TableCall<'_>) -> Fault + Send + Sync + 'static) -> Self {
         Self {
             inner,
@@ -129,7 +129,7 @@ impl<T> FaultyTable<T> {
         }
     }
 
-    /// The first calls meet what `script` says, in its order; later ones nothing.
+    /// Injects the faults of `script` into the first calls, in order. Later calls succeed.
     pub fn scripted(inner: T, script: impl Into<Vec<Fault>>) -> Self {
         let script = script.into();
         Self::new(inner, move |call| {
@@ -166,7 +166,7 @@ impl<T: Completions> Completions for FaultyTable<T> {
     }
 }
 
-/// An adapter of the stream with faults in front of it. A clone shares its count of calls.
+/// Wraps a stream adapter and injects faults. Clones share the count of calls.
 #[derive(Clone)]
 pub struct FaultyStream<S> {
     inner: S,
@@ -175,7 +175,7 @@ pub struct FaultyStream<S> {
 }
 
 impl<S> FaultyStream<S> {
-    /// Each call meets what `decide` says, which is given the call's number, from 0, and its records.
+    /// Injects the fault that `decide` returns for each call. `decide` receives the call number, from 0, and the records.
     pub fn new(
         inner: S,
         decide: impl Fn(usize, &[Record]) -> StreamFault + Send + Sync + 'static,
@@ -187,7 +187,7 @@ impl<S> FaultyStream<S> {
         }
     }
 
-    /// The first calls meet what `script` says, in its order; later ones nothing.
+    /// Injects the faults of `script` into the first calls, in order. Later calls succeed.
     pub fn scripted(inner: S, script: impl Into<Vec<StreamFault>>) -> Self {
         let script = script.into();
         Self::new(inner, move |number, _| {
@@ -290,6 +290,6 @@ async fn inject<T, E: From<ServiceError>>(
             tokio::time::sleep(delay).await;
             answer
         }
-        Fault::Panic => panic!("a fault was to make this call panic"),
+        Fault::Panic => panic!("injected panic"),
     }
 }

@@ -1,4 +1,4 @@
-//! The events Lambda makes of a change stream and of a Kinesis shard, by way of the JSON it sends.
+//! Builds the events that Lambda sends for a DynamoDB stream and for a Kinesis shard, from their JSON.
 
 use aws_lambda_events::event::{dynamodb, kinesis};
 use aws_smithy_types::base64;
@@ -10,25 +10,25 @@ use onewrite::item::attribute;
 
 const REGION: &str = "us-east-1";
 
-/// Changes as an event of the table's change stream.
+/// Builds an event of the table's stream from changes.
 #[must_use]
 pub fn dynamodb(changes: &[Change]) -> dynamodb::Event {
     read(dynamodb_json(changes))
 }
 
-/// The same as JSON, as Lambda sends it.
+/// Builds the JSON that Lambda sends for changes of the table.
 #[must_use]
 pub fn dynamodb_json(changes: &[Change]) -> Value {
     json!({"Records": changes.iter().map(dynamodb_record).collect::<Vec<_>>()})
 }
 
-/// Records of one shard as an event of the Kinesis stream.
+/// Builds an event of the Kinesis stream from the records of one shard.
 #[must_use]
 pub fn kinesis(records: &[StoredRecord]) -> kinesis::KinesisEvent {
     read(kinesis_json(records))
 }
 
-/// The same as JSON, as Lambda sends it.
+/// Builds the JSON that Lambda sends for records of one shard.
 #[must_use]
 pub fn kinesis_json(records: &[StoredRecord]) -> Value {
     json!({"Records": records.iter().map(kinesis_record).collect::<Vec<_>>()})
@@ -89,5 +89,5 @@ fn kinesis_record(stored: &StoredRecord) -> Value {
 }
 
 fn read<T: DeserializeOwned>(event: Value) -> T {
-    serde_json::from_value(event).unwrap_or_else(|error| panic!("no Lambda event: {error}"))
+    serde_json::from_value(event).unwrap_or_else(|error| panic!("invalid Lambda event: {error}"))
 }

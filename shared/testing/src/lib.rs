@@ -1,14 +1,14 @@
-//! What tests use in place of AWS: reference models of the ports, the faults they can have, and the contract that
-//! models and adapters alike must keep.
+//! Replaces AWS in tests: in-memory models of the ports, injected faults, and the contract that every model and adapter
+//! must meet.
 //!
-//! - [`InMemoryTable`], [`InMemoryStream`]: how DynamoDB and Kinesis behave, without faults, in memory. A clone is
-//!   another handle to the same table or stream, as a client is.
-//! - [`FaultyTable`], [`FaultyStream`]: any adapter with faults in front of it, told call by call
-//! - [`lambda_event`]: what a table or stream holds, as the events that Lambda hands to a function
-//! - [`Log`]: what code says of itself
-//! - [`contract`]: what the ports promise, as functions that fail loudly
+//! - [`InMemoryTable`], [`InMemoryStream`]: in-memory models of DynamoDB and Kinesis, without faults. A clone shares
+//!   the same table or stream, as a cloned client does.
+//! - [`FaultyTable`], [`FaultyStream`]: wrap any adapter and inject a fault per call
+//! - [`lambda_event`]: builds Lambda events from changes and records
+//! - [`Log`]: captures log lines
+//! - [`contract`]: checks what the ports guarantee; each function panics on a violation
 //!
-//! Nothing here knows a handler, and no production code knows this module.
+//! This crate does not depend on a handler, and no production code depends on this crate.
 
 pub mod contract;
 mod faults;
@@ -24,7 +24,7 @@ pub use table::{Change, InMemoryTable};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A test that panics while it holds the lock has failed already; the others may go on.
+/// Ignores lock poisoning: the test that panicked has already failed, and the others can continue.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What code says of itself while a test looks: its log lines.
+//! Captures the log lines that code writes during a test.
 
 use std::{cell::RefCell, io, marker::PhantomData, sync::Once};
 
@@ -6,43 +6,43 @@ use serde_json::Value;
 use tracing_subscriber::filter::LevelFilter;
 
 thread_local! {
-    /// What this thread has said, where somebody listens to it.
-    static SAID: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+    /// The captured output of this thread, if a [`Log`] exists.
+    static CAPTURED: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
-/// The log of this thread, from its making until it is dropped.
+/// Captures the log of the current thread until it is dropped.
 ///
-/// One subscriber serves the whole process and asks each thread whether it is listened to. A subscriber of one thread
-/// alone would miss lines: while there is a single one, `tracing` asks the thread that meets a call site first
-/// whether it is of interest, and keeps a "never" of a thread without a subscriber for every other thread.
+/// One subscriber serves the whole process and checks whether the current thread captures its log. A subscriber
+/// per thread would miss lines: with a single subscriber, `tracing` asks the thread that first reaches a call site whether
+/// it is interested, and caches a "never" from a thread without a subscriber for all threads.
 pub struct Log {
-    /// It speaks of the thread that made it, so it stays there.
-    _of_this_thread: PhantomData<*const ()>,
+    /// Captures logs of the current thread, so it is not `Send`.
+    _not_send: PhantomData<*const ()>,
 }
 
 impl Log {
-    /// Begins to listen, at DEBUG and above.
+    /// Starts capturing lines of level DEBUG and above.
     ///
     /// # Panics
     ///
-    /// Where the process has a subscriber of its own already, or this thread is listened to already.
+    /// Panics if the process already has another subscriber, or if this thread is already captured.
     #[must_use]
     pub fn listen() -> Self {
         subscribe();
-        let before = SAID.replace(Some(Vec::new()));
-        assert!(before.is_none(), "this thread is listened to already");
+        let before = CAPTURED.replace(Some(Vec::new()));
+        assert!(before.is_none(), "this thread is already captured");
         Self {
-            _of_this_thread: PhantomData,
+            _not_send: PhantomData,
         }
     }
 
-    /// The lines so far, each a JSON object with `level`, `message` and its fields.
+    /// Returns the lines captured so far, each a JSON object with `level`, `message` and its fields.
     #[must_use]
     pub fn lines(&self) -> Vec<Value> {
-        SAID.with_borrow(|said| {
-            let lines = said
+        CAPTURED.with_borrow(|captured| {
+            let lines = captured
                 .iter()
-                .flat_map(|said| said.split(|byte| *byte == b'\n'));
+                .flat_map(|captured| captured.split(|byte| *byte == b'\n'));
             lines
                 .filter_map(|line| serde_json::from_slice(line).ok())
                 .collect()
@@ -52,7 +52,7 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        SAID.set(None);
+        CAPTURED.set(None);
     }
 }
 
@@ -66,9 +66,9 @@ fn subscribe() {
             .with_writer(|| Writer)
             .finish();
         let set = tracing::subscriber::set_global_default(subscriber);
-        assert!(set.is_ok(), "this process has a subscriber of its own");
+        assert!(set.is_ok(), "this process already has another subscriber");
     });
-    // Call sites that were met while the subscriber was being set are asked again.
+    // Re-evaluates call sites that were reached while the subscriber was being set.
     tracing::callsite::rebuild_interest_cache();
 }
 
@@ -76,9 +76,9 @@ struct Writer;
 
 impl io::Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        SAID.with_borrow_mut(|said| {
-            if let Some(said) = said {
-                said.extend_from_slice(bytes);
+        CAPTURED.with_borrow_mut(|captured| {
+            if let Some(captured) = captured {
+                captured.extend_from_slice(bytes);
             }
         });
         Ok(bytes.len())
@@ -94,13 +94,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_site_met_first_by_a_thread_without_a_listener_is_heard() {
-        let say = || tracing::info!(said = "here");
+    fn captures_a_call_site_first_reached_by_an_uncaptured_thread() {
+        let write = || tracing::info!(place = "here");
         let log = Log::listen();
-        assert!(std::thread::spawn(say).join().is_ok());
+        assert!(std::thread::spawn(write).join().is_ok());
         assert_eq!(log.lines().len(), 0, "another thread's line");
-        say();
+        write();
         assert_eq!(log.lines().len(), 1);
-        assert_eq!(log.lines()[0]["said"], "here");
+        assert_eq!(log.lines()[0]["place"], "here");
     }
 }

@@ -1,4 +1,4 @@
-//! The stream in memory: Kinesis' shards, routing, order and limits, without faults.
+//! The in-memory stream: models the shards, routing, order and limits of Kinesis, without faults.
 
 use std::{
     ops::RangeInclusive,
@@ -17,8 +17,8 @@ use onewrite::{
     stream::{EventStream, PutResult, Record, StreamError},
 };
 
-/// A Kinesis stream: MD5 of the partition key picks the shard, each shard keeps the order in which it took its
-/// records. The records of one call are stored in their order, or shuffled where [`InMemoryStream::shuffling`] says so.
+/// Models a Kinesis stream. The MD5 of the partition key selects the shard, and each shard keeps its records in the order
+/// of storage. The records of one call are stored in their order, unless [`InMemoryStream::shuffling`] is used.
 #[derive(Clone)]
 pub struct InMemoryStream {
     state: Arc<Mutex<State>>,
@@ -31,36 +31,36 @@ struct State {
     shuffle: Option<StdRng>,
 }
 
-/// One shard and what is in it.
+/// A shard and its records.
 #[derive(Debug, Clone)]
 pub struct Shard {
-    /// `shardId-` and twelve digits.
+    /// The shard id: `shardId-` and twelve digits.
     pub id: String,
-    /// The shard it was split from; to be read to its end before this one.
+    /// The shard that this one was split from. Consumers read the parent to its end first.
     pub parent: Option<String>,
-    /// The MD5 values of the partition keys that go here.
+    /// The range of hash keys that this shard stores.
     pub hash_keys: RangeInclusive<u128>,
-    /// Whether it still takes records.
+    /// Whether the shard accepts new records.
     pub is_open: bool,
-    /// Its records, in its order.
+    /// The records, in the order of storage.
     pub records: Vec<StoredRecord>,
 }
 
-/// A record in its shard.
+/// A record as a shard stores it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// Its place; texts of one length, so they sort as the numbers do. Across shards too, by the time of storing.
+    /// The sequence number. All have the same length, so they sort as numbers, across shards too.
     pub sequence_number: String,
-    /// The shard it is in.
+    /// The id of the shard that stores the record.
     pub shard_id: String,
-    /// What was put.
+    /// The record that the producer put.
     pub record: Record,
-    /// When.
+    /// The time of storage.
     pub at: Timestamp,
 }
 
 impl InMemoryStream {
-    /// A stream of so many shards (at least one), which share the hash keys evenly.
+    /// Creates a stream whose shards (at least one) share the hash keys evenly.
     #[must_use]
     pub fn new(shards: u32) -> Self {
         let count = u128::from(shards.max(1));
@@ -86,14 +86,14 @@ impl InMemoryStream {
         }
     }
 
-    /// Stores the records of each call in an order of its own, for PutRecords keeps none.
+    /// Shuffles the records of each call, because PutRecords guarantees no order.
     #[must_use]
     pub fn shuffling(self, seed: u64) -> Self {
         lock(&self.state).shuffle = Some(StdRng::seed_from_u64(seed));
         self
     }
 
-    /// Stamps records by another clock.
+    /// Uses another clock for the time of storage.
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
@@ -102,7 +102,7 @@ impl InMemoryStream {
         }
     }
 
-    /// Closes every open shard and opens two in the place of each.
+    /// Splits every open shard into two.
     pub fn split(&self) {
         let mut state = lock(&self.state);
         for index in 0..state.shards.len() {
@@ -123,19 +123,19 @@ impl InMemoryStream {
         }
     }
 
-    /// All shards, closed ones too, parents before their children.
+    /// Returns all shards, including closed ones, parents before their children.
     #[must_use]
     pub fn shards(&self) -> Vec<Shard> {
         lock(&self.state).shards.clone()
     }
 
-    /// All records, in the order in which they were stored.
+    /// Returns all records, in the order in which they were stored.
     #[must_use]
     pub fn records(&self) -> Vec<StoredRecord> {
         self.records_since(0)
     }
 
-    /// The records beyond the first so many, in the order in which they were stored.
+    /// Skips the first `count` records and returns the rest, in the order in which they were stored.
     #[must_use]
     pub fn records_since(&self, count: u64) -> Vec<StoredRecord> {
         let state = lock(&self.state);
@@ -150,8 +150,8 @@ impl InMemoryStream {
         records
     }
 
-    /// At most `limit` records of a shard, behind the record of a sequence number or from its start, and whether the
-    /// shard ends with them; none where there is no such shard.
+    /// Returns at most `limit` records of a shard and whether the shard ends with them. Starts after the sequence number
+    /// `after`, or at the start of the shard. Returns `None` if the shard does not exist.
     #[must_use]
     pub fn read(
         &self,
@@ -170,7 +170,7 @@ impl InMemoryStream {
         Some((records.to_vec(), is_end))
     }
 
-    /// The id and the parent of each shard, closed ones too.
+    /// Returns the id and the parent of each shard, including closed ones.
     #[must_use]
     pub fn describe(&self) -> Vec<(String, Option<String>)> {
         let state = lock(&self.state);

@@ -1,4 +1,4 @@
-//! The table in memory: DynamoDB's conditional writes, transactions and change stream, without faults.
+//! The in-memory table: models DynamoDB's conditional writes, transactions and stream, without faults.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,10 +23,10 @@ use onewrite::{
 
 type Attributes = HashMap<String, AttributeValue>;
 
-/// The notification table, tables of a consumer's own beside it, and the change stream.
+/// Models the notification table, its stream, and the consumer's own tables.
 ///
 /// A consumer's writes may be `Put` (with or without a condition) and `ConditionCheck`; a condition may be
-/// `attribute_exists(name)` or `attribute_not_exists(name)`. Anything else is refused as `NotModelled`.
+/// `attribute_exists(name)` or `attribute_not_exists(name)`. Anything else is rejected as `NotModelled`.
 #[derive(Clone)]
 pub struct InMemoryTable {
     state: Arc<Mutex<State>>,
@@ -45,20 +45,20 @@ struct OtherTable {
     items: BTreeMap<String, Attributes>,
 }
 
-/// One change of one item: what the change stream tells of it.
+/// A change of one item, as the stream records it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change {
-    /// Its place in the stream; texts of one length, so they sort as the numbers do.
+    /// The sequence number. All have the same length, so they sort as numbers.
     pub sequence_number: String,
-    /// The item's key.
+    /// The key of the changed item.
     pub id: String,
-    /// The item before; none for INSERT.
+    /// The old image; `None` for INSERT.
     pub old: Option<Item>,
-    /// The item after; none for REMOVE.
+    /// The new image; `None` for REMOVE.
     pub new: Option<Item>,
-    /// When.
+    /// The time of the change.
     pub at: Timestamp,
-    /// Whether DynamoDB's TTL did it.
+    /// Whether DynamoDB TTL removed the item.
     pub by_ttl: bool,
 }
 
@@ -72,7 +72,7 @@ impl Default for InMemoryTable {
 }
 
 impl InMemoryTable {
-    /// Stamps changes by another clock.
+    /// Uses another clock for the time of a change.
     #[must_use]
     pub fn with_clock(self, clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self {
@@ -81,7 +81,7 @@ impl InMemoryTable {
         }
     }
 
-    /// Adds a consumer's own table, whose partition key is the attribute `key`.
+    /// Adds a table of the consumer, whose partition key is the attribute `key`.
     #[must_use]
     pub fn with_other_table(self, name: &str, key: &str) -> Self {
         let other = OtherTable {
@@ -92,13 +92,13 @@ impl InMemoryTable {
         self
     }
 
-    /// The item of an id.
+    /// Returns the item with this id.
     #[must_use]
     pub fn item(&self, id: &str) -> Option<Item> {
         lock(&self.state).items.get(id).map(to_item)
     }
 
-    /// All items, by id.
+    /// Returns all items, by id.
     #[must_use]
     pub fn items(&self) -> BTreeMap<String, Item> {
         let state = lock(&self.state);
@@ -109,7 +109,7 @@ impl InMemoryTable {
             .collect()
     }
 
-    /// The items of a consumer's own table, by key.
+    /// Returns the items of a consumer's table, by key.
     #[must_use]
     pub fn other_items(&self, table: &str) -> BTreeMap<String, Item> {
         let state = lock(&self.state);
@@ -121,13 +121,13 @@ impl InMemoryTable {
             .collect()
     }
 
-    /// All changes so far, in their order. A write that changes nothing is none (developer guide, "Streams").
+    /// Returns all changes in order. A write that changes nothing creates no stream record (developer guide, "Streams").
     #[must_use]
     pub fn changes(&self) -> Vec<Change> {
         lock(&self.state).changes.clone()
     }
 
-    /// The changes beyond the first so many.
+    /// Skips the first `count` changes and returns the rest.
     #[must_use]
     pub fn changes_since(&self, count: usize) -> Vec<Change> {
         lock(&self.state)
@@ -137,13 +137,13 @@ impl InMemoryTable {
             .to_vec()
     }
 
-    /// All changes so far, as one event of the change stream.
+    /// Returns all changes as one Lambda event.
     #[must_use]
     pub fn stream_event(&self) -> Event {
         lambda_event::dynamodb(&self.changes())
     }
 
-    /// Edits an item by hand, or makes one, as an operator with write access can.
+    /// Edits or creates an item, as an operator with write access can.
     pub fn edit(&self, id: &str, edit: impl FnOnce(&mut HashMap<String, AttributeValue>)) {
         let mut state = lock(&self.state);
         let key = AttributeValue::S(id.to_owned());
@@ -155,19 +155,19 @@ impl InMemoryTable {
         state.set(id, Some(attributes), (self.clock)(), false);
     }
 
-    /// Writes an item into a consumer's own table by a call of its own, in no transaction and on no condition.
+    /// Writes an item to a consumer's table without a transaction or a condition.
     pub fn put_other(&self, table: &str, key: &str, item: HashMap<String, AttributeValue>) {
         if let Some(other) = lock(&self.state).others.get_mut(table) {
             other.items.insert(key.to_owned(), item);
         }
     }
 
-    /// Removes an item by hand.
+    /// Removes an item, as an operator with write access can.
     pub fn remove(&self, id: &str) {
         lock(&self.state).set(id, None, (self.clock)(), false);
     }
 
-    /// Removes an item as DynamoDB's TTL does.
+    /// Removes an item, as DynamoDB TTL does.
     pub fn expire(&self, id: &str) {
         lock(&self.state).set(id, None, (self.clock)(), true);
     }
@@ -223,7 +223,7 @@ impl Completions for InMemoryTable {
 }
 
 impl State {
-    /// Replaces or removes an item and logs the change, if it is one.
+    /// Replaces or removes an item, and records the change if the item differs.
     fn set(&mut self, id: &str, new: Option<Attributes>, at: Timestamp, by_ttl: bool) {
         let old = self.items.remove(id);
         let is_change = old != new;
@@ -242,7 +242,7 @@ impl State {
         }
     }
 
-    /// The item as it will be in DONE, or why it will not.
+    /// Returns the item in DONE, or the reason why it cannot become DONE.
     fn done(&self, completion: &Completion) -> Result<Attributes, CompletionResult> {
         let Some(there) = self.items.get(completion.id.as_str()) else {
             return Err(CompletionResult::UnknownId);
@@ -276,7 +276,7 @@ impl State {
         Ok(done)
     }
 
-    /// Whether every condition holds, all judged on the tables as they were before the transaction.
+    /// Evaluates every condition against the tables before the transaction.
     fn admits(&self, writes: &[Write]) -> Result<bool, TableError> {
         let mut seen = BTreeSet::new();
         let mut admitted = true;
@@ -288,7 +288,7 @@ impl State {
             let key = write
                 .key_in(other)
                 .ok_or_else(|| refused("ValidationException"))?;
-            // TransactWriteItems takes one action for an item (DynamoDB API reference).
+            // TransactWriteItems accepts one action per item (DynamoDB API reference).
             if !seen.insert((&write.table, key.clone())) {
                 return Err(refused("ValidationException"));
             }
@@ -308,7 +308,7 @@ impl State {
     }
 }
 
-/// A consumer's write: a `Put`, or a `ConditionCheck`, whose attributes are its key alone.
+/// A consumer's write: a `Put`, or a `ConditionCheck` whose attributes are only the key.
 struct Write {
     table: String,
     attributes: Attributes,

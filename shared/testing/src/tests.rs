@@ -1,4 +1,4 @@
-//! The models keep the contract, the contract catches what breaks it, and the faults do what they say.
+//! Checks that the models meet the contract, that the contract detects violations, and that faults behave as documented.
 
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
@@ -27,7 +27,7 @@ fn table() -> InMemoryTable {
     InMemoryTable::default().with_other_table(EFFECTS.name, EFFECTS.key)
 }
 
-/// Runs what never waits.
+/// Runs a future that never waits.
 fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().unwrap()
 }
@@ -58,7 +58,7 @@ mod the_table {
     }
 
     #[test]
-    fn tells_each_change_once_and_in_order() {
+    fn records_each_change_once_and_in_order() {
         let table = table();
         let item = notification("n-1", r#"{"n": 1.0}"#);
         now(table.insert(&item)).unwrap();
@@ -113,7 +113,7 @@ mod the_table {
     }
 
     #[test]
-    fn refuses_what_it_does_not_model() {
+    fn rejects_unsupported_writes() {
         let table = table();
         now(table.insert(&notification("n-1", "1"))).unwrap();
         let elsewhere = EffectsTable {
@@ -138,16 +138,16 @@ mod the_table {
     }
 }
 
-/// Adapters with one bug each: the contract has to catch every one.
+/// Adapters with one bug each. The contract must detect every bug.
 mod the_contract {
     use super::*;
 
-    /// What an adapter gets wrong.
+    /// A bug of an adapter.
     #[derive(Clone, Copy, PartialEq)]
     enum Bug {
         None,
         CreatesTwice,
-        TellsItsOwnFingerprint,
+        ReturnsItsOwnFingerprint,
         CreatesUnknownIds,
         AcceptsTwice,
         IgnoresTheVersion,
@@ -161,7 +161,7 @@ mod the_contract {
         async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
             Ok(match (self.0, self.1.insert(item).await?) {
                 (Bug::CreatesTwice, _) => InsertResult::Created,
-                (Bug::TellsItsOwnFingerprint, InsertResult::Exists { .. }) => {
+                (Bug::ReturnsItsOwnFingerprint, InsertResult::Exists { .. }) => {
                     InsertResult::Exists {
                         fingerprint: Some(item.notification.fingerprint),
                     }
@@ -222,7 +222,7 @@ mod the_contract {
     fn catches_every_bug() {
         assert!(!is_caught(Bug::None));
         assert!(is_caught(Bug::CreatesTwice));
-        assert!(is_caught(Bug::TellsItsOwnFingerprint));
+        assert!(is_caught(Bug::ReturnsItsOwnFingerprint));
         assert!(is_caught(Bug::CreatesUnknownIds));
         assert!(is_caught(Bug::AcceptsTwice));
         assert!(is_caught(Bug::IgnoresTheVersion));
@@ -250,7 +250,7 @@ mod the_stream {
     }
 
     #[test]
-    fn keeps_the_order_of_calls_and_none_within_one() {
+    fn keeps_the_order_of_calls_but_not_within_a_call() {
         let ids: Vec<_> = (0..100).map(|n| format!("n-{n}")).collect();
         let ids: Vec<_> = ids.iter().map(String::as_str).collect();
         let stored = |stream: &InMemoryStream| -> Vec<String> {
@@ -277,7 +277,7 @@ mod the_stream {
     }
 
     #[test]
-    fn answers_in_the_place_of_each_record_however_it_shuffles() {
+    fn returns_results_in_request_order_when_shuffled() {
         let stream = InMemoryStream::new(4).shuffling(7);
         let sent = records(&["a", "b", "c", "d", "e", "f", "g", "h"]);
         let puts = now(stream.put(&sent)).unwrap();
@@ -302,7 +302,7 @@ mod the_stream {
     }
 
     #[test]
-    fn keeps_the_limits_of_a_call() {
+    fn enforces_the_limits_of_a_call() {
         let stream = InMemoryStream::new(1);
         let record = |bytes: usize| Record {
             id: NotificationId::parse("n").unwrap(),
@@ -330,7 +330,7 @@ mod the_stream {
     }
 
     #[test]
-    fn becomes_an_event_that_reads_back() {
+    fn round_trips_through_a_lambda_event() {
         let stream = InMemoryStream::new(1);
         now(stream.put(&records(&["a", "b"]))).unwrap();
         let event = lambda_event::kinesis(&stream.records());
@@ -349,7 +349,7 @@ mod the_stream {
 
     proptest! {
         #[test]
-        fn an_id_stays_in_its_shard_until_that_is_split_and_then_in_a_child(
+        fn keeps_an_id_in_its_shard_or_in_a_child_after_a_split(
             shards in 1_u32..20, ids in prop::collection::vec("[!-~]{1,20}", 1..20),
         ) {
             let stream = InMemoryStream::new(shards);
@@ -374,7 +374,7 @@ mod a_fault {
 
     const DELAY: Duration = Duration::from_secs(60);
 
-    /// What a call came to, by its name; `silent` where nothing came of it.
+    /// Names the outcome of a call; `silent` if it never returns.
     async fn outcome<T>(call: impl Future<Output = Result<T, TableError>>) -> &'static str {
         let call = std::panic::AssertUnwindSafe(call).catch_unwind();
         match tokio::time::timeout(Duration::from_secs(3_600), call).await {
@@ -391,7 +391,7 @@ mod a_fault {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn does_to_the_table_what_it_says() {
+    async fn has_the_documented_effect_on_the_table() {
         for (fault, expected, takes_effect) in [
             (Fault::None, "answered", true),
             (Fault::Throttled, "Throttled", false),
@@ -420,7 +420,7 @@ mod a_fault {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn may_depend_on_the_call() {
+    async fn can_depend_on_the_call() {
         let faulty = FaultyTable::new(table(), |call: &TableCall<'_>| {
             let is_bad = call.id.as_str() == "bad" && !call.is_completion && call.number == 1;
             if is_bad {
@@ -435,7 +435,7 @@ mod a_fault {
     }
 
     #[test]
-    fn of_an_entry_is_told_in_its_place_under_every_mask() {
+    fn of_an_entry_is_reported_at_its_position_for_every_mask() {
         let ids = ["a", "b", "c", "d", "e", "f"];
         for (fault, code, is_stored) in [
             (
@@ -460,7 +460,9 @@ mod a_fault {
                     let fails = mask >> place & 1 == 1;
                     assert_eq!(found.is_some(), !fails || is_stored);
                     match &puts[place] {
-                        PutResult::Failed { code: told } => assert!(fails && told == code),
+                        PutResult::Failed { code: found_code } => {
+                            assert!(fails && found_code == code)
+                        }
                         PutResult::Confirmed {
                             sequence_number, ..
                         } => {
@@ -473,7 +475,7 @@ mod a_fault {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn of_a_whole_call_to_the_stream_does_what_it_says() {
+    async fn has_the_documented_effect_on_a_call_to_the_stream() {
         let lost: StreamFault = Fault::ResponseLost.into();
         let script = [lost, Fault::Throttled.into(), StreamFault::Miscounted];
         let inner = InMemoryStream::new(1);

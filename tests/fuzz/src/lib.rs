@@ -1,4 +1,4 @@
-//! What the fuzz targets share: a runtime in virtual time, and JSON values with their spellings.
+//! Shared by the fuzz targets: a runtime in virtual time, and JSON values with different encodings.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -6,7 +6,7 @@ use std::future::Future;
 use arbitrary::{Arbitrary, Unstructured};
 use tokio::runtime::{Builder, Runtime};
 
-/// Runs a handler in virtual time, which jumps over every pause.
+/// Runs a handler in virtual time, which skips every pause.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: Runtime = Builder::new_current_thread()
@@ -18,7 +18,7 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     RUNTIME.with(|runtime| runtime.block_on(future))
 }
 
-/// A JSON value as the fingerprint sees it: strings by value, numbers by their text.
+/// A JSON value as the fingerprint compares it: strings by value, numbers by their text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
     Null,
@@ -29,7 +29,7 @@ pub enum Json {
     Object(BTreeMap<String, Self>),
 }
 
-/// Deep enough to nest everything in everything; the limit of messages has cases of its own.
+/// Deep enough to nest every kind in every other. Unit tests cover the nesting limit of messages.
 const DEPTH: usize = 6;
 
 impl<'a> Arbitrary<'a> for Json {
@@ -60,7 +60,7 @@ impl Json {
         })
     }
 
-    /// The value in one of its spellings: keys in any order, white space anywhere, strings escaped or not.
+    /// Encodes the value with a random key order, white space and escapes.
     pub fn spell(&self, u: &mut Unstructured<'_>, text: &mut String) -> arbitrary::Result<()> {
         space(u, text)?;
         match self {

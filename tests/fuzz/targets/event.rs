@@ -1,4 +1,4 @@
-//! Any bytes are an event or a typed error; an event is the same after it was written and read again.
+//! Any bytes parse as an event or a typed error. An event round-trips through JSON.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! Two payloads have one fingerprint if and only if they are the same value, however each is spelled.
+//! Two payloads have the same fingerprint if and only if they are the same value, in any encoding.
 #![no_main]
 
 use arbitrary::Unstructured;
@@ -24,12 +24,12 @@ fn run(u: &mut Unstructured<'_>) -> arbitrary::Result<()> {
     other.spell(u, &mut other_text)?;
     let same = fingerprint(&text) == fingerprint(&other_text);
     assert_eq!(same, one == other, "{text} and {other_text}");
-    // What is kept is what was sent, byte for byte.
+    // The payload is kept byte for byte.
     assert_eq!(Payload::parse(text.as_str()).expect("JSON").as_str(), text);
     Ok(())
 }
 
 fuzz_target!(|bytes: &[u8]| {
-    // Bytes that run out are no case.
+    // Ignore inputs with too few bytes.
     let _ = run(&mut Unstructured::new(bytes));
 });

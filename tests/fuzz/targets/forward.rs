@@ -1,5 +1,5 @@
-//! Any event of the table's stream, and a stream that fails as it likes: no change is passed unpublished, and each id's
-//! events first appear in the order of its changes.
+//! For any DynamoDB stream event and any faults, no change is skipped before it is published, and the events of each id
+//! first appear in the order of its changes.
 #![no_main]
 
 use std::collections::{BTreeMap, HashSet};
@@ -23,7 +23,7 @@ struct Change {
     kind: u8,
 }
 
-/// What a call to the stream meets.
+/// A fault of a call to the stream.
 #[derive(Debug, Arbitrary)]
 struct Weather {
     kind: u8,
@@ -47,7 +47,7 @@ impl Weather {
 }
 
 impl Change {
-    /// As Lambda sends it; each change of an id is another version.
+    /// Builds the JSON that Lambda sends. Each change of an id has another version.
     fn to_json(&self, place: usize) -> Value {
         let id = format!("n{}", self.id % 4);
         let fingerprint = "0".repeat(64);
@@ -93,7 +93,7 @@ fn number(place: usize) -> String {
     format!("{place:021}")
 }
 
-/// The event, the weather, and whether the order of its changes is known.
+/// Decodes the event and the faults of the calls.
 fn input(bytes: &[u8]) -> arbitrary::Result<(Event, Vec<Weather>)> {
     if let Ok(event) = serde_json::from_slice(bytes) {
         return Ok((event, Vec::new()));
@@ -148,8 +148,8 @@ fuzz_target!(|bytes: &[u8]| {
             event.to_json()
         })
         .collect();
-    let told: HashSet<&str> = stored.iter().map(String::as_str).collect();
-    // An event with no number where one was needed fails whole.
+    let published: HashSet<&str> = stored.iter().map(String::as_str).collect();
+    // If a needed sequence number is missing, the whole invocation fails.
     let passed = answer.map_or(0, |answer| match answer.batch_item_failures.first() {
         None => documents.len(),
         Some(failure) => {
@@ -157,16 +157,19 @@ fuzz_target!(|bytes: &[u8]| {
             numbers
                 .iter()
                 .position(|number| number.as_deref() == lowest)
-                .expect("of the batch")
+                .expect("the reported number is in the batch")
         }
     });
     for (_, document) in documents[..passed].iter().flatten() {
-        assert!(told.contains(document.as_str()), "passed and not told");
+        assert!(
+            published.contains(document.as_str()),
+            "skipped but not published"
+        );
     }
     let mut order: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     let mut seen = HashSet::new();
     for (id, document) in documents.iter().flatten() {
-        // The same change twice is told twice, and appears once for the first time.
+        // A repeated change is published twice. Only its first appearance counts.
         if !seen.insert(document) {
             continue;
         }
@@ -174,6 +177,6 @@ fuzz_target!(|bytes: &[u8]| {
         order.entry(id).or_default().extend(first);
     }
     for places in order.values() {
-        assert!(places.is_sorted(), "overtaken");
+        assert!(places.is_sorted(), "events out of order");
     }
 });

@@ -1,4 +1,5 @@
-//! Any event of a queue: what is acknowledged is in the table with the same content; nothing else is answered for.
+//! For any SQS event, each acknowledged message is in the table with the same content, and each reported id is in the
+//! batch.
 #![no_main]
 
 use std::collections::HashSet;
@@ -53,15 +54,13 @@ fuzz_target!(|bytes: &[u8]| {
         if id.as_deref().is_some_and(|id| failed.contains(id)) {
             continue;
         }
-        let body = body
-            .as_deref()
-            .expect("no message without a body is acknowledged");
+        let body = body.as_deref().expect("an acknowledged message has a body");
         let notification = pointers
             .parse(&body)
-            .expect("no malformed message is");
+            .expect("an acknowledged message is valid");
         let item = table
             .item(notification.id.as_str())
-            .expect("what is, is stored");
+            .expect("an acknowledged message is stored");
         let stored = item.get(attribute::FINGERPRINT);
         let fingerprint = AttributeValue::S(notification.fingerprint.to_string());
         assert_eq!(stored, Some(&fingerprint));

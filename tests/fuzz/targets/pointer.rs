@@ -1,4 +1,4 @@
-//! A JSON pointer finds what serde_json's finds, in every document that is a message at all.
+//! A JSON pointer finds the same value as the pointer of serde_json, in every valid message.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -18,7 +18,7 @@ fuzz_target!(|input: (&str, &str)| {
     };
     let parsed = pointers.parse(&body);
     let Ok(peer) = serde_json::from_str::<Value>(&body) else {
-        // Numbers beyond serde_json's own, or a document that closes the message and goes on.
+        // serde_json rejects some large numbers, and text after the end of the message.
         return;
     };
     let expected = peer.pointer(&pointer);
@@ -28,7 +28,7 @@ fuzz_target!(|input: (&str, &str)| {
             assert_eq!(Some(&found), expected, "{pointer:?}");
         }
         Err(Rejection::MissingPayload) => assert_eq!(expected, None, "{pointer:?}"),
-        // Duplicate keys, depth, an id of the document's own: refused before any pointer is followed.
+        // Duplicate keys, excessive depth or another id: rejected before a pointer is resolved.
         Err(_) => {}
     }
 });

@@ -1,4 +1,4 @@
-//! The ports to the table against responses as DynamoDB writes them.
+//! Tests the table ports against responses in the format of DynamoDB.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ async fn table(endpoint: &Endpoint) -> DynamoDbTable {
 
 async fn insert(endpoint: &Endpoint) -> Result<InsertResult, TableError> {
     let result = table(endpoint).await.insert(&item()).await;
-    assert_silent(&result);
+    assert_no_canary(&result);
     result
 }
 
@@ -62,11 +62,11 @@ async fn complete(
 ) -> Result<CompletionResult, TableError> {
     let table = table(endpoint).await;
     let result = table.complete(&completion("n-1"), writes).await;
-    assert_silent(&result);
+    assert_no_canary(&result);
     result
 }
 
-fn assert_silent<T: std::fmt::Debug>(result: &Result<T, TableError>) {
+fn assert_no_canary<T: std::fmt::Debug>(result: &Result<T, TableError>) {
     let mut texts = format!("{result:?}");
     let mut cause = result.as_ref().err().map(|e| e as &dyn std::error::Error);
     while let Some(error) = cause {
@@ -76,7 +76,7 @@ fn assert_silent<T: std::fmt::Debug>(result: &Result<T, TableError>) {
     assert!(!texts.contains(CANARY), "{texts}");
 }
 
-/// An effect of the consumer's own, guarded by its key.
+/// A write of the consumer that fails if its key exists.
 fn write(key: &str) -> TransactWriteItem {
     let put = Put::builder()
         .table_name("effects")
@@ -96,7 +96,7 @@ mod insert {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_new_item_is_created_by_one_conditional_put_item() {
+    async fn creates_a_new_item_with_one_conditional_put_item() {
         let endpoint = Endpoint::new([ok(&json!({}))]);
         let item = item();
         let created = table(&endpoint).await.insert(&item).await.unwrap();
@@ -115,7 +115,7 @@ mod insert {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_condition_tells_the_fingerprint_that_was_there() {
+    async fn returns_the_stored_fingerprint_if_the_condition_fails() {
         let same = item();
         let other = super::notification("n-1", "2");
         for stored in [same, other] {
@@ -128,7 +128,7 @@ mod insert {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_item_whose_fingerprint_was_edited_away_exists_without_one() {
+    async fn reports_an_existing_item_without_a_fingerprint() {
         let mut edited = item_json(&item());
         for fingerprint in [None, Some(json!({"S": "short"})), Some(json!({"N": "1"}))] {
             match fingerprint {
@@ -142,14 +142,14 @@ mod insert {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_failed_condition_without_the_old_item_is_no_outcome() {
+    async fn rejects_a_failed_condition_without_the_old_item() {
         let endpoint = Endpoint::new([condition_failed(None)]);
         let result = super::insert(&endpoint).await;
         assert!(matches!(result, Err(TableError::NoOldItem)), "{result:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_passes_is_tried_again() {
+    async fn retries_transient_errors() {
         for passing in [
             throttled(),
             error(500, "InternalServerError"),
@@ -165,7 +165,7 @@ mod insert {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_attempt_whose_response_was_lost_finds_its_own_item() {
+    async fn finds_its_own_item_after_a_lost_response() {
         let item = item();
         for lost in [
             error(500, "InternalServerError"),
@@ -180,7 +180,7 @@ mod insert {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_unreadable_answer_leaves_the_outcome_open() {
+    async fn reports_an_unknown_outcome_for_an_unreadable_response() {
         let endpoint = Endpoint::new([Answer::Http(200, format!("<html>{CANARY}"))]);
         let result = super::insert(&endpoint).await;
         assert!(
@@ -197,7 +197,7 @@ mod complete {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn done_is_one_conditional_update_item() {
+    async fn completes_with_one_conditional_update_item() {
         let endpoint = Endpoint::new([ok(&json!({}))]);
         let completion = Completion {
             expires_at: Some(1_800_000_000),
@@ -232,7 +232,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn without_retention_nothing_expires() {
+    async fn sets_no_expiry_without_retention() {
         let endpoint = Endpoint::new([ok(&json!({}))]);
         let completion = Completion {
             expires_at: None,
@@ -248,7 +248,7 @@ mod complete {
         assert!(body["ExpressionAttributeValues"].get(":expires").is_none());
     }
 
-    /// What stands in the way of DONE, and what it means.
+    /// The items that prevent a completion, and the expected results.
     fn obstacles() -> Vec<(Option<Value>, CompletionResult)> {
         let with = |name: &str, value: Value| {
             let mut old = item_json(&item());
@@ -281,7 +281,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_item_that_was_there_tells_why_it_did_not_move() {
+    async fn derives_the_result_from_the_existing_item() {
         for (old, expected) in obstacles() {
             let endpoint = Endpoint::new([condition_failed(old)]);
             let completed = super::complete(&endpoint, vec![]).await.unwrap();
@@ -290,7 +290,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn in_a_transaction_too_whatever_became_of_the_writes() {
+    async fn derives_the_result_in_a_transaction_for_every_write_outcome() {
         for (old, expected) in obstacles() {
             for write_code in ["None", "ConditionalCheckFailed", "TransactionConflict"] {
                 let mut done = json!({"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"});
@@ -307,7 +307,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn writes_commit_with_done_in_one_transaction_behind_it() {
+    async fn commits_the_writes_after_done_in_one_transaction() {
         let endpoint = Endpoint::new([ok(&json!({}))]);
         let writes = vec![write("e-1"), write("e-2")];
         assert_eq!(
@@ -337,7 +337,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_attempts_of_a_call_share_a_token_and_two_calls_do_not() {
+    async fn uses_one_token_per_call_and_shares_it_between_attempts() {
         let answers = [Answer::Reset, ok(&json!({})), ok(&json!({}))];
         let endpoint = Endpoint::new(answers);
         for _ in 0..2 {
@@ -354,7 +354,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_reason_of_a_canceled_transaction_is_told_apart() {
+    async fn distinguishes_the_cancellation_reasons() {
         let codes = |codes: &[&str]| codes.iter().map(|code| json!({"Code": code})).collect();
         let reasons: fn(&[&str]) -> Value = codes;
         let endpoint = |codes: &[&str]| Endpoint::new([canceled(&reasons(codes))]);
@@ -379,7 +379,7 @@ mod complete {
             ] {
                 let result = super::complete(&endpoint(&codes), vec![write("e-1")]).await;
                 assert!(
-                    matches!(&result, Err(TableError::Service(ServiceError::Throttled { code: told })) if told == code),
+                    matches!(&result, Err(TableError::Service(ServiceError::Throttled { code: found_code })) if found_code == code),
                     "{codes:?}: {result:?}"
                 );
             }
@@ -388,7 +388,7 @@ mod complete {
             for codes in [["None", code], [code, "None"]] {
                 let result = super::complete(&endpoint(&codes), vec![write("e-1")]).await;
                 assert!(
-                    matches!(&result, Err(TableError::Service(ServiceError::Refused { code: told })) if told == code),
+                    matches!(&result, Err(TableError::Service(ServiceError::Refused { code: found_code })) if found_code == code),
                     "{codes:?}: {result:?}"
                 );
             }
@@ -406,7 +406,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_transaction_still_in_progress_is_waited_for_and_then_left_open() {
+    async fn retries_a_transaction_in_progress_then_reports_an_unknown_outcome() {
         let in_progress = error(400, "TransactionInProgressException");
         let endpoint = Endpoint::new([Answer::Silence, in_progress.clone(), ok(&json!({}))]);
         let completed = super::complete(&endpoint, vec![write("e-1")]).await;
@@ -423,7 +423,7 @@ mod complete {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_write_more_than_a_transaction_holds_is_not_sent() {
+    async fn does_not_send_more_writes_than_a_transaction_allows() {
         let writes = |count: usize| (0..count).map(|n| write(&n.to_string())).collect();
         let max = MAX_TRANSACT_WRITES - 1;
         let endpoint = Endpoint::new([ok(&json!({}))]);
@@ -446,7 +446,7 @@ mod complete {
     }
 }
 
-/// One call of each operation, by the same endpoint.
+/// Calls each operation once, with the same answers.
 async fn each_operation(answers: &[Answer]) -> Vec<(Result<(), TableError>, usize)> {
     let mut results = Vec::new();
     for operation in 0..3 {
@@ -462,7 +462,7 @@ async fn each_operation(answers: &[Answer]) -> Vec<(Result<(), TableError>, usiz
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_past_the_attempts_is_an_error_of_its_own() {
+async fn reports_throttling_after_the_last_attempt() {
     for code in [
         "ProvisionedThroughputExceededException",
         "ThrottlingException",
@@ -470,7 +470,7 @@ async fn throttling_past_the_attempts_is_an_error_of_its_own() {
     ] {
         for (result, sent) in each_operation(&attempts(&error(400, code))).await {
             assert!(
-                matches!(&result, Err(TableError::Service(ServiceError::Throttled { code: told })) if told == code),
+                matches!(&result, Err(TableError::Service(ServiceError::Throttled { code: found_code })) if found_code == code),
                 "{result:?}"
             );
             assert_eq!(sent, MAX_ATTEMPTS as usize);
@@ -479,7 +479,7 @@ async fn throttling_past_the_attempts_is_an_error_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_error_or_a_reset_past_the_attempts_leaves_the_outcome_open() {
+async fn reports_an_unknown_outcome_after_server_errors_or_resets() {
     for (answer, words) in [
         (error(500, "InternalServerError"), "InternalServerError"),
         (error(503, "ServiceUnavailable"), "ServiceUnavailable"),
@@ -500,7 +500,7 @@ async fn a_server_error_or_a_reset_past_the_attempts_leaves_the_outcome_open() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_never_answers_is_given_up_in_bounded_time() {
+async fn times_out_if_the_endpoint_never_answers() {
     let start = Instant::now();
     let results = each_operation(&attempts(&Answer::Silence)).await;
     let each = start.elapsed() / 3;
@@ -520,7 +520,7 @@ async fn an_endpoint_that_never_answers_is_given_up_in_bounded_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_by_its_code_and_not_tried_again() {
+async fn reports_a_rejection_by_its_code_without_a_retry() {
     for code in [
         "AccessDeniedException",
         "ResourceNotFoundException",
@@ -535,7 +535,7 @@ async fn a_refusal_is_told_by_its_code_and_not_tried_again() {
         );
         for (result, sent) in each_operation(&[answer]).await {
             assert!(
-                matches!(&result, Err(TableError::Service(ServiceError::Refused { code: told })) if told == code),
+                matches!(&result, Err(TableError::Service(ServiceError::Refused { code: found_code })) if found_code == code),
                 "{result:?}"
             );
             assert_eq!(sent, 1);
@@ -544,7 +544,7 @@ async fn a_refusal_is_told_by_its_code_and_not_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_conflict_with_a_transaction_is_retryable() {
+async fn reports_a_transaction_conflict_as_retryable() {
     let endpoint = Endpoint::new(attempts(&error(400, "TransactionConflictException")));
     let result = complete(&endpoint, vec![]).await;
     assert!(
@@ -556,14 +556,14 @@ async fn a_conflict_with_a_transaction_is_retryable() {
     );
 }
 
-/// Time is virtual and the sockets are real: whichever timeout the runtime skips to first must end the attempt.
+/// Time is virtual and the sockets are real. The first timeout that the runtime reaches must end the attempt.
 #[tokio::test(start_paused = true)]
-async fn a_silent_connection_is_given_up_in_bounded_time() {
+async fn times_out_a_silent_connection() {
     let table = DynamoDbTable::new(&Server::Silent.config().await, "notifications");
     let start = Instant::now();
     let result = table.insert(&item()).await;
     assert!(start.elapsed() <= OPERATION_TIMEOUT + Duration::from_millis(10));
-    assert_silent(&result);
+    assert_no_canary(&result);
     assert!(
         matches!(
             result,
@@ -574,10 +574,10 @@ async fn a_silent_connection_is_given_up_in_bounded_time() {
 }
 
 #[tokio::test]
-async fn a_reset_connection_leaves_the_outcome_open() {
+async fn reports_an_unknown_outcome_after_a_connection_reset() {
     let table = DynamoDbTable::new(&Server::Resetting.config().await, "notifications");
     let result = table.insert(&item()).await;
-    assert_silent(&result);
+    assert_no_canary(&result);
     assert!(
         matches!(
             result,

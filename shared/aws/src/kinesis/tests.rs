@@ -1,4 +1,4 @@
-//! The port to the stream against responses as Kinesis writes them.
+//! Tests the stream port against responses in the format of Kinesis.
 
 use std::time::Duration;
 
@@ -56,11 +56,11 @@ fn answer(entries: &[Value]) -> Answer {
 async fn put(endpoint: &Endpoint, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
     let stream = KinesisStream::new(&endpoint.config().await, "events");
     let result = stream.put(records).await;
-    assert_silent(&result);
+    assert_no_canary(&result);
     result
 }
 
-fn assert_silent(result: &Result<Vec<PutResult>, StreamError>) {
+fn assert_no_canary(result: &Result<Vec<PutResult>, StreamError>) {
     let text = match result {
         Ok(puts) => format!("{puts:?}"),
         Err(error) => format!("{error} {error:?}"),
@@ -73,7 +73,7 @@ fn attempts(answer: &Answer) -> Vec<Answer> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_record_goes_out_with_its_id_as_partition_key_in_its_place() {
+async fn sends_each_record_in_order_with_its_id_as_partition_key() {
     let endpoint = Endpoint::new([answer(&[stored(0), stored(1)])]);
     let records = records(2);
     put(&endpoint, &records).await.unwrap();
@@ -87,8 +87,7 @@ async fn each_record_goes_out_with_its_id_as_partition_key_in_its_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_partial_failure_is_answered_in_place_and_not_sent_again_in_every_mask_of_up_to_10_records()
- {
+async fn reports_partial_failures_by_position_without_a_retry() {
     for (failure, code) in [
         (
             throttled as fn(usize) -> Value,
@@ -134,7 +133,7 @@ async fn a_partial_failure_is_answered_in_place_and_not_sent_again_in_every_mask
         let stream = KinesisStream::new(&endpoint.config().await, "events");
         for (call, puts) in expected.iter().enumerate() {
             let result = stream.put(&records(puts.len())).await;
-            assert_silent(&result);
+            assert_no_canary(&result);
             assert_eq!(&result.unwrap(), puts);
             assert_eq!(endpoint.attempts(), call + 1);
         }
@@ -143,7 +142,7 @@ async fn a_partial_failure_is_answered_in_place_and_not_sent_again_in_every_mask
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_of_another_length_is_believed_of_no_record() {
+async fn rejects_a_response_with_another_number_of_records() {
     for answered in [0, 1, 3] {
         let entries: Vec<_> = (0..answered).map(stored).collect();
         let result = put(&Endpoint::new([answer(&entries)]), &records(2)).await;
@@ -155,7 +154,7 @@ async fn an_answer_of_another_length_is_believed_of_no_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_without_a_place_in_a_shard_is_not_confirmed() {
+async fn does_not_confirm_a_record_without_a_shard_and_sequence_number() {
     for entry in [
         json!({}),
         json!({"ShardId": "shardId-000000000000"}),
@@ -170,7 +169,7 @@ async fn a_record_without_a_place_in_a_shard_is_not_confirmed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_fails_whole_is_an_error_and_what_passes_is_tried_again() {
+async fn retries_transient_errors_of_a_whole_call() {
     for passing in [
         error(400, "ProvisionedThroughputExceededException"),
         error(500, "InternalFailureException"),
@@ -185,21 +184,21 @@ async fn a_call_that_fails_whole_is_an_error_and_what_passes_is_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_past_the_attempts_is_an_error_of_its_own() {
+async fn reports_throttling_after_the_last_attempt() {
     for code in [
         "ProvisionedThroughputExceededException",
         "LimitExceededException",
     ] {
         let result = put(&Endpoint::new(attempts(&error(400, code))), &records(2)).await;
         assert!(
-            matches!(&result, Err(StreamError::Service(ServiceError::Throttled { code: told })) if told == code),
+            matches!(&result, Err(StreamError::Service(ServiceError::Throttled { code: found_code })) if found_code == code),
             "{result:?}"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_error_a_reset_or_an_unreadable_answer_leaves_the_outcome_open() {
+async fn reports_an_unknown_outcome_after_a_server_error_or_a_reset() {
     let unreadable = Answer::Http(200, format!("<html>{CANARY}"));
     for answers in [
         attempts(&error(500, "InternalFailureException")),
@@ -219,7 +218,7 @@ async fn a_server_error_a_reset_or_an_unreadable_answer_leaves_the_outcome_open(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_endpoint_that_never_answers_is_given_up_in_bounded_time() {
+async fn times_out_if_the_endpoint_never_answers() {
     let bound = OPERATION_TIMEOUT + Duration::from_millis(10);
     let start = Instant::now();
     let result = put(&Endpoint::new(attempts(&Answer::Silence)), &records(2)).await;
@@ -235,7 +234,7 @@ async fn an_endpoint_that_never_answers_is_given_up_in_bounded_time() {
     let start = Instant::now();
     let stream = KinesisStream::new(&Server::Silent.config().await, "events");
     let result = stream.put(&records(2)).await;
-    assert_silent(&result);
+    assert_no_canary(&result);
     assert!(
         matches!(
             result,
@@ -247,7 +246,7 @@ async fn an_endpoint_that_never_answers_is_given_up_in_bounded_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_told_by_its_code_and_not_tried_again() {
+async fn reports_a_rejection_by_its_code_without_a_retry() {
     for code in [
         "AccessDeniedException",
         "ResourceNotFoundException",
@@ -259,7 +258,7 @@ async fn a_refusal_is_told_by_its_code_and_not_tried_again() {
         let endpoint = Endpoint::new([Answer::Http(400, body.to_string())]);
         let result = put(&endpoint, &records(2)).await;
         assert!(
-            matches!(&result, Err(StreamError::Service(ServiceError::Refused { code: told })) if told == code),
+            matches!(&result, Err(StreamError::Service(ServiceError::Refused { code: found_code })) if found_code == code),
             "{result:?}"
         );
         assert_eq!(endpoint.attempts(), 1);
