@@ -22,12 +22,22 @@ use crate::{
 const PUTS: [(&str, &str, &str, bool); 8] = [
     ("entry-fails", "codes", "InternalFailure", false),
     ("throttled", "reason", "throttled", false),
-    ("failing", "reason", "not known", false),
-    ("garbled", "reason", "not known", false),
-    ("cut", "reason", "not known", false),
-    ("refused", "reason", "refuses", true),
-    ("malformed", "reason", "2 entries answered for 1 sent", true),
-    ("silent", "reason", "time was up", true),
+    ("failing", "reason", "outcome unknown", false),
+    ("garbled", "reason", "outcome unknown", false),
+    ("cut", "reason", "outcome unknown", false),
+    ("refused", "reason", "refused (", true),
+    (
+        "malformed",
+        "reason",
+        "the response has 2 entries for 1 records",
+        true,
+    ),
+    (
+        "silent",
+        "reason",
+        "the time of the invocation was up",
+        true,
+    ),
 ];
 
 fn stream() -> impl Fn(&str, &Value) -> Answer {
@@ -204,7 +214,10 @@ async fn forward_does_not_log_payloads_on_any_path() {
     assert_eq!(log.count("Unreadable"), unreadable.len() as u64);
     log.has(&[("message", "panicked")]);
     log.has(&[("message", "unreadable"), ("reason", "no new image")]);
-    log.has(&[("message", "unreadable"), ("reason", "of no kind")]);
+    log.has(&[
+        ("message", "unreadable"),
+        ("reason", "neither INSERT, MODIFY nor REMOVE"),
+    ]);
 }
 
 fn reported(answer: &Value) -> Option<String> {

@@ -16,12 +16,12 @@ const WRITES: [(&str, &str, &str); 10] = [
     ("created", "message", "created"),
     ("stored", "message", "already stored"),
     ("conflict", "message", "conflict"),
-    ("no-item", "reason", "was not returned"),
+    ("no-item", "reason", "did not return the existing item"),
     ("throttled", "reason", "throttled"),
-    ("refused", "reason", "refuses"),
-    ("failing", "reason", "not known"),
-    ("garbled", "reason", "not known"),
-    ("cut", "reason", "not known"),
+    ("refused", "reason", "refused ("),
+    ("failing", "reason", "outcome unknown"),
+    ("garbled", "reason", "outcome unknown"),
+    ("cut", "reason", "outcome unknown"),
     ("panics", "reason", "panicked"),
 ];
 
@@ -207,7 +207,10 @@ async fn ingest_does_not_log_payloads_on_any_path() {
         log.has(&[("message_id", name), ("rejection", name)]);
     }
     log.has(&[("rejection", "MissingBody")]);
-    log.has(&[("message_id", "silent"), ("reason", "time was up")]);
+    log.has(&[
+        ("message_id", "silent"),
+        ("reason", "the time of the invocation was up"),
+    ]);
     log.has(&[("message_id", "behind"), ("reason", "earlier message")]);
     log.has(&[("message", "panicked")]);
     assert_eq!(log.count("Created"), 1);

@@ -225,7 +225,7 @@ fn outcomes() -> Vec<(String, String)> {
             "created" => "Created",
             "already stored" => "AlreadyStored",
             "rejected" => &line["rejection"],
-            "failed, will be received again" => "Failed",
+            "failed, SQS will deliver it again" => "Failed",
             message if message.starts_with("conflict") => "Conflict",
             other => panic!("{other}"),
         };
