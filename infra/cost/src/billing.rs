@@ -59,7 +59,7 @@ pub enum QueueType {
 /// The traffic of a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct QueueUsage {
-    /// Messages, each sent in a call of its own.
+    /// Messages, each sent in a separate call.
     pub sent: f64,
     /// Receive calls. A delete call follows each.
     pub receives: f64,

@@ -123,7 +123,7 @@ impl Program {
         self
     }
 
-    /// Writes standard output to a file of its own, which is emptied first, instead of to the log.
+    /// Writes standard output to a separate file, which is emptied first, instead of the log.
     #[must_use]
     pub fn output(mut self, output: impl Into<PathBuf>) -> Self {
         self.output = Some(output.into());
