@@ -1,6 +1,6 @@
 //! The settings of `ingest`.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use onewrite::notification::MessagePointers;
 use onewrite_runtime::config::{ConfigError, Environment};
@@ -12,6 +12,9 @@ pub struct Config {
     pub table_name: String,
     /// `NOTIFICATION_ID_POINTER`, `NOTIFICATION_TYPE_POINTER`, `PAYLOAD_POINTER`.
     pub pointers: MessagePointers,
+    /// `QUEUE_URL`: the queue of the messages. Without it, messages that failed for a transient reason keep the visibility
+    /// timeout of their queue.
+    pub queue_url: Option<QueueUrl>,
     /// `MAX_IN_FLIGHT`: messages of one batch that are written at the same time, 1 to 1,000.
     pub max_in_flight: usize,
     /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
@@ -34,9 +37,42 @@ impl Config {
                 kind: environment.parsed("NOTIFICATION_TYPE_POINTER", default.kind)?,
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
             },
+            queue_url: environment.optional("QUEUE_URL")?,
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
             invocation_budget: environment.invocation_budget()?,
         })
+    }
+}
+
+/// The URL of an SQS queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueUrl(String);
+
+impl QueueUrl {
+    /// The URL as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for QueueUrl {
+    type Err = &'static str;
+
+    /// Distinguishes a URL from an ARN or a name, which `ChangeMessageVisibilityBatch` does not accept.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let rest = text
+            .strip_prefix("https://")
+            .or_else(|| text.strip_prefix("http://"));
+        let (host, path) = rest
+            .and_then(|rest| rest.split_once('/'))
+            .unwrap_or_default();
+        if host.is_empty() || path.is_empty() || text.contains(char::is_whitespace) {
+            return Err(
+                "not the URL of a queue, such as https://sqs.REGION.amazonaws.com/ACCOUNT/NAME",
+            );
+        }
+        Ok(Self(text.to_owned()))
     }
 }
 
@@ -72,9 +108,30 @@ mod tests {
     }
 
     #[test]
+    fn accepts_only_urls_of_queues() {
+        let of = |url| read(&[("TABLE_NAME", "t"), ("QUEUE_URL", url)]);
+        for url in [
+            "https://sqs.eu-west-1.amazonaws.com/111111111111/notifications.fifo",
+            "http://127.0.0.1:4566/000000000000/notifications",
+        ] {
+            assert_eq!(of(url).unwrap().queue_url.unwrap().as_str(), url);
+        }
+        for url in [
+            "arn:aws:sqs:eu-west-1:111111111111:notifications",
+            "https://sqs.eu-west-1.amazonaws.com",
+            "https:///111111111111/notifications",
+            "https://host/ name",
+        ] {
+            assert!(of(url).is_err(), "{url}");
+        }
+        assert_eq!(of("").unwrap().queue_url, None);
+    }
+
+    #[test]
     fn errors_name_the_variable() {
         for (name, value) in [
             ("NOTIFICATION_ID_POINTER", "id"),
+            ("QUEUE_URL", "notifications"),
             ("MAX_IN_FLIGHT", "0"),
             ("INVOCATION_BUDGET_MS", "x"),
         ] {

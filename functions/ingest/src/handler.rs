@@ -5,8 +5,11 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures::{FutureExt, StreamExt, stream};
 use onewrite::{
+    deferral::wait,
     item::{Enrichment, NotificationItem, to_millis},
+    limits::DEFERRAL_TIME,
     notification::{MessagePointers, Notification, NotificationId, Rejection},
+    queue::{Deferral, DelayedDelivery, NoQueue},
     table::{InsertResult, NewNotifications, TableError},
 };
 use onewrite_runtime::{
@@ -16,7 +19,10 @@ use onewrite_runtime::{
     telemetry::{Metrics, elapsed},
 };
 
-use crate::message::{Message, MissingMessageId, lanes};
+use crate::{
+    deferral::defer,
+    message::{Message, MissingMessageId, lanes},
+};
 
 /// The outcome of one message.
 #[derive(Debug)]
@@ -50,6 +56,18 @@ pub enum MessageFailure {
     BehindFailure,
 }
 
+impl MessageFailure {
+    /// Whether a later receive alone may succeed. If not, an operator or a developer must act.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Table(error) => error.is_transient(),
+            Self::OutOfTime => true,
+            Self::Panicked | Self::BehindFailure => false,
+        }
+    }
+}
+
 impl MessageOutcome {
     /// Whether the message may be deleted from its queue. True only if its notification is in the table.
     #[must_use]
@@ -78,15 +96,18 @@ const OUTCOMES: [&str; 5] = ["Created", "AlreadyStored", "Conflict", "Rejected",
 
 /// The names of all metrics, except `Rejected` followed by the name of a rejection.
 ///
-/// `Received` is the sum of the outcomes. `QueueToStored` is the time from sending a message to storing its notification.
+/// `Received` is the sum of the outcomes. `Deferred` counts failed messages that the queue delivers later, `NotDeferred` those
+/// for which that call failed. `QueueToStored` is the time from sending a message to storing its notification.
 /// `RemainingTime` is what was left of the invocation.
-pub const METRICS: [&str; 8] = [
+pub const METRICS: [&str; 10] = [
     "Received",
     "Created",
     "AlreadyStored",
     "Conflict",
     "Rejected",
     "Failed",
+    "Deferred",
+    "NotDeferred",
     "QueueToStored",
     "RemainingTime",
 ];
@@ -95,6 +116,8 @@ pub const METRICS: [&str; 8] = [
 struct HandledMessage {
     message_id: String,
     outcome: MessageOutcome,
+    /// How long the queue shall hide it.
+    deferral: Option<Deferral>,
     /// From sending to storing, if this invocation stored it.
     queue_to_stored: Option<Duration>,
     /// Its part of the trace, if this invocation stored it.
@@ -102,11 +125,13 @@ struct HandledMessage {
 }
 
 /// The handler of `ingest`. It is the same for all batches.
-pub struct Ingest<T, A> {
+pub struct Ingest<T, A, Q = NoQueue> {
     table: T,
+    queue: Option<Q>,
     pointers: MessagePointers,
     max_in_flight: usize,
     aggregate: A,
+    jitter: fn() -> f64,
     observer: Observer,
 }
 
@@ -116,11 +141,35 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
     pub fn new(table: T, pointers: MessagePointers, max_in_flight: usize, aggregate: A) -> Self {
         Self {
             table,
+            queue: None,
             pointers,
             max_in_flight,
             aggregate,
+            jitter: rand::random,
             observer: Observer::default(),
         }
+    }
+}
+
+impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery> Ingest<T, A, Q> {
+    /// Defers messages of `queue` that failed for a transient reason. Without a queue, they keep its visibility timeout.
+    #[must_use]
+    pub fn with_queue<R: DelayedDelivery>(self, queue: Option<R>) -> Ingest<T, A, R> {
+        Ingest {
+            table: self.table,
+            queue,
+            pointers: self.pointers,
+            max_in_flight: self.max_in_flight,
+            aggregate: self.aggregate,
+            jitter: self.jitter,
+            observer: self.observer,
+        }
+    }
+
+    /// Uses this source of jitter, which returns values from 0 to 1.
+    #[must_use]
+    pub fn with_jitter(self, jitter: fn() -> f64) -> Self {
+        Self { jitter, ..self }
     }
 
     /// Uses this clock and these outputs for metrics and spans.
@@ -139,15 +188,30 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
         budget: Budget,
     ) -> Result<SqsBatchResponse, MissingMessageId> {
         let messages = Message::read_all(event.records)?;
-        let batch: Vec<HandledMessage> = stream::iter(lanes(messages))
-            .map(|lane| self.handle_lane(lane, budget))
+        let store_budget = match self.queue {
+            Some(_) => budget.reserving(DEFERRAL_TIME),
+            None => budget,
+        };
+        let mut batch: Vec<HandledMessage> = stream::iter(lanes(messages))
+            .map(|lane| self.handle_lane(lane, store_budget))
             .buffer_unordered(self.max_in_flight)
             .map(stream::iter)
             .flatten()
             .collect()
             .await;
+        let deferrals: Vec<Deferral> = batch
+            .iter_mut()
+            .filter_map(|one| one.deferral.take())
+            .collect();
+        let deferred = match &self.queue {
+            Some(queue) => defer(queue, &deferrals, self.max_in_flight, budget).await,
+            None => 0,
+        };
+        let mut metrics = metrics(&batch, budget);
+        metrics.add("Deferred", deferred);
+        metrics.add("NotDeferred", deferrals.len() - deferred);
         let spans: Vec<Span> = batch.iter().filter_map(|one| one.span.clone()).collect();
-        self.observer.report(&metrics(&batch, budget), &spans);
+        self.observer.report(&metrics, &spans);
         let mut response = SqsBatchResponse::default();
         for handled in batch {
             if !handled.outcome.is_acknowledged() {
@@ -159,23 +223,20 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
 
     /// Handles messages one after the other. After the first that is not acknowledged, no further message is tried (Lambda
     /// developer guide, "SQS error handling": a FIFO function stops at the first failure and returns the rest as failed).
+    ///
+    /// Messages behind a deferred one wait as long as it does. SQS returns no message of a group while one of them is hidden
+    /// (SQS developer guide, "FIFO queue delivery logic"), so a shorter wait would bring none of them back earlier.
     async fn handle_lane(&self, lane: Vec<Message>, budget: Budget) -> Vec<HandledMessage> {
         let mut all = Vec::with_capacity(lane.len());
-        let mut is_blocked = false;
+        let mut blocked_for = None;
         for message in lane {
-            let handled = if is_blocked {
-                let outcome = MessageOutcome::Failed(MessageFailure::BehindFailure);
-                log(&message, None, &outcome);
-                HandledMessage {
-                    message_id: message.id,
-                    outcome,
-                    queue_to_stored: None,
-                    span: None,
-                }
-            } else {
-                self.handle_message(message, budget).await
+            let handled = match blocked_for {
+                Some(wait) => behind_failure(message, wait),
+                None => self.handle_message(message, budget).await,
             };
-            is_blocked |= !handled.outcome.is_acknowledged();
+            if blocked_for.is_none() && !handled.outcome.is_acknowledged() {
+                blocked_for = Some(handled.deferral.as_ref().map(|deferral| deferral.wait));
+            }
             all.push(handled);
         }
         all
@@ -188,6 +249,9 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
         let now = self.observer.now();
         let stored_id = id.filter(|_| matches!(outcome, MessageOutcome::Created));
         HandledMessage {
+            deferral: self
+                .wait(&message, &outcome)
+                .and_then(|wait| deferral(&message, wait)),
             queue_to_stored: stored_id
                 .as_ref()
                 .and(message.sent_at)
@@ -197,6 +261,17 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
             }),
             message_id: message.id,
             outcome,
+        }
+    }
+
+    /// How long the queue shall hide a message: only after a transient failure. Every other message fails again, so it keeps
+    /// the visibility timeout of the queue and reaches the dead-letter queue within minutes.
+    fn wait(&self, message: &Message, outcome: &MessageOutcome) -> Option<Duration> {
+        match outcome {
+            MessageOutcome::Failed(failure) if self.queue.is_some() && failure.is_transient() => {
+                wait(message.receive_count?, (self.jitter)())
+            }
+            _ => None,
         }
     }
 
@@ -258,6 +333,27 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
             now,
         )
     }
+}
+
+/// A message behind a failed one of its group, which waits for `wait`.
+fn behind_failure(message: Message, wait: Option<Duration>) -> HandledMessage {
+    let outcome = MessageOutcome::Failed(MessageFailure::BehindFailure);
+    log(&message, None, &outcome);
+    HandledMessage {
+        deferral: wait.and_then(|wait| deferral(&message, wait)),
+        message_id: message.id,
+        outcome,
+        queue_to_stored: None,
+        span: None,
+    }
+}
+
+fn deferral(message: &Message, wait: Duration) -> Option<Deferral> {
+    let receipt_handle = message.receipt_handle.clone()?;
+    Some(Deferral {
+        receipt_handle,
+        wait,
+    })
 }
 
 /// Logs one line per message. A stored message needs no line at the default level, because the table shows it.

@@ -4,21 +4,23 @@
 //! - [`aggregate`]: the aggregation that this repository deploys
 //! - [`message`]: the parts of an SQS message that are used, and which messages must wait for each other
 //! - [`handler`]: handles one batch
+//! - [`deferral`]: delays the next delivery of messages that failed for a transient reason
 //! - [`config`]: the settings
 //!
 //! There must never be a second side effect here. A failed message goes back to its queue, and only the queue moves it to
-//! the dead-letter queue.
+//! the dead-letter queue. A deferral only changes when the queue delivers the message again.
 #![deny(missing_docs)]
 
 pub mod aggregate;
 pub mod config;
+pub mod deferral;
 pub mod handler;
 pub mod message;
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::Error;
 use onewrite::{item::Enrichment, notification::Notification};
-use onewrite_aws::{clients, dynamodb::DynamoDbTable};
+use onewrite_aws::{clients, dynamodb::DynamoDbTable, sqs::SqsQueue};
 use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
 
 use crate::{config::Config, handler::Ingest};
@@ -45,8 +47,13 @@ use crate::{config::Config, handler::Ingest};
 pub async fn run(aggregate: impl Fn(&Notification) -> Enrichment) -> Result<(), Error> {
     telemetry::init();
     let config = read_or_exit(Config::read);
-    let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
-    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
+    let sdk_config = clients::sdk_config().await;
+    let table = DynamoDbTable::new(&sdk_config, &config.table_name);
+    let queue = config
+        .queue_url
+        .map(|url| SqsQueue::new(&sdk_config, url.as_str()));
+    let ingest =
+        Ingest::new(table, config.pointers, config.max_in_flight, aggregate).with_queue(queue);
     invocation::serve(
         config.invocation_budget,
         async |event: SqsEvent, budget: Budget| ingest.handle(event, budget).await,

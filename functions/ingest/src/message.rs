@@ -10,7 +10,9 @@ use onewrite::notification::TraceParent;
 pub struct Message {
     /// The SQS message id, which a batch item failure names.
     pub id: String,
-    /// How often the message was received, including this time. For the log.
+    /// The handle of this receive.
+    pub receipt_handle: Option<String>,
+    /// How often the message was received, including this time.
     pub receive_count: Option<u32>,
     /// The time of sending.
     pub sent_at: Option<Timestamp>,
@@ -50,6 +52,7 @@ impl Message {
             .is_some_and(|arn| arn.ends_with(".fifo"));
         Some(Self {
             id,
+            receipt_handle: record.receipt_handle.take(),
             receive_count: record
                 .attributes
                 .get("ApproximateReceiveCount")

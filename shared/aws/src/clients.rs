@@ -31,6 +31,12 @@ pub fn kinesis_client(config: &SdkConfig) -> aws_sdk_kinesis::Client {
     aws_sdk_kinesis::Client::new(config)
 }
 
+/// Creates an SQS client.
+#[must_use]
+pub fn sqs_client(config: &SdkConfig) -> aws_sdk_sqs::Client {
+    aws_sdk_sqs::Client::new(config)
+}
+
 pub(crate) fn loader() -> ConfigLoader {
     // ring instead of aws-lc, whose entropy source costs about 50 ms at the first TLS connection of a process.
     let http_client = Builder::new()
@@ -51,12 +57,15 @@ pub(crate) fn loader() -> ConfigLoader {
 
 #[cfg(test)]
 mod tests {
+    use aws_config::Region;
+
     use super::*;
-    use crate::replay;
 
     #[tokio::test]
     async fn sets_every_timeout_and_the_attempts() {
-        let config = replay::loader().load().await;
+        let region = Region::from_static("us-east-1");
+        let loader = loader().empty_test_environment().region(region);
+        let config = loader.no_credentials().load().await;
         let timeouts = config.timeout_config().unwrap();
         assert_eq!(timeouts.connect_timeout(), Some(CONNECT_TIMEOUT));
         assert_eq!(timeouts.read_timeout(), Some(READ_TIMEOUT));

@@ -55,13 +55,14 @@ fn from_code(code: Option<&str>, status: u16) -> ServiceError {
 }
 
 /// Codes of calls that were not executed and may succeed later.
-const THROTTLING_CODES: [&str; 12] = [
+const THROTTLING_CODES: [&str; 13] = [
     "KMSThrottlingException",
     "LimitExceededException",
     "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
     "ReplicatedWriteConflictException",
     "RequestLimitExceeded",
+    "RequestThrottled",
     "SlowDown",
     "Throttling",
     "ThrottlingError",

@@ -1,10 +1,11 @@
-//! The ports of `onewrite` on the AWS SDK: the notification table on DynamoDB and the notification stream on Kinesis.
+//! The ports of `onewrite` on the AWS SDK: the notification table on DynamoDB, the notification stream on Kinesis
+//! and the notification queue on SQS.
 //!
 //! Only this crate names an SDK client. No SDK error leaves it, because an SDK error can quote a response and with it a
 //! payload.
 //!
 //! - [`clients`]: SDK configuration, including the timeouts that the SDK leaves unset
-//! - [`dynamodb`], [`kinesis`]: the adapters
+//! - [`dynamodb`], [`kinesis`], [`sqs`]: the adapters
 #![deny(missing_docs)]
 
 pub mod clients;
@@ -13,3 +14,4 @@ mod failure;
 pub mod kinesis;
 #[cfg(test)]
 mod replay;
+pub mod sqs;

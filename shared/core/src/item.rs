@@ -46,6 +46,8 @@ pub mod attribute {
     pub const ENRICHMENT: &str = "enrichment";
     /// Number, set with DONE if a retention is configured: seconds since 1970, DynamoDB's TTL attribute.
     pub const EXPIRES_AT: &str = "expires_at";
+    /// String, only if an operator erased the payload of a settled item: RFC 3339 with milliseconds, UTC.
+    pub const ERASED_AT: &str = "erased_at";
 }
 
 /// The result of an aggregation: names and JSON values, stored as one JSON object.
@@ -251,6 +253,19 @@ impl NotificationItem {
     }
 }
 
+/// When an operator erased payload and enrichment of this item; `None` if the item still has them. Only a settled item can
+/// be erased: without payload, an item in INIT is damaged.
+#[must_use]
+pub fn erased_at(item: &Item) -> Option<Timestamp> {
+    let text = |name| item.get(name).and_then(as_text);
+    let is_erased = item.get(attribute::PAYLOAD).is_none()
+        && text(attribute::STATUS) == Some(Status::Done.as_str());
+    text(attribute::ERASED_AT)
+        .filter(|_| is_erased)?
+        .parse()
+        .ok()
+}
+
 /// The value of one attribute.
 enum Field<'a> {
     Text(Cow<'a, str>),
@@ -447,6 +462,26 @@ mod tests {
                 Err(UnreadableItem { attribute: name })
             );
         }
+    }
+
+    #[test]
+    fn only_a_settled_item_without_payload_is_erased() {
+        let mut done = item("1").unwrap();
+        done.status = Status::Done;
+        let erase = |item: &NotificationItem, keeps_payload: bool| {
+            let mut attributes: HashMap<String, AttributeValue> = item.to_item().into();
+            if !keeps_payload {
+                attributes.remove(attribute::PAYLOAD);
+            }
+            let at = AttributeValue::S("2026-11-23T10:00:00.000Z".to_owned());
+            attributes.insert(attribute::ERASED_AT.to_owned(), at);
+            erased_at(&Item::from(attributes))
+        };
+        let at = "2026-11-23T10:00:00Z".parse().unwrap();
+        assert_eq!(erase(&done, false), Some(at));
+        assert_eq!(erase(&done, true), None);
+        assert_eq!(erase(&item("1").unwrap(), false), None);
+        assert_eq!(erased_at(&done.to_item()), None);
     }
 
     #[test]

@@ -6,17 +6,22 @@
 //! - [`notification`]: id, type, payload, fingerprint and status, parsed once from a message
 //! - [`item`]: the notification as a DynamoDB item, and its size
 //! - [`event`]: the CloudEvents document that reports a change to the downstream
-//! - [`table`], [`stream`]: the ports to DynamoDB and Kinesis, with the contract of an adapter
+//! - [`table`], [`stream`], [`queue`]: the ports to DynamoDB, Kinesis and SQS, with the contract of an adapter
+//! - [`deferral`]: how long a message waits after a transient failure
 //! - [`completion`]: INIT -> DONE around the effect of a downstream
+//! - [`redrive`]: which items an operator's tool publishes again
 //! - [`error`]: what a failed call to a service allows to conclude
 //! - [`limits`]: every limit in one place
 #![deny(missing_docs)]
 
 pub mod completion;
+pub mod deferral;
 pub mod error;
 pub mod event;
 pub mod item;
 pub mod limits;
 pub mod notification;
+pub mod queue;
+pub mod redrive;
 pub mod stream;
 pub mod table;

@@ -28,6 +28,16 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Receives before SQS moves a message to the dead-letter queue (`maxReceiveCount` of the template).
 pub const MAX_RECEIVES: u32 = 6;
 
+/// Longest visibility timeout, counted from the receive of the message (SQS developer guide, "Visibility timeout": 12 hours).
+pub const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Most entries in one `ChangeMessageVisibilityBatch` call (SQS API reference).
+pub const MAX_VISIBILITY_ENTRIES: usize = 10;
+
+/// Most time that an invocation spends on deferring messages. As much is reserved before its end, beyond [`ANSWER_MARGIN`].
+/// A call usually takes some milliseconds. The limit is for an SQS endpoint that does not answer, as in a VPC without one.
+pub const DEFERRAL_TIME: Duration = Duration::from_millis(2_000);
+
 /// Most records in one `PutRecords` call (Kinesis API reference).
 pub const MAX_PUT_RECORDS: usize = 500;
 

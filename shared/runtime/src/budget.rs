@@ -40,6 +40,23 @@ impl Budget {
         }
     }
 
+    /// The same budget, ending earlier by `time`, so that later work has this time. Ends earlier by at most a quarter of what
+    /// is left.
+    #[must_use]
+    pub fn reserving(self, time: Duration) -> Self {
+        Self {
+            end: self.end - time.min(self.left() / 4),
+        }
+    }
+
+    /// The same budget, but at most `time` from now.
+    #[must_use]
+    pub fn at_most(self, time: Duration) -> Self {
+        Self {
+            end: self.end.min(Instant::now() + time),
+        }
+    }
+
     /// The moment to stop.
     #[must_use]
     pub fn end(&self) -> Instant {
@@ -71,6 +88,29 @@ mod tests {
             CONFIGURED - ANSWER_MARGIN
         );
         assert_eq!(left(Some(Duration::from_millis(1))), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reserves_time_for_later_work() {
+        let left = |total| {
+            let budget = Budget::from_remaining(Some(total), CONFIGURED);
+            budget.reserving(Duration::from_secs(2)).left()
+        };
+        assert_eq!(
+            left(CONFIGURED),
+            CONFIGURED - ANSWER_MARGIN - Duration::from_secs(2)
+        );
+        let short = Duration::from_secs(4);
+        assert_eq!(left(ANSWER_MARGIN + short), short * 3 / 4);
+        assert_eq!(left(Duration::from_millis(1)), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn limits_work_to_a_time() {
+        let budget = Budget::from_remaining(None, CONFIGURED);
+        let second = Duration::from_secs(1);
+        assert_eq!(budget.at_most(second).left(), second);
+        assert_eq!(budget.at_most(2 * CONFIGURED).left(), budget.left());
     }
 
     #[tokio::test(start_paused = true)]

@@ -72,10 +72,21 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let Some(text) = (self.0)(name) else {
             return Ok(default);
         };
-        text.parse().map_err(|error: T::Err| ConfigError::Invalid {
-            name,
-            reason: error.to_string(),
-        })
+        parse(name, &text)
+    }
+
+    /// The value of a variable, or `None` if it is not set or empty.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`] if the value is not a `T`.
+    pub fn optional<T: FromStr<Err: Display>>(
+        &self,
+        name: &'static str,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = (self.0)(name).filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        parse(name, &text).map(Some)
     }
 
     /// A number within `range`, or `default` if the variable is not set.
@@ -111,9 +122,31 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
     }
 }
 
+fn parse<T: FromStr<Err: Display>>(name: &'static str, text: &str) -> Result<T, ConfigError> {
+    text.parse().map_err(|error: T::Err| ConfigError::Invalid {
+        name,
+        reason: error.to_string(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_optional_variable_may_be_unset_or_empty() {
+        let of = |text: Option<&'static str>| {
+            Environment::new(move |_| text.map(ToOwned::to_owned)).optional::<u8>("N")
+        };
+        assert_eq!(of(None), Ok(None));
+        assert_eq!(of(Some("")), Ok(None));
+        assert_eq!(of(Some("7")), Ok(Some(7)));
+        let error = of(Some("x")).unwrap_err().to_string();
+        assert!(
+            error.starts_with("environment variable N is wrong"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn errors_name_the_variable() {

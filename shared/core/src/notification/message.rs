@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use super::{
-    Fingerprint, InvalidName, Notification, NotificationId, NotificationType, Payload,
+    Fingerprint, Notification, NotificationId, NotificationType, Payload, Rejection,
     json::{Node, Value},
 };
 
@@ -125,7 +125,7 @@ impl MessagePointers {
             fingerprint: Fingerprint::new(&kind, payload),
             id,
             kind,
-            payload: Payload(payload.text.to_owned()),
+            payload: Payload::from_node(payload),
         })
     }
 }
@@ -137,76 +137,6 @@ impl Default for MessagePointers {
             id: member(Self::DEFAULT_ID),
             kind: member(Self::DEFAULT_TYPE),
             payload: member(Self::DEFAULT_PAYLOAD),
-        }
-    }
-}
-
-/// Why a message can never become a notification. No rejection repeats a part of the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// The message has no body.
-    #[error("the message has no body")]
-    MissingBody,
-    /// The body is not one JSON value.
-    #[error("the body is not JSON (line {line}, column {column})")]
-    InvalidJson {
-        /// The line of the error, from 1.
-        line: usize,
-        /// The column of the error in bytes, from 1.
-        column: usize,
-    },
-    /// The JSON value is not an object.
-    #[error("the body is not a JSON object")]
-    NotAnObject,
-    /// The body is nested deeper than [`crate::limits::MAX_JSON_DEPTH`].
-    #[error("the body is nested too deeply")]
-    TooDeep,
-    /// An object contains a key twice.
-    #[error("an object in the body contains a key twice")]
-    DuplicateKey,
-    /// The id is missing.
-    #[error("the body has no notification id")]
-    MissingId,
-    /// The id is not a string.
-    #[error("the notification id is not a string")]
-    IdNotAString,
-    /// The id is not valid.
-    #[error("the notification id is invalid: {0}")]
-    InvalidId(InvalidName),
-    /// The type is not a string.
-    #[error("the notification type is not a string")]
-    TypeNotAString,
-    /// The type is not valid.
-    #[error("the notification type is invalid: {0}")]
-    InvalidType(InvalidName),
-    /// The payload is missing.
-    #[error("the body has no payload")]
-    MissingPayload,
-    /// The item would exceed [`crate::limits::MAX_ITEM_BYTES`].
-    #[error("the item would have {bytes} bytes, more than DynamoDB stores")]
-    ItemTooLarge {
-        /// The size in bytes, including the space reserved for DONE.
-        bytes: usize,
-    },
-}
-
-impl Rejection {
-    /// The name of the rejection in logs and metrics.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::MissingBody => "MissingBody",
-            Self::InvalidJson { .. } => "InvalidJson",
-            Self::NotAnObject => "NotAnObject",
-            Self::TooDeep => "TooDeep",
-            Self::DuplicateKey => "DuplicateKey",
-            Self::MissingId => "MissingId",
-            Self::IdNotAString => "IdNotAString",
-            Self::InvalidId(_) => "InvalidId",
-            Self::TypeNotAString => "TypeNotAString",
-            Self::InvalidType(_) => "InvalidType",
-            Self::MissingPayload => "MissingPayload",
-            Self::ItemTooLarge { .. } => "ItemTooLarge",
         }
     }
 }
