@@ -10,24 +10,20 @@
 //!
 //! This crate does not depend on a handler, and no production code depends on this crate.
 
+mod change;
 pub mod contract;
 mod faults;
 pub mod lambda_event;
+mod lock;
 mod log;
 mod stream;
 mod table;
 
+pub use change::Change;
 pub use faults::{EntryFault, Fault, FaultyStream, FaultyTable, StreamFault, TableCall};
 pub use log::Log;
 pub use stream::{InMemoryStream, Shard, StoredRecord};
-pub use table::{Change, InMemoryTable};
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Ignores lock poisoning: the test that panicked has already failed, and the others can continue.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub use table::InMemoryTable;
 
 #[cfg(test)]
 mod tests;

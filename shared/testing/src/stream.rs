@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use md5::{Digest as _, Md5};
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
-use super::lock;
+use crate::lock::lock;
 use onewrite::error::ServiceError;
 use onewrite::{
     limits::{MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES, MAX_RECORD_BYTES},

@@ -10,7 +10,8 @@ use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, TransactWriteItem};
 use jiff::Timestamp;
 use serde_dynamo::{AttributeValue, Item};
 
-use super::{lambda_event, lock};
+use super::{Change, lambda_event};
+use crate::lock::lock;
 use onewrite::error::ServiceError;
 use onewrite::{
     item::{NotificationItem, attribute, to_rfc3339},
@@ -43,23 +44,6 @@ struct State {
 struct OtherTable {
     key: String,
     items: BTreeMap<String, Attributes>,
-}
-
-/// A change of one item, as the stream records it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    /// The sequence number. All have the same length, so they sort as numbers.
-    pub sequence_number: String,
-    /// The key of the changed item.
-    pub id: String,
-    /// The old image; `None` for INSERT.
-    pub old: Option<Item>,
-    /// The new image; `None` for REMOVE.
-    pub new: Option<Item>,
-    /// The time of the change.
-    pub at: Timestamp,
-    /// Whether DynamoDB TTL removed the item.
-    pub by_ttl: bool,
 }
 
 impl Default for InMemoryTable {

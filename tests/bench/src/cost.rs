@@ -14,15 +14,13 @@ use onewrite_cost::{
 use crate::{
     events::{self, Ids},
     figures::{BILLED, COST, Figures, INGEST_CALLS, WRITE_UNITS},
-    measure::{PAYLOAD, batch_of},
+    measure::{MEMORY_MB, PAYLOAD, batch_of},
     peer::{
         COMPLETE, DOUBLE_WRITE, FORWARD, INGEST, NODE, NODE_FORWARD, PYTHON, PYTHON_FORWARD,
         SAMPLE_ALL, SAMPLE_FORWARD,
     },
 };
 
-/// Memory of each function in the template, in MB.
-pub const MEMORY_MB: u64 = 256;
 /// Batch size of `ingest` in the template.
 pub const INGEST_BATCH: usize = 10;
 /// Batch size of `forward` in the template.

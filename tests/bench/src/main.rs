@@ -6,12 +6,12 @@ use anyhow::Result;
 use clap::Parser;
 use hyper::body::Bytes;
 use onewrite_bench::{
-    cost::{self, MEMORY_MB},
+    cost,
     cpu_share::{CpuShare, SIZES_MB},
     events::{self, Ids},
     figures::Figures,
     goals,
-    measure::{Bench, PAYLOAD},
+    measure::{Bench, MEMORY_MB, PAYLOAD},
     peer::{self, Job, Peer},
     report,
     stub::Stub,

@@ -12,7 +12,6 @@ use nix::time::ClockId;
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use crate::{
-    cost::MEMORY_MB,
     events::{self, Ids},
     figures::{
         BENCH_SHARE, BILLED, COLD_START, COMPLETE_CALLS, COMPLETE_CPU, FORWARD_CALLS, FORWARD_CPU,
@@ -24,6 +23,8 @@ use crate::{
     stub::Stub,
 };
 
+/// Memory of each function in the template, in MB.
+pub const MEMORY_MB: u64 = 256;
 /// Default payload size in bytes.
 pub const PAYLOAD: usize = 1_024;
 /// Small enough that ten thousand changes fit in one Lambda event of at most 6 MB.

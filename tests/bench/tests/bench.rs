@@ -4,14 +4,13 @@
 use std::{path::Path, time::Duration};
 
 use onewrite_bench::{
-    cost::MEMORY_MB,
     cpu_share::CpuShare,
     events::{self, Ids},
     figures::{
         BILLED, COLD_START, COMPLETE_CALLS, FORWARD_CALLS, Figures, INGEST_CALLS, INGEST_CPU,
         INGEST_WALL, INITIALISATION, MEMORY,
     },
-    measure::{Bench, LATENCY, WHOLE_CORE, batch_of},
+    measure::{Bench, LATENCY, MEMORY_MB, WHOLE_CORE, batch_of},
     peer::{Job, Peer},
     process::Process,
     stub::Stub,

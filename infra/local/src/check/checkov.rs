@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::{Finding, new_log};
+use super::finding::{Finding, new_log};
 use crate::emulator::isolated;
 use crate::error::Result;
 use crate::process::Program;

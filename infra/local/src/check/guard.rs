@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Finding, new_log, read};
+use super::finding::{Finding, new_log, read_log};
 use crate::error::{LocalError, Result};
 use crate::process::Program;
 use crate::progress::Progress;
@@ -158,7 +158,7 @@ impl Guard {
             .arg(templates)
             .spawn()?;
         let status = running.exited().await?;
-        let output = read(log)?;
+        let output = read_log(log)?;
         let verdicts: Vec<Verdict> = serde_json::from_str(&output).unwrap_or_default();
         // If cfn-guard cannot read the rules, it continues without any.
         let has_rules =

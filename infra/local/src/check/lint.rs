@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Finding, new_log, read};
+use super::finding::{Finding, new_log, read_log};
 use crate::deploy::Sam;
 use crate::error::{LocalError, Result};
 use crate::process::last_lines;
@@ -27,7 +27,7 @@ pub(super) async fn cfn_lint(
         step.done();
         return Ok(Vec::new());
     };
-    let findings = findings(&read(&log)?, template);
+    let findings = findings(&read_log(&log)?, template);
     if findings.is_empty() {
         // It did not fail because of the template.
         return Err(failure);
