@@ -33,6 +33,9 @@ pub enum OperatorError {
     /// The checkpoint belongs to a run with other arguments.
     #[error("{path} is the checkpoint of another run: {difference}")]
     OtherRun { path: String, difference: String },
+    /// SQS did not move all dead letters.
+    #[error("the move task failed: {reason}")]
+    MoveTask { reason: String },
     /// The price table cannot be used.
     #[error("prices of {file}: {reason}")]
     Prices { file: String, reason: String },
@@ -49,6 +52,9 @@ impl OperatorError {
                 "repeat the arguments of that run, name another file, or delete the file to start again"
             }
             Self::Prices { .. } => "run `onewrite cost --print-prices` to create a price table",
+            Self::MoveTask { .. } => {
+                "the letters that were moved stay in the queue; fix the cause and repeat the command"
+            }
             Self::Declined | Self::File { .. } => return None,
         })
     }
@@ -61,7 +67,9 @@ impl OperatorError {
             }
             Self::Declined | Self::NoTerminal => DECLINED,
             Self::OtherRun { .. } => USAGE,
-            Self::Stack(_) | Self::File { .. } | Self::Prices { .. } => FAILED,
+            Self::Stack(_) | Self::File { .. } | Self::Prices { .. } | Self::MoveTask { .. } => {
+                FAILED
+            }
         })
     }
 }
@@ -81,6 +89,11 @@ fn stack_help(error: &StackError) -> Option<&'static str> {
             "name a stack that was deployed from this project's template.yaml"
         }
         StackError::NoRegion => "set --region, AWS_REGION or the region of the profile",
+        StackError::Call { call, reason }
+            if call.ends_with("MoveTasks") && reason == "InvalidAction" =>
+        {
+            "this endpoint has no message move tasks; without --all, the letters are moved one by one"
+        }
         StackError::Call { .. } => return None,
     })
 }

@@ -5,7 +5,7 @@
 //! - [`cli`]: parses the arguments and runs a command
 //! - [`commands`]: one module for each command
 //! - [`doctor`]: the checks of a deployed stack
-//! - [`context`], [`confirmation`], [`arguments`], [`progress`]: what commands share
+//! - [`context`], [`confirmation`], [`arguments`], [`progress`], [`interrupt`]: what commands share
 //! - [`terminal`], [`format`], [`error`]: output, texts and exit codes
 //!
 //! The access to a stack is the crate `onewrite-stack`, below all of them.
@@ -18,5 +18,6 @@ pub mod context;
 pub mod doctor;
 pub mod error;
 pub mod format;
+pub mod interrupt;
 pub mod progress;
 pub mod terminal;

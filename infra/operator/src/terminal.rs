@@ -23,6 +23,29 @@ pub fn json_line(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default() + "\n"
 }
 
+/// A JSON array that is written element by element, so that it need not fit into memory.
+#[derive(Debug, Default)]
+pub struct JsonArray {
+    is_begun: bool,
+}
+
+impl JsonArray {
+    /// Formats the next element, with what precedes it.
+    pub fn next(&mut self, value: &impl serde::Serialize) -> String {
+        let before = if std::mem::replace(&mut self.is_begun, true) {
+            ",\n"
+        } else {
+            "[\n"
+        };
+        before.to_owned() + &serde_json::to_string(value).unwrap_or_default()
+    }
+
+    /// Formats the end of the array.
+    pub fn end(self) -> String {
+        if self.is_begun { "\n]\n" } else { "[]\n" }.to_owned()
+    }
+}
+
 /// Writes to standard output. Errors are ignored: the reader may have closed the pipe.
 pub fn print(text: &str) {
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -31,4 +54,17 @@ pub fn print(text: &str) {
 /// Whether standard output is a terminal that understands control sequences.
 pub fn can_clear_screen() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_a_json_array_element_by_element() {
+        assert_eq!(JsonArray::default().end(), "[]\n");
+        let mut array = JsonArray::default();
+        let text = array.next(&1) + &array.next(&"a") + &array.end();
+        assert_eq!(text, "[\n1,\n\"a\"\n]\n");
+    }
 }

@@ -1,5 +1,7 @@
 //! A dead letter, and why `ingest` did not accept it. No I/O.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use onewrite::{
     item::{Enrichment, NotificationItem},
@@ -12,11 +14,11 @@ use serde::Serialize;
 pub struct DeadLetter {
     /// The message id. A message that is moved back gets another one.
     pub message_id: String,
-    /// The notification id; `None` if the message was rejected.
+    /// The notification id. Of a rejected message, the id that its text seems to name, if any: see [`MessageBody::id`].
     pub notification_id: Option<String>,
     /// When the message was sent. On a FIFO queue, when it became a dead letter.
     pub sent_at: Option<Timestamp>,
-    /// How often it was received, including by this tool.
+    /// How often it was received, including by this tool: SQS counts each inspection as a receive.
     pub receives: u32,
     pub message_group_id: Option<String>,
     pub reason: DeadLetterReason,
@@ -44,6 +46,11 @@ fn serialize_rejection<S: serde::Serializer>(
 }
 
 impl DeadLetterReason {
+    #[must_use]
+    pub fn is_rejection(&self) -> bool {
+        matches!(self, Self::Rejected(_))
+    }
+
     /// The name of the reason; for a rejected message, the name of the rejection.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -64,6 +71,14 @@ impl DeadLetterReason {
             Self::AlreadyStored => "a copy of the stored notification".to_owned(),
         }
     }
+}
+
+/// What the table stores under a notification id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredContent {
+    Nothing,
+    /// An item with this fingerprint; `None` if somebody removed the fingerprint.
+    Item(Option<Fingerprint>),
 }
 
 /// A parsed message body.
@@ -99,18 +114,50 @@ impl MessageBody {
         }
     }
 
-    /// The reason why a dead letter with this body was not accepted, given the fingerprint that is stored under its id.
+    /// The notification id. Of a rejected message: the first of the `requested` ids in its text, otherwise the first
+    /// string behind the name of the id's field, even if the text is no JSON document. It names the message for an
+    /// operator and decides nothing.
     #[must_use]
-    pub fn reason(&self, stored: Option<Fingerprint>) -> DeadLetterReason {
-        match (self, stored) {
-            (Self::Rejected(rejection), _) => DeadLetterReason::Rejected(*rejection),
-            (Self::Notification(..), None) => DeadLetterReason::NotStored,
-            (Self::Notification(_, own), Some(stored)) if *own == stored => {
-                DeadLetterReason::AlreadyStored
-            }
-            (Self::Notification(..), Some(_)) => DeadLetterReason::Conflict,
+    pub fn id(
+        &self,
+        body: &str,
+        requested: &BTreeSet<String>,
+        pointers: &MessagePointers,
+    ) -> Option<String> {
+        match self {
+            Self::Notification(id, _) => Some(id.to_string()),
+            Self::Rejected(_) => requested
+                .iter()
+                .find(|id| body.contains(id.as_str()))
+                .cloned()
+                .or_else(|| find_id(body, pointers)),
         }
     }
+
+    /// The reason why a dead letter with this body was not accepted, given what is stored under its id.
+    #[must_use]
+    pub fn reason(&self, stored: StoredContent) -> DeadLetterReason {
+        match (self, stored) {
+            (Self::Rejected(rejection), _) => DeadLetterReason::Rejected(*rejection),
+            (Self::Notification(..), StoredContent::Nothing) => DeadLetterReason::NotStored,
+            (Self::Notification(_, own), StoredContent::Item(Some(stored))) if *own == stored => {
+                DeadLetterReason::AlreadyStored
+            }
+            (Self::Notification(..), StoredContent::Item(_)) => DeadLetterReason::Conflict,
+        }
+    }
+}
+
+/// Finds the string behind the name of the id's field: `"notification_id" : "rf_8841"`. A value that is not a valid id, or
+/// that contains an escape, is not shown: it could be anything.
+fn find_id(body: &str, pointers: &MessagePointers) -> Option<String> {
+    let pointer = pointers.id.to_string();
+    let field = format!("\"{}\"", pointer.rsplit('/').next()?);
+    let (_, rest) = body.split_once(&field)?;
+    let value = rest.trim_start().strip_prefix(':')?.trim_start();
+    let (id, _) = value.strip_prefix('"')?.split_once('"')?;
+    let is_plain = !id.contains('\\') && NotificationId::parse(id).is_ok();
+    is_plain.then(|| id.to_owned())
 }
 
 #[cfg(test)]
@@ -130,12 +177,21 @@ mod tests {
         let parse = |body: &str| MessageBody::parse(body, "m-9", &pointers);
         let one = parse(r#"{"notification_id":"rf_8841","payload":1}"#);
         let stored = notification("1").fingerprint;
-        assert_eq!(one.reason(None), DeadLetterReason::NotStored);
-        assert_eq!(one.reason(Some(stored)), DeadLetterReason::AlreadyStored);
+        assert_eq!(
+            one.reason(StoredContent::Nothing),
+            DeadLetterReason::NotStored
+        );
+        assert_eq!(
+            one.reason(StoredContent::Item(Some(stored))),
+            DeadLetterReason::AlreadyStored
+        );
         let other = notification("2").fingerprint;
-        assert_eq!(one.reason(Some(other)), DeadLetterReason::Conflict);
+        for content in [Some(other), None] {
+            let reason = one.reason(StoredContent::Item(content));
+            assert_eq!(reason, DeadLetterReason::Conflict, "{content:?}");
+        }
         let broken = r#"{"notification_id":"rf_8841""#;
-        let rejected = parse(broken).reason(None);
+        let rejected = parse(broken).reason(StoredContent::Nothing);
         assert_eq!(rejected.name(), "InvalidJson");
         assert!(rejected.text().starts_with("rejected: InvalidJson: "));
         let json = serde_json::to_value(&rejected).unwrap();
@@ -143,7 +199,10 @@ mod tests {
         assert!(why.starts_with("InvalidJson: "), "{json}");
         let payload = "x".repeat(MAX_ITEM_BYTES);
         let large = format!(r#"{{"notification_id":"rf_8841","payload":"{payload}"}}"#);
-        assert_eq!(parse(&large).reason(None).name(), "ItemTooLarge");
+        assert_eq!(
+            parse(&large).reason(StoredContent::Nothing).name(),
+            "ItemTooLarge"
+        );
     }
 
     #[test]
@@ -156,5 +215,32 @@ mod tests {
         assert!(!is_about(notification, "b-2") && !is_about(notification, "a"));
         assert!(is_about(r#"{"notification_id":"a-1""#, "a-1"));
         assert!(!is_about("{", "a-1"));
+    }
+    #[test]
+    fn names_a_rejected_message_by_the_id_in_its_text() {
+        let pointers = MessagePointers::default();
+        let id = |body: &str, requested: &[&str]| {
+            let requested = requested.iter().map(ToString::to_string).collect();
+            MessageBody::parse(body, "m-9", &pointers).id(body, &requested, &pointers)
+        };
+        let text = |id: &str| Some(id.to_owned());
+        assert_eq!(
+            id(r#"{"notification_id" : "a-1","payload":"x"#, &[]),
+            text("a-1")
+        );
+        assert_eq!(id(r#"{"notification_id":"a-1"}"#, &[]), text("a-1"));
+        assert_eq!(id(r#"{"other":"a-1""#, &["a-1", "b-2"]), text("a-1"));
+        for without in [
+            "{",
+            r#"{"other":"a-1"}"#,
+            r#"{"notification_id":"two words"}"#,
+            r#"{"notification_id":"\u0061"}"#,
+            r#"{"notification_id":7}"#,
+            r#"{"notification_id":"cut"#,
+        ] {
+            assert_eq!(id(without, &[]), None, "{without}");
+        }
+        let valid = r#"{"notification_id":"a-1","payload":"b-2"}"#;
+        assert_eq!(id(valid, &["b-2"]), text("a-1"));
     }
 }

@@ -4,7 +4,8 @@
 //! - [`table`], [`scan`]: the table. [`table::republish`] is the only write to it
 //! - [`stream`], [`failure_bucket`]: the events of a notification, and the batches that Lambda gave up on
 //! - [`queue`], [`dead_letter`], [`dead_letter_queue`]: queue depths, and dead letters with the reason for each
-//! - [`mappings`], [`alarms`]: event source mappings and firing alarms
+//! - [`move_task`]: moves the whole dead-letter queue
+//! - [`mappings`], [`mapping_switch`], [`alarms`]: event source mappings, how to pause them, and firing alarms
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
 //! Modules depend on those to their right in `… -> stack -> location, outputs -> error`, never in a circle.
@@ -15,7 +16,9 @@ pub mod dead_letter_queue;
 pub mod error;
 pub mod failure_bucket;
 pub mod location;
+pub mod mapping_switch;
 pub mod mappings;
+pub mod move_task;
 pub mod outputs;
 pub mod pace;
 pub mod queue;

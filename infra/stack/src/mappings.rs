@@ -1,7 +1,5 @@
 //! The event source mappings of a function.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_lambda::{
     operation::list_event_source_mappings::ListEventSourceMappingsError,
     types::EventSourceMappingConfiguration,
@@ -10,9 +8,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{error::StackError, stack::Stack};
-
-/// The alias that the template's mappings invoke (`AutoPublishAlias`).
-const ALIAS: &str = "live";
 
 /// An event source mapping.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -41,33 +36,39 @@ impl From<EventSourceMappingConfiguration> for Mapping {
     }
 }
 
-/// Lists the mappings of a function and of its alias. Lambda lists them under different names.
+/// Lists the mappings of a function.
 ///
 /// # Errors
 /// [`StackError`]: a call failed.
 pub async fn list(stack: &Stack, function: &str) -> Result<Vec<Mapping>, StackError> {
-    let mut by_id = BTreeMap::new();
-    for name in [function.to_owned(), format!("{function}:{ALIAS}")] {
-        let listed = stack
-            .lambda
-            .list_event_source_mappings()
-            .function_name(name)
-            .send()
-            .await;
-        let listed = match listed {
-            Ok(listed) => listed.event_source_mappings.unwrap_or_default(),
-            Err(error)
-                if matches!(
-                    error.as_service_error(),
-                    Some(ListEventSourceMappingsError::ResourceNotFoundException(_))
-                ) =>
-            {
-                Vec::new()
-            }
-            Err(error) => return Err(StackError::from_sdk("ListEventSourceMappings", &error)),
-        };
-        let listed = listed.into_iter();
-        by_id.extend(listed.map(|one| (one.uuid.clone().unwrap_or_default(), one.into())));
+    let listed = list_configurations(stack, function).await?;
+    Ok(listed.into_iter().map(Mapping::from).collect())
+}
+
+/// Lists the mappings of a function, as Lambda describes them.
+///
+/// # Errors
+/// [`StackError`]: a call failed.
+pub async fn list_configurations(
+    stack: &Stack,
+    function: &str,
+) -> Result<Vec<EventSourceMappingConfiguration>, StackError> {
+    let listed = stack
+        .lambda
+        .list_event_source_mappings()
+        .function_name(function)
+        .send()
+        .await;
+    match listed {
+        Ok(listed) => Ok(listed.event_source_mappings.unwrap_or_default()),
+        Err(error)
+            if matches!(
+                error.as_service_error(),
+                Some(ListEventSourceMappingsError::ResourceNotFoundException(_))
+            ) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(error) => Err(StackError::from_sdk("ListEventSourceMappings", &error)),
     }
-    Ok(by_id.into_values().collect())
 }

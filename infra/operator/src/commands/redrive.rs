@@ -12,20 +12,25 @@ use crate::{context::Context, error::OperatorError};
 
 #[derive(Debug, Clone, Subcommand)]
 pub enum RedriveCommand {
-    /// Re-publish events in the failure bucket whose items are not DONE.
+    /// Re-publish events in the failure bucket that are still missing.
     ///
-    /// Without --apply, nothing is changed. You can repeat the command at any time: DONE items are skipped, and consumers
-    /// recognize a repeated event by its id.
+    /// These are the events of items in INIT, and events of DONE that forward gave up. Without --apply, nothing is changed.
+    /// You can repeat the command at any time: consumers recognize a repeated event by its id. The exit code is 1 if an
+    /// object in the bucket cannot be read, and 3 if no object contains a notification that --id names.
     Failures(FailuresArguments),
     /// Move dead letters back to the queue.
     ///
-    /// Fix the cause first. Without --apply, nothing is changed. Messages that are invalid or conflict with a stored item
+    /// Fix the cause first. Without --apply, nothing is moved. Messages that are invalid or conflict with a stored item
     /// are moved only with --id or --reason. A message is sent, then deleted: after an interruption it may be in both
     /// queues, which is harmless. It gets a new message id and keeps its body, attributes, trace header and message group.
     ///
-    /// Dead letters are received to inspect them and then made visible again; if the command is killed, they stay hidden
-    /// for five minutes. On a FIFO queue, only the first ten messages of each group can be inspected; repeat the command
-    /// for the others.
+    /// SQS cannot show a message without receiving it. So a preview receives each message, which raises its receive count
+    /// and hides it until the preview ends; if the command is killed, for five minutes. The redrive of a large queue hides
+    /// them for twice the time that it needs. On a FIFO queue, only the first ten messages of each group can be inspected.
+    /// The command says if it did not judge all messages.
+    ///
+    /// With --all, SQS itself moves all messages, whatever the reason for each, up to 500 a second.
+    /// Ctrl-C cancels it.
     Dlq(DlqArguments),
 }
 

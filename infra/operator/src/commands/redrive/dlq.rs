@@ -1,104 +1,74 @@
 //! `onewrite redrive dlq`: moves dead letters back to the queue.
 //!
-//! The SQS action `StartMessageMoveTask` moves all messages or none. This command decides for each message, by what is
-//! stored now.
+//! Without `--all`, the command decides for each message, by what is stored now. With `--all`, SQS moves all of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
-};
+mod letters;
+mod selection;
+mod whole_queue;
 
-use clap::{Args, builder::PossibleValuesParser};
-use onewrite::notification::NotificationId;
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
 use onewrite_stack::{
-    dead_letter::{DeadLetter, DeadLetterReason},
-    dead_letter_queue::{self, MoveResult},
-    stack::Stack,
+    dead_letter_queue::{
+        inspect::{self, Inspection, MAX_INSPECTED},
+        judge::Judge,
+        redrive::{EndReason, Redrive, RedriveEnd},
+    },
+    move_task,
 };
-use serde::Serialize;
 
+use self::{
+    letters::{DlqResult, LetterRedrive, Tally, not_judged},
+    selection::Selection,
+};
 use crate::{
-    arguments::{DEFAULT_RATE, parse_id, rate_flag},
+    arguments::DEFAULT_RATE,
     confirmation::Confirmation,
     context::Context,
-    error::{NOT_FOUND, OperatorError},
-    format::shell_quote,
-    progress,
-    terminal::{Output, json, print},
+    error::{FAILED, NOT_FOUND, OperatorError},
+    format::duration,
+    interrupt, progress,
+    terminal::{JsonArray, Output, json, print},
 };
 
-/// The names of all [`DeadLetterReason`]s, including the names of the rejections.
-const REASONS: [&str; 15] = [
-    "NotStored",
-    "AlreadyStored",
-    "Conflict",
-    "MissingBody",
-    "InvalidJson",
-    "NotAnObject",
-    "TooDeep",
-    "DuplicateKey",
-    "MissingId",
-    "IdNotAString",
-    "InvalidId",
-    "TypeNotAString",
-    "InvalidType",
-    "MissingPayload",
-    "ItemTooLarge",
-];
+/// The default of `--inspect`. A look at this many letters takes less than a minute.
+const DEFAULT_INSPECTED: u32 = 10_000;
 
 #[derive(Debug, Clone, Args)]
 pub struct DlqArguments {
-    /// Move only messages of this notification, and rejected ones that contain its id; repeatable.
-    #[arg(long = "id", value_name = "ID", value_parser = parse_id)]
-    ids: Vec<NotificationId>,
-    /// Move only messages with this reason; repeatable.
+    #[command(flatten)]
+    selection: Selection,
+    /// Let SQS move all messages, whatever the reason for each. Up to 500 a second.
+    #[arg(long, conflicts_with_all = ["ids", "reasons", "inspect"])]
+    all: bool,
+    /// Cancel the move that --all started. Moved messages stay in the queue.
+    #[arg(long, conflicts_with_all = ["ids", "reasons", "inspect", "all", "rate", "apply", "yes"])]
+    cancel: bool,
+    /// Limit the messages per second. Default: 100, with --all 500.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Inspect at most this many messages before the question. Each inspection counts as a receive.
     #[arg(
-        long = "reason",
-        value_name = "REASON",
-        value_parser = PossibleValuesParser::new(REASONS)
+        long,
+        value_name = "N",
+        default_value_t = DEFAULT_INSPECTED,
+        value_parser = clap::value_parser!(u32).range(1..=MAX_INSPECTED as i64)
     )]
-    reasons: Vec<String>,
-    /// Limit the messages per second.
-    #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = clap::value_parser!(u32).range(1..))]
-    rate: u32,
+    inspect: u32,
     #[command(flatten)]
     confirmation: Confirmation,
 }
 
-/// The result for one dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-enum DlqResult {
-    /// It stays in the dead-letter queue: it was not selected.
-    LeftAlone,
-    WouldBeMoved,
-    /// It is in the queue again, with another message id.
-    Moved,
-    /// It is in the queue again, with another message id, but could not be deleted from the dead-letter queue. The copy is
-    /// harmless.
-    Copied,
-    /// It was listed but not received again, so it was not moved.
-    #[serde(rename = "NotMet")]
-    NotReceived,
-}
-
-/// The redrive of one dead letter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct LetterRedrive {
-    #[serde(flatten)]
-    letter: DeadLetter,
-    outcome: DlqResult,
-    /// The message id after the move.
-    new_message_id: Option<String>,
-}
-
-/// The redrive of all selected dead letters.
+/// The preview of a redrive.
 #[derive(Debug)]
-struct DlqRedrive {
+struct Plan {
     /// Those that are left alone come first.
     letters: Vec<LetterRedrive>,
-    is_applied: bool,
-    /// The error that ended the redrive early. The letters hold what was done before it.
-    error: Option<OperatorError>,
+    tally: Tally,
+    inspected: usize,
+    not_inspected: usize,
 }
 
 /// Moves the selected dead letters, if confirmed, and prints the result of each.
@@ -106,398 +76,218 @@ struct DlqRedrive {
 /// # Errors
 /// [`OperatorError`]: a call failed. The results until then are printed first.
 pub async fn run(arguments: &DlqArguments, context: &Context) -> Result<ExitCode, OperatorError> {
-    let print_plan = |plan: &[LetterRedrive]| {
-        if context.output == Output::Table {
-            print(&plan.iter().map(line).collect::<String>());
-        }
-    };
-    let redrive = arguments.redrive(&context.stack, print_plan).await?;
-    print(&match context.output {
-        Output::Table => arguments.text(&redrive, &context.command),
-        Output::Json => json(&redrive.letters),
-    });
-    if let Some(error) = redrive.error {
-        return Err(error);
+    if arguments.cancel {
+        return whole_queue::cancel(context).await;
     }
-    Ok(match arguments.find_missing(&redrive.letters) {
-        None => ExitCode::SUCCESS,
-        Some(id) => {
-            eprintln!("{id} is in no dead letter");
-            ExitCode::from(NOT_FOUND)
+    if arguments.all {
+        return whole_queue::run(arguments.rate, arguments.confirmation, context).await;
+    }
+    let is_applied = arguments.confirmation.is_apply()?;
+    let judge = Judge {
+        pointers: context.stack.message_pointers().await?,
+        ids: arguments
+            .selection
+            .ids
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    };
+    if !is_applied {
+        let plan = arguments.plan(&judge, context).await?;
+        print(&match context.output {
+            Output::Table => plan.lines() + &arguments.preview(&plan, &context.command),
+            Output::Json => json(&plan.letters),
+        });
+        return Ok(arguments.exit_code(&plan.tally, plan.not_inspected));
+    }
+    if arguments.confirmation.is_interactive() {
+        let plan = arguments.plan(&judge, context).await?;
+        if context.output == Output::Table {
+            print(&plan.lines());
+            print(&plan.sentences().concat());
         }
-    })
+        if plan.tally.would_be_moved > 0 || plan.not_inspected > 0 {
+            arguments.confirmation.ask(&plan.question())?;
+        }
+    }
+    arguments.apply(&judge, context).await
 }
 
 impl DlqArguments {
-    /// Whether to move a dead letter that matches the ids. Without a filter, only messages that can be accepted are moved;
-    /// the others would become dead letters again.
-    fn selects(&self, reason: &DeadLetterReason) -> bool {
-        if !self.reasons.is_empty() {
-            self.reasons.iter().any(|name| name == reason.name())
-        } else if !self.ids.is_empty() {
-            true
-        } else {
-            matches!(
-                reason,
-                DeadLetterReason::NotStored | DeadLetterReason::AlreadyStored
-            )
-        }
-    }
-
-    /// Plans the redrive. With reasons, the plan contains only dead letters that have one of them.
-    fn plan(&self, letters: Vec<DeadLetter>) -> Vec<LetterRedrive> {
-        let planned = letters.into_iter().map(|letter| LetterRedrive {
-            outcome: if self.selects(&letter.reason) {
-                DlqResult::WouldBeMoved
-            } else {
-                DlqResult::LeftAlone
-            },
-            letter,
-            new_message_id: None,
-        });
-        let is_shown =
-            |one: &LetterRedrive| self.reasons.is_empty() || self.selects(&one.letter.reason);
-        let mut planned: Vec<LetterRedrive> = planned.filter(is_shown).collect();
-        planned.sort_by_key(|one| (one.outcome != DlqResult::LeftAlone, one.letter.sent_at));
-        planned
-    }
-
-    /// Lists the dead letters and moves the selected ones, if confirmed. `print_plan` is called before the question.
-    ///
-    /// An error means that nothing was moved; later errors are in the result.
-    async fn redrive(
-        &self,
-        stack: &Stack,
-        print_plan: impl FnOnce(&[LetterRedrive]),
-    ) -> Result<DlqRedrive, OperatorError> {
-        let is_applied = self.confirmation.is_apply()?;
-        let ids: BTreeSet<String> = self.ids.iter().map(ToString::to_string).collect();
+    /// Inspects the dead letters.
+    async fn plan(&self, judge: &Judge, context: &Context) -> Result<Plan, OperatorError> {
         let bar = progress::bar("dead letters inspected:", None);
-        let letters = dead_letter_queue::list(stack, &ids, |count| bar.inc(count)).await?;
+        let limit = self.inspect as usize;
+        let inspection =
+            inspect::inspect(&context.stack, judge, limit, |count| bar.inc(count)).await?;
         bar.finish_and_clear();
-        let mut letters = self.plan(letters);
-        let wanted: BTreeSet<String> = letters
-            .iter()
-            .filter(|one| one.outcome == DlqResult::WouldBeMoved)
-            .map(|one| one.letter.message_id.clone())
-            .collect();
-        let mut error = None;
-        if is_applied && !wanted.is_empty() {
-            if self.confirmation.is_interactive() {
-                print_plan(&letters);
+        Ok(Plan::new(&self.selection, inspection))
+    }
+
+    /// Judges and moves letters until SQS returns no others.
+    async fn apply(&self, judge: &Judge, context: &Context) -> Result<ExitCode, OperatorError> {
+        let is_interrupted = interrupt::on_ctrl_c();
+        let redrive = Redrive {
+            judge,
+            selects: |letter: &_| self.selection.selects(letter),
+            rate: self.rate.unwrap_or(DEFAULT_RATE),
+            started_at: Timestamp::now(),
+            is_interrupted: &is_interrupted,
+        };
+        let bar = progress::bar("dead letters judged:", None);
+        let mut tally = Tally::default();
+        let mut array = JsonArray::default();
+        // The plan before the question showed the letters that are left alone.
+        let is_planned = self.confirmation.is_interactive();
+        let on_letter = |letter, result| {
+            bar.inc(1);
+            let one = LetterRedrive::done(letter, result);
+            tally.record(&one, &self.selection.ids);
+            if !self.selection.shows(&one.letter) {
+                return;
             }
-            self.confirmation
-                .ask(&format!("Move {} messages?", wanted.len()))?;
-            let bar = progress::bar("moving", Some(wanted.len() as u64));
-            let (results, ended) =
-                dead_letter_queue::move_back(stack, &wanted, self.rate, |count| bar.inc(count))
-                    .await;
-            bar.finish_and_clear();
-            record_results(&mut letters, results);
-            error = ended.err().map(OperatorError::from);
+            match context.output {
+                Output::Json => print(&array.next(&one)),
+                Output::Table if is_planned && one.outcome == DlqResult::LeftAlone => {}
+                // The bar must not be drawn into the line.
+                Output::Table => bar.suspend(|| print(&one.line())),
+            }
+        };
+        let end = redrive.run(&context.stack, on_letter).await;
+        bar.finish_and_clear();
+        print(&match context.output {
+            Output::Json => array.end(),
+            Output::Table => self.summary(&tally, &end, &context.command),
+        });
+        if context.output == Output::Json
+            && let Some(sentence) = not_judged(&end)
+        {
+            eprintln!("{sentence}");
         }
-        Ok(DlqRedrive {
-            letters,
-            is_applied,
-            error,
-        })
+        match end.reason {
+            EndReason::Failed(error) => Err(error.into()),
+            EndReason::NoMore if end.not_judged == 0 => Ok(self.exit_code(&tally, 0)),
+            _ => Ok(ExitCode::from(FAILED)),
+        }
     }
 
-    /// The first of the ids that is in no dead letter.
-    fn find_missing<'a>(&'a self, letters: &[LetterRedrive]) -> Option<&'a NotificationId> {
-        if letters.is_empty() {
-            return self.ids.first();
-        }
-        // A rejected message was listed because it contains one of the ids, but does not say which.
-        let is_rejected = |one: &LetterRedrive| one.letter.notification_id.is_none();
-        if letters.iter().any(is_rejected) || !self.reasons.is_empty() {
-            return None;
-        }
-        let is_found = |id: &NotificationId| {
-            let mut found = letters
-                .iter()
-                .filter_map(|one| one.letter.notification_id.as_deref());
-            found.any(|found| found == id.as_str())
+    fn exit_code(&self, tally: &Tally, not_inspected: usize) -> ExitCode {
+        let Some(id) = tally.find_missing(&self.selection.ids) else {
+            return ExitCode::SUCCESS;
         };
-        self.ids.iter().find(|id| !is_found(id))
-    }
-
-    /// The redrive as text. A preview ends with the command that applies it.
-    fn text(&self, redrive: &DlqRedrive, command: &str) -> String {
-        let letters = redrive.letters.iter();
-        let is_plan_printed = redrive.is_applied && self.confirmation.is_interactive();
-        let is_new = |one: &&LetterRedrive| !is_plan_printed || one.outcome != DlqResult::LeftAlone;
-        let lines: String = letters.filter(is_new).map(line).collect();
-        let count = |outcome| {
-            let has_outcome = |one: &&LetterRedrive| one.outcome == outcome;
-            redrive.letters.iter().filter(has_outcome).count()
-        };
-        let (left_alone, copied, not_received) = (
-            count(DlqResult::LeftAlone),
-            count(DlqResult::Copied),
-            count(DlqResult::NotReceived),
-        );
-        let (pending, moved) = (
-            count(DlqResult::WouldBeMoved),
-            count(DlqResult::Moved) + copied,
-        );
-        let mut sentences = Vec::new();
-        if left_alone > 0 && !is_plan_printed {
-            sentences.push(format!(
-                "{left_alone} left alone: they would become dead letters again. Use --id or --reason to move them."
-            ));
-        }
-        if copied > 0 {
-            sentences.push(format!(
-                "{copied} could not be deleted here and are in both queues, which is harmless."
-            ));
-        }
-        if not_received > 0 {
-            sentences.push(format!(
-                "{not_received} not moved: they were not received again. Repeat the command."
-            ));
-        }
-        if moved > 0 {
-            sentences.push(format!(
-                "{moved} moved; each has a new message id and keeps its notification id. `{command} trace ID` shows the progress of one."
-            ));
-        } else if pending == 0 {
-            sentences.push("Nothing to move.".to_owned());
+        let inspected = if not_inspected > 0 {
+            " that was inspected"
         } else {
-            sentences.push(format!("{pending} would be moved; nothing was changed."));
-            sentences.push(format!(
-                "Next: {command} redrive dlq{} --apply",
-                self.flags()
-            ));
+            ""
+        };
+        eprintln!("{id} is in no dead letter{inspected}");
+        ExitCode::from(NOT_FOUND)
+    }
+
+    /// The sentences below a preview. They end with the command that applies it.
+    fn preview(&self, plan: &Plan, command: &str) -> String {
+        let mut text = plan.sentences().concat();
+        let pending = plan.tally.would_be_moved;
+        if pending == 0 && plan.not_inspected == 0 {
+            return text + "Nothing to move.\n";
         }
-        lines + &sentences.join("\n") + "\n"
+        text += &format!("{pending} would be moved; nothing was changed.\n");
+        let letters = plan.inspected + plan.not_inspected;
+        if letters > DEFAULT_INSPECTED as usize && self.selection.is_default() {
+            let time = |rate| {
+                let seconds = letters as u64 / u64::from(rate);
+                duration(i64::try_from(seconds * 1_000).unwrap_or(i64::MAX))
+            };
+            let rate = self.rate.unwrap_or(DEFAULT_RATE);
+            text += &format!(
+                "Judging about {letters} letters takes about {} at {rate} a second. SQS moves all of them, whatever the reason for each, in about {}: {command} redrive dlq --all --apply\n",
+                time(rate),
+                time(move_task::MAX_RATE),
+            );
+        }
+        text + &format!("Next: {command} redrive dlq{} --apply\n", self.flags())
+    }
+
+    /// The sentences below the results.
+    fn summary(&self, tally: &Tally, end: &RedriveEnd, command: &str) -> String {
+        let mut sentences = tally.staying();
+        if self.confirmation.is_interactive() {
+            // The plan has said so.
+            sentences.retain(|sentence| !sentence.contains("--id or --reason"));
+        }
+        sentences.extend(not_judged(end));
+        let moved = tally.moved + tally.copied;
+        sentences.push(if moved > 0 {
+            format!(
+                "{moved} moved; each has a new message id and keeps its notification id. `{command} trace ID` shows the progress of one."
+            )
+        } else {
+            "Nothing to move.".to_owned()
+        });
+        sentences.join("\n") + "\n"
     }
 
     /// The options, without the confirmation.
     fn flags(&self) -> String {
-        let ids = self.ids.iter();
-        let ids = ids.map(|id| format!(" --id {}", shell_quote(id.as_str())));
-        let reasons = self.reasons.iter().map(|name| format!(" --reason {name}"));
-        ids.chain(reasons).chain(rate_flag(self.rate)).collect()
+        let rate = self
+            .rate
+            .map_or_else(String::new, |rate| format!(" --rate {rate}"));
+        self.selection.flags() + &rate
     }
 }
 
-/// One dead letter as a line of text, which contains ids and reasons but no content.
-fn line(one: &LetterRedrive) -> String {
-    let result = match one.outcome {
-        DlqResult::LeftAlone => "left alone",
-        DlqResult::WouldBeMoved => "would be moved",
-        DlqResult::Moved => "moved",
-        DlqResult::Copied => "copied",
-        DlqResult::NotReceived => "not received",
-    };
-    let DeadLetter {
-        message_id,
-        notification_id,
-        receives,
-        reason,
-        ..
-    } = &one.letter;
-    let id = notification_id.as_deref().unwrap_or("(rejected)");
-    let new_id = one.new_message_id.as_ref();
-    let new_id = new_id.map_or_else(String::new, |id| format!(", now message {id}"));
-    let reason = reason.text();
-    format!("{result:<15} {id}, message {message_id}, {reason}, received x{receives}{new_id}\n")
-}
-
-fn record_results(letters: &mut [LetterRedrive], mut results: BTreeMap<String, MoveResult>) {
-    for one in letters {
-        if one.outcome != DlqResult::WouldBeMoved {
-            continue;
+impl Plan {
+    /// Plans the redrive. With reasons, the plan contains only dead letters that have one of them.
+    fn new(selection: &Selection, inspection: Inspection) -> Self {
+        let mut tally = Tally::default();
+        let mut letters = Vec::new();
+        for letter in inspection.letters {
+            let is_shown = selection.shows(&letter);
+            let is_selected = selection.selects(&letter);
+            let one = LetterRedrive::planned(letter, is_selected);
+            tally.record(&one, &selection.ids);
+            if is_shown {
+                letters.push(one);
+            }
         }
-        (one.outcome, one.new_message_id) = match results.remove(&one.letter.message_id) {
-            Some(MoveResult::Moved(id)) => (DlqResult::Moved, Some(id)),
-            Some(MoveResult::Copied(id)) => (DlqResult::Copied, Some(id)),
-            None => (DlqResult::NotReceived, None),
-        };
+        letters.sort_by_key(|one| (one.outcome != DlqResult::LeftAlone, one.letter.sent_at));
+        Self {
+            letters,
+            tally,
+            inspected: inspection.inspected,
+            not_inspected: inspection.not_inspected,
+        }
+    }
+
+    fn lines(&self) -> String {
+        self.letters.iter().map(LetterRedrive::line).collect()
+    }
+
+    fn question(&self) -> String {
+        let pending = self.tally.would_be_moved;
+        match self.not_inspected {
+            0 => format!("Move {pending} messages?"),
+            others => format!(
+                "Move {pending} messages, and those of about {others} others that are selected?"
+            ),
+        }
+    }
+
+    /// What stays, and what was not inspected; one line each.
+    fn sentences(&self) -> Vec<String> {
+        let mut sentences = self.tally.staying();
+        if self.not_inspected > 0 {
+            sentences.push(format!(
+                "About {} letters were not inspected: they are beyond --inspect, in flight, or behind others of their message group.",
+                self.not_inspected
+            ));
+        }
+        sentences
+            .iter()
+            .map(|sentence| format!("{sentence}\n"))
+            .collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use onewrite::notification::{InvalidName, Rejection};
-
-    use super::*;
-
-    fn arguments(ids: &[&str], reasons: &[&str]) -> DlqArguments {
-        DlqArguments {
-            ids: ids.iter().map(|id| parse_id(id).unwrap()).collect(),
-            reasons: reasons.iter().map(ToString::to_string).collect(),
-            rate: DEFAULT_RATE,
-            confirmation: Confirmation::default(),
-        }
-    }
-
-    fn letter(message: &str, id: Option<&str>, reason: DeadLetterReason) -> DeadLetter {
-        DeadLetter {
-            message_id: message.to_owned(),
-            notification_id: id.map(str::to_owned),
-            sent_at: None,
-            receives: 7,
-            message_group_id: None,
-            reason,
-        }
-    }
-
-    fn letters() -> Vec<DeadLetter> {
-        vec![
-            letter("m-1", Some("a"), DeadLetterReason::NotStored),
-            letter("m-2", Some("b"), DeadLetterReason::AlreadyStored),
-            letter("m-3", Some("c"), DeadLetterReason::Conflict),
-            letter(
-                "m-4",
-                None,
-                DeadLetterReason::Rejected(Rejection::MissingId),
-            ),
-        ]
-    }
-
-    fn outcomes(plan: &[LetterRedrive]) -> Vec<(&str, bool)> {
-        let outcome = |one: &LetterRedrive| one.outcome == DlqResult::WouldBeMoved;
-        plan.iter()
-            .map(|one| (one.letter.message_id.as_str(), outcome(one)))
-            .collect()
-    }
-
-    #[test]
-    fn moves_unacceptable_messages_only_on_request() {
-        for (arguments, expected) in [
-            (
-                arguments(&[], &[]),
-                vec![("m-3", false), ("m-4", false), ("m-1", true), ("m-2", true)],
-            ),
-            (
-                arguments(&["c"], &[]),
-                vec![("m-1", true), ("m-2", true), ("m-3", true), ("m-4", true)],
-            ),
-            (arguments(&[], &["MissingId"]), vec![("m-4", true)]),
-            (
-                arguments(&["c"], &["Conflict", "NotStored"]),
-                vec![("m-1", true), ("m-3", true)],
-            ),
-        ] {
-            // The letters were filtered by id before.
-            assert_eq!(
-                outcomes(&arguments.plan(letters())),
-                expected,
-                "{arguments:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn accepts_every_reason_as_an_argument() {
-        let rejections = [
-            Rejection::MissingBody,
-            Rejection::InvalidJson { line: 1, column: 1 },
-            Rejection::NotAnObject,
-            Rejection::TooDeep,
-            Rejection::DuplicateKey,
-            Rejection::MissingId,
-            Rejection::IdNotAString,
-            Rejection::InvalidId(InvalidName::Empty),
-            Rejection::TypeNotAString,
-            Rejection::InvalidType(InvalidName::Empty),
-            Rejection::MissingPayload,
-            Rejection::ItemTooLarge { bytes: 0 },
-        ];
-        let others = [
-            DeadLetterReason::NotStored,
-            DeadLetterReason::AlreadyStored,
-            DeadLetterReason::Conflict,
-        ];
-        let all: Vec<_> = others
-            .into_iter()
-            .chain(rejections.into_iter().map(DeadLetterReason::Rejected))
-            .collect();
-        let names: Vec<_> = all.iter().map(DeadLetterReason::name).collect();
-        assert_eq!(names, REASONS);
-        // If this does not compile, add the new reason or rejection above.
-        for reason in all {
-            match reason {
-                DeadLetterReason::NotStored
-                | DeadLetterReason::AlreadyStored
-                | DeadLetterReason::Conflict => {}
-                DeadLetterReason::Rejected(rejection) => match rejection {
-                    Rejection::MissingBody
-                    | Rejection::InvalidJson { .. }
-                    | Rejection::NotAnObject
-                    | Rejection::TooDeep
-                    | Rejection::DuplicateKey
-                    | Rejection::MissingId
-                    | Rejection::IdNotAString
-                    | Rejection::InvalidId(_)
-                    | Rejection::TypeNotAString
-                    | Rejection::InvalidType(_)
-                    | Rejection::MissingPayload
-                    | Rejection::ItemTooLarge { .. } => {}
-                },
-            }
-        }
-    }
-
-    #[test]
-    fn preview_ends_with_the_command_that_applies_it() {
-        let arguments = arguments(&["it's"], &["NotStored"]);
-        let preview = |letters| DlqRedrive {
-            letters: arguments.plan(letters),
-            is_applied: false,
-            error: None,
-        };
-        assert_eq!(
-            arguments.text(&preview(letters()), "onewrite --stack x"),
-            concat!(
-                "would be moved  a, message m-1, valid, not stored, received x7\n",
-                "1 would be moved; nothing was changed.\n",
-                "Next: onewrite --stack x redrive dlq --id 'it'\\''s' --reason NotStored --apply\n",
-            )
-        );
-        assert_eq!(
-            arguments.text(&preview(vec![]), "onewrite"),
-            "Nothing to move.\n"
-        );
-    }
-
-    #[test]
-    fn reports_moved_and_not_received_messages() {
-        let arguments = arguments(&[], &[]);
-        let mut plan = arguments.plan(letters());
-        let moved = MoveResult::Moved("m-9".to_owned());
-        record_results(&mut plan, BTreeMap::from([("m-1".to_owned(), moved)]));
-        let redrive = DlqRedrive {
-            letters: plan,
-            is_applied: true,
-            error: None,
-        };
-        let text = arguments.text(&redrive, "onewrite");
-        assert!(text.contains("received x7, now message m-9\n"), "{text}");
-        assert!(text.contains("not received    b, message m-2"), "{text}");
-        assert!(text.contains("1 not moved: "), "{text}");
-        assert!(
-            text.contains("1 moved; each has a new message id"),
-            "{text}"
-        );
-        assert!(text.contains("2 left alone"), "{text}");
-    }
-
-    #[test]
-    fn finds_an_id_that_is_in_no_dead_letter() {
-        let arguments = arguments(&["a", "z"], &[]);
-        let plan = |letters| arguments.plan(letters);
-        let known = plan(vec![letter("m-1", Some("a"), DeadLetterReason::NotStored)]);
-        assert_eq!(
-            arguments.find_missing(&known).map(NotificationId::as_str),
-            Some("z")
-        );
-        assert_eq!(
-            arguments.find_missing(&plan(letters())),
-            None,
-            "m-4 may contain it"
-        );
-    }
-}
+mod tests;

@@ -1,0 +1,85 @@
+//! Dead letters that were received and are hidden until the end of a run.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_sqs::types::Message;
+use futures::{StreamExt as _, TryStreamExt as _, future, stream};
+
+use super::port::{BATCH, DeadLetterQueue};
+use crate::error::StackError;
+
+/// After this many receives without a new message, the others are out of reach. Each is a long poll of a second, in which
+/// SQS asks all its servers.
+const VAIN_RECEIVES: usize = 5;
+
+/// The number of calls that make messages visible at the same time.
+const CONCURRENT_CALLS: usize = 10;
+
+/// Receipt handles by message id.
+#[derive(Default)]
+pub(super) struct HeldLetters(HashMap<String, String>);
+
+impl HeldLetters {
+    /// Records the receipt handles and returns the messages that were not received before.
+    pub(super) fn record(&mut self, messages: Vec<Message>) -> Vec<Message> {
+        let is_new = |message: &Message| {
+            let id = message.message_id.clone().unwrap_or_default();
+            let handle = message.receipt_handle.clone().unwrap_or_default();
+            self.0.insert(id, handle).is_none()
+        };
+        messages.into_iter().filter(is_new).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Forgets a message that is no longer in the queue.
+    pub(super) fn remove(&mut self, message_id: &str) {
+        self.0.remove(message_id);
+    }
+
+    /// Receives messages that were not received before, with `concurrency` calls at a time. If there are none, either the
+    /// queue has no others, or they are out of reach: in flight, or behind held messages of their group.
+    pub(super) async fn receive_new(
+        &mut self,
+        queue: &impl DeadLetterQueue,
+        hide: Duration,
+        concurrency: usize,
+    ) -> Result<Vec<Message>, StackError> {
+        for _ in 0..VAIN_RECEIVES {
+            let calls = (0..concurrency).map(|_| queue.receive(hide));
+            let received: Vec<_> = future::join_all(calls).await;
+            // A failed call does not discard what the others received, so that it is made visible again.
+            let mut failed = Ok(());
+            let mut messages = Vec::new();
+            for one in received {
+                match one {
+                    Ok(one) => messages.extend(self.record(one)),
+                    Err(error) => failed = Err(error),
+                }
+            }
+            failed?;
+            if !messages.is_empty() {
+                return Ok(messages);
+            }
+            // The sum changes less than its parts while messages are received, so it is the better approximation.
+            let depth = queue.depth().await?;
+            if depth.waiting + depth.hidden <= self.len() {
+                return Ok(messages);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Makes the messages visible again. All are tried, also after an error.
+    pub(super) async fn make_visible(self, queue: &impl DeadLetterQueue) -> Result<(), StackError> {
+        let handles: Vec<String> = self.0.into_values().collect();
+        let calls = handles
+            .chunks(BATCH)
+            .map(|handles| queue.make_visible(handles));
+        let results = stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
+        let results: Vec<_> = results.collect().await;
+        stream::iter(results).try_collect().await
+    }
+}
