@@ -9,6 +9,7 @@ use crate::{
     arguments::StackArguments,
     commands::{
         cost, doctor,
+        pause::{self, PauseArguments, Switch},
         reconcile::{self, ReconcileArguments},
         redrive::{self, RedriveCommand},
         status::{self, StatusArguments},
@@ -25,7 +26,7 @@ use crate::{
 /// --yes skips the question. Without a terminal and without --yes, --apply fails.
 ///
 /// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 no such notification, 4 credentials missing or not sufficient, 5 not
-/// confirmed, 6 findings of doctor.
+/// confirmed, 6 findings of doctor. `trace` has one for each place of a notification.
 #[derive(Debug, Parser)]
 #[command(name = "onewrite", version)]
 pub struct Cli {
@@ -45,10 +46,14 @@ enum Command {
     /// Show the history of one notification.
     ///
     /// Inspects the table, the stream, the failure bucket and the dead-letter queue. Messages that are still in the queue
-    /// cannot be inspected. If the id is found nowhere else, the exit code is 3.
+    /// cannot be inspected.
     ///
-    /// Dead letters are received to inspect them and then made visible again. On a FIFO queue, only the first ten messages
-    /// of each group can be inspected.
+    /// Dead letters are received to inspect them and then made visible again: each look counts as a receive of every dead
+    /// letter. On a FIFO queue, only the first ten messages of each group can be inspected. With --skip-dead-letters, the
+    /// command changes nothing at all.
+    ///
+    /// Exit codes: 0 Done, 3 Unknown (found nowhere), 10 Stored (not published yet), 11 Published (not DONE), 12 Failed (Lambda
+    /// gave up), 13 DeadLettered (never stored), 14 Removed (by time to live or by hand), 15 Unreadable (edited by hand).
     Trace(TraceArguments),
     /// Retry messages and events that failed.
     #[command(subcommand)]
@@ -56,9 +61,20 @@ enum Command {
     /// Re-publish events for items stuck in INIT.
     ///
     /// Scans the table and updates each item that has been in INIT for too long, so that `forward` publishes its event
-    /// again. Without --apply, nothing is changed. You can repeat the command at any time: DONE items are skipped, and
-    /// consumers recognize a repeated event by its id.
+    /// again; with --since, also each item that was settled since then. Without --apply, nothing is changed. You can repeat
+    /// the command at any time: consumers recognize a repeated event by its id.
     Reconcile(ReconcileArguments),
+    /// Pause event sources: Lambda stops invoking the functions, and messages and records wait.
+    ///
+    /// Disables the event source mappings through the Lambda API and waits until they are Disabled. Without --apply, it
+    /// shows how long what waits is safe, and changes nothing. A deployment that changes a property of a mapping resumes it,
+    /// unless it sets EventSourcesEnabled=false; other deployments leave it paused.
+    Pause(PauseArguments),
+    /// Resume paused event sources, from where they stopped.
+    ///
+    /// Enables the event source mappings through the Lambda API and waits until they are Enabled. Without --apply, nothing
+    /// is changed.
+    Resume(PauseArguments),
     /// Check the deployed stack for misconfiguration and print fixes.
     ///
     /// Checks the stack as it runs, not its template. The exit code is 6 if something is broken, 1 if something could not
@@ -88,6 +104,8 @@ impl Cli {
             Command::Status(arguments) => status::run(arguments, &context).await,
             Command::Trace(arguments) => trace::run(arguments, &context).await,
             Command::Redrive(command) => redrive::run(command, &context).await,
+            Command::Pause(arguments) => pause::run(arguments, Switch::Pause, &context).await,
+            Command::Resume(arguments) => pause::run(arguments, Switch::Resume, &context).await,
             Command::Reconcile(arguments) => reconcile::run(arguments, &context).await,
         }
     }
