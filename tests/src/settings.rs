@@ -1,11 +1,7 @@
-//! Changes the environment variables of a deployed function. The template's mappings invoke an alias, so the changed
-//! function is published as a version, and the alias is moved to it.
+//! Changes the environment variables of a deployed function.
 
 use aws_sdk_lambda::types::Environment;
 use onewrite_local::clients::Clients;
-
-/// The alias that the template's mappings invoke.
-const ALIAS: &str = "live";
 
 /// Makes a deployed function call a service (`DYNAMODB`, `KINESIS`) at this endpoint.
 ///
@@ -51,18 +47,6 @@ pub async fn set_variable(
         .update_function_configuration()
         .function_name(function)
         .environment(environment)
-        .send()
-        .await?;
-    let published = lambda
-        .publish_version()
-        .function_name(function)
-        .send()
-        .await?;
-    lambda
-        .update_alias()
-        .function_name(function)
-        .name(ALIAS)
-        .set_function_version(published.version)
         .send()
         .await?;
     Ok(before)

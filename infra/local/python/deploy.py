@@ -1,7 +1,7 @@
 """Deploys a template, or new code, to the emulator. Runs in the emulator's environment, which has boto3.
 
     deploy.py deploy SPECIFICATION    prints the outputs of the stack as a JSON object
-    deploy.py update SPECIFICATION    replaces the code of functions and ends every instance of the old code
+    deploy.py update SPECIFICATION    replaces the code of functions; the emulator ends every instance of the old code
 
 SPECIFICATION is a JSON file (see functions.rs). A function's package is a script that executes its program, so that no
 large file is copied.
@@ -16,7 +16,6 @@ import zipfile
 
 import boto3
 
-ALIAS = "live"
 POLL_SECONDS = 0.1
 
 
@@ -71,14 +70,9 @@ def failures(cloudformation, stack_name):
 def update(specification):
     client = boto3.client("lambda")
     for name, program in specification["functions"].items():
-        old = client.get_alias(FunctionName=name, Name=ALIAS)["FunctionVersion"]
         client.update_function_code(FunctionName=name, ZipFile=package(program))
         while client.get_function_configuration(FunctionName=name)["LastUpdateStatus"] == "InProgress":
             time.sleep(POLL_SECONDS)
-        new = client.publish_version(FunctionName=name)["Version"]
-        client.update_alias(FunctionName=name, Name=ALIAS, FunctionVersion=new)
-        # Ends the instances of this version.
-        client.delete_function(FunctionName=name, Qualifier=old)
 
 
 if __name__ == "__main__":

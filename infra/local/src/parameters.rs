@@ -7,14 +7,12 @@ pub const STACK_NAME: &str = "onewrite";
 
 /// Template parameters for this machine. They replace long AWS durations by short ones, so that six receives take
 /// seconds.
-pub const LOCAL_PARAMETERS: [(&str, &str); 9] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 8] = [
     // The emulator's own pollers do not follow AWS's rules. Our pollers read disabled mappings too.
     ("EventSourcesEnabled", "false"),
     // The emulator serves plain HTTP on the loopback interface.
     ("RequireTls", "false"),
     ("TableDeletionProtection", "false"),
-    // The emulator has no CodeDeploy.
-    ("GradualDeployments", "false"),
     // The visibility timeout is derived from it: 6 seconds, so six receives take about forty.
     ("IngestTimeoutSeconds", "1"),
     // Each concurrent invocation is a separate process on this machine.
@@ -24,6 +22,10 @@ pub const LOCAL_PARAMETERS: [(&str, &str); 9] = [
     ("OldestMessageAlarmSeconds", "45"),
     ("IteratorAgeAlarmMilliseconds", "15000"),
 ];
+
+/// The outage that messages outlast on this machine (`OUTAGE_SECONDS` of `ingest`): six receives take as long as with the
+/// visibility timeout of the queue.
+pub const LOCAL_OUTAGE_SECONDS: u64 = 30;
 
 /// [`LOCAL_PARAMETERS`], overridden by `overrides`.
 pub(crate) fn merge(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {

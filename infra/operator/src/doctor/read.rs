@@ -353,8 +353,8 @@ async fn consumer(
     }
 }
 
-/// The mappings of a source, each with the ARN that it invokes. They are listed by source and not by function, because the
-/// template's mappings invoke an alias, and because other functions that read the source matter too.
+/// The mappings of a source, each with the ARN that it invokes. They are listed by source and not by function, because
+/// other functions that read the source matter too, and because a mapping that was changed by hand may invoke an alias.
 async fn mappings(stack: &Stack, source: &str) -> ReadResult<Vec<(Mapping, String)>> {
     let listed: Result<Vec<_>, _> = stack
         .lambda

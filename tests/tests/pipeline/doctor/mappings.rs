@@ -168,7 +168,6 @@ pub(super) async fn check_number_and_position(stack: &DoctorStack) {
         ("complete", &outputs.complete),
     ] {
         let before = stack.mapping(function).await;
-        let alias = format!("{function}:live");
         stack.delete_mapping(before.uuid().unwrap()).await;
         let paused = ("advice".to_owned(), "paused".to_owned(), place.to_owned());
         let (code, found) = run_doctor(&stack.stack).await;
@@ -178,14 +177,14 @@ pub(super) async fn check_number_and_position(stack: &DoctorStack) {
         assert_eq!((code, found), (6, expected));
 
         let latest = stack
-            .create_mapping(&before, &alias, Some(EventSourcePosition::Latest))
+            .create_mapping(&before, function, Some(EventSourcePosition::Latest))
             .await;
         stack
             .assert_findings(&[("broken", "starting-position", place)])
             .await;
         stack.delete_mapping(&latest).await;
         stack
-            .create_mapping(&before, &alias, Some(EventSourcePosition::TrimHorizon))
+            .create_mapping(&before, function, Some(EventSourcePosition::TrimHorizon))
             .await;
         stack.assert_findings(&[]).await;
     }
