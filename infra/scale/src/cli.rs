@@ -120,19 +120,19 @@ struct SettingsArgs {
     /// IngestMaximumPollers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(MAXIMUM_POLLERS)))]
     maximum_pollers: Option<u32>,
-    /// IngestMaxInFlight.
+    /// MAX_IN_FLIGHT of ingest.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     ingest_max_in_flight: Option<u32>,
-    /// IngestMemoryMegabytes.
+    /// FunctionMemoryMegabytes of ingest.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     ingest_memory: Option<u32>,
     /// Visibility timeout of the queue: six times IngestTimeoutSeconds plus the window.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(1..=43_200))]
     visibility_seconds: Option<u32>,
-    /// StreamFunctionMemoryMegabytes.
+    /// FunctionMemoryMegabytes of forward and complete.
     #[arg(long, value_name = "MB", value_parser = clap::value_parser!(u32).range(128..=10_240))]
     stream_memory: Option<u32>,
-    /// ForwardBatchSize.
+    /// Batch size of forward, 500 in the template.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH)))]
     forward_batch: Option<u32>,
     /// ForwardParallelizationFactor.

@@ -37,7 +37,7 @@ limits! {
     TableGrowth: "current write capacity of the table", "warm throughput of the table";
     TableQuota: "write quota of the table", "DynamoDB quota, or more stacks";
     HotPartition: "write units of the partition of the hottest id", "none: fewer copies of one id";
-    ForwardLanes: "forward: stream shards x ParallelizationFactor", "ForwardParallelizationFactor, ForwardBatchSize";
+    ForwardLanes: "forward: stream shards x ParallelizationFactor", "ForwardParallelizationFactor";
     TableStreamRead: "reads of the table's stream", "none: the table's partitions";
     HotOrder: "forward: one event of an id per call", "none: order per id";
     StreamWrite: "writes to the notification stream", "ShardCount, or time in on-demand mode";

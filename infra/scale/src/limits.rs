@@ -26,9 +26,8 @@ pub const POLLER_CONCURRENCY_PER_MINUTE: f64 = 1_000.0;
 /// Range of `MinimumPollers` (Lambda developer guide, "Lambda parameters for Amazon SQS event source mappings").
 pub const MINIMUM_POLLERS: (u32, u32) = (2, 200);
 
-/// Largest `MaximumPollers` (same page, and `IngestMaximumPollers` of the template). Newer pages of the API reference
-/// (`ProvisionedPollerConfig`) allow 10,000.
-pub const MAXIMUM_POLLERS: u32 = 2_000;
+/// Largest `MaximumPollers` of a queue (Lambda API reference, `ProvisionedPollerConfig`).
+pub const MAXIMUM_POLLERS: u32 = 10_000;
 
 /// Messages of one receive (SQS developer guide, "Amazon SQS message quotas").
 pub const RECEIVE_MESSAGES: f64 = 10.0;

@@ -165,15 +165,15 @@ pub struct Settings {
     pub ingest_window: u32,
     /// `IngestMaximumConcurrency`, or provisioned pollers.
     pub polling: Polling,
-    /// `IngestMaxInFlight`.
+    /// `MAX_IN_FLIGHT` of ingest.
     pub ingest_max_in_flight: u32,
-    /// `IngestMemoryMegabytes`.
+    /// `FunctionMemoryMegabytes`, of ingest.
     pub ingest_memory: u32,
     /// The queue's visibility timeout in seconds: six times `IngestTimeoutSeconds` plus the window.
     pub visibility_seconds: u32,
-    /// `StreamFunctionMemoryMegabytes`.
+    /// `FunctionMemoryMegabytes`, of forward and complete.
     pub stream_memory: u32,
-    /// `ForwardBatchSize`.
+    /// The batch size of forward.
     pub forward_batch: u32,
     /// `ForwardParallelizationFactor`.
     pub forward_parallelization: u32,

@@ -283,11 +283,10 @@ mod tests {
             let (_, default) = behind.split_once("Default: ").unwrap();
             default.lines().next().unwrap().parse::<usize>().unwrap()
         };
-        assert_eq!(default("IngestMemoryMegabytes"), MEMORY_MB as usize);
-        assert_eq!(default("StreamFunctionMemoryMegabytes"), MEMORY_MB as usize);
+        assert_eq!(default("FunctionMemoryMegabytes"), MEMORY_MB as usize);
         assert!(BILLED.name.contains(&format!("at {MEMORY_MB} MB")));
         assert_eq!(default("IngestBatchSize"), INGEST_BATCH);
-        assert_eq!(default("ForwardBatchSize"), FORWARD_BATCH);
+        assert!(template.contains(&format!("\n      BatchSize: {FORWARD_BATCH} #")));
         assert_eq!(default("CompleteBatchSize"), COMPLETE_BATCH);
     }
 }

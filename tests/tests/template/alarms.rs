@@ -94,3 +94,48 @@ fn alarms_watch_emitted_metrics_and_link_to_their_runbook_section() {
         .collect();
     assert!(unlinked.is_empty(), "no alarm links to {unlinked:?}");
 }
+
+#[test]
+fn an_alarm_with_filled_metrics_does_not_need_the_latest_minute() {
+    // The latest minute is always the value of FILL, because metrics are late (CloudWatch user guide, "Using metric math").
+    let template = template();
+    let mut alarms = 0;
+    for (name, alarm) in template.resources("AWS::CloudWatch::Alarm") {
+        let properties = &alarm["Properties"];
+        let metrics = properties["Metrics"].as_array().into_iter().flatten();
+        let is_per_minute = metrics
+            .filter_map(|metric| metric["MetricStat"]["Period"].as_u64())
+            .any(|period| period < 300);
+        if is_per_minute {
+            let number = |name: &str| properties[name].as_u64();
+            let (breaching, evaluated) = (number("DatapointsToAlarm"), number("EvaluationPeriods"));
+            assert!(
+                breaching.is_some_and(|breaching| Some(breaching) < evaluated),
+                "{name}"
+            );
+            alarms += 1;
+        }
+    }
+    assert_eq!(alarms, 1);
+}
+
+#[test]
+fn a_single_failing_message_triggers_the_alarm_of_ingest() {
+    // The message fails once in each visibility timeout, 180 s by default, so most minutes have no failure.
+    let template = template();
+    let period = template
+        .property("IngestFailedAlarm", "Period")
+        .as_u64()
+        .unwrap();
+    let defaults = ["IngestTimeoutSeconds", "IngestBatchingWindowSeconds"]
+        .map(|name| template.default(name).unwrap());
+    let visibility = template.at(&format!(
+        "/Mappings/Visibility/{}/{}",
+        defaults[0], defaults[1]
+    ));
+    assert!(period > visibility.as_u64().unwrap());
+    assert_eq!(
+        *template.property("IngestFailedAlarm", "EvaluationPeriods"),
+        1
+    );
+}

@@ -59,7 +59,7 @@ fn assert_widgets_fit(widgets: &[Value]) {
 fn dashboard_shows_every_metric_and_every_alarm() {
     let template = template();
     let body = template
-        .property("Dashboard", "DashboardBody/Fn::Sub")
+        .property("Dashboard", "DashboardBody/Fn::Sub/0")
         .as_str()
         .unwrap();
     let body: Value = serde_json::from_str(body).unwrap();

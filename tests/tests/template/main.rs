@@ -3,7 +3,9 @@
 
 mod alarms;
 mod build;
+mod cloudformation;
 mod dashboard;
+mod guided;
 mod mappings;
 mod outputs;
 mod parameters;
@@ -11,6 +13,7 @@ mod permissions;
 mod queue_policies;
 mod queues;
 mod storage;
+mod translated;
 
 use std::collections::BTreeSet;
 
@@ -29,6 +32,12 @@ fn reference(name: &str) -> Value {
 
 fn get_att(name: &str) -> Value {
     json!({ "Fn::GetAtt": name })
+}
+
+/// The change stream of the table: the stack's own, or the one of an existing table.
+fn table_stream_arn() -> Value {
+    let own = get_att("NotificationTable.StreamArn");
+    json!({"Fn::If": ["CreatesTable", own, reference("ExistingTableStreamArn")]})
 }
 
 /// The metrics that a function emits, by the value of its dimension `Function`.

@@ -6,10 +6,13 @@ use onewrite_event_sources::filter::{FilterCriteria, Source};
 use onewrite_tests::template::{Template, repository};
 use serde_json::{Value, json};
 
-use crate::{FUNCTIONS, get_att, reference, template};
+use crate::{FUNCTIONS, get_att, reference, table_stream_arn, template};
 
-/// DynamoDB keeps a change for this long, and Kinesis keeps a record at least as long (developer guides of both).
-const STREAM_RETENTION_SECONDS: u64 = 24 * 60 * 60;
+/// DynamoDB keeps a change for this long (DynamoDB developer guide, "Change data capture for DynamoDB Streams").
+const TABLE_STREAM_RETENTION_SECONDS: u64 = 24 * 60 * 60;
+
+/// The largest `MaximumRecordAgeInSeconds` (Lambda API reference, `CreateEventSourceMapping`).
+const MAXIMUM_RECORD_AGE_SECONDS: u64 = 604_800;
 
 #[test]
 fn mappings_report_individual_failures_and_can_be_disabled() {
@@ -36,11 +39,10 @@ fn mappings_report_individual_failures_and_can_be_disabled() {
         .collect();
     let (queue, table, stream) = (
         get_att("NotificationQueue.Arn"),
-        get_att("NotificationTable.StreamArn"),
+        table_stream_arn(),
         get_att("NotificationStream.Arn"),
     );
-    let [ingest, forward, complete] =
-        FUNCTIONS.map(|name| reference(&format!("{name}Function.Alias")));
+    let [ingest, forward, complete] = FUNCTIONS.map(|name| reference(&format!("{name}Function")));
     let expected = BTreeMap::from([
         ("IngestEventSource", (&queue, &ingest)),
         ("ForwardEventSource", (&table, &forward)),
@@ -56,11 +58,6 @@ fn stream_records_reach_the_failure_bucket_before_they_expire() {
         let property = |name: &str| template.property(mapping, name);
         assert_eq!(*property("StartingPosition"), "TRIM_HORIZON", "{mapping}");
         assert_eq!(*property("BisectBatchOnFunctionError"), true, "{mapping}");
-        let age = property("MaximumRecordAgeInSeconds").as_u64().unwrap();
-        assert!(
-            (60..STREAM_RETENTION_SECONDS).contains(&age),
-            "{mapping}: {age}"
-        );
         let destination = json!({"OnFailure": {"Destination": get_att("FailureBucket.Arn")}});
         assert_eq!(*property("DestinationConfig"), destination, "{mapping}");
     }
@@ -73,11 +70,24 @@ fn stream_records_reach_the_failure_bucket_before_they_expire() {
         *template.property("CompleteEventSource", "MaximumRetryAttempts"),
         reference("CompleteMaximumRetryAttempts")
     );
-    let shortest = template
-        .at("/Parameters/StreamRetentionHours/MinValue")
-        .as_u64()
-        .unwrap();
-    assert!(shortest * 60 * 60 >= STREAM_RETENTION_SECONDS);
+    let age = template.property("ForwardEventSource", "MaximumRecordAgeInSeconds");
+    let age = age.as_u64().unwrap();
+    assert!((60..TABLE_STREAM_RETENTION_SECONDS).contains(&age), "{age}");
+    let by_retention =
+        json!({"Fn::FindInMap": ["RecordAge", reference("StreamRetentionHours"), "Seconds"]});
+    assert_eq!(
+        *template.property("CompleteEventSource", "MaximumRecordAgeInSeconds"),
+        by_retention
+    );
+    let retentions = template.at("/Parameters/StreamRetentionHours/AllowedValues");
+    for hours in retentions.as_array().unwrap() {
+        let hours = hours.as_u64().unwrap();
+        let age = template.at(&format!("/Mappings/RecordAge/{hours}/Seconds"));
+        // An hour before the stream loses the record, or the largest age that Lambda allows.
+        let expected = (hours * 60 * 60 - 60 * 60).min(MAXIMUM_RECORD_AGE_SECONDS);
+        assert_eq!(age.as_u64(), Some(expected), "{hours}");
+        assert!(hours * 60 * 60 >= TABLE_STREAM_RETENTION_SECONDS);
+    }
 }
 
 #[test]

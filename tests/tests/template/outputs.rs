@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{get_att, reference, template};
 
@@ -18,7 +18,6 @@ fn outputs_name_every_resource() {
     let named = [
         ("NotificationQueueUrl", "NotificationQueue"),
         ("DeadLetterQueueUrl", "DeadLetterQueue"),
-        ("NotificationTableName", "NotificationTable"),
         ("NotificationStreamName", "NotificationStream"),
         ("FailureBucketName", "FailureBucket"),
         ("IngestFunctionName", "IngestFunction"),
@@ -31,6 +30,12 @@ fn outputs_name_every_resource() {
         .map(|(output, value)| (*output, value))
         .collect();
     expected.insert("NotificationQueueArn", &arn);
+    let table = json!({"Fn::If": [
+        "CreatesTable",
+        reference("NotificationTable"),
+        {"Fn::Select": [1, {"Fn::Split": ["/", reference("ExistingTableStreamArn")]}]},
+    ]});
+    expected.insert("NotificationTableName", &table);
     let dashboard = &outputs["DashboardUrl"]["Value"];
     expected.insert("DashboardUrl", dashboard);
     assert_eq!(values, expected);

@@ -9,6 +9,7 @@ use onewrite_runtime::config::{ConfigError, Environment};
 use onewrite_tests::template::{Template, scalar};
 use serde_json::Value;
 
+use crate::cloudformation::Evaluation;
 use crate::{FUNCTIONS, template};
 
 /// The environment of a function, with the template's defaults except for the chosen parameters.
@@ -17,29 +18,17 @@ fn environment(
     function: &str,
     chosen: &BTreeMap<String, String>,
 ) -> BTreeMap<String, String> {
-    let parameter = |name: &str| chosen.get(name).cloned().or_else(|| template.default(name));
-    let variables = template
-        .property(function, "Environment/Variables")
-        .as_object()
-        .unwrap();
+    let evaluation = Evaluation::new(template.at(""), chosen);
+    let variables = template.property(function, "Environment/Variables");
+    let evaluated = evaluation.value(variables).unwrap();
     let resolve = |value: &Value| match value {
-        Value::Object(call) => {
-            let (kind, argument) = call.iter().next().unwrap();
-            let argument = argument.as_str().unwrap();
-            if kind == "Fn::Sub" {
-                let (name, rest) = argument
-                    .strip_prefix("${")
-                    .unwrap()
-                    .split_once('}')
-                    .unwrap();
-                format!("{}{rest}", parameter(name).unwrap())
-            } else {
-                assert_eq!(kind, "Ref");
-                parameter(argument).unwrap_or_else(|| format!("name-of-{argument}"))
-            }
-        }
+        Value::Object(call) => match call.iter().next().unwrap() {
+            (kind, name) if kind == "Ref" => format!("name-of-{}", name.as_str().unwrap()),
+            (_, substituted) => scalar(&substituted[0]).unwrap(),
+        },
         value => scalar(value).unwrap(),
     };
+    let variables = evaluated.as_object().unwrap();
     variables
         .iter()
         .map(|(name, value)| (name.clone(), resolve(value)))
@@ -65,7 +54,7 @@ fn read_settings<C>(
 /// choice that the template allows.
 fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
     function: &str,
-    required: &str,
+    resources: &[&str],
     config: impl Fn(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
 ) {
     let template = template();
@@ -76,11 +65,11 @@ fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
     let provided: BTreeSet<String> = defaults.keys().cloned().collect();
     assert_eq!(names, provided, "{function}");
 
-    // The budget is the function's timeout, which only the template knows.
-    let required_names = [required, "INVOCATION_BUDGET_MS"];
-    let minimal = required_names
-        .map(|name| (name.to_owned(), defaults[name].clone()))
-        .into();
+    // Only the template knows its resources and the budget, which is the function's timeout.
+    let of_the_template = resources.iter().chain(&["INVOCATION_BUDGET_MS"]);
+    let minimal = of_the_template
+        .map(|name| ((*name).to_owned(), defaults[*name].clone()))
+        .collect();
     assert_eq!(deployed, read_settings(&minimal, &config).1, "{function}");
 
     for (name, parameter) in template.parameters() {
@@ -96,21 +85,23 @@ fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
 
 #[test]
 fn ingest_gets_exactly_the_settings_it_reads() {
-    assert_settings_match("IngestFunction", "TABLE_NAME", |environment| {
-        onewrite_ingest::config::Config::read(environment)
-    });
+    assert_settings_match(
+        "IngestFunction",
+        &["TABLE_NAME", "QUEUE_URL"],
+        |environment| onewrite_ingest::config::Config::read(environment),
+    );
 }
 
 #[test]
 fn forward_gets_exactly_the_settings_it_reads() {
-    assert_settings_match("ForwardFunction", "STREAM_NAME", |environment| {
+    assert_settings_match("ForwardFunction", &["STREAM_NAME"], |environment| {
         onewrite_forward::config::Config::read(environment)
     });
 }
 
 #[test]
 fn complete_gets_exactly_the_settings_it_reads() {
-    assert_settings_match("CompleteFunction", "TABLE_NAME", |environment| {
+    assert_settings_match("CompleteFunction", &["TABLE_NAME"], |environment| {
         onewrite_complete::config::Config::read(environment)
     });
 }

@@ -1,10 +1,10 @@
-//! The permissions of the functions and of deployments.
+//! The permissions of the functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use crate::{FUNCTIONS, get_att, reference, template};
+use crate::{FUNCTIONS, get_att, reference, table_stream_arn, template};
 
 /// Pairs of an action and a resource.
 type Permissions = BTreeSet<(String, String)>;
@@ -18,7 +18,10 @@ fn permissions(statements: &[(&[&str], Value)]) -> Permissions {
     each.collect()
 }
 
-/// The permissions that a role of the template grants.
+/// The policies that every role has.
+const SHARED_POLICIES: [&str; 2] = ["tracing", "vpc"];
+
+/// The permissions that a role of the template grants for its own function only.
 fn permissions_of(role: &Value) -> Permissions {
     let properties = role["Properties"].as_object().unwrap();
     let names: BTreeSet<&str> = properties.keys().map(String::as_str).collect();
@@ -39,7 +42,12 @@ fn permissions_of(role: &Value) -> Permissions {
             .unwrap_or_else(|| vec![value.clone()])
     };
     let mut permissions = Permissions::new();
-    for policy in list(&properties["Policies"]) {
+    let policies = properties["Policies"].as_array().unwrap();
+    let own = policies.iter().filter(|policy| {
+        let name = policy["PolicyName"].as_str();
+        name.is_some_and(|name| !SHARED_POLICIES.contains(&name))
+    });
+    for policy in own {
         for statement in list(&policy["PolicyDocument"]["Statement"]) {
             assert_eq!(statement["Effect"], "Allow");
             assert!(statement.get("NotAction").is_none() && statement.get("NotResource").is_none());
@@ -53,6 +61,11 @@ fn permissions_of(role: &Value) -> Permissions {
     permissions
 }
 
+fn table_arn() -> Value {
+    let existing = json!({"Fn::Select": [0, {"Fn::Split": ["/stream/", reference("ExistingTableStreamArn")]}]});
+    json!({"Fn::If": ["CreatesTable", get_att("NotificationTable.Arn"), existing]})
+}
+
 /// The permissions of each function. The end-to-end tests check that everything else is denied.
 fn expected_permissions() -> BTreeMap<&'static str, Permissions> {
     const LOG: &[&str] = &["logs:CreateLogStream", "logs:PutLogEvents"];
@@ -62,12 +75,14 @@ fn expected_permissions() -> BTreeMap<&'static str, Permissions> {
         (
             "IngestRole",
             permissions(&[
-                (&["dynamodb:PutItem"], get_att("NotificationTable.Arn")),
+                (&["dynamodb:PutItem"], table_arn()),
                 (
                     &[
                         "sqs:ReceiveMessage",
                         "sqs:DeleteMessage",
                         "sqs:GetQueueAttributes",
+                        "sqs:ChangeMessageVisibility",
+                        "sqs:ChangeMessageVisibility",
                     ],
                     get_att("NotificationQueue.Arn"),
                 ),
@@ -85,7 +100,7 @@ fn expected_permissions() -> BTreeMap<&'static str, Permissions> {
                         "dynamodb:GetShardIterator",
                         "dynamodb:ListStreams",
                     ],
-                    get_att("NotificationTable.StreamArn"),
+                    table_stream_arn(),
                 ),
                 (&["s3:PutObject"], objects.clone()),
                 (&["s3:ListBucket"], bucket.clone()),
@@ -95,7 +110,7 @@ fn expected_permissions() -> BTreeMap<&'static str, Permissions> {
         (
             "CompleteRole",
             permissions(&[
-                (&["dynamodb:UpdateItem"], get_att("NotificationTable.Arn")),
+                (&["dynamodb:UpdateItem"], table_arn()),
                 (
                     &[
                         "kinesis:DescribeStream",
@@ -119,91 +134,50 @@ fn grants_each_function_only_the_actions_it_uses() {
     let template = template();
     let roles: BTreeMap<&str, Permissions> = template
         .resources("AWS::IAM::Role")
-        .filter(|(name, _)| *name != "DeploymentRole")
         .map(|(name, role)| (name, permissions_of(role)))
         .collect();
     assert_eq!(roles, expected_permissions());
 }
 
 #[test]
-fn grants_further_actions_only_if_a_parameter_requires_them() {
+fn all_roles_share_the_permissions_for_traces_interfaces_and_keys() {
     let template = template();
-    let all_roles = json!(FUNCTIONS.map(|name| reference(&format!("{name}Role"))));
-    let policies: BTreeMap<&str, (&str, &Value)> = template
-        .resources("AWS::IAM::Policy")
-        .map(|(name, policy)| {
-            assert_eq!(policy["Properties"]["Roles"], all_roles, "{name}");
-            let condition = policy["Condition"].as_str().unwrap();
-            let statements = &policy["Properties"]["PolicyDocument"]["Statement"];
-            (name, (condition, statements))
-        })
-        .collect();
-    let conditions: BTreeMap<&str, &str> = policies
-        .iter()
-        .map(|(name, (condition, _))| (*name, *condition))
-        .collect();
+    assert_eq!(template.resources("AWS::IAM::Policy").count(), 0);
+    let shared = FUNCTIONS.map(|name| {
+        let policies = template.property(&format!("{name}Role"), "Policies");
+        policies.as_array().unwrap()[1..].to_vec()
+    });
+    assert_eq!(shared[0], shared[1]);
+    assert_eq!(shared[0], shared[2]);
+    let [traces, interfaces, key, previous_key] = &shared[0][..] else {
+        panic!("{shared:?}");
+    };
     assert_eq!(
-        conditions,
-        BTreeMap::from([
-            ("KeyPolicy", "HasKey"),
-            ("TracingPolicy", "IsTraced"),
-            ("VpcPolicy", "IsInVpc"),
-        ])
-    );
-    assert_eq!(
-        policies["KeyPolicy"].1[0]["Resource"],
-        reference("KmsKeyArn")
-    );
-    let traces = &policies["TracingPolicy"].1[0]["Action"];
-    assert_eq!(
-        *traces,
+        traces["PolicyDocument"]["Statement"][0]["Action"],
         json!(["xray:PutTraceSegments", "xray:PutTelemetryRecords"])
     );
     // Lambda may create network interfaces, but the code may not.
-    let [allow, deny] = [0, 1].map(|index| &policies["VpcPolicy"].1[index]);
+    let [allow, deny] = [0, 1].map(|index| &interfaces["PolicyDocument"]["Statement"][index]);
     assert_eq!(
         (&allow["Effect"], &deny["Effect"]),
         (&"Allow".into(), &"Deny".into())
     );
     assert_eq!(allow["Action"], deny["Action"]);
-}
-
-#[test]
-fn deployments_may_shift_aliases_and_read_their_alarms() {
-    let template = template();
-    let rollback_alarms: BTreeSet<String> = FUNCTIONS
-        .iter()
-        .flat_map(|name| {
-            let preference = template.property(&format!("{name}Function"), "DeploymentPreference");
-            assert_eq!(preference["Role"], get_att("DeploymentRole.Arn"));
-            assert_eq!(preference["Enabled"], reference("GradualDeployments"));
-            let alarms = preference["Alarms"].as_array().unwrap().clone();
-            alarms.into_iter().map(|alarm| {
-                get_att(&format!("{}.Arn", alarm["Ref"].as_str().unwrap())).to_string()
-            })
-        })
-        .collect();
-    let role = template.at("/Resources/DeploymentRole");
-    let permissions = permissions_of(role);
-    let alarms = permissions
-        .iter()
-        .filter(|(action, _)| action == "cloudwatch:DescribeAlarms")
-        .map(|(_, resource)| resource.clone());
-    assert_eq!(alarms.collect::<BTreeSet<_>>(), rollback_alarms);
-    let shifted: BTreeSet<&str> = permissions
-        .iter()
-        .filter(|(action, _)| action == "lambda:UpdateAlias")
-        .map(|(_, resource)| resource.as_str())
-        .collect();
-    for name in FUNCTIONS {
-        let alias = json!({"Fn::Sub": format!("${{{name}Function.Arn}}:live")}).to_string();
-        assert!(shifted.contains(alias.as_str()), "{alias}");
+    for (policy, condition, key) in [
+        (key, "HasKey", "KmsKeyArn"),
+        (previous_key, "HasPreviousKey", "PreviousKmsKeyArn"),
+    ] {
+        assert_eq!(policy["Fn::If"][0], condition);
+        assert_eq!(policy["Fn::If"][2], reference("AWS::NoValue"));
+        let statement = &policy["Fn::If"][1]["PolicyDocument"]["Statement"][0];
+        assert_eq!(statement["Resource"], reference(key));
+        assert!(statement["Condition"]["StringEquals"]["kms:ViaService"].is_array());
     }
+    // Nothing is encrypted with the previous key any more.
     assert_eq!(
-        role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"],
-        json!({"Service": "codedeploy.amazonaws.com"})
+        previous_key["Fn::If"][1]["PolicyDocument"]["Statement"][0]["Action"],
+        json!(["kms:Decrypt", "kms:DescribeKey"])
     );
-    assert_eq!(template.default("GradualDeployments").unwrap(), "true");
 }
 
 #[test]
