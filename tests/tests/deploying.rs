@@ -47,7 +47,13 @@ fn each_environment_has_its_own_stack_with_valid_parameters() {
             stacks.insert(stack),
             "two environments deploy the stack {stack}"
         );
-        assert_eq!(parameters("build")["beta_features"].as_bool(), Some(true));
+        // Building Rust needs no preview features, and the switch would turn on unrelated experiments.
+        assert!(
+            !config[environment]
+                .as_table()
+                .unwrap()
+                .contains_key("build")
+        );
         assert_eq!(parameters("validate")["lint"].as_bool(), Some(true));
         let deploy = parameters("deploy");
         assert_eq!(deploy["capabilities"].as_str(), Some("CAPABILITY_IAM"));
@@ -232,8 +238,14 @@ fn only_deployments_get_tokens_and_production_follows_staging() {
         "{guard}"
     );
     assert!(guard.contains("github.ref == 'refs/heads/main'"), "{guard}");
-    // The GitHub environment names the role and requires approval.
+    // While production waits for its approval, only another deployment to production waits too.
     let (text, deployment) = &workflows["deploy-to.yml"];
+    let group = &deployment["jobs"]["deploy"]["concurrency"];
+    assert_eq!(group["group"], "deploy-to-${{ inputs.environment }}");
+    assert_eq!(group["cancel-in-progress"], false);
+    let group = workflows["deploy.yml"].1["concurrency"]["group"].as_str();
+    assert!(group.unwrap().ends_with("|| github.run_id }}"));
+    // The GitHub environment names the role and requires approval.
     assert_eq!(
         deployment["jobs"]["deploy"]["environment"],
         "${{ inputs.environment }}"
