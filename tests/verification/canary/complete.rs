@@ -7,9 +7,9 @@ use onewrite::event::{NotificationEvent, UnreadableEvent};
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Answer, Cloud, ENOUGH, refusal},
+    fake_aws::{Answer, FakeAws, TIME_LIMIT, error_response},
+    function_process::FunctionProcess,
     marker::{MARKER, PAYLOAD, item},
-    watched::Watched,
 };
 
 /// The response of table and downstream for an id, and the expected log field.
@@ -48,14 +48,14 @@ fn table(operation: &str, request: &Value) -> Answer {
     };
     let id = key["notification_id"]["S"].as_str().unwrap();
     let exists = |status: &str| {
-        refusal(
+        error_response(
             400,
             "ConditionalCheckFailedException",
             json!({"message": MARKER, "Item": old(id, status)}),
         )
     };
     let canceled = |reasons: [Value; 2]| {
-        refusal(
+        error_response(
             400,
             "TransactionCanceledException",
             json!({"Message": MARKER, "CancellationReasons": reasons}),
@@ -67,11 +67,11 @@ fn table(operation: &str, request: &Value) -> Answer {
     match id {
         "done" | "commits-done" => Answer::Http(200, json!({}).to_string()),
         "already" => exists("DONE"),
-        "unknown" => refusal(400, "ConditionalCheckFailedException", message),
+        "unknown" => error_response(400, "ConditionalCheckFailedException", message),
         "edited" => exists(MARKER),
-        "throttled" => refusal(400, "ThrottlingException", message),
-        "refused" | "commits-refused" => refusal(400, "ValidationException", message),
-        "failing" => refusal(500, "InternalServerError", message),
+        "throttled" => error_response(400, "ThrottlingException", message),
+        "refused" | "commits-refused" => error_response(400, "ValidationException", message),
+        "failing" => error_response(500, "InternalServerError", message),
         "garbled" | "commits-garbled" => Answer::Http(200, format!("{{\"{MARKER}\": {MARKER}")),
         "cut" => Answer::Cut,
         "silent" => Answer::Silence,
@@ -138,21 +138,21 @@ fn event<D: AsRef<[u8]>>(documents: &[D]) -> Vec<u8> {
 
 #[tokio::test]
 async fn complete_does_not_log_payloads_on_any_path() {
-    let mut cloud = Cloud::start(table).await;
-    let function = Watched::start("complete", &cloud);
+    let mut aws = FakeAws::start(table).await;
+    let function = FunctionProcess::start("complete", &aws);
 
     let documents = COMPLETIONS.map(|(id, ..)| document(id));
-    let answered = cloud.invoke(event(&documents), ENOUGH).await;
+    let result = aws.invoke(event(&documents), TIME_LIMIT).await;
     // The first two events succeed, so the retry starts at the third.
-    assert_eq!(reported(&answered.outcome.unwrap()), "102");
+    assert_eq!(reported(&result.outcome.unwrap()), "102");
 
     let unreadable = unreadable();
-    let answered = cloud.invoke(event(&unreadable), ENOUGH).await;
-    assert_eq!(reported(&answered.outcome.unwrap()), "100");
+    let result = aws.invoke(event(&unreadable), TIME_LIMIT).await;
+    assert_eq!(reported(&result.outcome.unwrap()), "100");
 
     let short = Duration::from_millis(1_500);
-    let answered = cloud.invoke(event(&[document("silent")]), short).await;
-    assert_eq!(reported(&answered.outcome.unwrap()), "100");
+    let result = aws.invoke(event(&[document("silent")]), short).await;
+    assert_eq!(reported(&result.outcome.unwrap()), "100");
 
     let edit = |pointer: &str, value: Value| {
         let mut record = record(0, MARKER.as_bytes());
@@ -169,20 +169,20 @@ async fn complete_does_not_log_payloads_on_any_path() {
         format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
         format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
     ] {
-        let outcome = cloud.invoke(failing, ENOUGH).await.outcome;
+        let outcome = aws.invoke(failing, TIME_LIMIT).await.outcome;
         assert!(outcome.is_err(), "{outcome:?}");
     }
 
-    let log = function.end(&cloud).await;
+    let log = function.stop_and_check(&aws).await;
     for (id, field, text) in COMPLETIONS {
-        log.has(&[("notification_id", id), (field, text)]);
+        log.assert_line(&[("notification_id", id), (field, text)]);
     }
-    log.has(&[("notification_id", "silent"), ("failure", "OutOfTime")]);
-    log.has(&[("message", "panicked")]);
-    assert_eq!(log.count("Done"), 2);
-    assert_eq!(log.count("AlreadyDone"), 2);
+    log.assert_line(&[("notification_id", "silent"), ("failure", "OutOfTime")]);
+    log.assert_line(&[("message", "panicked")]);
+    assert_eq!(log.metric_sum("Done"), 2);
+    assert_eq!(log.metric_sum("AlreadyDone"), 2);
     // The first of the events that failed as a whole adds one.
-    assert_eq!(log.count("Unreadable"), unreadable.len() as u64 + 1);
+    assert_eq!(log.metric_sum("Unreadable"), unreadable.len() as u64 + 1);
 }
 
 fn reported(answer: &Value) -> &str {

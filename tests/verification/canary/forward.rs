@@ -13,9 +13,9 @@ use onewrite_testing::{Change, lambda_event};
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Answer, Cloud, ENOUGH, refusal},
+    fake_aws::{Answer, FakeAws, TIME_LIMIT, error_response},
+    function_process::FunctionProcess,
     marker::{MARKER, PAYLOAD, item},
-    watched::Watched,
 };
 
 /// The response of the stream for an id, the expected log field, and whether the record is retried.
@@ -68,11 +68,13 @@ fn answer(id: &str, call: u32, records: usize) -> Answer {
             json!({"ErrorCode": "InternalFailure", "ErrorMessage": MARKER}),
             records,
         ),
-        "throttled" if !given_up => refusal(400, "ProvisionedThroughputExceededException", message),
-        "failing" if !given_up => refusal(500, "InternalFailure", message),
+        "throttled" if !given_up => {
+            error_response(400, "ProvisionedThroughputExceededException", message)
+        }
+        "failing" if !given_up => error_response(500, "InternalFailure", message),
         "garbled" if call == 1 => Answer::Http(200, format!("{{\"{MARKER}\": {MARKER}")),
         "cut" if !given_up => Answer::Cut,
-        "refused" => refusal(400, "ValidationException", message),
+        "refused" => error_response(400, "ValidationException", message),
         "malformed" => answer(
             json!({"ErrorCode": "InternalFailure", "ErrorMessage": MARKER}),
             records + 1,
@@ -142,20 +144,20 @@ fn unreadable() -> Vec<Value> {
 
 #[tokio::test]
 async fn forward_does_not_log_payloads_on_any_path() {
-    let mut cloud = Cloud::start(stream()).await;
-    let function = Watched::start("forward", &cloud);
+    let mut aws = FakeAws::start(stream()).await;
+    let function = FunctionProcess::start("forward", &aws);
 
-    let answered = cloud.invoke(event(&[change("published")]), ENOUGH).await;
-    assert_eq!(reported(&answered.outcome.unwrap()), None);
+    let result = aws.invoke(event(&[change("published")]), TIME_LIMIT).await;
+    assert_eq!(reported(&result.outcome.unwrap()), None);
     for (id, .., comes_again) in PUTS {
         let time = if id == "silent" {
             Duration::from_millis(1_500)
         } else {
-            ENOUGH
+            TIME_LIMIT
         };
-        let answered = cloud.invoke(event(&[change(id)]), time).await;
+        let result = aws.invoke(event(&[change(id)]), time).await;
         assert_eq!(
-            reported(&answered.outcome.unwrap()),
+            reported(&result.outcome.unwrap()),
             comes_again.then_some("100".to_owned()),
             "{id}"
         );
@@ -167,12 +169,12 @@ async fn forward_does_not_log_payloads_on_any_path() {
     let mut edited = change("edited");
     edited["eventName"] = "MODIFY".into();
     edited["dynamodb"]["OldImage"] = edited["dynamodb"]["NewImage"].clone();
-    let answered = cloud.invoke(event(&[removed, edited]), ENOUGH).await;
-    assert_eq!(reported(&answered.outcome.unwrap()), None);
+    let result = aws.invoke(event(&[removed, edited]), TIME_LIMIT).await;
+    assert_eq!(reported(&result.outcome.unwrap()), None);
 
     let unreadable = unreadable();
-    let answered = cloud.invoke(event(&unreadable), ENOUGH).await;
-    assert_eq!(reported(&answered.outcome.unwrap()), None);
+    let result = aws.invoke(event(&unreadable), TIME_LIMIT).await;
+    assert_eq!(reported(&result.outcome.unwrap()), None);
 
     let edit = |pointer: &str, value: Value| {
         let mut record = change("refused");
@@ -197,24 +199,24 @@ async fn forward_does_not_log_payloads_on_any_path() {
         format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
         format!(r#"{{"Records":[],"{MARKER}":"{MARKER}","Records":[]}}"#).into_bytes(),
     ] {
-        let outcome = cloud.invoke(failing, ENOUGH).await.outcome;
+        let outcome = aws.invoke(failing, TIME_LIMIT).await.outcome;
         assert!(outcome.is_err(), "{outcome:?}");
     }
 
-    let log = function.end(&cloud).await;
+    let log = function.stop_and_check(&aws).await;
     for (id, field, text, comes_again) in PUTS {
-        log.has(&[(field, text)]);
+        log.assert_line(&[(field, text)]);
         if comes_again {
-            log.has(&[("notification_id", id), ("message", "not published")]);
+            log.assert_line(&[("notification_id", id), ("message", "not published")]);
         }
     }
     let healed = PUTS.iter().filter(|(.., comes_again)| !comes_again).count() as u64;
-    assert_eq!(log.count("Forwarded"), 1 + healed);
-    assert_eq!(log.count("Skipped"), 2);
-    assert_eq!(log.count("Unreadable"), unreadable.len() as u64);
-    log.has(&[("message", "panicked")]);
-    log.has(&[("message", "unreadable"), ("reason", "no new image")]);
-    log.has(&[
+    assert_eq!(log.metric_sum("Forwarded"), 1 + healed);
+    assert_eq!(log.metric_sum("Skipped"), 2);
+    assert_eq!(log.metric_sum("Unreadable"), unreadable.len() as u64);
+    log.assert_line(&[("message", "panicked")]);
+    log.assert_line(&[("message", "unreadable"), ("reason", "no new image")]);
+    log.assert_line(&[
         ("message", "unreadable"),
         ("reason", "neither INSERT, MODIFY nor REMOVE"),
     ]);

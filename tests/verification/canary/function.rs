@@ -31,7 +31,7 @@ use onewrite_runtime::{
 pub(crate) const NAME: &str = "CANARY_FUNCTION";
 
 /// Prefix of lines that the product does not write. Test parts print the `Debug` output of their values with it.
-pub(crate) const TOLD: &str = "told: ";
+pub(crate) const DEBUG_PREFIX: &str = "debug: ";
 
 /// Not a real test. Other tests start this program again with it: it runs the function that the environment names, or
 /// returns.
@@ -45,18 +45,18 @@ fn process() {
         .enable_all()
         .build()
         .unwrap();
-    let ended = match name.as_str() {
+    let result = match name.as_str() {
         "ingest" => runtime.block_on(ingest()),
         "forward" => runtime.block_on(forward()),
         "complete" => runtime.block_on(complete()),
         other => panic!("unknown function {other}"),
     };
-    ended.unwrap();
+    result.unwrap();
 }
 
 async fn ingest() -> Result<(), Error> {
     let config = onewrite_ingest::config::Config::read(&Environment::from_process())?;
-    let table = Telling(DynamoDbTable::new(
+    let table = PrintingPort(DynamoDbTable::new(
         &clients::sdk_config().await,
         &config.table_name,
     ));
@@ -72,7 +72,7 @@ async fn ingest() -> Result<(), Error> {
 
 async fn forward() -> Result<(), Error> {
     let config = onewrite_forward::config::Config::read(&Environment::from_process())?;
-    let stream = Telling(KinesisStream::new(
+    let stream = PrintingPort(KinesisStream::new(
         &clients::sdk_config().await,
         &config.stream_name,
     ));
@@ -88,12 +88,12 @@ async fn forward() -> Result<(), Error> {
 
 async fn complete() -> Result<(), Error> {
     let config = onewrite_complete::config::Config::read(&Environment::from_process())?;
-    let table = Telling(DynamoDbTable::new(
+    let table = PrintingPort(DynamoDbTable::new(
         &clients::sdk_config().await,
         &config.table_name,
     ));
     let completer = Completer::new(table, config.done_retention_days);
-    let complete = Complete::new(completer, Careless, config.max_in_flight);
+    let complete = Complete::new(completer, PrintingDownstream, config.max_in_flight);
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<KinesisEvent>>| {
             let budget = Budget::from_context(&event.context, config.invocation_budget);
@@ -103,42 +103,42 @@ async fn complete() -> Result<(), Error> {
     .await
 }
 
-fn told(what: &impl Debug) {
-    println!("{TOLD}{what:?}");
+fn print_debug(what: &impl Debug) {
+    println!("{DEBUG_PREFIX}{what:?}");
 }
 
-fn told_error<T: Debug, E: Debug + Display>(result: &Result<T, E>) {
-    told(result);
+fn print_result<T: Debug, E: Debug + Display>(result: &Result<T, E>) {
+    print_debug(result);
     if let Err(error) = result {
-        println!("{TOLD}{error}");
+        println!("{DEBUG_PREFIX}{error}");
     }
 }
 
 /// Enriches with the payload, so the enrichment is secret too.
 fn aggregate(notification: &Notification) -> Enrichment {
-    told(notification);
+    print_debug(notification);
     let payload = notification.payload.as_str();
     assert!(notification.id.as_str() != "panics", "{payload}");
     let mut enrichment = Enrichment::default();
     enrichment.insert("copy", payload);
-    told(&enrichment);
+    print_debug(&enrichment);
     enrichment
 }
 
 /// A downstream that decides by the id: `panics` panics, `commits-` commits writes with the payload, anything else
 /// succeeds.
-struct Careless;
+struct PrintingDownstream;
 
-impl Downstream<TransactWriteItem> for Careless {
+impl Downstream<TransactWriteItem> for PrintingDownstream {
     async fn accept(
         &self,
         event: &NotificationEvent,
     ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
-        told(event);
+        print_debug(event);
         let (id, data) = (event.subject.as_str(), event.data.as_str());
         assert!(id != "panics", "{data}");
         if id == "rejected" {
-            return Err(DownstreamError::new("the provider answered 503"));
+            return Err(DownstreamError::new("the provider responded with 503"));
         }
         if !id.starts_with("commits-") {
             return Ok(Effect::Happened);
@@ -158,18 +158,18 @@ impl Downstream<TransactWriteItem> for Careless {
 }
 
 /// A port that prints each request and its response.
-struct Telling<P>(P);
+struct PrintingPort<P>(P);
 
-impl<T: NewNotifications> NewNotifications for Telling<T> {
+impl<T: NewNotifications> NewNotifications for PrintingPort<T> {
     async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
-        told(item);
+        print_debug(item);
         let answer = self.0.insert(item).await;
-        told_error(&answer);
+        print_result(&answer);
         answer
     }
 }
 
-impl<T: Completions> Completions for Telling<T> {
+impl<T: Completions> Completions for PrintingPort<T> {
     type Write = T::Write;
 
     async fn complete(
@@ -177,22 +177,22 @@ impl<T: Completions> Completions for Telling<T> {
         completion: &Completion,
         writes: Vec<T::Write>,
     ) -> Result<CompletionResult, TableError> {
-        told(completion);
+        print_debug(completion);
         let answer = self.0.complete(completion, writes).await;
-        told_error(&answer);
+        print_result(&answer);
         answer
     }
 }
 
-impl<S: EventStream> EventStream for Telling<S> {
+impl<S: EventStream> EventStream for PrintingPort<S> {
     async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
-        told(&records);
+        print_debug(&records);
         for record in records {
             let data = String::from_utf8_lossy(&record.data);
             assert!(record.id.as_str() != "panics", "{data}");
         }
         let answer = self.0.put(records).await;
-        told_error(&answer);
+        print_result(&answer);
         answer
     }
 }

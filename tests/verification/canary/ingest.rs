@@ -6,9 +6,9 @@ use onewrite::notification::MessagePointers;
 use serde_json::{Value, json};
 
 use crate::{
-    cloud::{Answer, Cloud, ENOUGH, refusal},
+    fake_aws::{Answer, FakeAws, TIME_LIMIT, error_response},
+    function_process::FunctionProcess,
     marker::{MARKER, PAYLOAD, body},
-    watched::Watched,
 };
 
 /// The response of the table for an id, and the expected log field.
@@ -108,7 +108,7 @@ fn table(operation: &str, request: &Value) -> Answer {
     assert_eq!(operation, "PutItem");
     let item = &request["Item"];
     let exists = |item: Value| {
-        refusal(
+        error_response(
             400,
             "ConditionalCheckFailedException",
             json!({"message": MARKER, "Item": item}),
@@ -123,10 +123,10 @@ fn table(operation: &str, request: &Value) -> Answer {
             other["fingerprint"]["S"] = "0".repeat(64).into();
             exists(other)
         }
-        "no-item" => refusal(400, "ConditionalCheckFailedException", message),
-        "throttled" => refusal(400, "ThrottlingException", message),
-        "refused" => refusal(400, "ValidationException", message),
-        "failing" => refusal(500, "InternalServerError", message),
+        "no-item" => error_response(400, "ConditionalCheckFailedException", message),
+        "throttled" => error_response(400, "ThrottlingException", message),
+        "refused" => error_response(400, "ValidationException", message),
+        "failing" => error_response(500, "InternalServerError", message),
         "garbled" => Answer::Http(200, format!("{{\"{MARKER}\": {MARKER}")),
         "cut" => Answer::Cut,
         "silent" => Answer::Silence,
@@ -136,8 +136,8 @@ fn table(operation: &str, request: &Value) -> Answer {
 
 #[tokio::test]
 async fn ingest_does_not_log_payloads_on_any_path() {
-    let mut cloud = Cloud::start(table).await;
-    let function = Watched::start("ingest", &cloud);
+    let mut aws = FakeAws::start(table).await;
+    let function = FunctionProcess::start("ingest", &aws);
 
     let mut messages: Vec<Value> = WRITES
         .iter()
@@ -148,21 +148,21 @@ async fn ingest_does_not_log_payloads_on_any_path() {
         messages.push(message(&format!("{name}-{place}"), Some(body)));
     }
     messages.push(message("MissingBody-", None));
-    let answered = cloud.invoke(event(&messages), ENOUGH).await;
+    let result = aws.invoke(event(&messages), TIME_LIMIT).await;
     let acknowledged = ["created", "stored"];
     let must_fail: BTreeSet<&str> = messages
         .iter()
         .map(|message| message["messageId"].as_str().unwrap())
         .filter(|id| !acknowledged.contains(id))
         .collect();
-    assert_eq!(failures(&answered.outcome.unwrap()), must_fail);
+    assert_eq!(failures(&result.outcome.unwrap()), must_fail);
 
     let short = Duration::from_millis(1_500);
-    let answered = cloud
+    let result = aws
         .invoke(event(&[message("silent", Some(&body("silent")))]), short)
         .await;
     assert_eq!(
-        failures(&answered.outcome.unwrap()),
+        failures(&result.outcome.unwrap()),
         BTreeSet::from(["silent"])
     );
 
@@ -174,9 +174,9 @@ async fn ingest_does_not_log_payloads_on_any_path() {
         message["eventSourceARN"] = "arn:aws:sqs:us-east-1:000000000000:notifications.fifo".into();
         message["attributes"]["MessageGroupId"] = MARKER.into();
     }
-    let answered = cloud.invoke(event(&fifo), ENOUGH).await;
+    let result = aws.invoke(event(&fifo), TIME_LIMIT).await;
     assert_eq!(
-        failures(&answered.outcome.unwrap()),
+        failures(&result.outcome.unwrap()),
         BTreeSet::from(["first", "behind"])
     );
 
@@ -196,26 +196,26 @@ async fn ingest_does_not_log_payloads_on_any_path() {
         MARKER.as_bytes().to_vec(),
         [body("n").as_bytes(), b"\xff"].concat(),
     ] {
-        assert!(cloud.invoke(unreadable, ENOUGH).await.outcome.is_err());
+        assert!(aws.invoke(unreadable, TIME_LIMIT).await.outcome.is_err());
     }
 
-    let log = function.end(&cloud).await;
+    let log = function.stop_and_check(&aws).await;
     for (id, field, text) in WRITES {
-        log.has(&[("message_id", id), (field, text)]);
+        log.assert_line(&[("message_id", id), (field, text)]);
     }
     for (name, _) in rejected {
-        log.has(&[("message_id", name), ("rejection", name)]);
+        log.assert_line(&[("message_id", name), ("rejection", name)]);
     }
-    log.has(&[("rejection", "MissingBody")]);
-    log.has(&[
+    log.assert_line(&[("rejection", "MissingBody")]);
+    log.assert_line(&[
         ("message_id", "silent"),
         ("reason", "the time of the invocation was up"),
     ]);
-    log.has(&[("message_id", "behind"), ("reason", "earlier message")]);
-    log.has(&[("message", "panicked")]);
-    assert_eq!(log.count("Created"), 1);
+    log.assert_line(&[("message_id", "behind"), ("reason", "earlier message")]);
+    log.assert_line(&[("message", "panicked")]);
+    assert_eq!(log.metric_sum("Created"), 1);
     assert_eq!(
-        log.count("Received") as usize,
+        log.metric_sum("Received") as usize,
         messages.len() + 1 + fifo.len()
     );
 }

@@ -3,10 +3,10 @@
 //! Lambda's runtime. The marker must not appear in its output or in what it sends to Lambda.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
-mod cloud;
 mod complete;
+mod fake_aws;
 mod forward;
 mod function;
+mod function_process;
 mod ingest;
 mod marker;
-mod watched;

@@ -38,7 +38,7 @@ pub(crate) fn item(id: &str) -> NotificationItem {
 }
 
 /// Whether `text` contains the marker: as plain text, in base64, in hexadecimal, or as a list of bytes.
-pub(crate) fn is_in(marker: &str, text: &str) -> bool {
+pub(crate) fn contains_marker(marker: &str, text: &str) -> bool {
     forms(marker).iter().any(|form| text.contains(form))
 }
 
@@ -65,10 +65,10 @@ fn forms(marker: &str) -> Vec<String> {
 fn finds_marker_in_every_encoding() {
     for before in ["", "a", "ab", "abc"] {
         let text = format!("{before}{MARKER}xyz");
-        assert!(is_in(MARKER, &text));
-        assert!(is_in(MARKER, &base64::encode(&text)), "{before}");
-        assert!(is_in(MARKER, &format!("{:?}", text.as_bytes())));
+        assert!(contains_marker(MARKER, &text));
+        assert!(contains_marker(MARKER, &base64::encode(&text)), "{before}");
+        assert!(contains_marker(MARKER, &format!("{:?}", text.as_bytes())));
     }
-    assert!(!is_in(MARKER, "canary"));
+    assert!(!contains_marker(MARKER, "canary"));
     assert!(PAYLOAD.contains(MARKER));
 }

@@ -31,9 +31,9 @@ pub(crate) fn lines() -> Vec<Line> {
     LINES.take()
 }
 
-struct Ear;
+struct LogCapture;
 
-impl<S: Subscriber> Layer<S> for Ear {
+impl<S: Subscriber> Layer<S> for LogCapture {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields(Line::new());
         event.record(&mut fields);
@@ -63,8 +63,8 @@ pub(crate) fn all<C: Send + 'static>(
     cases: Vec<(String, C)>,
     check: impl AsyncFn(&C) -> Result<(), String> + Send + 'static,
 ) {
-    static LISTEN: Once = Once::new();
-    LISTEN.call_once(|| tracing_subscriber::registry().with(Ear).init());
+    static INSTALL: Once = Once::new();
+    INSTALL.call_once(|| tracing_subscriber::registry().with(LogCapture).init());
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
@@ -92,15 +92,15 @@ pub(crate) fn all<C: Send + 'static>(
 pub(crate) fn equal<T: PartialEq + std::fmt::Debug>(
     what: &str,
     is: T,
-    must_be: T,
+    expected: T,
 ) -> Result<(), String> {
-    if is == must_be {
+    if is == expected {
         return Ok(());
     }
     let short = |value: T| format!("{value:?}").chars().take(300).collect::<String>();
     Err(format!(
         "{what} is {}, must be {}",
         short(is),
-        short(must_be)
+        short(expected)
     ))
 }

@@ -112,13 +112,13 @@ pub(crate) struct Record {
     pub(crate) change: Change,
     pub(crate) document: Option<Edit>,
     pub(crate) data: Option<String>,
-    #[serde(default = "once")]
+    #[serde(default = "one_copy")]
     times: usize,
     #[serde(default)]
     pub(crate) outcome: String,
 }
 
-fn once() -> usize {
+fn one_copy() -> usize {
     1
 }
 

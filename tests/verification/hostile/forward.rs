@@ -78,27 +78,27 @@ async fn check_event(event: &Event) -> Result<(), String> {
     let mut published: Vec<_> = stream
         .records()
         .into_iter()
-        .map(|stored| told(&stored.record))
+        .map(|stored| key_and_payload(&stored.record))
         .collect();
-    let mut must_be: Vec<_> = forwarded().map(|(json, _)| stored(json)).collect();
+    let mut expected: Vec<_> = forwarded().map(|(json, _)| stored(json)).collect();
     published.sort();
-    must_be.sort();
-    equal("the stream", published, must_be)?;
+    expected.sort();
+    equal("the stream", published, expected)?;
 
     // If publishing fails, the response must name the first change that requires an event.
-    let refusing = FaultyStream::new(stream, |_, _| StreamFault::Call(Fault::Refused));
+    let failing = FaultyStream::new(stream, |_, _| StreamFault::Call(Fault::Refused));
     let first = forwarded()
         .next()
         .map(|(json, _)| &json["dynamodb"]["SequenceNumber"]);
-    let must_be = match first {
+    let expected = match first {
         None => Ok(None),
         Some(Value::String(number)) => Ok(Some(number.clone())),
         Some(_) => Err("MissingSequenceNumber"),
     };
     equal(
-        "the answer without a stream",
-        handle(refusing, &bytes).await,
-        must_be,
+        "the response if publishing fails",
+        handle(failing, &bytes).await,
+        expected,
     )
 }
 
@@ -123,7 +123,7 @@ async fn handle(stream: impl EventStream, event: &[u8]) -> Result<Option<String>
 }
 
 /// Partition key and payload of a published record. The payload is at the end of the document.
-fn told(record: &StreamRecord) -> (String, String) {
+fn key_and_payload(record: &StreamRecord) -> (String, String) {
     let document = std::str::from_utf8(&record.data).unwrap();
     let (_, data) = document.split_once(r#","data":"#).unwrap();
     (

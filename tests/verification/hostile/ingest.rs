@@ -90,12 +90,12 @@ async fn check_body(body: &Body) -> Result<(), String> {
         equal("the id", notification.id.as_str(), &id)?;
         equal("the type", notification.kind.as_str(), &kind)?;
         equal("the payload", notification.payload.as_str(), &payload)?;
-        check_way_on(&item)
+        check_later_stages(&item)
     })
 }
 
 /// Checks that an accepted item can be published and read again.
-fn check_way_on(item: &NotificationItem) -> Result<(), String> {
+fn check_later_stages(item: &NotificationItem) -> Result<(), String> {
     let event = NotificationEvent::from_item(item);
     let record = StreamRecord {
         id: event.subject.clone(),
@@ -136,8 +136,8 @@ async fn check_pair(pair: &Pair) -> Result<(), String> {
     };
     equal("the answer", answer, Ok(failed))?;
     let outcome = |id: &str, outcome: &str| (id.to_owned(), outcome.to_owned());
-    let must_be = vec![outcome("m0", "Created"), outcome("m1", &pair.outcome)];
-    equal("the log", outcomes(), must_be)
+    let expected = vec![outcome("m0", "Created"), outcome("m1", &pair.outcome)];
+    equal("the log", outcomes(), expected)
 }
 
 async fn check_event(event: &Event) -> Result<(), String> {
@@ -163,19 +163,21 @@ async fn check_event(event: &Event) -> Result<(), String> {
         return equal("the answer", answer, Ok(failed.clone()));
     }
     let message_id = |json: &Value| json["messageId"].as_str().unwrap_or_default().to_owned();
-    let mut must_be: Vec<_> = records
+    let mut expected: Vec<_> = records
         .iter()
         .map(|(json, outcome)| (message_id(json), (*outcome).to_owned()))
         .collect();
-    must_be.sort();
+    expected.sort();
     let acknowledged = |outcome: &str| ["Created", "AlreadyStored"].contains(&outcome);
-    let failed = must_be.iter().filter(|(_, outcome)| !acknowledged(outcome));
+    let failed = expected
+        .iter()
+        .filter(|(_, outcome)| !acknowledged(outcome));
     equal(
         "the answer",
         answer,
         Ok(failed.map(|(id, _)| id.clone()).collect()),
     )?;
-    equal("the log", outcomes(), must_be)?;
+    equal("the log", outcomes(), expected)?;
     let mut created: Vec<_> = records
         .iter()
         .filter(|(_, outcome)| *outcome == "Created")

@@ -82,12 +82,12 @@ impl Model for Pipeline {
                 self.complete_actions(state, consumer, id, actions);
             }
         }
-        if state.left.elsewhere > 0 {
+        if state.remaining.elsewhere > 0 {
             let ids = 0..state.items.len() as Id;
             let init = ids.filter(|id| state.status(*id) == Some(Status::Init));
             actions.extend(init.map(|id| Action::CompleteElsewhere { id }));
         }
-        actions.extend(state.air.iter().map(|request| Action::Land(*request)));
+        actions.extend(state.delayed.iter().map(|request| Action::Land(*request)));
     }
 
     fn next_state(&self, before: &State, action: Action) -> Option<State> {
@@ -102,13 +102,13 @@ impl Model for Pipeline {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::watched(self.watched)
+        properties::named_or_all(self.property)
     }
 }
 
 impl Pipeline {
     fn queue_actions(&self, state: &State, actions: &mut Vec<Action>) {
-        let dead = self.worn_out(state);
+        let dead = self.receives_exhausted(state);
         actions.extend(dead.map(|message| Action::DeadLetter { message }));
         // Idle workers are interchangeable, so the first one represents all of them.
         let idle = state.workers.iter().position(Option::is_none);
@@ -118,7 +118,7 @@ impl Pipeline {
                     let worker = worker as u8;
                     actions.push(Action::Receive { worker, message });
                 }
-                (Place::InFlight | Place::Deleted, _) if state.left.duplicates > 0 => {
+                (Place::InFlight | Place::Deleted, _) if state.remaining.duplicates > 0 => {
                     actions.push(Action::Duplicate { message });
                 }
                 _ => {}
@@ -127,12 +127,12 @@ impl Pipeline {
     }
 
     /// Messages that were refused the maximum number of times.
-    pub fn worn_out(&self, state: &State) -> impl Iterator<Item = u8> {
+    pub fn receives_exhausted(&self, state: &State) -> impl Iterator<Item = u8> {
         let messages = (0..).zip(&state.messages);
-        let worn_out = messages.filter(|(_, message)| {
+        let receives_exhausted = messages.filter(|(_, message)| {
             message.place == Place::Visible && message.refusals >= self.bounds.refusals
         });
-        worn_out.map(|(place, _)| place)
+        receives_exhausted.map(|(place, _)| place)
     }
 
     pub fn ingest_actions(&self, state: &State, worker: u8, actions: &mut Vec<Action>) {
@@ -142,13 +142,13 @@ impl Pipeline {
         match job.answer {
             None => actions.extend(fates(state).map(|fate| Action::Insert { worker, fate })),
             Some(answer) => {
-                let is_lossy = answer == Answer::Stored && state.left.losses > 0;
+                let is_lossy = answer == Answer::Stored && state.remaining.losses > 0;
                 let fates = [Fate::Answered, Fate::Failed].into_iter();
                 let fates = fates.filter(|fate| is_lossy || *fate == Fate::Answered);
                 actions.extend(fates.map(|fate| Action::Respond { worker, fate }));
             }
         }
-        if state.left.crashes > 0 {
+        if state.remaining.crashes > 0 {
             actions.push(Action::CrashIngest { worker });
         }
     }
@@ -160,7 +160,7 @@ impl Pipeline {
         let call = self.call(state, &batch);
         if !call.is_empty() || state.publishing.is_none() {
             let answered = vec![Fate::Answered; call.len()];
-            let faulty = masks(call.len()).filter(|_| state.left.losses > 0);
+            let faulty = masks(call.len()).filter(|_| state.remaining.losses > 0);
             let fates = std::iter::once(answered).chain(faulty);
             actions.extend(fates.map(|fates| Action::Publish { fates }));
         }
@@ -171,7 +171,7 @@ impl Pipeline {
         if call.is_empty() || batch.failed != 0 {
             actions.push(Action::Checkpoint);
         }
-        if state.left.crashes > 0 {
+        if state.remaining.crashes > 0 {
             actions.push(Action::CrashForward);
         }
     }
@@ -202,8 +202,8 @@ impl Pipeline {
                 continue;
             }
             let has_failed = batch.failed & bit != 0;
-            let is_passed = has_failed && self.has(Bug::RetryOvertaken);
-            if !is_passed && !self.has(Bug::TwoOfAnIdInACall) {
+            let is_passed = has_failed && self.has(Bug::RetryOvertakes);
+            if !is_passed && !self.has(Bug::SameIdInOneCall) {
                 seen |= id;
             }
             let call = if has_failed { &mut again } else { &mut ready };
@@ -229,7 +229,7 @@ impl Pipeline {
     pub fn advance_actions(&self, state: &State, consumer: u8, actions: &mut Vec<Action>) {
         if state.consumers[usize::from(consumer)].completing.is_some() {
             actions.push(Action::Advance { consumer });
-            if state.left.crashes > 0 {
+            if state.remaining.crashes > 0 {
                 actions.push(Action::CrashComplete { consumer });
             }
         }
@@ -237,7 +237,7 @@ impl Pipeline {
 }
 
 fn fates(state: &State) -> impl Iterator<Item = Fate> + use<> {
-    let is_lossy = state.left.losses > 0;
+    let is_lossy = state.remaining.losses > 0;
     let fates = [Fate::Answered, Fate::Failed, Fate::Late].into_iter();
     fates.filter(move |fate| is_lossy || *fate == Fate::Answered)
 }

@@ -7,7 +7,7 @@ use crate::{
     state::{MAX_IDS, MAX_WORKERS},
 };
 
-/// Bounds of the state space. They limit everything that could repeat without end, so that every path ends. Progress
+/// Bounds of the state space. They limit everything that could repeat without end, so that every path final_states. Progress
 /// is only guaranteed once faults stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Bounds {
@@ -76,7 +76,7 @@ pub struct Pipeline {
     /// Whether to visit independent actions in every order; see `reduction`.
     pub in_every_order: bool,
     /// The property to check. `None` checks all guarantees.
-    pub watched: Option<&'static str>,
+    pub property: Option<&'static str>,
 }
 
 impl Pipeline {

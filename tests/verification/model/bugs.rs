@@ -5,16 +5,16 @@ pub enum Bug {
     WriteWithoutCondition,
     ConflictAcknowledged,
     FailureAcknowledged,
-    AcknowledgedBeforeTheWrite,
-    PublishedBeforeTheWrite,
+    AcknowledgedBeforeWrite,
+    PublishedBeforeWrite,
     ModifyDropped,
     EntryFailuresDropped,
-    TwoOfAnIdInACall,
-    RetryOvertaken,
-    CheckpointAtTheHighest,
-    CheckpointAtTheEnd,
+    SameIdInOneCall,
+    RetryOvertakes,
+    CheckpointAtHighestFailure,
+    CheckpointPastUnconfirmed,
     DoneWithoutCondition,
-    EffectApartFromDone,
+    EffectOutsideTransaction,
     FailedCompletionPassed,
 }
 
@@ -23,55 +23,62 @@ impl Bug {
         Self::WriteWithoutCondition,
         Self::ConflictAcknowledged,
         Self::FailureAcknowledged,
-        Self::AcknowledgedBeforeTheWrite,
-        Self::PublishedBeforeTheWrite,
+        Self::AcknowledgedBeforeWrite,
+        Self::PublishedBeforeWrite,
         Self::ModifyDropped,
         Self::EntryFailuresDropped,
-        Self::TwoOfAnIdInACall,
-        Self::RetryOvertaken,
-        Self::CheckpointAtTheHighest,
-        Self::CheckpointAtTheEnd,
+        Self::SameIdInOneCall,
+        Self::RetryOvertakes,
+        Self::CheckpointAtHighestFailure,
+        Self::CheckpointPastUnconfirmed,
         Self::DoneWithoutCondition,
-        Self::EffectApartFromDone,
+        Self::EffectOutsideTransaction,
         Self::FailedCompletionPassed,
     ];
 
     /// The description of the bug, and the property that it breaks.
-    pub fn what(self) -> (&'static str, &'static str) {
+    pub fn description(self) -> (&'static str, &'static str) {
         match self {
-            Self::WriteWithoutCondition => ("the condition of the write left out", "Written once"),
+            Self::WriteWithoutCondition => ("writes without the condition", "Written once"),
             Self::ConflictAcknowledged => {
-                ("fingerprints not compared", "Acknowledged means stored")
+                ("does not compare fingerprints", "Acknowledged means stored")
             }
-            Self::FailureAcknowledged => (
-                "a write that failed is acknowledged",
-                "Acknowledged means stored",
+            Self::FailureAcknowledged => {
+                ("acknowledges a failed write", "Acknowledged means stored")
+            }
+            Self::AcknowledgedBeforeWrite => {
+                ("acknowledges before the write", "Acknowledged means stored")
+            }
+            Self::PublishedBeforeWrite => (
+                "publishes before the write (dual write)",
+                "Nothing invented",
             ),
-            Self::AcknowledgedBeforeTheWrite => {
-                ("acknowledged before the write", "Acknowledged means stored")
-            }
-            Self::PublishedBeforeTheWrite => {
-                ("the dual write: published, then stored", "Nothing invented")
-            }
-            Self::ModifyDropped => ("MODIFY events dropped", "Conservation"),
-            Self::EntryFailuresDropped => {
-                ("PutRecords entry failures dropped", "Checkpoint is honest")
-            }
-            Self::TwoOfAnIdInACall => ("two records of an id in a call", "Order per notification"),
-            Self::RetryOvertaken => (
-                "the next of an id goes before the retry",
-                "Order per notification",
-            ),
-            Self::CheckpointAtTheHighest => {
-                ("checkpoint at the highest failure", "Checkpoint is honest")
-            }
-            Self::CheckpointAtTheEnd => (
-                "checkpoint past what is unconfirmed",
+            Self::ModifyDropped => ("drops MODIFY events", "Conservation"),
+            Self::EntryFailuresDropped => (
+                "ignores failed entries of PutRecords",
                 "Checkpoint is honest",
             ),
-            Self::DoneWithoutCondition => ("DONE without condition", "Status"),
-            Self::EffectApartFromDone => ("the effect not committed with DONE", "Effect"),
-            Self::FailedCompletionPassed => ("a failed completion passed", "Progress"),
+            Self::SameIdInOneCall => (
+                "sends two events of one id in one call",
+                "Order per notification",
+            ),
+            Self::RetryOvertakes => (
+                "publishes a later event before the retry",
+                "Order per notification",
+            ),
+            Self::CheckpointAtHighestFailure => (
+                "reports the highest failure as checkpoint",
+                "Checkpoint is honest",
+            ),
+            Self::CheckpointPastUnconfirmed => (
+                "moves the checkpoint past unconfirmed changes",
+                "Checkpoint is honest",
+            ),
+            Self::DoneWithoutCondition => ("writes DONE without a condition", "Status"),
+            Self::EffectOutsideTransaction => {
+                ("commits the effect outside the transaction", "Effect")
+            }
+            Self::FailedCompletionPassed => ("moves past a failed completion", "Progress"),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
 
 /// The result of an exhaustive run.
 #[derive(Debug)]
-pub struct Checked {
+pub struct Exploration {
     bounds: Bounds,
     /// Transitions.
     states: usize,
@@ -27,12 +27,12 @@ pub struct Checked {
 }
 
 /// Visits every state. Treats workers as interchangeable, and consumers too.
-pub fn exhaust(pipeline: Pipeline, threads: usize) -> Checked {
+pub fn visit_all_states(pipeline: Pipeline, threads: usize) -> Exploration {
     let start = Instant::now();
     let checker = pipeline.checker().threads(threads).symmetry();
     let checker = checker.spawn_dfs().join();
     let broken = checker.discoveries().into_iter();
-    Checked {
+    Exploration {
         bounds: pipeline.bounds,
         states: checker.state_count(),
         unique: checker.unique_state_count(),
@@ -44,7 +44,7 @@ pub fn exhaust(pipeline: Pipeline, threads: usize) -> Checked {
     }
 }
 
-impl Display for Checked {
+impl Display for Exploration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
@@ -66,24 +66,24 @@ impl Display for Checked {
 }
 
 /// A shortest path to a state, within the smallest bounds that it needs.
-pub struct Found {
+pub struct ShortestPath {
     pub pipeline: Pipeline,
     pub actions: Vec<Action>,
 }
 
 /// Searches for a state that a `sometimes` property names, or for a broken guarantee.
-pub fn find(property: &'static str, bug: Option<Bug>) -> Option<Found> {
-    growing().into_iter().find_map(|bounds| {
+pub fn find(property: &'static str, bug: Option<Bug>) -> Option<ShortestPath> {
+    ascending_bounds().into_iter().find_map(|bounds| {
         let pipeline = Pipeline {
             bounds,
             bug,
             in_every_order: false,
-            watched: Some(property),
+            property: Some(property),
         };
         let longest = search(pipeline, None)?.len();
         let shortest = (0..longest).find_map(|depth| search(pipeline, Some(depth)));
         let actions = shortest.or_else(|| search(pipeline, None))?;
-        Some(Found { pipeline, actions })
+        Some(ShortestPath { pipeline, actions })
     })
 }
 
@@ -106,7 +106,7 @@ fn search(pipeline: Pipeline, depth: Option<usize>) -> Option<Vec<Action>> {
 }
 
 /// Bounds in ascending order of faults.
-fn growing() -> Vec<Bounds> {
+fn ascending_bounds() -> Vec<Bounds> {
     let mut all = Vec::new();
     for (ids, workers) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
         for faults in 0..24 {

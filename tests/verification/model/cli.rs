@@ -40,11 +40,11 @@ fn main() -> ExitCode {
         in_every_order: arguments.in_every_order,
         ..Pipeline::default()
     };
-    let checked = check::exhaust(pipeline, arguments.threads);
-    println!("{checked}");
-    let mut is_good = checked.broken.is_empty();
+    let exploration = check::visit_all_states(pipeline, arguments.threads);
+    println!("{exploration}");
+    let mut is_good = exploration.broken.is_empty();
     if arguments.tables {
-        is_good &= report::print_witnesses()
+        is_good &= report::print_situations()
             .iter()
             .all(|(_, found)| found.is_some());
         is_good &= report::print_bugs()

@@ -16,29 +16,29 @@ use crate::{
     state::{Change, Item, Place, Records, State},
 };
 
-/// Properties seen in the states of a pipeline.
+/// Properties space in the states of a pipeline.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct StateSpace {
     /// Broken guarantees.
     pub broken: BTreeSet<&'static str>,
     /// `sometimes` properties that hold in some state.
-    pub happens: BTreeSet<&'static str>,
+    pub situations: BTreeSet<&'static str>,
     /// Durable data of the final states.
-    pub ends: HashSet<End>,
+    pub final_states: HashSet<FinalState>,
     pub states: usize,
 }
 
 /// The durable data.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct End {
+pub struct FinalState {
     places: Vec<Place>,
     items: Vec<Item>,
     changes: Vec<Change>,
     records: Vec<Records>,
 }
 
-impl End {
-    fn of(state: &State) -> Self {
+impl FinalState {
+    fn from_state(state: &State) -> Self {
         Self {
             places: state.messages.iter().map(|message| message.place).collect(),
             items: state.items.to_vec(),
@@ -49,8 +49,8 @@ impl End {
 }
 
 /// Visits every state.
-pub fn explore(pipeline: &Pipeline) -> Seen {
-    let (mut seen, mut visited) = (Seen::default(), HashSet::new());
+pub fn explore(pipeline: &Pipeline) -> StateSpace {
+    let (mut space, mut visited) = (StateSpace::default(), HashSet::new());
     let hashes = RandomState::new();
     let mut pending = pipeline.init_states();
     let mut actions = Vec::new();
@@ -58,25 +58,25 @@ pub fn explore(pipeline: &Pipeline) -> Seen {
         if !visited.insert(hashes.hash_one(state.representative())) {
             continue;
         }
-        seen.states += 1;
+        space.states += 1;
         let which = |properties: &[(&'static str, Check)], is: bool| {
             let properties = properties.iter();
             let found = properties.filter(|(_, check)| check(pipeline, &state) == is);
             found.map(|(name, _)| *name).collect::<Vec<_>>()
         };
-        seen.happens.extend(which(&SOMETIMES, true));
-        seen.broken.extend(which(&ALWAYS, false));
+        space.situations.extend(which(&SOMETIMES, true));
+        space.broken.extend(which(&ALWAYS, false));
         pipeline.actions(&state, &mut actions);
         if actions.is_empty() {
-            seen.broken.extend(which(&EVENTUALLY, false));
-            seen.ends.insert(End::of(&state));
+            space.broken.extend(which(&EVENTUALLY, false));
+            space.final_states.insert(FinalState::from_state(&state));
         }
         let next = actions
             .drain(..)
             .filter_map(|action| pipeline.next_state(&state, action));
         pending.extend(next);
     }
-    seen
+    space
 }
 
 /// A path to a final state. The same seed gives the same path.

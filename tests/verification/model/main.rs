@@ -3,7 +3,7 @@
 //! - `state`, `actions`, `steps`: the model; `bounds`: its limits; `reduction`: orders that need not be explored
 //! - `properties`: the guarantees, and situations that must occur; `bugs`: planted bugs that break guarantees
 //! - `check`, `report`: exhaustive runs and shortest paths; `explore`: an independent check of them
-//! - `replay`, `door`: traces of the model, replayed through the real handlers
+//! - `replay`, `call_gate`: traces of the model, replayed through the real handlers
 //!
 //! The model covers a standard queue and its dead-letter queue, `ingest`, the table with its change stream (one
 //! shard), `forward`, the notification stream, and two consumers. Other tests cover FIFO queues, batches of several
@@ -15,8 +15,8 @@
 pub mod actions;
 pub mod bounds;
 pub mod bugs;
+pub mod call_gate;
 pub mod check;
-pub mod door;
 pub mod explore;
 pub mod properties;
 pub mod reduction;
@@ -36,14 +36,14 @@ use properties::SOMETIMES;
 
 #[test]
 fn guarantees_hold_in_every_state() {
-    let checked = check::exhaust(Pipeline::default(), 2);
-    println!("\n{checked}");
-    assert!(checked.broken.is_empty(), "{checked}");
+    let exploration = check::visit_all_states(Pipeline::default(), 2);
+    println!("\n{exploration}");
+    assert!(exploration.broken.is_empty(), "{exploration}");
 }
 
 #[test]
 fn reaches_every_situation_that_guarantees_cover() {
-    for (name, found) in report::print_witnesses() {
+    for (name, found) in report::print_situations() {
         assert!(found.is_some(), "{name}");
     }
 }
@@ -80,7 +80,11 @@ fn reduction_preserves_verdicts_and_final_states() {
         bounds,
         ..Pipeline::default()
     });
-    let wrong = Bug::ALL.map(|bug| check::find(bug.what().1, Some(bug)).unwrap().pipeline);
+    let wrong = Bug::ALL.map(|bug| {
+        check::find(bug.description().1, Some(bug))
+            .unwrap()
+            .pipeline
+    });
     for reduced in right.into_iter().chain(wrong) {
         let full = Pipeline {
             in_every_order: true,
@@ -93,41 +97,44 @@ fn reduction_preserves_verdicts_and_final_states() {
         );
         assert!(some.states < all.states);
         assert_eq!(some.broken, all.broken, "{reduced:?}");
-        assert_eq!(some.happens, all.happens, "{reduced:?}");
+        assert_eq!(some.situations, all.situations, "{reduced:?}");
         assert!(
-            some.ends == all.ends,
+            some.final_states == all.final_states,
             "{reduced:?}: the reduction changed the final states"
         );
     }
 }
 
 /// Visits all interleavings within the bounds, so that the code also meets those that the reduction skips.
-const WALKED: Pipeline = Pipeline {
+const WALK_PIPELINE: Pipeline = Pipeline {
     bounds: bounds(2, [2, 2, 2, 2, 1]),
     bug: None,
     in_every_order: true,
-    watched: None,
+    property: None,
 };
 
 const WALKS: u64 = 1_000;
 
 #[tokio::test(start_paused = true)]
-async fn the_code_does_what_the_model_does() {
-    let (mut steps, mut kinds, mut happens) = (0, HashSet::new(), BTreeSet::new());
+async fn code_matches_model_on_random_walks() {
+    let (mut steps, mut kinds, mut situations) = (0, HashSet::new(), BTreeSet::new());
     for seed in 0..WALKS {
-        let walk = explore::walk(&WALKED, seed);
+        let walk = explore::walk(&WALK_PIPELINE, seed);
         steps += walk.len();
         kinds.extend(walk.iter().map(discriminant));
-        let states = replay::replay(&WALKED, &walk).await;
+        let states = replay::replay(&WALK_PIPELINE, &walk).await;
         let states = states.unwrap_or_else(|divergence| panic!("seed {seed}: {divergence}"));
         for (name, check) in SOMETIMES {
-            if states.iter().any(|state| check(&WALKED, state)) {
-                happens.insert(name);
+            if states.iter().any(|state| check(&WALK_PIPELINE, state)) {
+                situations.insert(name);
             }
         }
     }
     println!("\n{WALKS} walks, {steps} steps: the code matched the model");
-    assert_eq!(happens, SOMETIMES.iter().map(|(name, _)| *name).collect());
+    assert_eq!(
+        situations,
+        SOMETIMES.iter().map(|(name, _)| *name).collect()
+    );
     assert_eq!(
         kinds.len(),
         14,
@@ -136,7 +143,7 @@ async fn the_code_does_what_the_model_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_code_goes_the_shortest_ways_of_the_model() {
+async fn code_matches_model_on_shortest_paths() {
     for (name, _) in SOMETIMES {
         let found = check::find(name, None).unwrap();
         let states = replay::replay(&found.pipeline, &found.actions).await;
@@ -145,10 +152,10 @@ async fn the_code_goes_the_shortest_ways_of_the_model() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_code_has_none_of_the_planted_bugs() {
+async fn code_diverges_from_model_with_planted_bug() {
     for bug in Bug::ALL {
-        let (what, promise) = bug.what();
-        let found = check::find(promise, Some(bug)).unwrap();
+        let (what, guarantee) = bug.description();
+        let found = check::find(guarantee, Some(bug)).unwrap();
         let divergence = replay::replay(&found.pipeline, &found.actions).await;
         let divergence = divergence.expect_err("the replay must report a divergence");
         println!("{what}: {divergence}");

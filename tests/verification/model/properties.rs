@@ -27,27 +27,30 @@ pub const EVENTUALLY: [(&str, Check); 2] = [("Progress", progress), ("Conservati
 
 /// Situations that occur in some state.
 pub const SOMETIMES: [(&str, Check); 11] = [
-    ("both messages of an id at once", both_messages_of_an_id),
-    ("a copy is at work after the deletion", copy_after_deletion),
     (
-        "stored, not acknowledged, nobody at work",
-        stored_and_forgotten,
+        "both messages of an id are processed at once",
+        both_messages_of_an_id,
+    ),
+    (
+        "a copy is processed after the deletion",
+        copy_after_deletion,
+    ),
+    (
+        "stored, not acknowledged, no worker active",
+        stored_not_acknowledged,
     ),
     ("a conflict is dead-lettered", conflict_is_dead),
     ("the second message of an id wins", second_message_wins),
-    ("a write is late and the item is there", late_write),
-    ("reported as failed, and stored", failed_and_stored),
+    ("a delayed write meets an existing item", late_write),
+    ("reported as failed but stored", failed_and_stored),
     ("published beyond the checkpoint", published_beyond),
-    ("an event twice in the stream", event_twice),
-    ("INIT again after DONE in the stream", init_after_done),
-    (
-        "DONE, and a consumer has yet to read of INIT",
-        done_before_read,
-    ),
+    ("an event is in the stream twice", event_twice),
+    ("INIT is published again after DONE", init_after_done),
+    ("DONE before a consumer has read INIT", done_before_read),
 ];
 
 /// Returns one property by name, or all guarantees.
-pub fn watched(name: Option<&'static str>) -> Vec<Property<Pipeline>> {
+pub fn named_or_all(name: Option<&'static str>) -> Vec<Property<Pipeline>> {
     let always = ALWAYS.map(|(name, check)| Property::always(name, check));
     let eventually = EVENTUALLY.map(|(name, check)| Property::eventually(name, check));
     let mut properties: Vec<_> = always.into_iter().chain(eventually).collect();
@@ -74,8 +77,8 @@ fn only_a_conflict_is_dead(_: &Pipeline, state: &State) -> bool {
 }
 
 fn nothing_invented(_: &Pipeline, state: &State) -> bool {
-    let is_told = |id, event: &Event| state.changes.contains(&Change { id, event: *event });
-    by_id(state).all(|(id, records)| records.iter().all(|event| is_told(id, event)))
+    let is_required = |id, event: &Event| state.changes.contains(&Change { id, event: *event });
+    by_id(state).all(|(id, records)| records.iter().all(|event| is_required(id, event)))
 }
 
 fn checkpoint_is_honest(_: &Pipeline, state: &State) -> bool {
@@ -118,18 +121,18 @@ fn conservation(_: &Pipeline, state: &State) -> bool {
 }
 
 fn both_messages_of_an_id(_: &Pipeline, state: &State) -> bool {
-    let at_work = |content| {
+    let is_processed = |content| {
         let mut received = received(state);
         received.any(|message| message.id == 0 && message.content == content)
     };
-    at_work(Content::First) && at_work(Content::Other)
+    is_processed(Content::First) && is_processed(Content::Other)
 }
 
 fn copy_after_deletion(_: &Pipeline, state: &State) -> bool {
     received(state).any(|message| message.place == Place::Deleted)
 }
 
-fn stored_and_forgotten(_: &Pipeline, state: &State) -> bool {
+fn stored_not_acknowledged(_: &Pipeline, state: &State) -> bool {
     let mut visible = messages_in(state, Place::Visible);
     state.workers.iter().all(Option::is_none)
         && visible.any(|message| message.was_received && is_stored(state, message))
@@ -144,7 +147,7 @@ fn second_message_wins(_: &Pipeline, state: &State) -> bool {
 }
 
 fn late_write(_: &Pipeline, state: &State) -> bool {
-    state.air.iter().any(|request| match request {
+    state.delayed.iter().any(|request| match request {
         Request::Insert { id, .. } => state.status(*id).is_some(),
         _ => false,
     })

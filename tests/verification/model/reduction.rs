@@ -19,13 +19,13 @@ use crate::{
 impl Pipeline {
     /// Lists the actions of one party that can act independently. Returns false if there is no such party.
     pub fn private_actions(&self, state: &State, actions: &mut Vec<Action>) -> bool {
-        if let Some(message) = self.worn_out(state).next() {
+        if let Some(message) = self.receives_exhausted(state).next() {
             actions.push(Action::DeadLetter { message });
         } else if let Some(request) = without_effect(state) {
             actions.push(Action::Land(request));
-        } else if let Some(worker) = with_its_answer(state) {
+        } else if let Some(worker) = worker_with_known_response(state) {
             self.ingest_actions(state, worker, actions);
-        } else if let Some(consumer) = with_an_end(state) {
+        } else if let Some(consumer) = consumer_that_completed(state) {
             self.advance_actions(state, consumer, actions);
         } else if let Some((consumer, id)) = self.too_late(state) {
             self.complete_actions(state, consumer, id, actions);
@@ -61,11 +61,11 @@ fn without_effect(state: &State) -> Option<Request> {
         Request::Complete(id) => state.status(*id) == Some(Status::Done),
         Request::Put(_) => false,
     };
-    state.air.iter().find(is_without_effect).copied()
+    state.delayed.iter().find(is_without_effect).copied()
 }
 
 /// A worker that has the table's response, or for which only one response is possible.
-fn with_its_answer(state: &State) -> Option<u8> {
+fn worker_with_known_response(state: &State) -> Option<u8> {
     let workers = (0..).zip(&state.workers);
     least(workers.filter_map(|(worker, job)| {
         let job = job.as_ref()?;
@@ -75,7 +75,7 @@ fn with_its_answer(state: &State) -> Option<u8> {
     }))
 }
 
-fn with_an_end(state: &State) -> Option<u8> {
+fn consumer_that_completed(state: &State) -> Option<u8> {
     let consumers = (0..).zip(&state.consumers);
     let ended = consumers.filter(|(_, reader)| reader.completing.is_some());
     least(ended.map(|(consumer, reader)| (reader, consumer)))

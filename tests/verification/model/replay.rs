@@ -30,7 +30,7 @@ use stateright::Model as _;
 use crate::{
     actions::{Action, Fate},
     bounds::Pipeline,
-    door::{Call, Door, Guarded},
+    call_gate::{Call, CallGate, GatedPort},
     state::{Answer, Change, Content, Event, Id, Item, Place, Request, State, Status},
 };
 
@@ -56,14 +56,14 @@ impl Display for Divergence {
 
 /// Runs the code through all actions. Returns the number of states, or the first divergence from the model.
 pub async fn replay(pipeline: &Pipeline, actions: &[Action]) -> Result<Vec<State>, Divergence> {
-    let mut world = World::new(pipeline);
+    let mut code = CodeUnderTest::new(pipeline);
     let mut states = pipeline.init_states();
     for (step, action) in actions.iter().enumerate() {
         let before = states[step].clone();
         let Some(after) = pipeline.next_state(&before, action.clone()) else {
             return Ok(states);
         };
-        let result = world.step(&before, action, &after).await;
+        let result = code.step(&before, action, &after).await;
         result.map_err(|what| Divergence {
             step,
             action: action.clone(),
@@ -76,15 +76,15 @@ pub async fn replay(pipeline: &Pipeline, actions: &[Action]) -> Result<Vec<State
 
 /// The state that is visible in both the model and the code.
 #[derive(Debug, PartialEq, Eq)]
-struct Observed {
+struct VisibleState {
     items: Vec<Option<Event>>,
     effects: Vec<u8>,
     changes: Vec<Change>,
     records: Vec<Vec<Event>>,
 }
 
-impl Observed {
-    fn of_model(state: &State) -> Self {
+impl VisibleState {
+    fn from_model(state: &State) -> Self {
         let items = state.items.iter();
         Self {
             items: items.clone().map(|item| item.event).collect(),
@@ -102,34 +102,34 @@ impl Observed {
 /// An invocation of a real handler. Dropping it simulates a crash of its process.
 struct Invocation<A> {
     future: Pin<Box<dyn Future<Output = A>>>,
-    door: Door,
+    gate: CallGate,
     answer: Option<A>,
 }
 
 impl<A> Invocation<A> {
-    /// Starts a handler whose calls to `port` wait at a door.
+    /// Starts a handler whose calls to `port` wait at a gate.
     fn start<P: Clone, F: Future<Output = A> + 'static>(
         port: &P,
-        handle: impl FnOnce(Guarded<P>) -> F,
+        handle: impl FnOnce(GatedPort<P>) -> F,
     ) -> Self {
-        let door = Door::default();
-        let guarded = Guarded {
+        let gate = CallGate::default();
+        let port = GatedPort {
             port: port.clone(),
-            door: door.clone(),
+            gate: gate.clone(),
         };
         // The model's steps decide how often the handler is polled, so tokio must not limit it.
-        let future = tokio::task::unconstrained(handle(guarded));
+        let future = tokio::task::unconstrained(handle(port));
         let mut invocation = Self {
             future: Box::pin(future),
-            door,
+            gate,
             answer: None,
         };
-        invocation.go_on();
+        invocation.run_to_next_call();
         invocation
     }
 
     /// Runs until the response or the next call.
-    fn go_on(&mut self) {
+    fn run_to_next_call(&mut self) {
         if self.answer.is_none()
             && let Poll::Ready(answer) = self
                 .future
@@ -140,14 +140,14 @@ impl<A> Invocation<A> {
         }
     }
 
-    fn open(&mut self, fates: &[Fate]) {
-        self.door.open(fates);
-        self.go_on();
+    fn release(&mut self, fates: &[Fate]) {
+        self.gate.release(fates);
+        self.run_to_next_call();
     }
 }
 
 /// The code under test and the data it works on.
-struct World<'a> {
+struct CodeUnderTest<'a> {
     pipeline: &'a Pipeline,
     table: InMemoryTable,
     stream: InMemoryStream,
@@ -155,14 +155,14 @@ struct World<'a> {
     workers: Vec<Option<Invocation<Vec<String>>>>,
     /// Its response is the sequence number of the first change to retry.
     forward: Option<Invocation<Option<String>>>,
-    /// End of the batch that `forward` processes.
+    /// FinalState of the batch that `forward` processes.
     batch_end: usize,
     /// Number of `complete` invocations. It makes the effect of each invocation distinct.
     calls: usize,
-    air: Vec<(Request, Call)>,
+    delayed: Vec<(Request, Call)>,
 }
 
-impl<'a> World<'a> {
+impl<'a> CodeUnderTest<'a> {
     fn new(pipeline: &'a Pipeline) -> Self {
         let workers = (0..pipeline.bounds.workers).map(|_| None);
         Self {
@@ -173,23 +173,23 @@ impl<'a> World<'a> {
             forward: None,
             batch_end: 0,
             calls: 0,
-            air: Vec::new(),
+            delayed: Vec::new(),
         }
     }
 
     async fn step(&mut self, before: &State, action: &Action, after: &State) -> Result<(), String> {
-        let deleted = self.act(before, action, after).await?;
+        let deleted = self.execute(before, action, after).await?;
         let is_deleted = |state: &State, n: usize| state.messages[n].place == Place::Deleted;
         for n in 0..before.messages.len() {
             if is_deleted(after, n) && !is_deleted(before, n) && deleted != Some(n as u8) {
                 return Err(format!("message {n} is deleted, but was not acknowledged"));
             }
         }
-        same("state", &Observed::of_model(after), &self.observe())
+        same("state", &VisibleState::from_model(after), &self.observe())
     }
 
     /// Executes an action. Returns the message that the code acknowledges by it.
-    async fn act(
+    async fn execute(
         &mut self,
         before: &State,
         action: &Action,
@@ -260,7 +260,7 @@ impl<'a> World<'a> {
         let job = before.workers[worker].ok_or("no invocation in the model")?;
         let message = before.messages[usize::from(job.message)];
         let invocation = self.workers[worker].as_mut().ok_or("no invocation")?;
-        let Some(Call::Insert(item)) = invocation.door.call() else {
+        let Some(Call::Insert(item)) = invocation.gate.call() else {
             return Err("the code does not write".to_owned());
         };
         let (id, content) = (message.id, message.content);
@@ -268,9 +268,9 @@ impl<'a> World<'a> {
         same("write", &(name(id).as_str(), content), &written)?;
         if fate == Fate::Late {
             let request = Request::Insert { id, content };
-            self.air.push((request, Call::Insert(item)));
+            self.delayed.push((request, Call::Insert(item)));
         }
-        invocation.open(&[fate]);
+        invocation.release(&[fate]);
         let failed = invocation.answer.as_ref().ok_or("no answer")?;
         let answer = after.workers[worker].and_then(|job| job.answer);
         let expected = match answer {
@@ -294,7 +294,7 @@ impl<'a> World<'a> {
             None => self.invoke_forward(before),
         };
         let forward = self.forward.insert(forward);
-        let records = match forward.door.call() {
+        let records = match forward.gate.call() {
             Some(Call::Put(records)) => records,
             _ => Vec::new(),
         };
@@ -302,11 +302,11 @@ impl<'a> World<'a> {
         same("PutRecords call", &changes, &put)?;
         for ((fate, change), record) in fates.iter().zip(changes).zip(records) {
             if *fate == Fate::Late {
-                self.air
+                self.delayed
                     .push((Request::Put(change), Call::Put(vec![record])));
             }
         }
-        forward.open(fates);
+        forward.release(fates);
         Ok(())
     }
 
@@ -329,7 +329,7 @@ impl<'a> World<'a> {
         let mut forward = self.forward.take().ok_or("no invocation")?;
         if forward.answer.is_none() {
             tokio::time::advance(BUDGET).await;
-            forward.go_on();
+            forward.run_to_next_call();
         }
         let reported = forward.answer.ok_or("no answer when the time is up")?;
         let changes = self.table.changes();
@@ -356,15 +356,15 @@ impl<'a> World<'a> {
         let records = records.filter(|stored| stored.record.id.as_str() == name(id));
         let batch: Vec<StoredRecord> = records.skip(position.into()).collect();
         let mut invocation = self.invoke_complete(&batch);
-        let Some(Call::Complete(completion, writes)) = invocation.door.call() else {
+        let Some(Call::Complete(completion, writes)) = invocation.gate.call() else {
             return Err("the code does not complete".to_owned());
         };
         same("completion", &name(id).as_str(), &completion.id.as_str())?;
         if fate == Fate::Late {
             let call = Call::Complete(completion, writes);
-            self.air.push((Request::Complete(id), call));
+            self.delayed.push((Request::Complete(id), call));
         }
-        invocation.open(&[fate]);
+        invocation.release(&[fate]);
         let reported = invocation.answer.ok_or("no answer")?;
         let is_passed = after.consumers[consumer].completing.is_some();
         let first = batch.first().map(|stored| stored.sequence_number.clone());
@@ -381,7 +381,7 @@ impl<'a> World<'a> {
         let number = self.calls;
         Invocation::start(&self.table, |table| async move {
             let completer = Completer::new(table, 0);
-            let complete = Complete::new(completer, Accountant { number }, 1)
+            let complete = Complete::new(completer, LedgerDownstream { number }, 1)
                 .with_observer(Observer::default().with_metrics(|_| {}));
             let response = complete.handle(event, budget(LONG_BUDGET)).await.unwrap();
             let failure = response.batch_item_failures.into_iter().next();
@@ -390,10 +390,10 @@ impl<'a> World<'a> {
     }
 
     async fn land(&mut self, request: &Request) -> Result<(), String> {
-        let place = self.air.iter().position(|(sent, _)| sent == request);
+        let place = self.delayed.iter().position(|(sent, _)| sent == request);
         let (_, call) = self
-            .air
-            .swap_remove(place.ok_or("no such request is in the air")?);
+            .delayed
+            .swap_remove(place.ok_or("no such request is delayed")?);
         // The sender has given up and does not receive the response.
         match call {
             Call::Insert(item) => drop(self.table.insert(&item).await),
@@ -405,7 +405,7 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    fn observe(&self) -> Observed {
+    fn observe(&self) -> VisibleState {
         let ids = 0..self.pipeline.bounds.ids;
         let image = |item: &_| event_of(&NotificationItem::from_item(item).unwrap());
         let items = ids.clone().map(|id| self.table.item(&name(id)));
@@ -413,7 +413,7 @@ impl<'a> World<'a> {
         let mut effects = vec![0; ids.len()];
         for entry in self.table.other_items(LEDGER).into_values() {
             if let Some(serde_dynamo::AttributeValue::S(of)) = entry.get("of") {
-                effects[usize::from(id_of(of))] += 1;
+                effects[usize::from(parse_id(of))] += 1;
             }
         }
         let mut records = vec![Vec::new(); ids.len()];
@@ -421,12 +421,12 @@ impl<'a> World<'a> {
             let Change { id, event } = change(&stored.record.data);
             records[usize::from(id)].push(event);
         }
-        Observed {
+        VisibleState {
             items: items.map(|item| item.as_ref().map(image)).collect(),
             effects,
             changes: changes
                 .map(|change| Change {
-                    id: id_of(&change.id),
+                    id: parse_id(&change.id),
                     event: image(&change.new.unwrap()),
                 })
                 .collect(),
@@ -437,11 +437,11 @@ impl<'a> World<'a> {
 
 /// A downstream whose effect is one new ledger entry per call, committed with DONE. A repeated effect leaves two
 /// entries.
-struct Accountant {
+struct LedgerDownstream {
     number: usize,
 }
 
-impl Downstream<TransactWriteItem> for Accountant {
+impl Downstream<TransactWriteItem> for LedgerDownstream {
     async fn accept(
         &self,
         event: &NotificationEvent,
@@ -479,7 +479,7 @@ fn name(id: Id) -> String {
     format!("id-{id}")
 }
 
-fn id_of(name: &str) -> Id {
+fn parse_id(name: &str) -> Id {
     name.trim_start_matches("id-").parse().unwrap()
 }
 
@@ -509,9 +509,9 @@ fn event(payload: &str, status: notification::Status) -> Event {
 
 /// The change that a record describes.
 fn change(document: &[u8]) -> Change {
-    let told = NotificationEvent::parse(document).unwrap();
+    let published = NotificationEvent::parse(document).unwrap();
     Change {
-        id: id_of(told.subject.as_str()),
-        event: event(told.data.as_str(), told.status),
+        id: parse_id(published.subject.as_str()),
+        event: event(published.data.as_str(), published.status),
     }
 }

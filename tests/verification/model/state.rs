@@ -19,7 +19,7 @@ pub const MAX_IDS: usize = 4;
 pub const MAX_WORKERS: usize = 4;
 const MAX_CHANGES: usize = 16;
 const MAX_RECORDS_OF_ID: usize = 24;
-const MAX_IN_THE_AIR: usize = 16;
+const MAX_DELAYED: usize = 16;
 
 /// The events of one id, in the order of their shard.
 pub type Records = ArrayVec<Event, MAX_RECORDS_OF_ID>;
@@ -38,13 +38,13 @@ pub struct State {
     pub records: ArrayVec<Records, MAX_IDS>,
     pub consumers: [Consumer; CONSUMERS],
     /// Requests in flight whose senders have given up. Sorted.
-    pub air: ArrayVec<Request, MAX_IN_THE_AIR>,
-    pub left: Left,
+    pub delayed: ArrayVec<Request, MAX_DELAYED>,
+    pub remaining: RemainingFaults,
 }
 
 /// Faults that may still happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Left {
+pub struct RemainingFaults {
     pub duplicates: u8,
     pub crashes: u8,
     pub losses: u8,
@@ -185,8 +185,8 @@ impl State {
             publishing: None,
             records: repeat_n(Records::new(), ids).collect(),
             consumers: [consumer.clone(), consumer],
-            air: ArrayVec::new(),
-            left: Left {
+            delayed: ArrayVec::new(),
+            remaining: RemainingFaults {
                 duplicates: bounds.duplicates,
                 crashes: bounds.crashes,
                 losses: bounds.losses,
@@ -219,8 +219,10 @@ impl State {
         // Larger than any number of changes. An action that adds it also reduces a more significant number, for example
         // the number of faults left.
         const BACK: u16 = 1_000;
-        let left =
-            self.left.duplicates + self.left.crashes + self.left.losses + self.left.elsewhere;
+        let left = self.remaining.duplicates
+            + self.remaining.crashes
+            + self.remaining.losses
+            + self.remaining.elsewhere;
         let messages = self.messages.iter().map(|message| {
             let refusals = 8 * u16::from(max_refusals - message.refusals);
             match message.place {
@@ -249,7 +251,7 @@ impl State {
         [
             left.into(),
             messages.sum::<u16>() + workers.sum::<u16>(),
-            self.air.len() as u16,
+            self.delayed.len() as u16,
             stages.sum(),
             backlog + back,
             unconfirmed,

@@ -13,7 +13,7 @@ impl Pipeline {
     pub fn apply(&self, state: &mut State, action: &Action) {
         match action {
             Action::Duplicate { message } => {
-                state.left.duplicates -= 1;
+                state.remaining.duplicates -= 1;
                 state.messages[usize::from(*message)].place = Place::Visible;
             }
             Action::DeadLetter { message } => {
@@ -23,7 +23,7 @@ impl Pipeline {
             Action::Insert { worker, fate } => self.insert(state, *worker, *fate),
             Action::Respond { worker, fate } => self.respond(state, *worker, *fate),
             Action::CrashIngest { worker } => {
-                state.left.crashes -= 1;
+                state.remaining.crashes -= 1;
                 if let Some(job) = state.workers[usize::from(*worker)].take() {
                     return_message(state, job.message);
                 }
@@ -31,7 +31,7 @@ impl Pipeline {
             Action::Publish { fates } => self.publish(state, fates),
             Action::Checkpoint => self.checkpoint(state),
             Action::CrashForward => {
-                state.left.crashes -= 1;
+                state.remaining.crashes -= 1;
                 state.publishing = None;
             }
             Action::Complete { consumer, id, fate } => {
@@ -39,11 +39,11 @@ impl Pipeline {
             }
             Action::Advance { consumer } => advance(state, *consumer),
             Action::CrashComplete { consumer } => {
-                state.left.crashes -= 1;
+                state.remaining.crashes -= 1;
                 state.consumers[usize::from(*consumer)].completing = None;
             }
             Action::CompleteElsewhere { id } => {
-                state.left.elsewhere -= 1;
+                state.remaining.elsewhere -= 1;
                 self.transit(state, *id);
             }
             Action::Land(request) => self.land(state, request),
@@ -55,11 +55,11 @@ impl Pipeline {
         let received = &mut state.messages[usize::from(message)];
         received.was_received = true;
         received.place = Place::InFlight;
-        if self.has(Bug::AcknowledgedBeforeTheWrite) {
+        if self.has(Bug::AcknowledgedBeforeWrite) {
             received.place = Place::Deleted;
         }
         let (id, content) = (received.id, received.content);
-        if self.has(Bug::PublishedBeforeTheWrite) {
+        if self.has(Bug::PublishedBeforeWrite) {
             let status = Status::Init;
             state.records[usize::from(id)].push(Event { content, status });
         }
@@ -79,11 +79,11 @@ impl Pipeline {
             Fate::Answered => Some(self.write(state, id, content)),
             Fate::Failed => None,
             Fate::Late => {
-                in_the_air(state, Request::Insert { id, content });
+                delay(state, Request::Insert { id, content });
                 None
             }
         };
-        state.left.losses -= u8::from(fate != Fate::Answered);
+        state.remaining.losses -= u8::from(fate != Fate::Answered);
         job.answer = match is_same {
             Some(true) => Some(Answer::Stored),
             Some(false) if self.has(Bug::ConflictAcknowledged) => Some(Answer::Stored),
@@ -116,7 +116,7 @@ impl Pipeline {
         let Some(job) = state.workers[usize::from(worker)].take() else {
             return;
         };
-        state.left.losses -= u8::from(fate != Fate::Answered);
+        state.remaining.losses -= u8::from(fate != Fate::Answered);
         let message = &mut state.messages[usize::from(job.message)];
         match job.answer {
             // DeleteMessage with an old receipt handle may have no effect (SQS API reference, DeleteMessage).
@@ -141,7 +141,7 @@ impl Pipeline {
             match fate {
                 Fate::Answered => state.records[usize::from(record.id)].push(record.event),
                 Fate::Failed => {}
-                Fate::Late => in_the_air(state, Request::Put(record)),
+                Fate::Late => delay(state, Request::Put(record)),
             }
             if *fate == Fate::Answered || self.has(Bug::EntryFailuresDropped) {
                 batch.confirmed |= bit;
@@ -150,7 +150,7 @@ impl Pipeline {
                 batch.failed |= bit;
             }
         }
-        state.left.losses -= u8::from(fates.iter().any(|fate| *fate != Fate::Answered));
+        state.remaining.losses -= u8::from(fates.iter().any(|fate| *fate != Fate::Answered));
         state.publishing = Some(batch);
     }
 
@@ -160,9 +160,9 @@ impl Pipeline {
         };
         let mut unconfirmed =
             (state.checkpoint..batch.end).filter(|change| batch.confirmed & 1 << change == 0);
-        let reported = if self.has(Bug::CheckpointAtTheHighest) {
+        let reported = if self.has(Bug::CheckpointAtHighestFailure) {
             unconfirmed.next_back()
-        } else if self.has(Bug::CheckpointAtTheEnd) {
+        } else if self.has(Bug::CheckpointPastUnconfirmed) {
             None
         } else {
             unconfirmed.next()
@@ -171,15 +171,15 @@ impl Pipeline {
     }
 
     fn complete(&self, state: &mut State, consumer: u8, id: Id, fate: Fate) {
-        if self.has(Bug::EffectApartFromDone) {
+        if self.has(Bug::EffectOutsideTransaction) {
             state.items[usize::from(id)].effects += 1;
         }
         match fate {
             Fate::Answered => self.transit(state, id),
             Fate::Failed => {}
-            Fate::Late => in_the_air(state, Request::Complete(id)),
+            Fate::Late => delay(state, Request::Complete(id)),
         }
-        state.left.losses -= u8::from(fate != Fate::Answered);
+        state.remaining.losses -= u8::from(fate != Fate::Answered);
         if fate == Fate::Answered || self.has(Bug::FailedCompletionPassed) {
             let end = state.records[usize::from(id)].len() as u8;
             state.consumers[usize::from(consumer)].completing = Some(Completing { id, end });
@@ -197,7 +197,7 @@ impl Pipeline {
         event.status = Status::Done;
         let event = *event;
         item.transitions += 1;
-        if !self.has(Bug::EffectApartFromDone) {
+        if !self.has(Bug::EffectOutsideTransaction) {
             item.effects += 1;
         }
         if is_change {
@@ -206,8 +206,8 @@ impl Pipeline {
     }
 
     fn land(&self, state: &mut State, request: &Request) {
-        if let Ok(place) = state.air.binary_search(request) {
-            state.air.remove(place);
+        if let Ok(place) = state.delayed.binary_search(request) {
+            state.delayed.remove(place);
         }
         match *request {
             Request::Insert { id, content } => {
@@ -234,9 +234,9 @@ fn advance(state: &mut State, consumer: u8) {
     }
 }
 
-fn in_the_air(state: &mut State, request: Request) {
-    state.air.push(request);
-    state.air.sort_unstable();
+fn delay(state: &mut State, request: Request) {
+    state.delayed.push(request);
+    state.delayed.sort_unstable();
 }
 
 /// Applies the filter of the event source mapping: only events in INIT reach a consumer.

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 pub(crate) const START: Millis = 1_767_225_600_000;
 
 thread_local! {
-    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    static STARTED: Cell<Option<Instant>> = const { Cell::new(None) };
     static SKIPPED: Cell<Millis> = const { Cell::new(0) };
     static ERROR: Cell<i64> = const { Cell::new(0) };
     static JITTER: Cell<u64> = const { Cell::new(0) };
@@ -22,7 +22,7 @@ thread_local! {
 
 /// Starts a world on this thread, inside its runtime.
 pub(crate) fn begin(seed: u64) {
-    BEGAN.set(Some(Instant::now()));
+    STARTED.set(Some(Instant::now()));
     SKIPPED.set(START);
     ERROR.set(0);
     JITTER.set(seed);
@@ -30,7 +30,7 @@ pub(crate) fn begin(seed: u64) {
 
 /// The current time of the world.
 pub(crate) fn now() -> Millis {
-    let elapsed = BEGAN.get().map(|began| began.elapsed().as_millis());
+    let elapsed = STARTED.get().map(|began| began.elapsed().as_millis());
     SKIPPED.get() + elapsed.map_or(0, |millis| Millis::try_from(millis).unwrap())
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn set_error(millis: i64) {
 }
 
 /// The time that the functions' clocks show.
-pub(crate) fn shown() -> Timestamp {
+pub(crate) fn wall_clock() -> Timestamp {
     let now = i64::try_from(now()).unwrap();
     Timestamp::from_millisecond(now + ERROR.get()).unwrap()
 }

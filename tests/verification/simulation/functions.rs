@@ -22,8 +22,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::clock;
-use crate::effects::{Accountant, ENTRY_ID, LEDGER};
-use crate::weather::Weather;
+use crate::deferrals::Deferrals;
+use crate::effects::{ENTRY_ID, LEDGER, LedgerDownstream};
+use crate::fault_plan::FaultPlan;
 
 /// One invocation.
 pub(crate) struct Call {
@@ -36,9 +37,9 @@ pub(crate) struct Call {
 }
 
 /// The response as JSON, or the error.
-pub(crate) type Answer = Result<String, String>;
+pub(crate) type Response = Result<String, String>;
 
-pub(crate) type Handler = Box<dyn Fn(Call) -> LocalBoxFuture<'static, Answer>>;
+pub(crate) type Handler = Box<dyn Fn(Call) -> LocalBoxFuture<'static, Response>>;
 
 /// The three functions of the pipeline; `complete` serves two consumers.
 pub(crate) struct Functions {
@@ -52,26 +53,28 @@ pub(crate) struct Functions {
 pub(crate) struct Parts {
     pub(crate) table: InMemoryTable,
     pub(crate) stream: InMemoryStream,
-    pub(crate) weather: Weather,
-    pub(crate) accountant: Accountant,
+    pub(crate) fault_plan: FaultPlan,
+    pub(crate) deferrals: Deferrals,
+    pub(crate) downstream: LedgerDownstream,
     pub(crate) max_in_flight: usize,
     pub(crate) retention_days: u32,
 }
 
 impl Parts {
-    pub(crate) fn new(seed: u64, weather: Weather, shards: u32, max_in_flight: usize) -> Self {
+    pub(crate) fn new(seed: u64, fault_plan: FaultPlan, shards: u32, max_in_flight: usize) -> Self {
         Self {
             table: InMemoryTable::default()
-                .with_clock(clock::shown)
+                .with_clock(clock::wall_clock)
                 .with_other_table(LEDGER, ENTRY_ID),
             stream: InMemoryStream::new(shards)
                 .shuffling(seed)
-                .with_clock(clock::shown),
-            accountant: Accountant {
-                weather: weather.clone(),
+                .with_clock(clock::wall_clock),
+            downstream: LedgerDownstream {
+                fault_plan: fault_plan.clone(),
                 entries: Arc::default(),
             },
-            weather,
+            deferrals: Deferrals::new(fault_plan.clone()),
+            fault_plan,
             max_in_flight,
             retention_days: u32::from(seed.is_multiple_of(2)),
         }
@@ -84,19 +87,23 @@ impl Parts {
             forward: self.forward(self.faulty_stream(self.stream.clone())),
             complete: self.complete(
                 self.faulty_table(self.table.clone()),
-                self.accountant.clone(),
+                self.downstream.clone(),
             ),
         }
     }
 
     pub(crate) fn faulty_table<T>(&self, table: T) -> FaultyTable<T> {
-        let weather = self.weather.clone();
-        FaultyTable::new(table, move |call| weather.of_table(call.is_completion))
+        let fault_plan = self.fault_plan.clone();
+        FaultyTable::new(table, move |call| {
+            fault_plan.table_fault(call.is_completion)
+        })
     }
 
     pub(crate) fn faulty_stream<S>(&self, stream: S) -> FaultyStream<S> {
-        let weather = self.weather.clone();
-        FaultyStream::new(stream, move |_, records| weather.of_stream(records.len()))
+        let fault_plan = self.fault_plan.clone();
+        FaultyStream::new(stream, move |_, records| {
+            fault_plan.stream_fault(records.len())
+        })
     }
 
     pub(crate) fn ingest<T: NewNotifications + Clone + 'static>(&self, table: &T) -> Handler {
@@ -104,11 +111,14 @@ impl Parts {
             let pointers = MessagePointers::default();
             let ingest = Ingest::new(table.clone(), pointers, self.max_in_flight, aggregate);
             Rc::new(
-                ingest.with_observer(
-                    Observer::default()
-                        .with_clock(clock::shown)
-                        .with_metrics(|_| {}),
-                ),
+                ingest
+                    .with_queue(Some(self.deferrals.clone()))
+                    .with_jitter(clock::jitter)
+                    .with_observer(
+                        Observer::default()
+                            .with_clock(clock::wall_clock)
+                            .with_metrics(|_| {}),
+                    ),
             )
         };
         let plain = version(|_| Enrichment::default());
@@ -141,7 +151,7 @@ impl Parts {
         T: Completions<Write = TransactWriteItem> + 'static,
         D: Downstream<TransactWriteItem> + 'static,
     {
-        let completer = Completer::new(table, self.retention_days).with_clock(clock::shown);
+        let completer = Completer::new(table, self.retention_days).with_clock(clock::wall_clock);
         let complete = Complete::new(completer, downstream, self.max_in_flight);
         let complete = Rc::new(complete.with_observer(Observer::default().with_metrics(|_| {})));
         handler(move |event, budget, _| {
@@ -165,9 +175,9 @@ where
         async move {
             let event = serde_json::from_str(&call.event).map_err(|error| error.to_string())?;
             let budget = Budget::from_remaining(None, call.time);
-            let answer = handle(event, budget, call.is_other_version).await;
-            let answer = answer.map_err(|error| error.to_string())?;
-            serde_json::to_string(&answer).map_err(|error| error.to_string())
+            let response = handle(event, budget, call.is_other_version).await;
+            let response = response.map_err(|error| error.to_string())?;
+            serde_json::to_string(&response).map_err(|error| error.to_string())
         }
         .boxed_local()
     })

@@ -2,44 +2,46 @@
 //! streams. The real event-source state machines invoke them, in virtual time and on one thread. The seed decides
 //! which messages are sent, what happens next and what fails.
 //!
-//! During the storm, faults are injected everywhere. Then they stop. Some guarantees are checked at every step. At the
+//! During the fault period, faults are injected everywhere. Then they stop. Some guarantees are checked at every step. At the
 //! end, the simulation also checks that nothing is lost and that everything drains.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod bugs;
 mod clock;
+mod deferrals;
 mod effects;
+mod fault_injection;
+mod fault_plan;
 mod functions;
-mod mailbox;
+mod invariants;
+mod messages;
+mod outage;
 mod plan;
 mod process;
 mod run;
 mod settings;
 mod shrink;
 mod sources;
-mod trouble;
-mod weather;
-mod witness;
 mod world;
 
 use bugs::Bug;
+use fault_plan::FaultKind;
 use onewrite_verification::repository;
 use plan::Plan;
-use weather::Kind;
 use world::World;
 
 /// Number of seeds in a plain `cargo test`.
 const SEEDS: u64 = 10_000;
 
 fn plans(seeds: u64) -> Vec<Plan> {
-    (0..seeds).map(Plan::of_seed).collect()
+    (0..seeds).map(Plan::from_seed).collect()
 }
 
 #[test]
 fn guarantees_hold_in_every_world() {
     let summary = run::all(&plans(SEEDS), None, || {});
-    if let Some(broken) = &summary.broken {
-        let short = shrink::shrink(&broken.plan, None);
+    if let Some(violation) = &summary.violation {
+        let short = shrink::shrink(&violation.plan, None);
         panic!("{}", run::report(&short, None));
     }
     summary.print();
@@ -49,15 +51,15 @@ fn guarantees_hold_in_every_world() {
 
 #[test]
 fn fault_names_are_unique() {
-    for kind in Kind::ALL {
-        assert_eq!(Kind::of_name(kind.name()), Some(*kind));
+    for kind in FaultKind::ALL {
+        assert_eq!(FaultKind::from_name(kind.name()), Some(*kind));
     }
 }
 
 #[test]
 fn every_world_has_at_least_twenty_messages() {
     for seed in 0..100 {
-        let run = World::run(&Plan::of_seed(seed), None, false);
+        let run = World::run(&Plan::from_seed(seed), None, false);
         assert!(run.messages >= 20, "seed {seed}: {}", run.messages);
     }
 }
@@ -65,7 +67,7 @@ fn every_world_has_at_least_twenty_messages() {
 #[test]
 fn same_seed_reproduces_the_same_world() {
     for seed in 0..20 {
-        let plan = Plan::of_seed(seed);
+        let plan = Plan::from_seed(seed);
         let (one, other) = (World::run(&plan, None, true), World::run(&plan, None, true));
         assert_eq!(one.history, other.history, "seed {seed}");
         assert!(one.history.len() > 20);
@@ -90,20 +92,23 @@ fn finds_every_planted_bug_as_documented() {
 #[test]
 fn simple_handlers_without_planted_bugs_are_correct() {
     let summary = run::all(&plans(300), Some(Bug::Nothing), || {});
-    if let Some(broken) = &summary.broken {
-        panic!("{}", run::report(&broken.plan, Some(Bug::Nothing)));
+    if let Some(violation) = &summary.violation {
+        panic!("{}", run::report(&violation.plan, Some(Bug::Nothing)));
     }
 }
 
 #[test]
 fn shrinks_failing_world_and_reports_its_history() {
     let bug = Bug::Unconditional;
-    let run = run::first_broken(0..SEEDS, bug).unwrap();
+    let run = run::first_violation(0..SEEDS, bug).unwrap();
     let short = shrink::shrink(&run.plan, Some(bug));
-    let letters = short.letters.as_ref().map_or(usize::MAX, Vec::len);
-    assert!(letters <= 5, "{letters} letters");
+    let messages = short.messages.as_ref().map_or(usize::MAX, Vec::len);
+    assert!(messages <= 5, "{messages} messages");
     let report = run::report(&short, Some(bug));
-    assert!(report.contains(run.broken.unwrap().guarantee), "{report}");
+    assert!(
+        report.contains(run.violation.unwrap().guarantee),
+        "{report}"
+    );
     assert!(
         report.contains("in the table: nothing became INIT"),
         "{report}"

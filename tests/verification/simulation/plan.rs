@@ -1,37 +1,37 @@
 //! The plan of a world: a seed, and the parts that are left out to shorten a failure.
 
 use crate::bugs::Bug;
-use crate::weather::Kind;
+use crate::fault_plan::FaultKind;
 use onewrite_event_sources::Millis;
 
-/// Default duration of the storm in milliseconds.
-pub(crate) const STORM: Millis = 60_000;
+/// Default duration of the fault period in milliseconds.
+pub(crate) const FAULT_PERIOD: Millis = 60_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Faults that are disabled.
-    pub(crate) without: Vec<Kind>,
+    pub(crate) without: Vec<FaultKind>,
     /// Numbers of the messages to send. `None` sends all of them.
-    pub(crate) letters: Option<Vec<usize>>,
-    /// Duration of the storm in milliseconds.
-    pub(crate) storm: Millis,
+    pub(crate) messages: Option<Vec<usize>>,
+    /// Duration of the fault period in milliseconds.
+    pub(crate) fault_period: Millis,
 }
 
 impl Plan {
     /// The whole world of a seed.
-    pub(crate) fn of_seed(seed: u64) -> Self {
+    pub(crate) fn from_seed(seed: u64) -> Self {
         Self {
             seed,
             without: Vec::new(),
-            letters: None,
-            storm: STORM,
+            messages: None,
+            fault_period: FAULT_PERIOD,
         }
     }
 
-    pub(crate) fn sends(&self, letter: usize) -> bool {
-        let letters = self.letters.as_ref();
-        letters.is_none_or(|letters| letters.contains(&letter))
+    pub(crate) fn sends(&self, message: usize) -> bool {
+        let messages = self.messages.as_ref();
+        messages.is_none_or(|messages| messages.contains(&message))
     }
 
     /// The command that reproduces this world.
@@ -43,12 +43,12 @@ impl Plan {
         for kind in &self.without {
             command.push_str(&format!(" --without \"{}\"", kind.name()));
         }
-        if let Some(letters) = &self.letters {
-            let letters: Vec<String> = letters.iter().map(ToString::to_string).collect();
-            command.push_str(&format!(" --letters {}", letters.join(",")));
+        if let Some(messages) = &self.messages {
+            let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
+            command.push_str(&format!(" --messages {}", messages.join(",")));
         }
-        if self.storm != STORM {
-            command.push_str(&format!(" --storm {}", self.storm));
+        if self.fault_period != FAULT_PERIOD {
+            command.push_str(&format!(" --fault-period {}", self.fault_period));
         }
         command
     }

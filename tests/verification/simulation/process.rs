@@ -10,8 +10,8 @@ use futures::FutureExt as _;
 
 /// The end of an invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ended<T> {
-    Answered(T),
+pub(crate) enum InvocationEnd<T> {
+    Responded(T),
     /// The process crashed, and the handler did not continue after that await.
     Crashed,
     /// The service stopped it at the timeout.
@@ -24,25 +24,25 @@ pub(crate) async fn run<T>(
     handler: impl Future<Output = T>,
     timeout: Duration,
     crash_at: Option<u64>,
-) -> Ended<T> {
+) -> InvocationEnd<T> {
     let mut handler = pin!(AssertUnwindSafe(handler).catch_unwind());
     let mut awaits = 0;
     let run = poll_fn(|context| {
         if crash_at == Some(awaits) {
-            return Poll::Ready(Ended::Crashed);
+            return Poll::Ready(InvocationEnd::Crashed);
         }
         match handler.as_mut().poll(context) {
-            Poll::Ready(Ok(answer)) => Poll::Ready(Ended::Answered(answer)),
-            Poll::Ready(Err(_panic)) => Poll::Ready(Ended::Panicked),
+            Poll::Ready(Ok(response)) => Poll::Ready(InvocationEnd::Responded(response)),
+            Poll::Ready(Err(_panic)) => Poll::Ready(InvocationEnd::Panicked),
             Poll::Pending => {
                 awaits += 1;
                 if crash_at == Some(awaits) {
-                    return Poll::Ready(Ended::Crashed);
+                    return Poll::Ready(InvocationEnd::Crashed);
                 }
                 Poll::Pending
             }
         }
     });
     let ended = tokio::time::timeout(timeout, run).await;
-    ended.unwrap_or(Ended::TimedOut)
+    ended.unwrap_or(InvocationEnd::TimedOut)
 }

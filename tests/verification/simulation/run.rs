@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::bugs::Bug;
 use crate::effects::PANIC;
+use crate::fault_plan::FaultKind;
 use crate::plan::Plan;
-use crate::weather::Kind;
 use crate::world::{Run, World};
 
 /// Totals over all worlds.
@@ -21,11 +21,11 @@ pub(crate) struct Summary {
     /// Number of times each fault happened, and number of worlds it happened in.
     faults: Vec<(u64, u64)>,
     /// Kinds of faults that happened in one world, as pairs with the lower kind first.
-    pairs: BTreeSet<(Kind, Kind)>,
+    pairs: BTreeSet<(FaultKind, FaultKind)>,
     /// Worlds and kinds of faults per thousand seeds.
-    thousands: BTreeMap<u64, (u64, BTreeSet<Kind>)>,
+    thousands: BTreeMap<u64, (u64, BTreeSet<FaultKind>)>,
     /// The run with the lowest seed that broke a guarantee.
-    pub(crate) broken: Option<Run>,
+    pub(crate) violation: Option<Run>,
 }
 
 impl Summary {
@@ -34,42 +34,42 @@ impl Summary {
         self.messages += run.messages;
         self.repeated_events += run.repeated_events;
         self.dead_letters += run.dead_letters;
-        self.faults.resize(Kind::ALL.len(), (0, 0));
+        self.faults.resize(FaultKind::ALL.len(), (0, 0));
         let thousand = self.thousands.entry(run.plan.seed / 1_000).or_default();
         thousand.0 += 1;
-        let met: Vec<Kind> = run
-            .met
+        let occurrences: Vec<FaultKind> = run
+            .occurrences
             .iter()
             .filter(|(_, count)| *count > 0)
             .map(|(kind, _)| *kind)
             .collect();
-        for (kind, count) in &run.met {
+        for (kind, count) in &run.occurrences {
             let (times, worlds) = &mut self.faults[*kind as usize];
             *times += count;
             *worlds += u64::from(*count > 0);
         }
-        for (place, kind) in met.iter().enumerate() {
+        for (place, kind) in occurrences.iter().enumerate() {
             thousand.1.insert(*kind);
             self.pairs
-                .extend(met[place + 1..].iter().map(|other| (*kind, *other)));
+                .extend(occurrences[place + 1..].iter().map(|other| (*kind, *other)));
         }
-        if run.broken.is_some()
+        if run.violation.is_some()
             && self
-                .broken
+                .violation
                 .as_ref()
                 .is_none_or(|other| run.plan.seed < other.plan.seed)
         {
-            self.broken = Some(run);
+            self.violation = Some(run);
         }
     }
 
     /// Prints the totals, fault by fault and overall.
     pub(crate) fn print(&self) {
         println!("{:>10} {:>7}  fault", "times", "worlds");
-        for (kind, (times, worlds)) in Kind::ALL.iter().zip(&self.faults) {
+        for (kind, (times, worlds)) in FaultKind::ALL.iter().zip(&self.faults) {
             println!("{times:>10} {worlds:>7}  {}", kind.name());
         }
-        let kinds = Kind::ALL.len();
+        let kinds = FaultKind::ALL.len();
         println!(
             "\n{} worlds, {} messages, {} events published again, {} dead letters, {} of {} pairs of faults",
             self.worlds,
@@ -85,10 +85,10 @@ impl Summary {
     /// thousand seeds must meet every kind, and ten thousand must meet every pair of kinds.
     pub(crate) fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
-        for (thousand, (worlds, met)) in &self.thousands {
-            let missing = Kind::ALL
+        for (thousand, (worlds, occurrences)) in &self.thousands {
+            let missing = FaultKind::ALL
                 .iter()
-                .filter(|kind| *worlds == 1_000 && !met.contains(kind));
+                .filter(|kind| *worlds == 1_000 && !occurrences.contains(kind));
             gaps.extend(missing.map(|kind| {
                 format!(
                     "no world of seeds {thousand}000 to {thousand}999 met \"{}\"",
@@ -97,8 +97,8 @@ impl Summary {
             }));
         }
         if self.worlds >= 10_000 {
-            for (place, kind) in Kind::ALL.iter().enumerate() {
-                let others = Kind::ALL[place + 1..].iter();
+            for (place, kind) in FaultKind::ALL.iter().enumerate() {
+                let others = FaultKind::ALL[place + 1..].iter();
                 let missing = others.filter(|other| !self.pairs.contains(&(*kind, **other)));
                 gaps.extend(missing.map(|other| {
                     format!(
@@ -118,7 +118,7 @@ impl Summary {
 
 /// Runs the worlds of these plans on all cores. Calls `progress` after each.
 pub(crate) fn all(plans: &[Plan], bug: Option<Bug>, progress: impl Fn() + Sync) -> Summary {
-    quiet_planned_panics();
+    silence_planned_panics();
     let next = AtomicU64::new(0);
     let summary = Mutex::new(Summary::default());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
@@ -140,11 +140,11 @@ pub(crate) fn all(plans: &[Plan], bug: Option<Bug>, progress: impl Fn() + Sync) 
 }
 
 /// The first of these seeds in which a planted bug breaks a guarantee.
-pub(crate) fn first_broken(mut seeds: Range<u64>, bug: Bug) -> Option<Run> {
-    quiet_planned_panics();
+pub(crate) fn first_violation(mut seeds: Range<u64>, bug: Bug) -> Option<Run> {
+    silence_planned_panics();
     seeds.find_map(|seed| {
-        let run = World::run(&Plan::of_seed(seed), Some(bug), false);
-        run.broken.is_some().then_some(run)
+        let run = World::run(&Plan::from_seed(seed), Some(bug), false);
+        run.violation.is_some().then_some(run)
     })
 }
 
@@ -155,14 +155,14 @@ pub(crate) const TABLE_OF_BUGS: &str =
 /// The table row of a planted bug: the guarantee that caught it, and the number of worlds it took. `None` if no
 /// guarantee caught it.
 pub(crate) fn row(seeds: &Range<u64>, bug: Bug) -> Option<String> {
-    let run = first_broken(seeds.clone(), bug)?;
-    let guarantee = run.broken.as_ref()?.guarantee;
+    let run = first_violation(seeds.clone(), bug)?;
+    let guarantee = run.violation.as_ref()?.guarantee;
     let worlds = run.plan.seed - seeds.start + 1;
     Some(format!("| {} | {guarantee} | {worlds} |", bug.name()))
 }
 
 /// Suppresses the output of planned panics.
-fn quiet_planned_panics() {
+fn silence_planned_panics() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
@@ -177,7 +177,7 @@ fn quiet_planned_panics() {
 /// Reports the broken guarantee and the history of the notification concerned.
 pub(crate) fn report(plan: &Plan, bug: Option<Bug>) -> String {
     let run = World::run(plan, bug, true);
-    let Some(broken) = &run.broken else {
+    let Some(violation) = &run.violation else {
         return format!("seed {}: every guarantee held", plan.seed);
     };
     let lines: Vec<String> = run
@@ -185,16 +185,16 @@ pub(crate) fn report(plan: &Plan, bug: Option<Bug>) -> String {
         .iter()
         .filter(|entry| {
             let concerns = |id: &String| entry.ids.is_empty() || entry.ids.contains(id);
-            broken.id.as_ref().is_none_or(concerns)
+            violation.id.as_ref().is_none_or(concerns)
         })
         .map(|entry| format!("+{:9.3}s  {}", entry.at as f64 / 1_000.0, entry.what))
         .collect();
     format!(
         "seed {}: {}: {} ({})\n{}\nagain: {}",
         plan.seed,
-        broken.guarantee,
-        broken.what,
-        broken.id.as_deref().unwrap_or("all"),
+        violation.guarantee,
+        violation.what,
+        violation.id.as_deref().unwrap_or("all"),
         lines.join("\n"),
         plan.command(bug),
     )

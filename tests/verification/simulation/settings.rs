@@ -10,7 +10,7 @@ use onewrite_event_sources::stream::SourceInfo;
 use serde_json::json;
 
 use crate::bugs::Bug;
-use crate::weather::{Kind, Weather};
+use crate::fault_plan::{FaultKind, FaultPlan};
 
 /// Timeout of every function, in milliseconds.
 pub(crate) const FUNCTION_TIMEOUT: Millis = 3_000;
@@ -74,7 +74,7 @@ pub(crate) fn queue_mapping(fifo: bool, mixer: &mut Mixer) -> SqsMapping {
 pub(crate) fn stream_mapping(
     kind: StreamKind,
     mixer: &mut Mixer,
-    weather: &Weather,
+    fault_plan: &FaultPlan,
     bug: Option<Bug>,
 ) -> StreamMapping {
     let (arn, start) = match kind {
@@ -97,8 +97,8 @@ pub(crate) fn stream_mapping(
         let pattern = r#"{"data":{"type":[{"suffix":".init"}]}}"#;
         settings["FilterCriteria"] = json!({"Filters": [{"Pattern": pattern}]});
     }
-    if weather.strikes(Kind::RetriesUsedUp) {
-        settings["MaximumRetryAttempts"] = json!(weather.draw(Kind::RetriesUsedUp, 4));
+    if fault_plan.occurs(FaultKind::RetriesExhausted) {
+        settings["MaximumRetryAttempts"] = json!(fault_plan.draw(FaultKind::RetriesExhausted, 4));
         let queue = "arn:aws:sqs:eu-west-1:111111111111:failures";
         settings["DestinationConfig"] = json!({"OnFailure": {"Destination": queue}});
     }

@@ -1,4 +1,4 @@
-//! Shrinks a failing world: fewer faults, fewer messages and a shorter storm, as long as the same guarantee breaks.
+//! Shrinks a failing world: fewer faults, fewer messages and a shorter fault period, as long as the same guarantee breaks.
 
 use crate::bugs::Bug;
 use crate::plan::Plan;
@@ -8,16 +8,16 @@ use crate::world::World;
 pub(crate) fn shrink(plan: &Plan, bug: Option<Bug>) -> Plan {
     let breaks = |plan: &Plan| {
         World::run(plan, bug, false)
-            .broken
-            .map(|broken| broken.guarantee)
+            .violation
+            .map(|violation| violation.guarantee)
     };
     let guarantee = breaks(plan);
     let still = |plan: &Plan| breaks(plan) == guarantee;
     let mut best = plan.clone();
     loop {
         let before = best.clone();
-        shorten_storm(&mut best, &still);
-        drop_letters(&mut best, &still);
+        shorten_fault_period(&mut best, &still);
+        drop_messages(&mut best, &still);
         drop_faults(&mut best, bug, &still);
         if best == before {
             return best;
@@ -25,10 +25,10 @@ pub(crate) fn shrink(plan: &Plan, bug: Option<Bug>) -> Plan {
     }
 }
 
-fn shorten_storm(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
+fn shorten_fault_period(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
     for divisor in [8, 4, 2] {
         let shorter = Plan {
-            storm: best.storm / divisor,
+            fault_period: best.fault_period / divisor,
             ..best.clone()
         };
         if still(&shorter) {
@@ -38,23 +38,23 @@ fn shorten_storm(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
     }
 }
 
-fn drop_letters(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
-    let mut letters = best
-        .letters
+fn drop_messages(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
+    let mut messages = best
+        .messages
         .clone()
-        .unwrap_or_else(|| (0..MAX_LETTERS).collect());
-    let mut chunk = letters.len().div_ceil(2);
+        .unwrap_or_else(|| (0..MAX_MESSAGES).collect());
+    let mut chunk = messages.len().div_ceil(2);
     while chunk > 0 {
         let mut from = 0;
-        while from < letters.len() {
-            let mut fewer = letters.clone();
-            fewer.drain(from..letters.len().min(from + chunk));
+        while from < messages.len() {
+            let mut fewer = messages.clone();
+            fewer.drain(from..messages.len().min(from + chunk));
             let shorter = Plan {
-                letters: Some(fewer.clone()),
+                messages: Some(fewer.clone()),
                 ..best.clone()
             };
             if still(&shorter) {
-                letters = fewer;
+                messages = fewer;
                 *best = shorter;
             } else {
                 from += chunk;
@@ -65,19 +65,19 @@ fn drop_letters(best: &mut Plan, still: &impl Fn(&Plan) -> bool) {
 }
 
 /// More messages than any world has.
-const MAX_LETTERS: usize = 64;
+const MAX_MESSAGES: usize = 64;
 
 fn drop_faults(best: &mut Plan, bug: Option<Bug>, still: &impl Fn(&Plan) -> bool) {
-    let met = World::run(best, bug, false).met;
-    for (kind, count) in met {
+    let occurrences = World::run(best, bug, false).occurrences;
+    for (kind, count) in occurrences {
         if best.without.contains(&kind) {
             continue;
         }
-        let mut calmer = best.clone();
-        calmer.without.push(kind);
+        let mut reduced = best.clone();
+        reduced.without.push(kind);
         // A fault that does not happen need not be listed.
-        if count > 0 && still(&calmer) {
-            *best = calmer;
+        if count > 0 && still(&reduced) {
+            *best = reduced;
         }
     }
 }

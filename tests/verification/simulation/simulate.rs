@@ -8,18 +8,19 @@
 
 mod bugs;
 mod clock;
+mod deferrals;
 mod effects;
+mod fault_injection;
+mod fault_plan;
 mod functions;
-mod mailbox;
+mod invariants;
+mod messages;
 mod plan;
 mod process;
 mod run;
 mod settings;
 mod shrink;
 mod sources;
-mod trouble;
-mod weather;
-mod witness;
 mod world;
 
 use std::process::ExitCode;
@@ -29,8 +30,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use onewrite_event_sources::Millis;
 
 use bugs::Bug;
-use plan::{Plan, STORM};
-use weather::Kind;
+use fault_plan::FaultKind;
+use plan::{FAULT_PERIOD, Plan};
 
 /// Run the real handlers and event sources in simulated worlds with injected faults
 ///
@@ -47,23 +48,23 @@ struct Options {
     from: u64,
     /// Disable a fault, by its name in the summary
     #[arg(long, value_name = "FAULT", value_parser = fault)]
-    without: Vec<Kind>,
+    without: Vec<FaultKind>,
     /// Send only the messages with these numbers
     #[arg(long, value_delimiter = ',')]
-    letters: Option<Vec<usize>>,
+    messages: Option<Vec<usize>>,
     /// Stop injecting faults after this many milliseconds
-    #[arg(long, default_value_t = STORM)]
-    storm: Millis,
+    #[arg(long, default_value_t = FAULT_PERIOD)]
+    fault_period: Millis,
     /// Plant one bug, by its name in the list of --bugs
     #[arg(long, value_parser = bug)]
     bug: Option<Bug>,
     /// Plant each bug in turn, and print the guarantee that catches it and the number of worlds it took
-    #[arg(long, conflicts_with_all = ["without", "letters", "storm", "bug"])]
+    #[arg(long, conflicts_with_all = ["without", "messages", "fault_period", "bug"])]
     bugs: bool,
 }
 
-fn fault(name: &str) -> Result<Kind, String> {
-    Kind::of_name(name)
+fn fault(name: &str) -> Result<FaultKind, String> {
+    FaultKind::from_name(name)
         .ok_or_else(|| format!("unknown fault {name:?}: the summary lists the names"))
 }
 
@@ -99,8 +100,8 @@ fn simulate(options: &Options) -> bool {
         .map(|seed| Plan {
             seed,
             without: options.without.clone(),
-            letters: options.letters.clone(),
-            storm: options.storm,
+            messages: options.messages.clone(),
+            fault_period: options.fault_period,
         })
         .collect();
     let started = std::time::Instant::now();
@@ -109,13 +110,13 @@ fn simulate(options: &Options) -> bool {
     bar.finish_and_clear();
     summary.print();
     println!("{:.1} s", started.elapsed().as_secs_f64());
-    if let Some(broken) = &summary.broken {
+    if let Some(violation) = &summary.violation {
         // A plan with explicit options is reported as given, without shrinking.
-        let is_whole = broken.plan == Plan::of_seed(broken.plan.seed);
+        let is_whole = violation.plan == Plan::from_seed(violation.plan.seed);
         let short = if is_whole {
-            shrink::shrink(&broken.plan, options.bug)
+            shrink::shrink(&violation.plan, options.bug)
         } else {
-            broken.plan.clone()
+            violation.plan.clone()
         };
         println!("\n{}", run::report(&short, options.bug));
         return false;
@@ -144,7 +145,7 @@ fn find_bugs(options: &Options) -> bool {
         );
     }
     // Some bugs are planted in simple handlers, which must be correct without them.
-    let plain = run::first_broken(options.from..options.from + PLAIN_WORLDS, Bug::Nothing);
+    let plain = run::first_violation(options.from..options.from + PLAIN_WORLDS, Bug::Nothing);
     if let Some(run) = plain {
         println!("\n{}", run::report(&run.plan, Some(Bug::Nothing)));
         return false;

@@ -18,11 +18,11 @@ use serde_json::Value;
 
 use crate::bugs::Bug;
 use crate::clock;
-use crate::functions::{Answer, Call};
-use crate::process::{self, Ended};
+use crate::fault_plan::FaultKind;
+use crate::functions::{Call, Response};
+use crate::invariants::{CheckResult, Consumer, Violation};
+use crate::process::{self, InvocationEnd};
 use crate::settings::{self, FUNCTION_TIMEOUT, VISIBILITY};
-use crate::weather::Kind;
-use crate::witness::{Broken, Consumer, Verdict};
 use crate::world::{World, short};
 
 /// Index of the mapping of `forward` in `World::sources`. Two consumers of Kinesis follow it.
@@ -61,12 +61,12 @@ pub(crate) struct Receive {
 
 /// The function that an invocation belongs to, and the items in its batch.
 pub(crate) struct Job {
-    of: JobOf,
+    target: JobTarget,
     /// The poller that waits for the response. A poller that replaces it does not know this invocation.
     poller: u64,
 }
 
-enum JobOf {
+enum JobTarget {
     Queue {
         invocation: sqs::InvocationId,
         message_ids: Vec<String>,
@@ -78,7 +78,7 @@ enum JobOf {
     },
 }
 
-impl JobOf {
+impl JobTarget {
     /// Index of its mapping in `World::pollers`.
     fn mapping(&self) -> usize {
         match self {
@@ -90,7 +90,7 @@ impl JobOf {
 
 /// One invocation as the poller passes it to the service.
 struct Invocation {
-    of: JobOf,
+    target: JobTarget,
     event: String,
     /// The name of an item's identifier in the event, and the JSON pointer to it.
     identifier: &'static str,
@@ -98,7 +98,7 @@ struct Invocation {
 
 impl World {
     /// Answers one receive request that has messages or has waited long enough. Returns false if there is none.
-    pub(crate) fn receive(&mut self, now: Millis) -> Result<bool, Broken> {
+    pub(crate) fn receive(&mut self, now: Millis) -> Result<bool, Violation> {
         let receivable = self.queue.has_receivable(now);
         let mut receives = self.receives.iter();
         let Some(index) = receives.position(|receive| receivable || receive.until <= now) else {
@@ -109,19 +109,19 @@ impl World {
         let messages = self.queue.receive_for(now, receive.max, receive.visibility);
         if is_over || !messages.is_empty() {
             self.receives.remove(index);
-            self.tell_queue(sqs::Input::Received { call, messages })?;
+            self.handle_queue_input(sqs::Input::Received { call, messages })?;
         }
         Ok(true)
     }
 
-    pub(crate) fn tell_queue(&mut self, input: sqs::Input) -> Verdict {
+    pub(crate) fn handle_queue_input(&mut self, input: sqs::Input) -> CheckResult {
         let now = clock::now();
         for action in self.queue_poller.handle(now, input) {
             match action {
                 sqs::Action::Receive { call, .. }
-                    if self.weather.strikes(Kind::QueueReceiveFails) =>
+                    if self.fault_plan.occurs(FaultKind::QueueReceiveFails) =>
                 {
-                    self.later(now, Due::Queue(sqs::Input::ReceiveFailed { call }));
+                    self.schedule(now, Due::Queue(sqs::Input::ReceiveFailed { call }));
                 }
                 sqs::Action::Receive {
                     call,
@@ -140,7 +140,7 @@ impl World {
                     message_ids,
                 } => {
                     self.invoke(Invocation {
-                        of: JobOf::Queue {
+                        target: JobTarget::Queue {
                             invocation,
                             message_ids,
                         },
@@ -151,8 +151,8 @@ impl World {
                 sqs::Action::Delete { call, entries } => {
                     let mut message_ids = Vec::new();
                     for entry in entries {
-                        self.witness.deleted(&entry.message_id)?;
-                        let fails = self.weather.strikes(Kind::QueueDeleteFails);
+                        self.invariants.check_deleted(&entry.message_id)?;
+                        let fails = self.fault_plan.occurs(FaultKind::QueueDeleteFails);
                         if fails
                             || self.queue.delete(now, &entry.receipt_handle)
                                 == DeleteResult::Rejected
@@ -160,12 +160,12 @@ impl World {
                             message_ids.push(entry.message_id);
                         }
                     }
-                    let answer = if message_ids.is_empty() {
+                    let response = if message_ids.is_empty() {
                         sqs::Input::Deleted { call }
                     } else {
                         sqs::Input::DeleteFailed { call, message_ids }
                     };
-                    self.later(now, Due::Queue(answer));
+                    self.schedule(now, Due::Queue(response));
                 }
                 sqs::Action::Report(_) => {}
             }
@@ -173,18 +173,22 @@ impl World {
         Ok(())
     }
 
-    pub(crate) fn tell_source(&mut self, which: usize, input: stream::Input) -> Verdict {
+    pub(crate) fn handle_source_input(
+        &mut self,
+        which: usize,
+        input: stream::Input,
+    ) -> CheckResult {
         let now = clock::now();
         for action in self.sources[which].poller.handle(now, input) {
             match action {
                 stream::Action::ListShards { call } => {
-                    let answer = if self.weather.strikes(Kind::StreamReadFails) {
+                    let response = if self.fault_plan.occurs(FaultKind::StreamReadFails) {
                         stream::Input::ListFailed { call }
                     } else {
                         let shards = self.list(which);
                         stream::Input::Shards { call, shards }
                     };
-                    self.later(now, Due::Source(which, answer));
+                    self.schedule(now, Due::Source(which, response));
                 }
                 stream::Action::Read {
                     call,
@@ -192,12 +196,12 @@ impl World {
                     position,
                     limit,
                 } => {
-                    let answer = if self.weather.strikes(Kind::StreamReadFails) {
+                    let response = if self.fault_plan.occurs(FaultKind::StreamReadFails) {
                         stream::Input::ReadFailed { call }
                     } else {
                         self.read(which, call, &shard, &position, limit as usize)
                     };
-                    self.later(now, Due::Source(which, answer));
+                    self.schedule(now, Due::Source(which, response));
                 }
                 stream::Action::Invoke {
                     invocation,
@@ -211,7 +215,7 @@ impl World {
                         "/kinesis/sequenceNumber"
                     };
                     self.invoke(Invocation {
-                        of: JobOf::Source {
+                        target: JobTarget::Source {
                             which,
                             invocation,
                             numbers: sequence_numbers,
@@ -220,21 +224,33 @@ impl World {
                         identifier,
                     });
                 }
-                stream::Action::Notify { call, notice, .. } => {
-                    let (first, last) =
-                        (&notice.start_sequence_number, &notice.end_sequence_number);
+                stream::Action::SendFailureRecord {
+                    call,
+                    failure_record,
+                    event,
+                    ..
+                } => {
+                    self.failures.push(failure_record.object(&event));
+                    let (first, last) = (
+                        &failure_record.start_sequence_number,
+                        &failure_record.end_sequence_number,
+                    );
                     self.note(None, || {
                         let (first, last) = (tail(Some(first)), tail(Some(last)));
                         format!(
-                            "{} discards a batch of {}, {first} to {last}",
+                            "{} discards a batch target {}, {first} to {last}",
                             name(which),
-                            notice.shard_id
+                            failure_record.shard_id
                         )
                     });
-                    self.witness
-                        .given_up(consumer(which), &notice.shard_id, first, last);
-                    let delivered = stream::Input::NoticeDelivered { call };
-                    self.later(now, Due::Source(which, delivered));
+                    self.invariants.record_discarded(
+                        consumer(which),
+                        &failure_record.shard_id,
+                        first,
+                        last,
+                    );
+                    let delivered = stream::Input::FailureRecordDelivered { call };
+                    self.schedule(now, Due::Source(which, delivered));
                 }
                 stream::Action::Report(_) => {}
             }
@@ -316,55 +332,55 @@ impl World {
     /// Invokes a function as the service does: the invocation is throttled, completes, or crashes.
     fn invoke(&mut self, invocation: Invocation) {
         let Invocation {
-            of,
+            target,
             mut event,
             identifier,
         } = invocation;
-        self.note_batch(&of, "gets");
-        let weather = &self.weather;
-        let not_run = if weather.strikes(Kind::FunctionThrottled) {
+        self.note_batch(&target, "gets");
+        let fault_plan = &self.fault_plan;
+        let not_run = if fault_plan.occurs(FaultKind::FunctionThrottled) {
             Some(InvocationOutcome::Throttled)
-        } else if weather.strikes(Kind::FunctionInvocationError) {
+        } else if fault_plan.occurs(FaultKind::FunctionInvocationError) {
             Some(InvocationOutcome::InvocationError("503".to_owned()))
         } else {
             None
         };
         if let Some(outcome) = not_run {
-            let due = answered(&of, outcome);
-            return self.later(clock::now() + 5, due);
+            let due = result_input(&target, outcome);
+            return self.schedule(clock::now() + 5, due);
         }
-        let crash_at = weather
-            .strikes(Kind::FunctionCrashes)
-            .then(|| weather.draw(Kind::FunctionCrashes, 8));
-        let time = if weather.strikes(Kind::FunctionHurried) {
-            501 + weather.draw(Kind::FunctionHurried, 300)
+        let crash_at = fault_plan
+            .occurs(FaultKind::FunctionCrashes)
+            .then(|| fault_plan.draw(FaultKind::FunctionCrashes, 8));
+        let time = if fault_plan.occurs(FaultKind::FunctionTimeShort) {
+            501 + fault_plan.draw(FaultKind::FunctionTimeShort, 300)
         } else {
             FUNCTION_TIMEOUT
         };
         let time = Duration::from_millis(time);
-        let is_incomplete = weather.strikes(Kind::IdentifierMissing);
+        let is_incomplete = fault_plan.occurs(FaultKind::IdentifierMissing);
         if is_incomplete {
-            let place = weather.draw(Kind::IdentifierMissing, 100) as usize;
+            let place = fault_plan.draw(FaultKind::IdentifierMissing, 100) as usize;
             event = without_identifier(&event, identifier, place);
         }
         let call = Call {
             event,
             time,
-            is_other_version: weather.strikes(Kind::FunctionOtherVersion),
+            is_other_version: fault_plan.occurs(FaultKind::FunctionOtherVersion),
         };
-        let function = match &of {
-            JobOf::Queue { .. } => &self.functions.ingest,
-            JobOf::Source { which, .. } if *which == FORWARD => &self.functions.forward,
-            JobOf::Source { .. } => &self.functions.complete,
+        let function = match &target {
+            JobTarget::Queue { .. } => &self.functions.ingest,
+            JobTarget::Source { which, .. } if *which == FORWARD => &self.functions.forward,
+            JobTarget::Source { .. } => &self.functions.complete,
         };
         let handled = function(call);
-        let poller = self.pollers[of.mapping()];
-        let job = Job { of, poller };
+        let poller = self.pollers[target.mapping()];
+        let job = Job { target, poller };
         let run = async move {
             let ended = process::run(handled, time, crash_at).await;
             let ended = match ended {
                 // If an identifier is missing, the function cannot report failed items, so an error is the right response.
-                Ended::Answered(Err(_)) if is_incomplete => Ended::Crashed,
+                InvocationEnd::Responded(Err(_)) if is_incomplete => InvocationEnd::Crashed,
                 ended => ended,
             };
             (job, ended)
@@ -373,76 +389,78 @@ impl World {
     }
 
     /// Adds an entry to the history of every notification in a batch.
-    fn note_batch(&mut self, of: &JobOf, what: &str) {
+    fn note_batch(&mut self, target: &JobTarget, what: &str) {
         if !self.keeps_history {
             return;
         }
-        let function = name(of.mapping());
-        let (ids, batch) = match of {
-            JobOf::Queue { message_ids, .. } => {
-                let ids = self.witness.ids_of_messages(message_ids);
+        let function = name(target.mapping());
+        let (ids, batch) = match target {
+            JobTarget::Queue { message_ids, .. } => {
+                let ids = self.invariants.ids_of_messages(message_ids);
                 let short: Vec<&str> = message_ids.iter().map(|id| short(id)).collect();
                 (ids, short.join(" "))
             }
-            JobOf::Source { which, numbers, .. } => {
-                let ids = self.witness.ids_of_records(consumer(*which), numbers);
+            JobTarget::Source { which, numbers, .. } => {
+                let ids = self.invariants.ids_of_records(consumer(*which), numbers);
                 let (first, last) = (tail(numbers.first()), tail(numbers.last()));
                 (ids, format!("{first} to {last}"))
             }
         };
-        self.note_of(ids, format!("{function}, {batch}: {what}"));
+        self.note_for(ids, format!("{function}, {batch}: {what}"));
     }
 
     /// Handles the end of an invocation.
-    pub(crate) fn ended(&mut self, job: Job, ended: Ended<Answer>) -> Verdict {
-        let Job { of, poller } = job;
-        let function = name(of.mapping());
-        let is_awaited = self.pollers[of.mapping()] == poller;
-        self.note_batch(&of, &describe(&ended));
+    pub(crate) fn handle_end(&mut self, job: Job, ended: InvocationEnd<Response>) -> CheckResult {
+        let Job { target, poller } = job;
+        let function = name(target.mapping());
+        let is_awaited = self.pollers[target.mapping()] == poller;
+        self.note_batch(&target, &describe(&ended));
         let failed = || InvocationOutcome::FunctionError("Unhandled".to_owned());
         let now = clock::now();
         let (outcome, at) = match ended {
-            Ended::Panicked => {
+            InvocationEnd::Panicked => {
                 let what = format!("{function}: a panic failed the whole batch");
-                return Err(Broken::of_all("Isolation", what));
+                return Err(Violation::without_id("Isolation", what));
             }
-            Ended::TimedOut => {
+            InvocationEnd::TimedOut => {
                 let what = format!("{function}: no response before the deadline");
-                return Err(Broken::of_all("Totality", what));
+                return Err(Violation::without_id("Totality", what));
             }
-            Ended::Answered(Err(error)) => {
+            InvocationEnd::Responded(Err(error)) => {
                 let what = format!("{function} returned an error without a fault: {error}");
-                return Err(Broken::of_all("Totality", what));
+                return Err(Violation::without_id("Totality", what));
             }
-            Ended::Crashed => (failed(), now),
-            Ended::Answered(Ok(_)) if self.weather.strikes(Kind::FunctionAnswerLost) => {
+            InvocationEnd::Crashed => (failed(), now),
+            InvocationEnd::Responded(Ok(_))
+                if self.fault_plan.occurs(FaultKind::FunctionResponseLost) =>
+            {
                 (failed(), now)
             }
-            Ended::Answered(Ok(answer)) => {
-                if let JobOf::Source { which, numbers, .. } = &of {
-                    self.witness
-                        .passed(consumer(*which), passed(&answer, numbers))?;
+            InvocationEnd::Responded(Ok(response)) => {
+                if let JobTarget::Source { which, numbers, .. } = &target {
+                    self.invariants
+                        .check_confirmed(consumer(*which), confirmed(&response, numbers))?;
                 }
-                let is_late = matches!(of, JobOf::Queue { .. })
-                    && self.weather.strikes(Kind::FunctionAnswerLate);
+                let is_late = matches!(target, JobTarget::Queue { .. })
+                    && self.fault_plan.occurs(FaultKind::FunctionResponseLate);
                 let delay = Millis::from(is_late) * (VISIBILITY + 1_000);
-                (InvocationOutcome::Response(answer), now + delay)
+                (InvocationOutcome::Response(response), now + delay)
             }
         };
         if is_awaited {
-            self.later(at, answered(&of, outcome));
+            self.schedule(at, result_input(&target, outcome));
         }
         Ok(())
     }
 }
 
-fn answered(of: &JobOf, outcome: InvocationOutcome) -> Due {
-    match of {
-        JobOf::Queue { invocation, .. } => Due::Queue(sqs::Input::Invoked {
+fn result_input(target: &JobTarget, outcome: InvocationOutcome) -> Due {
+    match target {
+        JobTarget::Queue { invocation, .. } => Due::Queue(sqs::Input::Invoked {
             invocation: *invocation,
             outcome,
         }),
-        JobOf::Source {
+        JobTarget::Source {
             which, invocation, ..
         } => Due::Source(
             *which,
@@ -456,8 +474,8 @@ fn answered(of: &JobOf, outcome: InvocationOutcome) -> Due {
 }
 
 /// The part of a batch that the response confirms.
-fn passed<'a>(answer: &str, numbers: &'a [String]) -> &'a [String] {
-    match report::read(answer, true, numbers) {
+fn confirmed<'a>(response: &str, numbers: &'a [String]) -> &'a [String] {
+    match report::read(response, true, numbers) {
         Report::AllSucceeded => numbers,
         Report::WholeBatchFailed(_) => &[],
         Report::Partial(failures) => {
@@ -496,11 +514,14 @@ fn name(which: usize) -> &'static str {
 }
 
 /// Describes the end of an invocation for the history.
-fn describe(ended: &Ended<Answer>) -> String {
+fn describe(ended: &InvocationEnd<Response>) -> String {
     match ended {
-        Ended::Answered(Ok(answer)) => {
-            let answer: Value = serde_json::from_str(answer).unwrap_or_default();
-            let failures = answer["batchItemFailures"].as_array().into_iter().flatten();
+        InvocationEnd::Responded(Ok(response)) => {
+            let response: Value = serde_json::from_str(response).unwrap_or_default();
+            let failures = response["batchItemFailures"]
+                .as_array()
+                .into_iter()
+                .flatten();
             let failed: Vec<String> = failures
                 .filter_map(|failure| failure["itemIdentifier"].as_str())
                 .map(|id| {
@@ -514,10 +535,10 @@ fn describe(ended: &Ended<Answer>) -> String {
                 format!("fails {}", failed.join(" "))
             }
         }
-        Ended::Answered(Err(error)) => format!("an error: {error}"),
-        Ended::Crashed => "crashes".to_owned(),
-        Ended::TimedOut => "times out".to_owned(),
-        Ended::Panicked => "panics".to_owned(),
+        InvocationEnd::Responded(Err(error)) => format!("an error: {error}"),
+        InvocationEnd::Crashed => "crashes".to_owned(),
+        InvocationEnd::TimedOut => "times out".to_owned(),
+        InvocationEnd::Panicked => "panics".to_owned(),
     }
 }
 

@@ -12,20 +12,21 @@ use onewrite_event_sources::queue::{NewMessage, Queue};
 use onewrite_event_sources::shards::Stream;
 use onewrite_event_sources::sqs::{self, SqsPoller};
 use onewrite_event_sources::stream;
+use serde_json::Value;
 
 use crate::bugs::Bug;
 use crate::clock;
-use crate::functions::{Answer, Functions, Parts};
-use crate::mailbox::{Letter, Meaning, letters};
+use crate::fault_plan::{FaultKind, FaultPlan};
+use crate::functions::{Functions, Parts, Response};
+use crate::invariants::{CheckResult, Invariants, Violation, violated};
+use crate::messages::{Meaning, Message, generate_messages};
 use crate::plan::Plan;
-use crate::process::Ended;
+use crate::process::InvocationEnd;
 use crate::settings;
 use crate::sources::{Due, Job, Receive, StreamSource, tail};
-use crate::weather::{Kind, Weather};
-use crate::witness::{Broken, Verdict, Witness, broken};
 
-/// Limit of virtual time in which the world must drain after the storm.
-const CALM: Millis = 3_600_000;
+/// Limit of virtual time in which the world must drain after the fault period.
+const MAX_DRAIN_TIME: Millis = 3_600_000;
 /// More steps than any world needs, including the hour in which it drains.
 const MAX_STEPS: u64 = 2_000_000;
 /// Longer than a stream retains its records.
@@ -37,9 +38,9 @@ pub(crate) struct Run {
     pub(crate) messages: u64,
     pub(crate) repeated_events: u64,
     pub(crate) dead_letters: u64,
-    pub(crate) met: Vec<(Kind, u64)>,
+    pub(crate) occurrences: Vec<(FaultKind, u64)>,
     pub(crate) history: Vec<Entry>,
-    pub(crate) broken: Option<Broken>,
+    pub(crate) violation: Option<Violation>,
 }
 
 /// One entry of the history.
@@ -55,7 +56,7 @@ pub(crate) struct World {
     pub(crate) plan: Plan,
     pub(crate) bug: Option<Bug>,
     pub(crate) mixer: Mixer,
-    pub(crate) weather: Weather,
+    pub(crate) fault_plan: FaultPlan,
     pub(crate) choices: Choices,
     pub(crate) fifo: bool,
     pub(crate) queue: Queue,
@@ -72,11 +73,15 @@ pub(crate) struct World {
     pub(crate) sources: Vec<StreamSource>,
     /// The number of pollers that each mapping has lost: stream mappings first, then the queue's.
     pub(crate) pollers: [u64; 4],
-    pub(crate) running: FuturesUnordered<LocalBoxFuture<'static, (Job, Ended<Answer>)>>,
+    pub(crate) running: FuturesUnordered<LocalBoxFuture<'static, (Job, InvocationEnd<Response>)>>,
     due: Vec<(Millis, u64, Due)>,
     order: u64,
     steps: u64,
-    pub(crate) witness: Witness,
+    pub(crate) invariants: Invariants,
+    /// The objects in the failure bucket.
+    pub(crate) failures: Vec<Value>,
+    /// Whether the table's stream discarded records that no mapping had read.
+    pub(crate) is_trimmed: bool,
     /// Whether to keep a history. It is expensive, so only runs that print a report keep one.
     pub(crate) keeps_history: bool,
     history: Vec<Entry>,
@@ -91,9 +96,12 @@ impl World {
             messages: 0,
             repeated_events: 0,
             dead_letters: 0,
-            met: Vec::new(),
+            occurrences: Vec::new(),
             history: Vec::new(),
-            broken: Some(Broken::of_all("Totality", "the event sources panicked")),
+            violation: Some(Violation::without_id(
+                "Totality",
+                "the event sources panicked",
+            )),
         })
     }
 
@@ -106,16 +114,16 @@ impl World {
         runtime.block_on(async {
             clock::begin(plan.seed);
             let mut world = Self::new(plan, bug, keeps_history);
-            let outcome = world.live().await;
+            let outcome = world.run_to_end().await;
             let dead = world.queue.dead_letter_queue();
             Run {
                 plan: world.plan,
-                messages: world.witness.sent.len() as u64,
-                repeated_events: world.witness.repeated_events,
+                messages: world.invariants.sent.len() as u64,
+                repeated_events: world.invariants.repeated_events,
                 dead_letters: dead.map_or(0, |dead| dead.len() as u64),
-                met: world.weather.met(),
+                occurrences: world.fault_plan.occurrences(),
                 history: world.history,
-                broken: outcome.err(),
+                violation: outcome.err(),
             }
         })
     }
@@ -123,12 +131,12 @@ impl World {
     fn new(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Self {
         let seed = plan.seed;
         let mut mixer = Mixer::new(seed);
-        let weather = Weather::new(seed, &plan.without);
+        let fault_plan = FaultPlan::new(seed, &plan.without);
         let choices = Choices::from_seed(seed);
         let fifo = mixer.one_in(3);
         let parts = Parts::new(
             seed,
-            weather.clone(),
+            fault_plan.clone(),
             1 + (mixer.next() % 3) as u32,
             1 + (mixer.next() % 8) as usize,
         );
@@ -138,7 +146,7 @@ impl World {
             StreamKind::Kinesis,
         ]
         .map(|kind| {
-            let mapping = settings::stream_mapping(kind, &mut mixer, &weather, bug);
+            let mapping = settings::stream_mapping(kind, &mut mixer, &fault_plan, bug);
             StreamSource::new(mapping, choices)
         });
         let queue_mapping = settings::queue_mapping(fifo, &mut mixer);
@@ -163,41 +171,43 @@ impl World {
             due: Vec::new(),
             order: 0,
             steps: 0,
-            witness: Witness::default(),
+            invariants: Invariants::default(),
+            failures: Vec::new(),
+            is_trimmed: false,
             keeps_history,
             history: Vec::new(),
             mixer,
-            weather,
+            fault_plan,
             choices,
             fifo,
             parts,
         }
     }
 
-    async fn live(&mut self) -> Verdict {
-        self.tell_queue(sqs::Input::Enable)?;
+    async fn run_to_end(&mut self) -> CheckResult {
+        self.handle_queue_input(sqs::Input::Enable)?;
         // A new mapping takes time to become active. It must not miss changes made in the meantime.
         for which in 0..self.sources.len() {
             let up = clock::now() + self.mixer.next() % 5_000;
-            self.later(up, Due::Source(which, stream::Input::Enable));
+            self.schedule(up, Due::Source(which, stream::Input::Enable));
         }
-        self.storm().await?;
-        if self.weather.strikes(Kind::StreamTrimmed) {
+        self.run_fault_period().await?;
+        if self.fault_plan.occurs(FaultKind::StreamTrimmed) {
             self.trim().await?;
         }
-        let expires = self.weather.strikes(Kind::ItemExpires);
-        self.note(None, || "the storm is over".to_owned());
-        self.weather.calm_down();
+        let expires = self.fault_plan.occurs(FaultKind::ItemExpires);
+        self.note(None, || "the faults stop".to_owned());
+        self.fault_plan.stop();
         clock::set_error(0);
         self.enable_all()?;
         let fresh = ["fresh0", "fresh1", "fresh2"];
         for id in fresh {
-            self.send(Letter::fresh(id));
+            self.send(Message::fresh(id));
         }
         self.drain().await?;
         for id in fresh {
-            if !self.witness.is_stored(id) {
-                return broken(
+            if !self.invariants.is_stored(id) {
+                return violated(
                     "Progress",
                     id,
                     "sent after all faults had stopped, but not stored",
@@ -205,51 +215,56 @@ impl World {
             }
         }
         self.reconcile().await?;
-        self.witness.at_the_end(&self.queue, &self.parts.table)?;
-        self.stay_silent(expires).await
+        self.invariants
+            .check_final_state(&self.queue, &self.parts.table)?;
+        self.check_silence(expires).await
     }
 
     /// Sends messages and injects faults.
-    async fn storm(&mut self) -> Verdict {
-        let end = clock::START + self.plan.storm;
-        let letters = letters(&mut self.mixer, &self.weather, crate::plan::STORM * 3 / 4);
-        let kept = letters.into_iter().enumerate();
-        let mut letters = kept.filter(|(place, _)| self.plan.sends(*place)).peekable();
-        let letters: Vec<Letter> =
-            std::iter::from_fn(|| letters.next().map(|(_, letter)| letter)).collect();
-        let mut letters = letters.into_iter().peekable();
-        let mut next_trouble = clock::START;
+    async fn run_fault_period(&mut self) -> CheckResult {
+        let end = clock::START + self.plan.fault_period;
+        let messages = generate_messages(
+            &mut self.mixer,
+            &self.fault_plan,
+            crate::plan::FAULT_PERIOD * 3 / 4,
+        );
+        let kept = messages.into_iter().enumerate();
+        let mut messages = kept.filter(|(place, _)| self.plan.sends(*place)).peekable();
+        let messages: Vec<Message> =
+            std::iter::from_fn(|| messages.next().map(|(_, message)| message)).collect();
+        let mut messages = messages.into_iter().peekable();
+        let mut next_fault = clock::START;
         loop {
-            let next_letter = letters.peek().map(|letter| clock::START + letter.at);
-            let next = [Some(next_trouble), next_letter, Some(end)];
+            let next_message = messages.peek().map(|message| clock::START + message.at);
+            let next = [Some(next_fault), next_message, Some(end)];
             self.advance(next.into_iter().flatten().min().unwrap_or(end))
                 .await?;
             let now = clock::now();
-            if next_letter.is_some_and(|at| at <= now)
-                && let Some(letter) = letters.next()
+            if next_message.is_some_and(|at| at <= now)
+                && let Some(message) = messages.next()
             {
-                self.send(letter);
+                self.send(message);
             }
             if now >= end {
                 break;
             }
-            if now >= next_trouble {
-                next_trouble = now + 500 + self.mixer.next() % 3_000;
-                self.trouble()?;
+            if now >= next_fault {
+                next_fault = now + 500 + self.mixer.next() % 3_000;
+                self.inject_faults()?;
             }
         }
-        for letter in letters {
-            self.send(letter);
+        for message in messages {
+            self.send(message);
         }
         Ok(())
     }
 
     /// Disables the mapping of `forward` for so long that the table's stream drops its records.
-    async fn trim(&mut self) -> Verdict {
+    async fn trim(&mut self) -> CheckResult {
         self.note(None, || "all mappings are disabled for 25 hours".to_owned());
-        self.tell_queue(sqs::Input::Disable)?;
+        self.handle_queue_input(sqs::Input::Disable)?;
         for which in 0..self.sources.len() {
-            self.tell_source(which, stream::Input::Disable)?;
+            self.handle_source_input(which, stream::Input::Disable)?;
         }
         self.due
             .retain(|(_, _, due)| !matches!(due, Due::Source(_, stream::Input::Enable)));
@@ -258,36 +273,37 @@ impl World {
         clock::skip(LONGER_THAN_RETENTION);
         self.observe()?;
         self.table_stream.trim(clock::now());
-        self.witness.trimmed();
+        self.invariants.record_trimmed();
+        self.is_trimmed = true;
         Ok(())
     }
 
-    fn enable_all(&mut self) -> Verdict {
-        self.tell_queue(sqs::Input::Enable)?;
+    fn enable_all(&mut self) -> CheckResult {
+        self.handle_queue_input(sqs::Input::Enable)?;
         for which in 0..self.sources.len() {
-            self.tell_source(which, stream::Input::Enable)?;
+            self.handle_source_input(which, stream::Input::Enable)?;
         }
         Ok(())
     }
 
     /// Runs until every message has been handled and every stream is drained.
-    async fn drain(&mut self) -> Verdict {
-        let end = clock::now() + CALM;
+    async fn drain(&mut self) -> CheckResult {
+        let end = clock::now() + MAX_DRAIN_TIME;
         loop {
             self.advance(clock::now() + 5_000).await?;
-            let outstanding = self.witness.outstanding();
+            let unfinished_work = self.invariants.unfinished_work();
             let is_quiet = self.queue.is_empty()
                 && self.running.is_empty()
                 && self.queue_poller.is_idle()
                 && self.sources.iter().all(|source| source.poller.is_idle());
-            if is_quiet && outstanding.is_none() {
+            if is_quiet && unfinished_work.is_none() {
                 return Ok(());
             }
             if clock::now() >= end {
                 let message = self.queue.message_ids().next();
-                return outstanding.map_or_else(
+                return unfinished_work.map_or_else(
                     || {
-                        broken(
+                        violated(
                             "Progress",
                             message.unwrap_or("?"),
                             "the world does not drain",
@@ -299,20 +315,19 @@ impl World {
         }
     }
 
-    /// Redrives the items whose events a mapping discarded, as an operator would.
-    async fn reconcile(&mut self) -> Verdict {
-        let pending = self.witness.pending();
-        self.witness.unconsumed.clear();
-        for id in &pending {
-            self.redrive(id);
+    /// Redrives the items whose events a mapping discarded, as an operator does, by the rule of the operator's tool.
+    async fn reconcile(&mut self) -> CheckResult {
+        self.invariants.unconsumed.clear();
+        for id in self.ids_to_redrive() {
+            self.redrive(&id);
         }
         self.drain().await
     }
 
     /// Checks that removals and edits publish no events once all work is finished.
-    async fn stay_silent(&mut self, expires: bool) -> Verdict {
-        let told = self.records;
-        for (place, id) in self.witness.done().into_iter().enumerate() {
+    async fn check_silence(&mut self, expires: bool) -> CheckResult {
+        let published_before = self.records;
+        for (place, id) in self.invariants.done_ids().into_iter().enumerate() {
             if expires && place.is_multiple_of(2) {
                 self.note(Some(&id), || "removed by its time to live".to_owned());
                 self.parts.table.expire(&id);
@@ -321,10 +336,10 @@ impl World {
             }
         }
         self.advance(clock::now() + 10_000).await?;
-        if self.records == told {
+        if self.records == published_before {
             return Ok(());
         }
-        broken(
+        violated(
             "Nothing invented",
             "?",
             "an event was published although no status changed",
@@ -333,11 +348,11 @@ impl World {
 
     pub(crate) fn note(&mut self, id: Option<&str>, what: impl FnOnce() -> String) {
         if self.keeps_history {
-            self.note_of(id.map(ToOwned::to_owned).into_iter().collect(), what());
+            self.note_for(id.map(ToOwned::to_owned).into_iter().collect(), what());
         }
     }
 
-    pub(crate) fn note_of(&mut self, ids: Vec<String>, what: String) {
+    pub(crate) fn note_for(&mut self, ids: Vec<String>, what: String) {
         self.history.push(Entry {
             at: clock::now() - clock::START,
             ids,
@@ -345,39 +360,39 @@ impl World {
         });
     }
 
-    pub(crate) fn send(&mut self, letter: Letter) {
-        let mut outgoing = NewMessage::new(letter.body.clone());
+    pub(crate) fn send(&mut self, message: Message) {
+        let mut outgoing = NewMessage::new(message.body.clone());
         if self.fifo {
-            outgoing.message_group_id = Some(letter.group.clone());
-            outgoing.message_deduplication_id = Some(format!("d{}", self.witness.sent.len()));
+            outgoing.message_group_id = Some(message.group.clone());
+            outgoing.message_deduplication_id = Some(format!("d{}", self.invariants.sent.len()));
         }
         let sent = self.queue.send(clock::now(), outgoing).unwrap();
-        let id = match &letter.meaning {
+        let id = match &message.meaning {
             Meaning::Valid { id, .. } => id.clone(),
             Meaning::Malformed => "?".to_owned(),
         };
         self.note(Some(&id), || {
-            let what = match letter.meaning {
+            let what = match message.meaning {
                 Meaning::Valid { content, .. } => format!("content {content}"),
                 Meaning::Malformed => "malformed".to_owned(),
             };
             format!("sent, {what}, as message {}", short(&sent.message_id))
         });
-        self.witness.sent(sent.message_id, letter);
+        self.invariants.record_sent(sent.message_id, message);
     }
 
-    pub(crate) fn later(&mut self, at: Millis, due: Due) {
+    pub(crate) fn schedule(&mut self, at: Millis, due: Due) {
         self.order += 1;
         self.due.push((at, self.order, due));
     }
 
     /// Drops the pending results of a lost poller.
-    pub(crate) fn forget(&mut self, is_lost: impl Fn(&Due) -> bool) {
+    pub(crate) fn cancel(&mut self, is_lost: impl Fn(&Due) -> bool) {
         self.due.retain(|(_, _, due)| !is_lost(due));
     }
 
     /// Advances virtual time to `until` and executes everything that is due by then.
-    pub(crate) async fn advance(&mut self, until: Millis) -> Verdict {
+    pub(crate) async fn advance(&mut self, until: Millis) -> CheckResult {
         loop {
             self.observe()?;
             let now = clock::now();
@@ -402,7 +417,7 @@ impl World {
             };
             if let Some((job, ended)) = ended {
                 self.observe()?;
-                self.ended(job, ended)?;
+                self.handle_end(job, ended)?;
             }
         }
     }
@@ -432,10 +447,10 @@ impl World {
     }
 
     /// Executes one thing that is due now.
-    fn step(&mut self, now: Millis) -> Verdict {
+    fn step(&mut self, now: Millis) -> CheckResult {
         self.steps += 1;
         if self.steps > MAX_STEPS {
-            return Err(Broken::of_all(
+            return Err(Violation::without_id(
                 "Totality",
                 "the event sources do not terminate",
             ));
@@ -447,34 +462,34 @@ impl World {
             .filter(|(_, (at, _, _))| *at <= now);
         if let Some((index, _)) = due.min_by_key(|(_, (at, order, _))| (*at, *order)) {
             return match self.due.remove(index).2 {
-                Due::Queue(input) => self.tell_queue(input),
-                Due::Source(which, input) => self.tell_source(which, input),
+                Due::Queue(input) => self.handle_queue_input(input),
+                Due::Source(which, input) => self.handle_source_input(which, input),
             };
         }
         if self.receive(now)? {
             return Ok(());
         }
         if self.queue_poller.next_wakeup().is_some_and(|at| at <= now) {
-            return self.tell_queue(sqs::Input::Wake);
+            return self.handle_queue_input(sqs::Input::Wake);
         }
         let is_due =
             |source: &StreamSource| source.poller.next_wakeup().is_some_and(|at| at <= now);
         match self.sources.iter().position(is_due) {
-            Some(which) => self.tell_source(which, stream::Input::Wake),
+            Some(which) => self.handle_source_input(which, stream::Input::Wake),
             None => Ok(()),
         }
     }
 
-    /// Passes new changes and records to the witness, and the changes to the table's stream.
-    pub(crate) fn observe(&mut self) -> Verdict {
+    /// Passes new changes and records to the the checks, and the changes to the table's stream.
+    pub(crate) fn observe(&mut self) -> CheckResult {
         let changes = self.parts.table.changes_since(self.changes);
         self.changes += changes.len();
         for change in &changes {
             let (shard, number) = self.stream_change(change);
             self.note(Some(&change.id), || describe(change));
             let fifo = self.fifo.then_some(&self.queue);
-            self.witness
-                .changed(change, shard, number, &self.parts.table, fifo)?;
+            self.invariants
+                .check_change(change, shard, number, &self.parts.table, fifo)?;
         }
         let records = self.parts.stream.records_since(self.records);
         self.records += records.len() as u64;
@@ -483,7 +498,7 @@ impl World {
             self.note(Some(record.record.id.as_str()), || {
                 format!("in Kinesis, {}, {number}", record.shard_id)
             });
-            self.witness.published(record)?;
+            self.invariants.check_published(record)?;
         }
         Ok(())
     }
@@ -492,7 +507,7 @@ impl World {
 fn describe(change: &onewrite_testing::Change) -> String {
     let status = |item: &Option<serde_dynamo::Item>| {
         item.as_ref()
-            .and_then(|item| crate::witness::text(item, onewrite::item::attribute::STATUS))
+            .and_then(|item| crate::invariants::text(item, onewrite::item::attribute::STATUS))
             .unwrap_or_else(|| "nothing".to_owned())
     };
     let by = if change.by_ttl {

@@ -74,11 +74,11 @@ impl Forward {
         }
     }
 
-    /// Sends a few calls concurrently, answered in any order. Returns the records that are still unpublished.
+    /// Sends a few calls concurrently, with responses in any order. Returns the records that are still unpublished.
     async fn round(&self, pending: Pending, failed: &mut Vec<usize>, budget: Budget) -> Pending {
         let mut ids = HashSet::new();
         let is_next = |(_, record): &(usize, Record)| {
-            ids.insert(record.id.clone()) || self.bug == Bug::TwoOfAnId
+            ids.insert(record.id.clone()) || self.bug == Bug::SameIdInOneCall
         };
         let (next, mut rest): (Pending, Pending) = pending.into_iter().partition(is_next);
         let calls = next.chunks(CALL).map(|call| self.call(call, budget));
@@ -100,14 +100,14 @@ impl Forward {
             tokio::time::sleep(Duration::from_millis(10).mul_f64(clock::jitter())).await;
             self.stream.put(&records).await.ok()
         };
-        let answer = if self.bug == Bug::ForwardIgnoresDeadline {
+        let response = if self.bug == Bug::ForwardIgnoresDeadline {
             put.await
         } else {
-            let answer = tokio::time::timeout_at(budget.end(), put).await;
-            answer.ok().flatten()
+            let response = tokio::time::timeout_at(budget.end(), put).await;
+            response.ok().flatten()
         };
         let is_confirmed = |place: usize| {
-            let put = answer.as_ref().and_then(|puts| puts.get(place));
+            let put = response.as_ref().and_then(|puts| puts.get(place));
             matches!(put, Some(PutResult::Confirmed { .. }))
         };
         let unconfirmed = (0..call.len()).filter(|place| !is_confirmed(*place));
@@ -122,7 +122,7 @@ impl Forward {
                 None
             }
             Selection::Forward(event) => Some(*event),
-            Selection::Skip(_) if is(Bug::RemovalTold) && change.event_name == "REMOVE" => {
+            Selection::Skip(_) if is(Bug::RemovalPublished) && change.event_name == "REMOVE" => {
                 let item = NotificationItem::from_item(&change.change.old_image).ok()?;
                 Some(NotificationEvent::from_item(&item))
             }

@@ -46,7 +46,7 @@ impl Ingest {
             let group = record["attributes"]["MessageGroupId"].as_str();
             let is_blocked = group.is_some_and(|group| blocked.contains(group));
             let is_done =
-                (!is_blocked || self.bug == Bug::FifoGoesOn) && self.take(record, budget).await;
+                (!is_blocked || self.bug == Bug::FifoContinues) && self.take(record, budget).await;
             if !is_done {
                 blocked.extend(group);
                 // A message without an id cannot be reported as failed.
@@ -81,7 +81,7 @@ impl Ingest {
         };
         let fingerprint = notification.fingerprint;
         let source = record["messageId"].as_str().unwrap_or_default().to_owned();
-        let now = to_millis(clock::shown());
+        let now = to_millis(clock::wall_clock());
         let none = Enrichment::default();
         let Ok(item) = NotificationItem::new(notification, &none, source, None, now) else {
             return Ok(is_malformed);

@@ -34,38 +34,38 @@ macro_rules! bugs {
 }
 
 bugs! {
-    Unconditional, "ingest: the condition is left out";
-    CheckThenAct, "ingest: it looks first, then writes";
-    FingerprintIgnored, "ingest: the fingerprint is not compared";
-    ConflictAcknowledged, "ingest: a conflict is acknowledged";
-    MalformedAcknowledged, "ingest: a malformed message is acknowledged";
-    AcknowledgedBeforeWrite, "ingest: acknowledged before the write";
-    PanicFailsBatch, "ingest: a panic fails the batch";
-    PanicSwallowed, "ingest: a panic is swallowed";
-    FifoGoesOn, "ingest: FIFO goes on after a failure";
-    NullIdentifiers, "ingest: null identifiers";
-    IngestIgnoresDeadline, "ingest: the deadline is ignored";
-    IdTruncated, "ingest: the id is truncated";
-    PayloadRewritten, "ingest: the payload is written anew";
-    ExpiresInInit, "ingest: a time to live in INIT";
-    EntryFailuresDropped, "forward: failed entries of PutRecords are dropped";
-    RetryOvertakes, "forward: a retry that overtakes";
-    TwoOfAnId, "forward: two records of an id in one call";
-    ReportsHighest, "forward: checkpoint at the highest failure";
-    ReportsFirstSeen, "forward: checkpoint at the first failure seen";
-    PassesUnpublished, "forward: checkpoint past an unpublished record";
+    Unconditional, "ingest: writes without the condition";
+    CheckThenAct, "ingest: reads the table, then writes without a condition";
+    FingerprintIgnored, "ingest: does not compare fingerprints";
+    ConflictAcknowledged, "ingest: acknowledges a conflict";
+    MalformedAcknowledged, "ingest: acknowledges a malformed message";
+    AcknowledgedBeforeWrite, "ingest: acknowledges a message whose write failed";
+    PanicFailsBatch, "ingest: a panic fails the whole batch";
+    PanicSwallowed, "ingest: acknowledges a message whose handler panicked";
+    FifoContinues, "ingest: continues a FIFO group after a failure";
+    NullIdentifiers, "ingest: accepts a message without an id";
+    IngestIgnoresDeadline, "ingest: ignores the deadline";
+    IdTruncated, "ingest: truncates the notification id";
+    PayloadRewritten, "ingest: re-serialises the payload";
+    ExpiresInInit, "ingest: sets a TTL on an item in INIT";
+    EntryFailuresDropped, "forward: ignores failed entries of PutRecords";
+    RetryOvertakes, "forward: publishes a later event of an id before retrying the earlier one";
+    SameIdInOneCall, "forward: sends two events of one id in one PutRecords call";
+    ReportsHighest, "forward: reports the highest failed sequence number";
+    ReportsFirstSeen, "forward: reports the failure that was seen first";
+    PassesUnpublished, "forward: moves the checkpoint past an unpublished record";
     UnreadableBlocks, "forward: an unreadable record blocks its shard";
-    ModifyDropped, "forward: MODIFY is dropped";
-    RemovalTold, "forward: an event for a removal";
-    ForwardIgnoresDeadline, "forward: the deadline is ignored";
-    RedriveChangesId, "forward: a redrive changes the event id";
-    WrongPartitionKey, "forward: the partition key is not the id";
-    DoneUnconditional, "complete: DONE without a condition";
-    BackToInit, "complete: DONE goes back to INIT";
-    ClockInCondition, "complete: the wall clock in a condition";
-    EffectBesideDone, "complete: the effect is not in DONE's transaction";
-    Latest, "mapping: LATEST in place of TRIM_HORIZON";
-    ChildBeforeParent, "mapping: a child shard is read before its parent";
+    ModifyDropped, "forward: drops MODIFY events";
+    RemovalPublished, "forward: publishes an event for a REMOVE";
+    ForwardIgnoresDeadline, "forward: ignores the deadline";
+    RedriveChangesId, "forward: changes the event id of a redrive";
+    WrongPartitionKey, "forward: uses a constant partition key";
+    DoneUnconditional, "complete: writes DONE without a condition";
+    BackToInit, "complete: sets a DONE item back to INIT";
+    ClockInCondition, "complete: compares wall clocks in a condition";
+    EffectOutsideTransaction, "complete: commits the effect outside the transaction of DONE";
+    Latest, "mapping: starts at LATEST instead of TRIM_HORIZON";
+    ChildBeforeParent, "mapping: reads a child shard before its parent";
 }
 
 impl Bug {
@@ -87,8 +87,8 @@ impl Bug {
             Self::DoneUnconditional
             | Self::BackToInit
             | Self::ClockInCondition
-            | Self::EffectBesideDone => Functions {
-                complete: parts.complete(parts.faulty_table(table()), parts.accountant.clone()),
+            | Self::EffectOutsideTransaction => Functions {
+                complete: parts.complete(parts.faulty_table(table()), parts.downstream.clone()),
                 ..right
             },
             Self::EntryFailuresDropped | Self::WrongPartitionKey => {
@@ -108,20 +108,20 @@ impl Bug {
             | Self::AcknowledgedBeforeWrite
             | Self::PanicFailsBatch
             | Self::PanicSwallowed
-            | Self::FifoGoesOn
+            | Self::FifoContinues
             | Self::NullIdentifiers
             | Self::IngestIgnoresDeadline => Functions {
                 ingest: ingest::handler(parts, self),
                 ..right
             },
             Self::RetryOvertakes
-            | Self::TwoOfAnId
+            | Self::SameIdInOneCall
             | Self::ReportsHighest
             | Self::ReportsFirstSeen
             | Self::PassesUnpublished
             | Self::UnreadableBlocks
             | Self::ModifyDropped
-            | Self::RemovalTold
+            | Self::RemovalPublished
             | Self::RedriveChangesId
             | Self::ForwardIgnoresDeadline => Functions {
                 forward: forward::handler(parts, self),

@@ -16,8 +16,8 @@ use serde_dynamo::AttributeValue;
 
 use super::Bug;
 use crate::clock;
-use crate::effects::{ENTRY_ID, LEDGER, OF};
-use crate::witness::text;
+use crate::effects::{ENTRY_ID, LEDGER, NOTIFICATION_ID};
+use crate::invariants::text;
 
 #[derive(Clone)]
 pub(super) struct WrongTable {
@@ -54,7 +54,10 @@ impl WrongTable {
         let key = format!("apart-{}", self.effects.fetch_add(1, Ordering::SeqCst));
         let entry = HashMap::from([
             (ENTRY_ID.to_owned(), AttributeValue::S(key.clone())),
-            (OF.to_owned(), AttributeValue::S(id.to_string())),
+            (
+                NOTIFICATION_ID.to_owned(),
+                AttributeValue::S(id.to_string()),
+            ),
         ]);
         self.inner.put_other(LEDGER, &key, entry);
     }
@@ -100,7 +103,7 @@ impl NewNotifications for WrongTable {
             }
             Bug::ExpiresInInit => {
                 let mut expiring = item.clone();
-                expiring.expires_at = Some(clock::shown().as_second() + 3_600);
+                expiring.expires_at = Some(clock::wall_clock().as_second() + 3_600);
                 self.inner.insert(&expiring).await
             }
             _ => self.inner.insert(item).await,
@@ -140,7 +143,7 @@ impl Completions for WrongTable {
                 }
                 self.inner.complete(completion, writes).await
             }
-            Bug::EffectBesideDone => {
+            Bug::EffectOutsideTransaction => {
                 self.effect(&completion.id);
                 self.inner.complete(completion, Vec::new()).await
             }

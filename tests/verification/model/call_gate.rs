@@ -1,4 +1,4 @@
-//! Ports for the real handlers. Each call waits at a door until the model decides its fate.
+//! Ports for the real handlers. Each call waits at a gate until the model decides its fate.
 
 use std::{
     future::poll_fn,
@@ -28,57 +28,57 @@ pub enum Call {
     Complete(Completion, Vec<TransactWriteItem>),
 }
 
-/// The place where the calls of one invocation wait. Clones share the same door.
+/// The place where the calls of one invocation wait. Clones share the same gate.
 #[derive(Clone, Default)]
-pub struct Door(Arc<Mutex<Waiting>>);
+pub struct CallGate(Arc<Mutex<GateState>>);
 
 #[derive(Default)]
-struct Waiting {
+struct GateState {
     call: Option<Call>,
     fates: Option<Vec<Fate>>,
     waker: Option<Waker>,
 }
 
-impl Door {
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+impl CallGate {
+    fn lock(&self) -> MutexGuard<'_, GateState> {
         self.0.lock().unwrap()
     }
 
-    /// The call that waits at the door.
+    /// The call that waits at the gate.
     pub fn call(&self) -> Option<Call> {
         self.lock().call.clone()
     }
 
     /// Releases the call with these fates, one for each entry.
-    pub fn open(&self, fates: &[Fate]) {
-        let mut waiting = self.lock();
-        waiting.call = None;
-        waiting.fates = Some(fates.to_vec());
-        if let Some(waker) = waiting.waker.take() {
+    pub fn release(&self, fates: &[Fate]) {
+        let mut state = self.lock();
+        state.call = None;
+        state.fates = Some(fates.to_vec());
+        if let Some(waker) = state.waker.take() {
             waker.wake();
         }
     }
 
-    async fn pass(&self, call: Call) -> Vec<Fate> {
+    async fn wait(&self, call: Call) -> Vec<Fate> {
         self.lock().call = Some(call);
         poll_fn(|context| {
-            let mut waiting = self.lock();
-            waiting.waker = Some(context.waker().clone());
-            waiting.fates.take().map_or(Poll::Pending, Poll::Ready)
+            let mut state = self.lock();
+            state.waker = Some(context.waker().clone());
+            state.fates.take().map_or(Poll::Pending, Poll::Ready)
         })
         .await
     }
 }
 
-/// A port behind a door.
-pub struct Guarded<P> {
+/// A port behind a gate.
+pub struct GatedPort<P> {
     pub port: P,
-    pub door: Door,
+    pub gate: CallGate,
 }
 
-impl Guarded<InMemoryTable> {
+impl GatedPort<InMemoryTable> {
     async fn faulty(&self, call: Call) -> FaultyTable<InMemoryTable> {
-        let fates = self.door.pass(call).await;
+        let fates = self.gate.wait(call).await;
         let faults: Vec<Fault> = fates.into_iter().map(fault).collect();
         FaultyTable::scripted(self.port.clone(), faults)
     }
@@ -101,14 +101,14 @@ fn entry_fault(fate: Fate) -> EntryFault {
     }
 }
 
-impl NewNotifications for Guarded<InMemoryTable> {
+impl NewNotifications for GatedPort<InMemoryTable> {
     async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
         let table = self.faulty(Call::Insert(item.clone())).await;
         table.insert(item).await
     }
 }
 
-impl Completions for Guarded<InMemoryTable> {
+impl Completions for GatedPort<InMemoryTable> {
     type Write = TransactWriteItem;
 
     async fn complete(
@@ -121,9 +121,9 @@ impl Completions for Guarded<InMemoryTable> {
     }
 }
 
-impl EventStream for Guarded<InMemoryStream> {
+impl EventStream for GatedPort<InMemoryStream> {
     async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
-        let fates = self.door.pass(Call::Put(records.to_vec())).await;
+        let fates = self.gate.wait(Call::Put(records.to_vec())).await;
         // If all entries fail alike, the call fails as a whole.
         let is_whole = |fate: Fate| fates.iter().all(|other| *other == fate);
         let fault = match fates.first() {

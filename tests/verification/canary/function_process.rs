@@ -10,20 +10,20 @@ use tokio::{
 };
 
 use crate::{
-    cloud::Cloud,
-    function::{NAME, TOLD},
-    marker::{MARKER, TYPE_MARKER, is_in},
+    fake_aws::FakeAws,
+    function::{DEBUG_PREFIX, NAME},
+    marker::{MARKER, TYPE_MARKER, contains_marker},
 };
 
-pub(crate) struct Watched {
+pub(crate) struct FunctionProcess {
     child: Child,
     output: [JoinHandle<String>; 2],
 }
 
-impl Watched {
-    /// Starts the function with this name. `cloud` is the only AWS endpoint it knows.
-    pub(crate) fn start(name: &str, cloud: &Cloud) -> Self {
-        let address = cloud.address();
+impl FunctionProcess {
+    /// Starts the function with this name. `aws` is the only AWS endpoint it knows.
+    pub(crate) fn start(name: &str, aws: &FakeAws) -> Self {
+        let address = aws.address();
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--nocapture", "function::process"])
             .env_clear()
@@ -58,31 +58,43 @@ impl Watched {
     }
 
     /// Stops the process, searches everything it wrote and sent, and returns its log.
-    pub(crate) async fn end(mut self, cloud: &Cloud) -> Log {
+    pub(crate) async fn stop_and_check(mut self, aws: &FakeAws) -> Log {
         self.child.kill().await.unwrap();
         let mut written = String::new();
         for output in self.output {
             written.push_str(&output.await.unwrap());
         }
         for line in written.lines() {
-            assert!(!is_in(MARKER, line), "written: {line}");
+            assert!(!contains_marker(MARKER, line), "written: {line}");
             assert!(
-                line.starts_with(TOLD) || !is_in(TYPE_MARKER, line),
+                line.starts_with(DEBUG_PREFIX) || !contains_marker(TYPE_MARKER, line),
                 "written: {line}"
             );
         }
-        for sent in cloud.to_lambda() {
+        for sent in aws.requests_to_lambda() {
             let sent = format!("{} {}", sent.head, sent.body);
             assert!(
-                !is_in(MARKER, &sent) && !is_in(TYPE_MARKER, &sent),
-                "told Lambda: {sent}"
+                !contains_marker(MARKER, &sent) && !contains_marker(TYPE_MARKER, &sent),
+                "sent to Lambda: {sent}"
             );
         }
         // The requests to AWS must contain the marker. This shows that the search works.
-        let services = cloud.to_services();
-        assert!(services.iter().all(|sent| !is_in(MARKER, &sent.head)));
-        assert!(services.iter().any(|sent| is_in(MARKER, &sent.body)));
-        assert!(services.iter().any(|sent| is_in(TYPE_MARKER, &sent.body)));
+        let services = aws.requests_to_services();
+        assert!(
+            services
+                .iter()
+                .all(|sent| !contains_marker(MARKER, &sent.head))
+        );
+        assert!(
+            services
+                .iter()
+                .any(|sent| contains_marker(MARKER, &sent.body))
+        );
+        assert!(
+            services
+                .iter()
+                .any(|sent| contains_marker(TYPE_MARKER, &sent.body))
+        );
         Log(written
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())
@@ -102,7 +114,7 @@ pub(crate) struct Log(Vec<Value>);
 impl Log {
     /// Asserts that a line has all these fields, each with a value that contains the text.
     #[track_caller]
-    pub(crate) fn has(&self, fields: &[(&str, &str)]) {
+    pub(crate) fn assert_line(&self, fields: &[(&str, &str)]) {
         let value = |line: &Value, name: &str| match &line[name] {
             Value::String(text) => text.clone(),
             other => other.to_string(),
@@ -119,7 +131,7 @@ impl Log {
     }
 
     /// The sum of a counter over all metrics lines.
-    pub(crate) fn count(&self, name: &str) -> u64 {
+    pub(crate) fn metric_sum(&self, name: &str) -> u64 {
         let lines = self.0.iter().filter(|line| line.get("_aws").is_some());
         lines.filter_map(|line| line[name].as_u64()).sum()
     }

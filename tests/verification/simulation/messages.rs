@@ -5,7 +5,7 @@ use onewrite::notification::{Fingerprint, MessagePointers};
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Mixer;
 
-use crate::weather::{Kind, Weather};
+use crate::fault_plan::{FaultKind, FaultPlan};
 
 /// The meaning of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) enum Meaning {
 
 /// A message to send.
 #[derive(Debug, Clone)]
-pub(crate) struct Letter {
+pub(crate) struct Message {
     /// Send time in milliseconds since the start of the world.
     pub(crate) at: Millis,
     /// The FIFO message group.
@@ -35,7 +35,7 @@ const MAX_GROUP_CHARS: usize = 128;
 /// More bytes than an item can hold.
 const TOO_LARGE: usize = onewrite::limits::MAX_ITEM_BYTES;
 
-impl Letter {
+impl Message {
     /// Creates the message of a notification, in one of its spellings.
     fn valid(at: Millis, id: &str, content: u64, spelling: u64) -> Self {
         let payload = match spelling % 2 {
@@ -69,7 +69,7 @@ impl Letter {
         }
     }
 
-    fn malformed(at: Millis, id: &str, which: u64) -> Self {
+    pub(crate) fn malformed(at: Millis, id: &str, which: u64) -> Self {
         let body = match which % 3 {
             0 => format!(r#"{{"notification_id":"{id}""#),
             1 => r#"{"type":"refund","payload":1}"#.to_owned(),
@@ -92,20 +92,24 @@ impl Letter {
 
 /// The stored fingerprint of a message with this id and content.
 pub(crate) fn fingerprint(id: &str, content: u64) -> Fingerprint {
-    let letter = Letter::valid(0, id, content, 0);
-    let parsed = MessagePointers::default().parse(&letter.body);
+    let message = Message::valid(0, id, content, 0);
+    let parsed = MessagePointers::default().parse(&message.body);
     parsed.unwrap().fingerprint
 }
 
-/// Generates all messages of a storm, ordered by time. There are at least 20, in bursts, so that batches have several
+/// Generates all messages of a fault period, ordered by time. There are at least 20, in bursts, so that batches have several
 /// records and a failing record is not alone in its batch.
-pub(crate) fn letters(mixer: &mut Mixer, weather: &Weather, until: Millis) -> Vec<Letter> {
+pub(crate) fn generate_messages(
+    mixer: &mut Mixer,
+    fault_plan: &FaultPlan,
+    until: Millis,
+) -> Vec<Message> {
     let count = 20 + mixer.next() % 15;
     let ids = 4 + mixer.next() % 12;
     // Long ids differ only in their last characters.
     let is_long = mixer.one_in(6);
     let burst = 1 + mixer.next() % 5;
-    let mut letters = Vec::new();
+    let mut messages = Vec::new();
     for place in 0..count {
         let at = mixer.next() % burst * (until / burst) + mixer.next() % 1_500;
         let number = place % ids;
@@ -118,18 +122,18 @@ pub(crate) fn letters(mixer: &mut Mixer, weather: &Weather, until: Millis) -> Ve
             format!("n{number}")
         };
         let spelling = mixer.next();
-        letters.push(if weather.strikes(Kind::MessageTooLarge) {
-            Letter::too_large(at, &id)
-        } else if weather.strikes(Kind::MessageMalformed) {
-            Letter::malformed(at, &id, spelling)
-        } else if weather.strikes(Kind::MessageConflicts) {
-            Letter::valid(at, &id, 1, spelling)
-        } else if place < ids || weather.strikes(Kind::MessageCopied) {
-            Letter::valid(at, &id, 0, spelling)
+        messages.push(if fault_plan.occurs(FaultKind::MessageTooLarge) {
+            Message::too_large(at, &id)
+        } else if fault_plan.occurs(FaultKind::MessageMalformed) {
+            Message::malformed(at, &id, spelling)
+        } else if fault_plan.occurs(FaultKind::MessageConflicts) {
+            Message::valid(at, &id, 1, spelling)
+        } else if place < ids || fault_plan.occurs(FaultKind::MessageCopied) {
+            Message::valid(at, &id, 0, spelling)
         } else {
-            Letter::valid(at, &format!("m{place}"), 0, spelling)
+            Message::valid(at, &format!("m{place}"), 0, spelling)
         });
     }
-    letters.sort_by_key(|letter| letter.at);
-    letters
+    messages.sort_by_key(|message| message.at);
+    messages
 }

@@ -1,18 +1,23 @@
 //! Faults of the world at large, and actions of operators.
 
+use std::collections::BTreeMap;
+
 use futures::FutureExt as _;
-use onewrite::item::attribute;
+use jiff::Timestamp;
+use onewrite::item::{NotificationItem, attribute};
 use onewrite::notification::{NotificationId, Status};
+use onewrite::redrive::{ItemState, LostEvent, Reconciliation};
 use onewrite::table::{Completion, Completions as _};
 use onewrite_event_sources::sqs::{self, SqsPoller};
 use onewrite_event_sources::stream::{self, StreamPoller};
-use serde_dynamo::AttributeValue;
+use serde_dynamo::{AttributeValue, Item};
+use serde_json::Value;
 
 use crate::clock;
+use crate::fault_plan::FaultKind;
+use crate::invariants::CheckResult;
 use crate::settings;
 use crate::sources::{Due, QUEUE};
-use crate::weather::Kind;
-use crate::witness::Verdict;
 use crate::world::{World, short};
 
 /// Limit of shards, so that streams do not split forever.
@@ -21,37 +26,37 @@ const DAY: u64 = 24 * 3_600_000;
 
 impl World {
     /// Injects one round of faults.
-    pub(crate) fn trouble(&mut self) -> Verdict {
-        let weather = self.weather.clone();
-        if weather.strikes(Kind::ClockJumps) {
-            clock::set_error(weather.draw(Kind::ClockJumps, 2 * DAY) as i64 - DAY as i64);
+    pub(crate) fn inject_faults(&mut self) -> CheckResult {
+        let fault_plan = self.fault_plan.clone();
+        if fault_plan.occurs(FaultKind::ClockJumps) {
+            clock::set_error(fault_plan.draw(FaultKind::ClockJumps, 2 * DAY) as i64 - DAY as i64);
         }
-        if weather.strikes(Kind::QueueRedelivers) {
-            self.deliver_again();
+        if fault_plan.occurs(FaultKind::QueueRedelivers) {
+            self.redeliver_message();
         }
-        if weather.strikes(Kind::QueueRedriven) {
+        if fault_plan.occurs(FaultKind::QueueRedriven) {
             self.redrive_dead_letters();
         }
-        self.touch_items();
+        self.change_items();
         self.reshard();
-        if weather.strikes(Kind::PollerLost) {
+        if fault_plan.occurs(FaultKind::PollerLost) {
             self.lose_poller()?;
         }
-        if weather.strikes(Kind::MappingDisabled) {
-            let which = weather.draw(Kind::MappingDisabled, 3) as usize;
+        if fault_plan.occurs(FaultKind::MappingDisabled) {
+            let which = fault_plan.draw(FaultKind::MappingDisabled, 3) as usize;
             self.note(None, || format!("mapping {which} is disabled"));
-            self.tell_source(which, stream::Input::Disable)?;
-            let back = clock::now() + 1_000 + weather.draw(Kind::MappingDisabled, 10_000);
-            self.later(back, Due::Source(which, stream::Input::Enable));
+            self.handle_source_input(which, stream::Input::Disable)?;
+            let back = clock::now() + 1_000 + fault_plan.draw(FaultKind::MappingDisabled, 10_000);
+            self.schedule(back, Due::Source(which, stream::Input::Enable));
         }
         Ok(())
     }
 
-    fn deliver_again(&mut self) {
-        let sent = self.witness.sent.len() as u64;
-        let place = self.weather.draw(Kind::QueueRedelivers, sent) as usize;
+    fn redeliver_message(&mut self) {
+        let sent = self.invariants.sent.len() as u64;
+        let place = self.fault_plan.draw(FaultKind::QueueRedelivers, sent) as usize;
         let sent = self
-            .witness
+            .invariants
             .sent
             .get(place)
             .filter(|sent| !sent.is_redriven);
@@ -70,46 +75,79 @@ impl World {
         let Some(dead) = self.queue.dead_letter_queue_mut() else {
             return;
         };
-        let taken = dead.receive(now, 10);
-        for message in &taken {
+        let messages = dead.receive(now, 10);
+        for message in &messages {
             dead.delete(now, &message.receipt_handle);
         }
-        for message in taken {
+        for message in messages {
             let id = short(&message.message_id).to_owned();
             self.note(None, || {
                 format!("message {id} is redriven from the dead-letter queue")
             });
-            let letter = self.witness.redriven(&message.message_id);
-            self.send(letter);
+            let message = self.invariants.mark_redriven(&message.message_id);
+            self.send(message);
         }
     }
 
     /// Changes items as operators do.
-    fn touch_items(&mut self) {
-        let weather = self.weather.clone();
-        let ids = self.witness.ids();
-        let Some(id) = ids.get(weather.draw(Kind::ItemEdited, ids.len() as u64) as usize) else {
+    fn change_items(&mut self) {
+        let fault_plan = self.fault_plan.clone();
+        let ids = self.invariants.ids();
+        let Some(id) = ids.get(fault_plan.draw(FaultKind::ItemEdited, ids.len() as u64) as usize)
+        else {
             return;
         };
         let id = (*id).to_owned();
-        if weather.strikes(Kind::ItemRedriven) {
+        if fault_plan.occurs(FaultKind::ItemRedriven) {
             self.redrive(&id);
         }
-        if weather.strikes(Kind::ItemEdited) {
+        if fault_plan.occurs(FaultKind::ItemEdited) {
             self.edit(&id);
         }
-        if weather.strikes(Kind::ItemCompleted) {
+        if fault_plan.occurs(FaultKind::ItemCompleted) {
             self.complete(&id);
         }
-        if weather.strikes(Kind::ItemUnreadable) {
+        if fault_plan.occurs(FaultKind::ItemUnreadable) {
             self.note(Some(&id), || "made unreadable by an operator".to_owned());
-            self.witness.spoiled(&id);
+            self.invariants.mark_unreadable(&id);
             let none = AttributeValue::Null(true);
             self.parts.table.edit(&id, |item| {
                 item.insert(attribute::PAYLOAD.to_owned(), none.clone());
                 item.insert(attribute::REDRIVES.to_owned(), none);
             });
         }
+    }
+
+    /// The notifications that an operator redrives after all mappings are enabled again: those that `onewrite redrive
+    /// failures` selects by the failure bucket, and those that `onewrite reconcile` selects in the table. Its `--since` is
+    /// needed only if the table's stream discarded changes. The world knows more than an operator, but does not use it here.
+    pub(crate) fn ids_to_redrive(&self) -> Vec<String> {
+        let mut lost: BTreeMap<String, Vec<LostEvent>> = BTreeMap::new();
+        for failure in &self.failures {
+            let event: Value = serde_json::from_str(failure["payload"].as_str().unwrap()).unwrap();
+            let records = event["Records"].as_array().unwrap();
+            for event in records.iter().filter_map(LostEvent::from_record) {
+                lost.entry(event.id.clone()).or_default().push(event);
+            }
+        }
+        let rule = Reconciliation {
+            before: Timestamp::MAX,
+            settled_since: self.is_trimmed.then_some(Timestamp::MIN),
+        };
+        let is_due = |id: &String, item: &Item| {
+            let Ok(item) = NotificationItem::from_item(item) else {
+                return false;
+            };
+            let state = ItemState {
+                status: item.status,
+                redrives: item.redrives,
+                updated_at: item.updated_at,
+            };
+            state.needs_redrive(lost.get(id).into_iter().flatten()) || rule.selects(&state)
+        };
+        let items = self.parts.table.items().into_iter();
+        let due = items.filter(|(id, item)| is_due(id, item));
+        due.map(|(id, _)| id).collect()
     }
 
     /// Redrives a notification, so that `forward` publishes its last event again.
@@ -129,11 +167,11 @@ impl World {
     fn complete(&mut self, id: &str) {
         self.note(Some(id), || "completed by an operator".to_owned());
         let id = NotificationId::parse(id).unwrap();
-        let effect = self.parts.accountant.entry(&id);
+        let effect = self.parts.downstream.entry(&id);
         let completion = Completion {
             id,
             version: Status::Init.version(),
-            at: clock::shown(),
+            at: clock::wall_clock(),
             expires_at: None,
         };
         let completed = self.parts.table.complete(&completion, vec![effect]);
@@ -150,14 +188,14 @@ impl World {
     }
 
     fn reshard(&mut self) {
-        let (now, weather) = (clock::now(), self.weather.clone());
+        let (now, fault_plan) = (clock::now(), self.fault_plan.clone());
         let mut open = self.table_stream.open_shards();
-        if open.len() < MAX_SHARDS && weather.strikes(Kind::StreamSplits) {
-            let shard = &open[weather.draw(Kind::StreamSplits, open.len() as u64) as usize];
+        if open.len() < MAX_SHARDS && fault_plan.occurs(FaultKind::StreamSplits) {
+            let shard = &open[fault_plan.draw(FaultKind::StreamSplits, open.len() as u64) as usize];
             self.table_stream.split(now, shard);
             open = self.table_stream.open_shards();
         }
-        if weather.strikes(Kind::StreamMerges) {
+        if fault_plan.occurs(FaultKind::StreamMerges) {
             let pairs = open
                 .iter()
                 .flat_map(|low| open.iter().map(move |high| (low, high)));
@@ -167,35 +205,37 @@ impl World {
                 }
             }
         }
-        if self.parts.stream.describe().len() < MAX_SHARDS && weather.strikes(Kind::KinesisSplits) {
+        if self.parts.stream.describe().len() < MAX_SHARDS
+            && fault_plan.occurs(FaultKind::KinesisSplits)
+        {
             self.parts.stream.split();
         }
     }
 
     /// Loses a poller. Another poller takes over from its checkpoint.
-    fn lose_poller(&mut self) -> Verdict {
-        let which = self.weather.draw(Kind::PollerLost, 4) as usize;
+    fn lose_poller(&mut self) -> CheckResult {
+        let which = self.fault_plan.draw(FaultKind::PollerLost, 4) as usize;
         self.pollers[which] += 1;
         match which {
             QUEUE => {
                 self.note(None, || "the queue's poller is lost".to_owned());
-                self.forget(|due| matches!(due, Due::Queue(_)));
+                self.cancel(|due| matches!(due, Due::Queue(_)));
                 self.receives.clear();
                 self.queue_poller = SqsPoller::new(
                     self.queue_mapping.clone(),
                     settings::queue_facts(self.fifo),
                     self.choices,
                 );
-                self.tell_queue(sqs::Input::Enable)
+                self.handle_queue_input(sqs::Input::Enable)
             }
             which => {
                 self.note(None, || format!("the poller of mapping {which} is lost"));
-                self.forget(|due| matches!(due, Due::Source(of, _) if *of == which));
+                self.cancel(|due| matches!(due, Due::Source(index, _) if *index == which));
                 let source = &mut self.sources[which];
                 let checkpoints = source.poller.checkpoints();
                 source.poller =
                     StreamPoller::resume(source.mapping.clone(), self.choices, &checkpoints);
-                self.tell_source(which, stream::Input::Enable)
+                self.handle_source_input(which, stream::Input::Enable)
             }
         }
     }

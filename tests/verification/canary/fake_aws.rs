@@ -23,7 +23,7 @@ use tokio::{
 };
 
 /// Enough time for any invocation.
-pub(crate) const ENOUGH: Duration = Duration::from_secs(20);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(20);
 
 /// The response to one request to DynamoDB or Kinesis.
 pub(crate) enum Answer {
@@ -35,22 +35,22 @@ pub(crate) enum Answer {
 }
 
 /// An error response of either service.
-pub(crate) fn refusal(status: u16, code: &str, mut details: Value) -> Answer {
+pub(crate) fn error_response(status: u16, code: &str, mut details: Value) -> Answer {
     details["__type"] = format!("com.amazonaws.service#{code}").into();
     Answer::Http(status, details.to_string())
 }
 
-type Decide = dyn Fn(&str, &Value) -> Answer + Send + Sync;
+type Respond = dyn Fn(&str, &Value) -> Answer + Send + Sync;
 
 /// One request of the process: headers and body, as text.
 #[derive(Clone)]
-pub(crate) struct Sent {
+pub(crate) struct RecordedRequest {
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
 /// The response of a function to an invocation.
-pub(crate) struct Answered {
+pub(crate) struct InvocationResult {
     /// The response as JSON, or the reported error.
     pub(crate) outcome: Result<Value, Value>,
 }
@@ -58,38 +58,38 @@ pub(crate) struct Answered {
 struct State {
     /// Events that wait for the process, each with its time limit.
     events: AsyncMutex<mpsc::Receiver<(Vec<u8>, Duration)>>,
-    answered: mpsc::Sender<Answered>,
-    decide: Box<Decide>,
+    results: mpsc::Sender<InvocationResult>,
+    respond: Box<Respond>,
     invocations: AtomicUsize,
-    to_lambda: Mutex<Vec<Sent>>,
-    to_services: Mutex<Vec<Sent>>,
+    requests_to_lambda: Mutex<Vec<RecordedRequest>>,
+    requests_to_services: Mutex<Vec<RecordedRequest>>,
 }
 
 /// A running endpoint. It stops when dropped.
-pub(crate) struct Cloud {
+pub(crate) struct FakeAws {
     address: SocketAddr,
     state: Arc<State>,
     events: mpsc::Sender<(Vec<u8>, Duration)>,
-    answered: mpsc::Receiver<Answered>,
+    results: mpsc::Receiver<InvocationResult>,
     _tasks: JoinSet<()>,
 }
 
-impl Cloud {
-    /// Starts the endpoint. `decide` returns the response of DynamoDB and Kinesis for an operation and a request.
+impl FakeAws {
+    /// Starts the endpoint. `respond` returns the response of DynamoDB and Kinesis for an operation and a request.
     pub(crate) async fn start(
-        decide: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
+        respond: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (events, waiting) = mpsc::channel(1);
-        let (sender, answered) = mpsc::channel(1);
+        let (sender, results) = mpsc::channel(1);
         let state = Arc::new(State {
             events: AsyncMutex::new(waiting),
-            answered: sender,
-            decide: Box::new(decide),
+            results: sender,
+            respond: Box::new(respond),
             invocations: AtomicUsize::default(),
-            to_lambda: Mutex::default(),
-            to_services: Mutex::default(),
+            requests_to_lambda: Mutex::default(),
+            requests_to_services: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, Arc::clone(&state)));
@@ -97,7 +97,7 @@ impl Cloud {
             address,
             state,
             events,
-            answered,
+            results,
             _tasks: tasks,
         }
     }
@@ -107,21 +107,21 @@ impl Cloud {
     }
 
     /// Invokes the function with this time limit.
-    pub(crate) async fn invoke(&mut self, event: Vec<u8>, time: Duration) -> Answered {
+    pub(crate) async fn invoke(&mut self, event: Vec<u8>, time: Duration) -> InvocationResult {
         self.events.send((event, time)).await.unwrap();
         let patience = time + Duration::from_secs(30);
-        let answered = tokio::time::timeout(patience, self.answered.recv()).await;
-        answered.expect("the function must respond").unwrap()
+        let result = tokio::time::timeout(patience, self.results.recv()).await;
+        result.expect("the function must respond").unwrap()
     }
 
     /// Everything the process sent to Lambda.
-    pub(crate) fn to_lambda(&self) -> Vec<Sent> {
-        self.state.to_lambda.lock().unwrap().clone()
+    pub(crate) fn requests_to_lambda(&self) -> Vec<RecordedRequest> {
+        self.state.requests_to_lambda.lock().unwrap().clone()
     }
 
     /// Everything the process sent to DynamoDB and Kinesis.
-    pub(crate) fn to_services(&self) -> Vec<Sent> {
-        self.state.to_services.lock().unwrap().clone()
+    pub(crate) fn requests_to_services(&self) -> Vec<RecordedRequest> {
+        self.state.requests_to_services.lock().unwrap().clone()
     }
 }
 
@@ -148,28 +148,36 @@ async fn answer(
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let body = String::from_utf8(body.to_vec()).expect("the function must send text");
     let path = parts.uri.path().to_owned();
-    let sent = Sent {
+    let sent = RecordedRequest {
         head: format!("{path} {:?}", parts.headers),
         body,
     };
     if let Some(target) = parts.headers.get("x-amz-target") {
-        state.to_services.lock().unwrap().push(sent.clone());
+        state
+            .requests_to_services
+            .lock()
+            .unwrap()
+            .push(sent.clone());
         let (_, operation) = target.to_str().unwrap().split_once('.').unwrap();
         let request = serde_json::from_str(&sent.body).unwrap();
-        let answer = (state.decide)(operation, &request);
+        let answer = (state.respond)(operation, &request);
         return serve(answer).await;
     }
-    state.to_lambda.lock().unwrap().push(sent.clone());
+    state.requests_to_lambda.lock().unwrap().push(sent.clone());
     Ok(if path.ends_with("/next") {
         next(&state).await
     } else {
-        let told = serde_json::from_str(&sent.body).unwrap();
+        let body = serde_json::from_str(&sent.body).unwrap();
         let outcome = if path.ends_with("/response") {
-            Ok(told)
+            Ok(body)
         } else {
-            Err(told)
+            Err(body)
         };
-        state.answered.send(Answered { outcome }).await.unwrap();
+        state
+            .results
+            .send(InvocationResult { outcome })
+            .await
+            .unwrap();
         response(202, String::new())
     })
 }

@@ -1,0 +1,240 @@
+//! Decides which faults happen when, drawn from the seed during the fault period.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use onewrite_event_sources::choices::Mixer;
+use onewrite_testing::{EntryFault, Fault, StreamFault};
+
+macro_rules! kinds {
+    ($($kind:ident, $one_in:literal, $name:literal;)*) => {
+        /// Every kind of fault.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub(crate) enum FaultKind { $($kind),* }
+
+        impl FaultKind {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The name in summaries and on the command line.
+            pub(crate) fn name(self) -> &'static str {
+                match self { $(Self::$kind => $name),* }
+            }
+
+            /// The fault happens once in this many occasions, in an average world.
+            fn one_in(self) -> u32 {
+                match self { $(Self::$kind => $one_in),* }
+            }
+        }
+    };
+}
+
+kinds! {
+    MessageCopied, 2, "message: sent more than once";
+    MessageConflicts, 10, "message: same id with different content";
+    MessageMalformed, 8, "message: malformed";
+    MessageTooLarge, 400, "message: exceeds the item size limit";
+    QueueRedelivers, 8, "queue: redelivers an in-flight or deleted message";
+    QueueReceiveFails, 25, "queue: ReceiveMessage fails";
+    QueueDeleteFails, 10, "queue: DeleteMessage fails";
+    QueueDeferralFails, 6, "queue: a deferral fails, with or without effect";
+    QueueRedriven, 12, "queue: dead-lettered messages are redriven";
+    IdentifierMissing, 60, "event: a record has no identifier";
+    FunctionThrottled, 25, "function: throttled";
+    FunctionInvocationError, 25, "function: invocation error";
+    FunctionCrashes, 10, "function: crashes at an await";
+    FunctionTimeShort, 15, "function: starts with little time left";
+    FunctionResponseLost, 20, "function: response lost";
+    FunctionResponseLate, 25, "function: response after the visibility timeout";
+    FunctionOtherVersion, 4, "function: two versions run at once";
+    FunctionPanics, 25, "function: panics";
+    ClockJumps, 8, "clock: wrong by up to a day";
+    TableThrottled, 12, "table: throttled";
+    TableAccessDenied, 40, "table: call rejected";
+    TableRequestLost, 12, "table: request lost";
+    TableResponseLost, 8, "table: response lost after the write";
+    TableSilent, 30, "table: never responds";
+    TableSlow, 4, "table: slow";
+    KinesisThrottled, 20, "kinesis: call throttled";
+    KinesisAccessDenied, 40, "kinesis: call rejected";
+    KinesisRequestLost, 12, "kinesis: request lost, nothing stored";
+    KinesisResponseLost, 8, "kinesis: response lost, records stored";
+    KinesisSilent, 30, "kinesis: never responds";
+    KinesisMiscounts, 40, "kinesis: an entry is missing from the response";
+    EntryFails, 6, "kinesis: entries fail";
+    EntryStoredButFails, 6, "kinesis: entries reported as failed but stored";
+    KinesisSplits, 15, "kinesis: a shard splits";
+    StreamReadFails, 30, "stream: GetRecords or DescribeStream fails";
+    StreamSplits, 15, "stream: a shard splits";
+    StreamMerges, 15, "stream: two shards merge";
+    StreamTrimmed, 3, "stream: records expire while the mapping is disabled";
+    PollerLost, 10, "poller: replaced by another poller";
+    MappingDisabled, 12, "mapping: disabled temporarily";
+    RetriesExhausted, 3, "mapping: discards a batch after few retries";
+    DownstreamRejects, 15, "downstream: rejects an event";
+    ItemRedriven, 20, "item: redriven by an operator";
+    ItemCompleted, 12, "item: completed by an operator";
+    ItemEdited, 8, "item: edited by an operator";
+    ItemUnreadable, 30, "item: made unreadable by an operator";
+    ItemExpires, 12, "item: expired by TTL";
+}
+
+impl FaultKind {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+}
+
+const KINDS: usize = FaultKind::ALL.len();
+
+struct State {
+    is_active: bool,
+    /// Whether no call reaches the table.
+    is_outage: bool,
+    one_in: [u32; KINDS],
+    /// One generator per kind, so that disabling one kind does not change what the others draw.
+    mixers: Vec<Mixer>,
+    occurrences: [u64; KINDS],
+}
+
+#[derive(Clone)]
+pub(crate) struct FaultPlan(Arc<Mutex<State>>);
+
+impl FaultPlan {
+    /// Creates the fault_plan of a seed without these kinds. Each world has its own rates: some faults are more
+    /// frequent, some are absent.
+    pub(crate) fn new(seed: u64, without: &[FaultKind]) -> Self {
+        let mut rates = Mixer::new(seed ^ 0x5707_4a11);
+        let mut one_in = [0; KINDS];
+        for kind in FaultKind::ALL {
+            one_in[*kind as usize] = match rates.next() % 5 {
+                _ if without.contains(kind) => 0,
+                0 => 0,
+                1 => (kind.one_in() / 2).max(2),
+                2 => kind.one_in() * 3,
+                _ => kind.one_in(),
+            };
+        }
+        Self(Arc::new(Mutex::new(State {
+            is_active: true,
+            is_outage: false,
+            one_in,
+            mixers: (0..KINDS).map(|_| Mixer::new(rates.next())).collect(),
+            occurrences: [0; KINDS],
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    pub(crate) fn stop(&self) {
+        self.lock().is_active = false;
+    }
+
+    /// Draws a number below `bound` for a fault of this kind.
+    pub(crate) fn draw(&self, kind: FaultKind, bound: u64) -> u64 {
+        self.lock().mixers[kind as usize].next() % bound.max(1)
+    }
+
+    /// Whether the fault happens now. If so, it is counted.
+    pub(crate) fn occurs(&self, kind: FaultKind) -> bool {
+        let mut state = self.lock();
+        let one_in = state.one_in[kind as usize];
+        if !state.is_active || one_in == 0 {
+            return false;
+        }
+        let occurs = state.mixers[kind as usize].one_in(one_in);
+        state.occurrences[kind as usize] += u64::from(occurs);
+        occurs
+    }
+
+    /// How often each kind happened.
+    pub(crate) fn occurrences(&self) -> Vec<(FaultKind, u64)> {
+        let state = self.lock();
+        FaultKind::ALL
+            .iter()
+            .copied()
+            .zip(state.occurrences)
+            .collect()
+    }
+
+    /// The fault of a call to a table in an outage.
+    fn of_outage(&self) -> Option<Fault> {
+        if !self.lock().is_outage {
+            return None;
+        }
+        let faults = [Fault::Throttled, Fault::RequestLost, Fault::SilentBefore];
+        Some(faults[self.draw(FaultKind::TableThrottled, 3) as usize])
+    }
+
+    /// The fault of a call to the table. A call of `ingest` may panic, because it works on one message.
+    pub(crate) fn table_fault(&self, is_completion: bool) -> Fault {
+        if let Some(fault) = self.of_outage() {
+            return fault;
+        }
+        if !is_completion && self.occurs(FaultKind::FunctionPanics) {
+            return Fault::Panic;
+        }
+        let faults = [
+            (FaultKind::TableThrottled, Fault::Throttled),
+            (FaultKind::TableAccessDenied, Fault::Refused),
+            (FaultKind::TableRequestLost, Fault::RequestLost),
+            (FaultKind::TableResponseLost, Fault::ResponseLost),
+            (FaultKind::TableSilent, Fault::SilentAfter),
+        ];
+        if let Some(fault) = self.first_occurring(&faults) {
+            return fault;
+        }
+        if self.occurs(FaultKind::TableSlow) {
+            let delay = 1 + self.draw(FaultKind::TableSlow, 400);
+            return Fault::AnswerDelayed(Duration::from_millis(delay));
+        }
+        Fault::Delayed(Duration::from_millis(
+            1 + self.draw(FaultKind::TableSlow, 5),
+        ))
+    }
+
+    /// The fault of a `PutRecords` call with this many records.
+    pub(crate) fn stream_fault(&self, records: usize) -> StreamFault {
+        let faults = [
+            (FaultKind::KinesisThrottled, Fault::Throttled),
+            (FaultKind::KinesisAccessDenied, Fault::Refused),
+            (FaultKind::KinesisRequestLost, Fault::RequestLost),
+            (FaultKind::KinesisResponseLost, Fault::ResponseLost),
+            (FaultKind::KinesisSilent, Fault::SilentBefore),
+        ];
+        if let Some(fault) = self.first_occurring(&faults) {
+            return fault.into();
+        }
+        if self.occurs(FaultKind::KinesisMiscounts) {
+            return StreamFault::Miscounted;
+        }
+        let of_entry = || {
+            if self.occurs(FaultKind::EntryFails) {
+                EntryFault::Throttled
+            } else if self.occurs(FaultKind::EntryStoredButFails) {
+                EntryFault::StoredButFailed
+            } else {
+                EntryFault::None
+            }
+        };
+        StreamFault::Entries((0..records).map(|_| of_entry()).collect())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn begin_outage(&self) {
+        let mut state = self.lock();
+        state.is_active = false;
+        state.is_outage = true;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn end_outage(&self) {
+        self.lock().is_outage = false;
+    }
+
+    fn first_occurring(&self, faults: &[(FaultKind, Fault)]) -> Option<Fault> {
+        let occurring = faults.iter().find(|(kind, _)| self.occurs(*kind));
+        occurring.map(|(_, fault)| *fault)
+    }
+}
