@@ -10,17 +10,17 @@
 //! - [`sqs`]: the poller of a queue; [`queue`]: a reference model of the queue; [`message`]: what both share
 //! - [`stream`]: the poller of a stream's shards; [`shards`]: a reference model of the stream
 //! - [`invocation`]: the outcome of an invocation, and its event
-//! - [`notice`]: the document that is sent to a failure destination
+//! - [`failure_record`]: the document that is sent to a failure destination
 //! - [`choices`]: the questions that the AWS documentation leaves open, each with both answers
 //!
 //! Numbers such as S1, F1, D1, K1 and X1 refer to `docs/event-source-rules.md`. Each rule has a test of its name.
 
 pub mod choices;
+pub mod failure_record;
 pub mod filter;
 pub mod invocation;
 pub mod mapping;
 pub mod message;
-pub mod notice;
 pub mod queue;
 pub mod report;
 pub mod shards;

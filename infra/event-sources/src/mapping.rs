@@ -73,7 +73,7 @@ pub struct StreamMapping {
     pub bisect_batch_on_function_error: bool,
     /// Concurrent batches of a shard (D7).
     pub parallelization_factor: usize,
-    /// The destination of notices about discarded batches.
+    /// The destination of failure records about discarded batches.
     pub on_failure: Option<Destination>,
 }
 

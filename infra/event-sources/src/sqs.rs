@@ -24,7 +24,7 @@ use crate::Millis;
 use crate::choices::{Choices, Mixer};
 use crate::mapping::{Change, Lifecycle, SqsMapping, State};
 use crate::message::{MAX_RECEIVE, Message};
-use batch::{Batch, Collector, HeldMessage, Receive};
+use batch::{Batch, Collector, Receive, ReceivedMessage};
 use concurrency::Concurrency;
 
 /// The maximum wait time of a receive, in seconds (S1).
@@ -137,7 +137,7 @@ impl SqsPoller {
                 .filter(|_| collector.receive.is_none());
             window_ends
                 .into_iter()
-                .chain(collector.held.iter().map(|held| held.until))
+                .chain(collector.messages.iter().map(|message| message.until))
         });
         let throttled = self
             .throttled
@@ -183,13 +183,13 @@ impl SqsPoller {
             .iter()
             .chain(self.throttled.iter().map(|throttled| &throttled.batch));
         let waiting: usize = batches
-            .map(|batch| batch.held.len() + batch.rest.len())
+            .map(|batch| batch.messages.len() + batch.rest.len())
             .sum();
         let behind_running: usize = self.running.values().map(|batch| batch.rest.len()).sum();
         let collected: usize = self
             .collectors
             .iter()
-            .map(|collector| collector.held.len())
+            .map(|collector| collector.messages.len())
             .sum();
         InFlight {
             receives: self
@@ -260,7 +260,7 @@ impl SqsPoller {
         }
         let collected = std::mem::take(&mut self.collectors)
             .into_iter()
-            .flat_map(|collector| collector.held);
+            .flat_map(|collector| collector.messages);
         let running = std::mem::take(&mut self.running).into_values();
         let throttled = std::mem::take(&mut self.throttled)
             .into_iter()
@@ -268,9 +268,9 @@ impl SqsPoller {
         let batches = running
             .chain(throttled)
             .chain(std::mem::take(&mut self.ready));
-        let held =
-            collected.chain(batches.flat_map(|batch| batch.held.into_iter().chain(batch.rest)));
-        let message_ids = held.map(|held| held.message_id).collect();
+        let messages =
+            collected.chain(batches.flat_map(|batch| batch.messages.into_iter().chain(batch.rest)));
+        let message_ids = messages.map(|message| message.message_id).collect();
         release(ReleaseCause::MappingChanged, message_ids, actions);
     }
 
@@ -282,12 +282,12 @@ impl SqsPoller {
         self.receive_pause = self.choices.retry_base_millis;
         let window = self.mapping.batching_window();
         let until = self.now + receive.visibility_timeout;
-        let (matching, dropped): (Vec<HeldMessage>, Vec<HeldMessage>) = messages
+        let (matching, dropped): (Vec<ReceivedMessage>, Vec<ReceivedMessage>) = messages
             .into_iter()
-            .map(|message| self.hold(message, until))
-            .partition(|held| self.mapping.filter_criteria.matches(&held.record));
-        for held in matching {
-            self.collectors[index].add(self.now, window, held);
+            .map(|message| self.receive_message(message, until))
+            .partition(|message| self.mapping.filter_criteria.matches(&message.record));
+        for message in matching {
+            self.collectors[index].add(self.now, window, message);
         }
         if !dropped.is_empty() {
             actions.push(Action::Report(Finding::Filtered {
@@ -306,11 +306,11 @@ impl SqsPoller {
         })
     }
 
-    fn hold(&self, mut message: Message, until: Millis) -> HeldMessage {
+    fn receive_message(&self, mut message: Message, until: Millis) -> ReceivedMessage {
         let windowed = self.mapping.batching_window() > 0;
         let record = record::encode(&message, &self.queue, windowed);
         let group = message.attributes.remove("MessageGroupId");
-        HeldMessage {
+        ReceivedMessage {
             message_id: message.message_id,
             receipt_handle: message.receipt_handle,
             group: group.filter(|_| self.queue.fifo),
@@ -347,12 +347,12 @@ impl SqsPoller {
             .clamp(1, self.choices.retry_cap_millis.max(1))
     }
 
-    fn delete(&mut self, done: Vec<HeldMessage>, actions: &mut Vec<Action>) {
+    fn delete(&mut self, done: Vec<ReceivedMessage>, actions: &mut Vec<Action>) {
         let entries: Vec<DeleteEntry> = done
             .into_iter()
-            .map(|held| DeleteEntry {
-                message_id: held.message_id,
-                receipt_handle: held.receipt_handle,
+            .map(|message| DeleteEntry {
+                message_id: message.message_id,
+                receipt_handle: message.receipt_handle,
             })
             .collect();
         for entries in entries.chunks(MAX_DELETE) {
@@ -371,21 +371,21 @@ impl SqsPoller {
         let now = self.now;
         let mut waiting = Vec::new();
         for collector in &mut self.collectors {
-            waiting.extend(batch::remove_expired(&mut collector.held, now));
+            waiting.extend(batch::remove_expired(&mut collector.messages, now));
         }
         for batch in &mut self.ready {
-            waiting.extend(batch::remove_expired(&mut batch.held, now));
+            waiting.extend(batch::remove_expired(&mut batch.messages, now));
             waiting.extend(batch::remove_expired(&mut batch.rest, now));
         }
-        self.ready.retain(|batch| !batch.held.is_empty());
+        self.ready.retain(|batch| !batch.messages.is_empty());
         release(ReleaseCause::VisibilityTimeoutEnded, waiting, actions);
         let mut throttled = Vec::new();
         for waiting in &mut self.throttled {
-            throttled.extend(batch::remove_expired(&mut waiting.batch.held, now));
+            throttled.extend(batch::remove_expired(&mut waiting.batch.messages, now));
             throttled.extend(batch::remove_expired(&mut waiting.batch.rest, now));
         }
         self.throttled
-            .retain(|waiting| !waiting.batch.held.is_empty());
+            .retain(|waiting| !waiting.batch.messages.is_empty());
         release(ReleaseCause::Throttled, throttled, actions);
     }
 
@@ -400,11 +400,11 @@ impl SqsPoller {
         let mut collectors = std::mem::take(&mut self.collectors);
         for collector in &mut collectors {
             if self.queue.fifo {
-                let held = std::mem::take(&mut collector.held);
+                let messages = std::mem::take(&mut collector.messages);
                 let parts = if self.choices.fifo_one_group_per_batch {
-                    batch::by_group(held)
+                    batch::by_group(messages)
                 } else {
-                    vec![held]
+                    vec![messages]
                 };
                 let batches = parts
                     .into_iter()
@@ -415,7 +415,7 @@ impl SqsPoller {
                 let due = collector.remove_due(now, batch_size, window);
                 self.ready.extend(
                     due.into_iter()
-                        .map(|held| self.batch(held))
+                        .map(|messages| self.batch(messages))
                         .collect::<Vec<_>>(),
                 );
             }
@@ -424,10 +424,10 @@ impl SqsPoller {
     }
 
     /// Creates a batch of the messages that fit in one event. Only FIFO queues leave a rest.
-    fn batch(&self, mut held: Vec<HeldMessage>) -> Batch {
-        let rest = held.split_off(batch::fitting(&held, self.mapping.batch_size));
+    fn batch(&self, mut messages: Vec<ReceivedMessage>) -> Batch {
+        let rest = messages.split_off(batch::fitting(&messages, self.mapping.batch_size));
         Batch {
-            held,
+            messages,
             rest,
             reports_failures: self.mapping.report_batch_item_failures,
             throttle_pause: self.choices.retry_base_millis,
@@ -479,7 +479,10 @@ impl SqsPoller {
                 call,
                 visibility_timeout: Millis::from(visibility_timeout_seconds) * 1_000,
             });
-            let left = self.mapping.batch_size.saturating_sub(collector.held.len());
+            let left = self
+                .mapping
+                .batch_size
+                .saturating_sub(collector.messages.len());
             let wait = collector
                 .window_ends(window)
                 .map(|end| end.saturating_sub(now).div_ceil(1_000));

@@ -6,7 +6,7 @@
 //! itself (sequence numbers, shards that split, retention) are in [`crate::shards`].
 //!
 //! A record is processed for three reasons only: the function succeeded, the filters dropped the record, or it was
-//! discarded with a notice. The checkpoint of a shard is before its first unprocessed record (D8, Q11).
+//! discarded with a failure record. The checkpoint of a shard is before its first unprocessed record (D8, Q11).
 
 mod batch;
 mod contract;
@@ -48,7 +48,7 @@ pub struct Checkpoints {
 /// The shard and lane of a batch in flight.
 type Place = (String, usize);
 
-struct PendingNotice {
+struct PendingFailureRecord {
     shard: String,
     lane: usize,
     records: Span,
@@ -70,7 +70,7 @@ pub struct StreamPoller {
     list_after: Millis,
     list_pause: Millis,
     running: BTreeMap<InvocationId, Place>,
-    notices: BTreeMap<CallId, PendingNotice>,
+    failure_records: BTreeMap<CallId, PendingFailureRecord>,
     /// After a disable or an update: batches in flight complete first, then all records that were read are forgotten.
     draining: bool,
     /// The settings that apply after draining.
@@ -103,7 +103,7 @@ impl StreamPoller {
             list_after: 0,
             list_pause: choices.retry_base_millis,
             running: BTreeMap::new(),
-            notices: BTreeMap::new(),
+            failure_records: BTreeMap::new(),
             draining: false,
             next_mapping: None,
             mapping,
@@ -146,8 +146,12 @@ impl StreamPoller {
                 request_id,
                 outcome,
             } => self.handle_result(invocation, request_id, outcome, &mut actions),
-            Input::NoticeDelivered { call } => self.handle_notice_result(call, true, &mut actions),
-            Input::NoticeRejected { call } => self.handle_notice_result(call, false, &mut actions),
+            Input::FailureRecordDelivered { call } => {
+                self.handle_failure_record_result(call, true, &mut actions)
+            }
+            Input::FailureRecordRejected { call } => {
+                self.handle_failure_record_result(call, false, &mut actions)
+            }
             Input::Wake => {}
         }
         self.end_drain();
@@ -193,7 +197,7 @@ impl StreamPoller {
             calls: reads.count() + usize::from(self.listing.is_some()),
             records: self.shards.values().map(Shard::records).sum(),
             invocations: self.running.len(),
-            notices: self.notices.len(),
+            failure_records: self.failure_records.len(),
         }
     }
 
@@ -204,9 +208,9 @@ impl StreamPoller {
             calls: _,
             records,
             invocations,
-            notices,
+            failure_records,
         } = self.in_flight();
-        records + invocations + notices == 0
+        records + invocations + failure_records == 0
     }
 
     fn is_polling(&self) -> bool {
@@ -253,13 +257,13 @@ impl StreamPoller {
         if self.choices.ignore_in_flight_on_change {
             // Q13, the other answer: results of what is in flight have no effect.
             self.running.clear();
-            self.notices.clear();
+            self.failure_records.clear();
         }
     }
 
     /// Forgets unprocessed records; they are read again from the checkpoint.
     fn end_drain(&mut self) {
-        if !self.draining || !self.running.is_empty() || !self.notices.is_empty() {
+        if !self.draining || !self.running.is_empty() || !self.failure_records.is_empty() {
             return;
         }
         self.draining = false;
@@ -443,7 +447,7 @@ impl StreamPoller {
         let invocation = InvocationId(self.next_id());
         actions.push(Action::Invoke {
             invocation,
-            payload: batch::event(&batch.held),
+            payload: batch::event(&batch.records),
             shard: id.to_owned(),
             sequence_numbers: batch.sequence_numbers(),
         });

@@ -1,4 +1,4 @@
-//! The streams that a mapping reads and the destinations of its failure notices.
+//! The streams that a mapping reads and the destinations of its failure records.
 
 use crate::Millis;
 

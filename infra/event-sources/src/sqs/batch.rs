@@ -7,7 +7,7 @@ use crate::Millis;
 use crate::invocation::{self, EMPTY_EVENT_BYTES, MAX_EVENT_BYTES};
 
 /// A received message in the form that the event needs.
-pub(super) struct HeldMessage {
+pub(super) struct ReceivedMessage {
     pub(super) message_id: String,
     pub(super) receipt_handle: String,
     /// The message group; `None` in a standard queue, where groups have no order.
@@ -19,10 +19,10 @@ pub(super) struct HeldMessage {
 
 /// The messages of one event.
 pub(super) struct Batch {
-    pub(super) held: Vec<HeldMessage>,
+    pub(super) messages: Vec<ReceivedMessage>,
     /// FIFO: the messages that did not fit in the event. A group has one batch in flight (F3), so they follow this
     /// batch.
-    pub(super) rest: Vec<HeldMessage>,
+    pub(super) rest: Vec<ReceivedMessage>,
     /// Whether the mapping had `ReportBatchItemFailures` when the batch was created.
     pub(super) reports_failures: bool,
     /// The pause after the next throttle.
@@ -31,19 +31,19 @@ pub(super) struct Batch {
 
 impl Batch {
     pub(super) fn event(&self) -> String {
-        invocation::event(self.held.iter().map(|held| held.record.as_str()))
+        invocation::event(self.messages.iter().map(|message| message.record.as_str()))
     }
 
     pub(super) fn message_ids(&self) -> Vec<String> {
-        ids(&self.held)
+        ids(&self.messages)
     }
 
     /// Returns when the first of its messages becomes visible.
     pub(super) fn until(&self) -> Option<Millis> {
-        self.held
+        self.messages
             .iter()
             .chain(&self.rest)
-            .map(|held| held.until)
+            .map(|message| message.until)
             .min()
     }
 }
@@ -53,7 +53,7 @@ impl Batch {
 pub(super) struct Collector {
     /// When the window opened: at the first message, or earlier, at the end of an invocation (X11).
     pub(super) opened_at: Option<Millis>,
-    pub(super) held: Vec<HeldMessage>,
+    pub(super) messages: Vec<ReceivedMessage>,
     /// The receive in flight.
     pub(super) receive: Option<Receive>,
 }
@@ -67,21 +67,21 @@ pub(super) struct Receive {
 
 impl Collector {
     /// Adds a message. If the window ended without a message, a new one opens.
-    pub(super) fn add(&mut self, now: Millis, window: Millis, held: HeldMessage) {
-        if self.held.is_empty() && self.opened_at.is_none_or(|opened| opened + window <= now) {
+    pub(super) fn add(&mut self, now: Millis, window: Millis, message: ReceivedMessage) {
+        if self.messages.is_empty() && self.opened_at.is_none_or(|opened| opened + window <= now) {
             self.opened_at = Some(now);
         }
-        self.held.push(held);
+        self.messages.push(message);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.messages.is_empty()
     }
 
     /// Returns when the window ends, if there is a message.
     pub(super) fn window_ends(&self, window: Millis) -> Option<Millis> {
         self.opened_at
-            .filter(|_| !self.held.is_empty())
+            .filter(|_| !self.messages.is_empty())
             .map(|opened| opened + window)
     }
 
@@ -93,38 +93,38 @@ impl Collector {
         now: Millis,
         batch_size: usize,
         window: Millis,
-    ) -> Vec<Vec<HeldMessage>> {
+    ) -> Vec<Vec<ReceivedMessage>> {
         let over = self.receive.is_none() && self.window_ends(window).is_some_and(|end| end <= now);
         let mut due = Vec::new();
-        while !self.held.is_empty() {
-            let count = fitting(&self.held, batch_size);
-            let full = count == batch_size || count < self.held.len();
+        while !self.messages.is_empty() {
+            let count = fitting(&self.messages, batch_size);
+            let full = count == batch_size || count < self.messages.len();
             if !full && !over {
                 break;
             }
-            due.push(self.held.drain(..count).collect());
-            self.opened_at = (!self.held.is_empty()).then_some(now);
+            due.push(self.messages.drain(..count).collect());
+            self.opened_at = (!self.messages.is_empty()).then_some(now);
         }
         due
     }
 }
 
 /// Returns how many messages, from the first, fit in one event: at least one, whatever its size.
-pub(super) fn fitting(held: &[HeldMessage], batch_size: usize) -> usize {
+pub(super) fn fitting(messages: &[ReceivedMessage], batch_size: usize) -> usize {
     let mut bytes = EMPTY_EVENT_BYTES;
-    let fits = |held: &&HeldMessage| {
+    let fits = |message: &&ReceivedMessage| {
         // Including a comma.
-        bytes += held.record.len() + 1;
+        bytes += message.record.len() + 1;
         bytes <= MAX_EVENT_BYTES + 1
     };
-    let count = held.iter().take(batch_size).take_while(fits).count();
-    count.max(held.len().min(1))
+    let count = messages.iter().take(batch_size).take_while(fits).count();
+    count.max(messages.len().min(1))
 }
 
 /// Splits messages by message group and keeps their order (Q4).
-pub(super) fn by_group(held: Vec<HeldMessage>) -> Vec<Vec<HeldMessage>> {
-    let mut groups: Vec<Vec<HeldMessage>> = Vec::new();
-    for message in held {
+pub(super) fn by_group(messages: Vec<ReceivedMessage>) -> Vec<Vec<ReceivedMessage>> {
+    let mut groups: Vec<Vec<ReceivedMessage>> = Vec::new();
+    for message in messages {
         match groups.iter_mut().find(|group| {
             group
                 .first()
@@ -139,12 +139,12 @@ pub(super) fn by_group(held: Vec<HeldMessage>) -> Vec<Vec<HeldMessage>> {
 
 /// Returns messages that were acknowledged although they follow a failed message of their group (Q5).
 pub(super) fn acknowledged_out_of_order(
-    held: &[HeldMessage],
-    failed: impl Fn(&HeldMessage) -> bool,
-) -> Vec<&HeldMessage> {
+    messages: &[ReceivedMessage],
+    failed: impl Fn(&ReceivedMessage) -> bool,
+) -> Vec<&ReceivedMessage> {
     let mut broken: BTreeSet<&str> = BTreeSet::new();
     let mut out_of_order = Vec::new();
-    for message in held {
+    for message in messages {
         let Some(group) = message.group.as_deref() else {
             continue;
         };
@@ -158,15 +158,16 @@ pub(super) fn acknowledged_out_of_order(
 }
 
 /// Removes messages whose visibility timeout ended, and returns their ids.
-pub(super) fn remove_expired(held: &mut Vec<HeldMessage>, now: Millis) -> Vec<String> {
-    let expired = held
+pub(super) fn remove_expired(messages: &mut Vec<ReceivedMessage>, now: Millis) -> Vec<String> {
+    let expired = messages
         .extract_if(.., |message| message.until <= now)
         .map(|message| message.message_id);
     expired.collect()
 }
 
-pub(super) fn ids<'a>(held: impl IntoIterator<Item = &'a HeldMessage>) -> Vec<String> {
-    held.into_iter()
-        .map(|held| held.message_id.clone())
+pub(super) fn ids<'a>(messages: impl IntoIterator<Item = &'a ReceivedMessage>) -> Vec<String> {
+    messages
+        .into_iter()
+        .map(|message| message.message_id.clone())
         .collect()
 }

@@ -1,6 +1,6 @@
 //! Handles the results of invocations: deletes, retries and releases (rules S6 to S13, F5, F6).
 
-use super::batch::{self, Batch, HeldMessage};
+use super::batch::{self, Batch, ReceivedMessage};
 use super::contract::{Action, Finding, InvocationId, ReleaseCause};
 use super::{SqsPoller, ThrottledBatch, release};
 use crate::invocation::InvocationOutcome;
@@ -64,8 +64,8 @@ impl SqsPoller {
         failures: &Failures,
         actions: &mut Vec<Action>,
     ) {
-        let failed = |held: &HeldMessage| failures.contains(&held.message_id);
-        let message_ids = batch::ids(batch.held.iter().filter(|held| failed(held)));
+        let failed = |message: &ReceivedMessage| failures.contains(&message.message_id);
+        let message_ids = batch::ids(batch.messages.iter().filter(|message| failed(message)));
         actions.push(Action::Report(Finding::BatchItemFailures {
             invocation,
             message_ids,
@@ -77,7 +77,7 @@ impl SqsPoller {
                 count,
             }));
         }
-        let message_ids = batch::ids(batch::acknowledged_out_of_order(&batch.held, failed));
+        let message_ids = batch::ids(batch::acknowledged_out_of_order(&batch.messages, failed));
         if !message_ids.is_empty() {
             actions.push(Action::Report(Finding::BrokenFifoOrder {
                 invocation,
@@ -92,13 +92,13 @@ impl SqsPoller {
     fn finish(
         &mut self,
         batch: Batch,
-        failed: impl Fn(&HeldMessage) -> bool,
+        failed: impl Fn(&ReceivedMessage) -> bool,
         actions: &mut Vec<Action>,
     ) {
-        let (failed, done): (Vec<HeldMessage>, Vec<HeldMessage>) =
-            batch.held.into_iter().partition(failed);
+        let (failed, done): (Vec<ReceivedMessage>, Vec<ReceivedMessage>) =
+            batch.messages.into_iter().partition(failed);
         let one_in = self.choices.delete_fails_one_in;
-        let (forgotten, done): (Vec<HeldMessage>, Vec<HeldMessage>) = done
+        let (forgotten, done): (Vec<ReceivedMessage>, Vec<ReceivedMessage>) = done
             .into_iter()
             .partition(|_| one_in > 0 && self.mixer.one_in(one_in));
         self.delete(done, actions);
@@ -107,10 +107,10 @@ impl SqsPoller {
                 message_ids: batch::ids(&forgotten),
             }));
         }
-        let (stuck, rest): (Vec<HeldMessage>, Vec<HeldMessage>) = batch
+        let (stuck, rest): (Vec<ReceivedMessage>, Vec<ReceivedMessage>) = batch
             .rest
             .into_iter()
-            .partition(|held| failed.iter().any(|failed| failed.group == held.group));
+            .partition(|message| failed.iter().any(|failed| failed.group == message.group));
         release(ReleaseCause::GroupFailed, batch::ids(&stuck), actions);
         if !rest.is_empty() {
             let next = self.batch(rest);

@@ -17,7 +17,7 @@ pub(super) struct PendingRecord {
 
 /// The records of one invocation.
 pub(super) struct Batch {
-    pub(super) held: Vec<PendingRecord>,
+    pub(super) records: Vec<PendingRecord>,
     /// The failed attempts: invocations that ran the function with this batch (D9, D14).
     pub(super) runs: u64,
     /// The request id of the last invocation.
@@ -30,9 +30,9 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(held: Vec<PendingRecord>, choices: &Choices) -> Self {
+    pub(super) fn new(records: Vec<PendingRecord>, choices: &Choices) -> Self {
         Self {
-            held,
+            records,
             runs: 0,
             request_id: None,
             not_before: 0,
@@ -53,8 +53,8 @@ impl Batch {
         index: usize,
         choices: &Choices,
     ) -> Vec<PendingRecord> {
-        let rest = self.held.split_off(index);
-        let done = std::mem::replace(&mut self.held, rest);
+        let rest = self.records.split_off(index);
+        let done = std::mem::replace(&mut self.records, rest);
         if !done.is_empty() {
             self.runs = 0;
             self.pause = choices.retry_base_millis;
@@ -65,32 +65,35 @@ impl Batch {
 
     /// Splits the batch into halves (D15, Q7, Q8). A batch of one record stays whole.
     pub(super) fn bisect(mut self, choices: &Choices) -> (Self, Option<Self>) {
-        let count = self.held.len();
+        let count = self.records.len();
         let cut = if choices.bisect_round_up {
             count.div_ceil(2)
         } else {
             count / 2
         };
-        let rest = self.held.split_off(cut.max(1));
+        let rest = self.records.split_off(cut.max(1));
         let runs = if choices.bisect_carries_attempts {
             self.runs
         } else {
             0
         };
         let second = Self {
-            held: rest,
+            records: rest,
             runs,
             request_id: self.request_id.clone(),
             ..Self::new(Vec::new(), choices)
         };
         self.runs = runs;
-        (self, Some(second).filter(|second| !second.held.is_empty()))
+        (
+            self,
+            Some(second).filter(|second| !second.records.is_empty()),
+        )
     }
 
     pub(super) fn sequence_numbers(&self) -> Vec<String> {
-        self.held
+        self.records
             .iter()
-            .map(|held| held.record.sequence_number.clone())
+            .map(|record| record.record.sequence_number.clone())
             .collect()
     }
 }
@@ -102,21 +105,22 @@ pub(super) fn next_pause(pause: Millis, choices: &Choices) -> Millis {
         .clamp(1, choices.retry_cap_millis.max(1))
 }
 
-pub(super) fn event(held: &[PendingRecord]) -> String {
-    invocation::event(held.iter().map(|held| held.record.event.as_str()))
+pub(super) fn event(records: &[PendingRecord]) -> String {
+    invocation::event(records.iter().map(|record| record.record.event.as_str()))
 }
 
 /// Returns the range of these records; there is at least one.
-pub(super) fn span(shard: &str, held: &[PendingRecord]) -> Span {
-    let number = |held: Option<&PendingRecord>| {
-        held.map(|held| held.record.sequence_number.clone())
+pub(super) fn span(shard: &str, records: &[PendingRecord]) -> Span {
+    let number = |record: Option<&PendingRecord>| {
+        record
+            .map(|record| record.record.sequence_number.clone())
             .unwrap_or_default()
     };
     Span {
         shard: shard.to_owned(),
-        first: number(held.first()),
-        last: number(held.last()),
-        count: held.len(),
+        first: number(records.first()),
+        last: number(records.last()),
+        count: records.len(),
     }
 }
 
@@ -131,13 +135,13 @@ pub(super) struct Lane {
     /// Failed batches to retry, in order, before the waiting records.
     pub(super) retries: VecDeque<Batch>,
     pub(super) running: Option<(InvocationId, Batch)>,
-    /// Whether a notice about records of this lane is in flight.
+    /// Whether a failure record about records of this lane is in flight.
     pub(super) notifying: bool,
     window_opened: Option<Millis>,
 }
 
 impl Lane {
-    /// Returns whether a batch or a notice is in flight.
+    /// Returns whether a batch or a failure record is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.notifying || self.running.is_some()
     }
@@ -146,15 +150,15 @@ impl Lane {
         self.waiting.len()
     }
 
-    pub(super) fn push(&mut self, now: Millis, window: Millis, held: PendingRecord) {
+    pub(super) fn push(&mut self, now: Millis, window: Millis, record: PendingRecord) {
         let is_open = self
             .window_opened
             .is_some_and(|opened| !self.waiting.is_empty() || now < opened + window);
         if !is_open {
             self.window_opened = Some(now);
         }
-        self.waiting_bytes += bytes(&held);
-        self.waiting.push_back(held);
+        self.waiting_bytes += bytes(&record);
+        self.waiting.push_back(record);
     }
 
     /// Opens a new window at the end of an invocation (X11).
@@ -190,29 +194,29 @@ impl Lane {
         }
         let mut batch = Batch::new(Vec::new(), choices);
         self.fill(&mut batch, batch_size);
-        (!batch.held.is_empty()).then_some(batch)
+        (!batch.records.is_empty()).then_some(batch)
     }
 
     /// Adds waiting records to a batch while it has room (D3). A record that is too large for any event is sent
     /// alone.
     fn fill(&mut self, batch: &mut Batch, batch_size: usize) {
-        let mut total = EMPTY_EVENT_BYTES + batch.held.iter().map(bytes).sum::<usize>();
-        while batch.held.len() < batch_size
-            && let Some(held) = self.waiting.pop_front()
+        let mut total = EMPTY_EVENT_BYTES + batch.records.iter().map(bytes).sum::<usize>();
+        while batch.records.len() < batch_size
+            && let Some(record) = self.waiting.pop_front()
         {
-            let bytes = bytes(&held);
-            if !batch.held.is_empty() && total + bytes > MAX_EVENT_BYTES {
-                self.waiting.push_front(held);
+            let bytes = bytes(&record);
+            if !batch.records.is_empty() && total + bytes > MAX_EVENT_BYTES {
+                self.waiting.push_front(record);
                 break;
             }
             total += bytes;
             self.waiting_bytes -= bytes;
-            batch.held.push(held);
+            batch.records.push(record);
         }
     }
 }
 
 /// The size of a record and its comma.
-fn bytes(held: &PendingRecord) -> usize {
-    held.record.event.len() + 1
+fn bytes(record: &PendingRecord) -> usize {
+    record.record.event.len() + 1
 }

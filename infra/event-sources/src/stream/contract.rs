@@ -4,12 +4,12 @@ use std::fmt;
 
 use super::record::StreamRecord;
 use crate::Millis;
+use crate::failure_record::{Condition, FailureRecord};
 use crate::invocation::InvocationOutcome;
 use crate::mapping::{Destination, StreamMapping};
-use crate::notice::{Condition, Notice};
 use crate::report::MalformedResponse;
 
-/// Identifies a listing, read or notice; unique within a poller.
+/// Identifies a listing, read or failure record; unique within a poller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u64);
 
@@ -76,14 +76,14 @@ pub enum Input {
     /// An invocation ended.
     Invoked {
         invocation: InvocationId,
-        /// The request id, if known; notices contain it.
+        /// The request id, if known; failure records contain it.
         request_id: Option<String>,
         outcome: InvocationOutcome,
     },
-    /// The destination accepted a notice.
-    NoticeDelivered { call: CallId },
-    /// The destination rejected a notice. Its records are discarded anyway (Q12).
-    NoticeRejected { call: CallId },
+    /// The destination accepted a failure record.
+    FailureRecordDelivered { call: CallId },
+    /// The destination rejected a failure record. Its records are discarded anyway (Q12).
+    FailureRecordRejected { call: CallId },
     /// The time of `StreamPoller::next_wakeup` was reached.
     Wake,
 }
@@ -113,12 +113,12 @@ pub enum Action {
         shard: String,
         sequence_numbers: Vec<String>,
     },
-    /// Send a notice about a discarded batch to the failure destination. Answer: [`Input::NoticeDelivered`] or
-    /// [`Input::NoticeRejected`].
-    Notify {
+    /// Send a failure record about a discarded batch to the failure destination. Answer: [`Input::FailureRecordDelivered`] or
+    /// [`Input::FailureRecordRejected`].
+    SendFailureRecord {
         call: CallId,
         destination: Destination,
-        notice: Box<Notice>,
+        failure_record: Box<FailureRecord>,
         /// The event of its records as JSON text, for a destination that stores it (D23).
         event: String,
     },
@@ -154,16 +154,16 @@ impl fmt::Debug for Action {
                 .field("shard", shard)
                 .field("sequence_numbers", sequence_numbers)
                 .finish_non_exhaustive(),
-            Self::Notify {
+            Self::SendFailureRecord {
                 call,
                 destination,
-                notice,
+                failure_record,
                 ..
             } => f
-                .debug_struct("Notify")
+                .debug_struct("SendFailureRecord")
                 .field("call", call)
                 .field("destination", destination)
-                .field("notice", notice)
+                .field("failure_record", failure_record)
                 .finish_non_exhaustive(),
             Self::Report(finding) => f.debug_tuple("Report").field(finding).finish(),
         }
@@ -213,10 +213,10 @@ pub enum Finding {
         throttled: bool,
         retry_at: Millis,
     },
-    /// A batch was discarded (D17, D18). A notice is sent if the mapping has a destination.
+    /// A batch was discarded (D17, D18). A failure record is sent if the mapping has a destination.
     Discarded { condition: Condition, records: Span },
-    /// The destination rejected the notice about discarded records (Q12).
-    NoticeRejected { records: Span },
+    /// The destination rejected the failure record about discarded records (Q12).
+    FailureRecordRejected { records: Span },
     /// The stream no longer contains the next record. Reading continues with the oldest record (D20, Q10).
     Trimmed { shard: String },
     /// A read failed and will be retried.
@@ -234,5 +234,5 @@ pub struct InFlight {
     /// Unprocessed records, including those of running invocations.
     pub records: usize,
     pub invocations: usize,
-    pub notices: usize,
+    pub failure_records: usize,
 }

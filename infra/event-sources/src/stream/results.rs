@@ -1,15 +1,15 @@
-//! Handles the results of invocations and of failure notices (rules D8 to D18, D21, D22).
+//! Handles the results of invocations and of failure records (rules D8 to D18, D21, D22).
 
 use super::batch::{self, Batch, PendingRecord};
 use super::contract::{Action, CallId, Finding, InvocationId};
-use super::{PendingNotice, StreamPoller};
+use super::{PendingFailureRecord, StreamPoller};
+use crate::failure_record::{Condition, FailureRecord, LastResponse};
 use crate::invocation::InvocationOutcome;
-use crate::notice::{Condition, LastResponse, Notice};
 use crate::report::{self, Report};
 
 impl StreamPoller {
     /// Discards the records that are too old, before every attempt (D18, Q19). Returns the batch if it can be invoked
-    /// now. If a notice must be sent first, the rest of the batch waits in its lane.
+    /// now. If a failure record must be sent first, the rest of the batch waits in its lane.
     pub(super) fn discard_expired(
         &mut self,
         id: &str,
@@ -21,16 +21,17 @@ impl StreamPoller {
             return Some(batch);
         };
         let now = self.now;
-        let is_young = |held: &PendingRecord| now < held.record.arrived.saturating_add(maximum_age);
-        let young = batch.held.iter().position(is_young);
-        let young = young.unwrap_or(batch.held.len());
+        let is_young =
+            |record: &PendingRecord| now < record.record.arrived.saturating_add(maximum_age);
+        let young = batch.records.iter().position(is_young);
+        let young = young.unwrap_or(batch.records.len());
         if young == 0 {
             return Some(batch);
         }
         let (runs, request_id) = (batch.runs, batch.request_id.clone());
         let aged = batch.split_off_processed(young, &self.choices);
         let was_invoked = runs.max(1);
-        if !batch.held.is_empty()
+        if !batch.records.is_empty()
             && let Some(lane) = self.lane(id, lane)
         {
             lane.retries.push_front(batch);
@@ -47,29 +48,30 @@ impl StreamPoller {
         None
     }
 
-    /// Discards records and sends a notice. The records are processed once the notice is answered (D17, D21).
+    /// Discards records and sends a failure record. The records are processed once the destination has responded (D17, D21).
     fn discard(
         &mut self,
         (id, lane): (&str, usize),
-        held: &[PendingRecord],
+        records: &[PendingRecord],
         condition: Condition,
         runs: u64,
         request_id: Option<String>,
         actions: &mut Vec<Action>,
     ) {
-        let records = batch::span(id, held);
-        let places: Vec<u64> = held.iter().map(|held| held.place).collect();
+        let span = batch::span(id, records);
+        let places: Vec<u64> = records.iter().map(|record| record.place).collect();
         actions.push(Action::Report(Finding::Discarded {
             condition,
-            records: records.clone(),
+            records: span.clone(),
         }));
         let Some(destination) = self.mapping.on_failure.clone() else {
             self.mark_processed(id, places);
             return;
         };
         let call = CallId(self.next_id());
-        let arrival = |held: Option<&PendingRecord>| held.map_or(0, |held| held.record.arrived);
-        let notice = Notice {
+        let arrival =
+            |record: Option<&PendingRecord>| record.map_or(0, |record| record.record.arrived);
+        let failure_record = FailureRecord {
             kind: self.mapping.kind,
             request_id: request_id.unwrap_or_else(|| self.request_id()),
             function_arn: self.mapping.function_arn.clone(),
@@ -77,29 +79,29 @@ impl StreamPoller {
             approximate_invoke_count: runs,
             timestamp: self.now,
             shard_id: id.to_owned(),
-            start_sequence_number: records.first.clone(),
-            end_sequence_number: records.last.clone(),
-            first_arrival: arrival(held.first()),
-            last_arrival: arrival(held.last()),
-            batch_size: held.len(),
+            start_sequence_number: span.first.clone(),
+            end_sequence_number: span.last.clone(),
+            first_arrival: arrival(records.first()),
+            last_arrival: arrival(records.last()),
+            batch_size: records.len(),
             stream_arn: self.mapping.event_source_arn.clone(),
         };
-        actions.push(Action::Notify {
+        actions.push(Action::SendFailureRecord {
             call,
             destination,
-            notice: Box::new(notice),
-            event: batch::event(held),
+            failure_record: Box::new(failure_record),
+            event: batch::event(records),
         });
         if let Some(lane) = self.lane(id, lane) {
             lane.notifying = true;
         }
-        let pending = PendingNotice {
+        let pending = PendingFailureRecord {
             shard: id.to_owned(),
             lane,
-            records,
+            records: span,
             places,
         };
-        self.notices.insert(call, pending);
+        self.failure_records.insert(call, pending);
     }
 
     /// Creates a request id, in Lambda's format, for a batch that was never invoked.
@@ -115,13 +117,13 @@ impl StreamPoller {
         )
     }
 
-    pub(super) fn handle_notice_result(
+    pub(super) fn handle_failure_record_result(
         &mut self,
         call: CallId,
         delivered: bool,
         actions: &mut Vec<Action>,
     ) {
-        let Some(pending) = self.notices.remove(&call) else {
+        let Some(pending) = self.failure_records.remove(&call) else {
             return;
         };
         if let Some(lane) = self.lane(&pending.shard, pending.lane) {
@@ -129,7 +131,7 @@ impl StreamPoller {
         }
         self.mark_processed(&pending.shard, pending.places);
         if !delivered {
-            actions.push(Action::Report(Finding::NoticeRejected {
+            actions.push(Action::Report(Finding::FailureRecordRejected {
                 records: pending.records,
             }));
         }
@@ -164,9 +166,9 @@ impl StreamPoller {
             InvocationOutcome::FunctionError(_) => {
                 actions.push(Action::Report(Finding::FunctionError {
                     invocation,
-                    batch: batch::span(&id, &batch.held),
+                    batch: batch::span(&id, &batch.records),
                 }));
-                if self.mapping.bisect_batch_on_function_error && batch.held.len() > 1 {
+                if self.mapping.bisect_batch_on_function_error && batch.records.len() > 1 {
                     batch.wait(now, &choices);
                     let (first, second) = batch.bisect(&choices);
                     self.retry(&id, lane, [Some(first), second]);
@@ -200,13 +202,13 @@ impl StreamPoller {
         let reports_failures = self.mapping.report_batch_item_failures;
         match report::read(response, reports_failures, &sequence_numbers) {
             Report::AllSucceeded => {
-                self.mark_processed(id, batch.held.iter().map(|held| held.place))
+                self.mark_processed(id, batch.records.iter().map(|record| record.place))
             }
             Report::WholeBatchFailed(reason) => {
                 actions.push(Action::Report(Finding::MalformedResponse {
                     invocation,
                     reason,
-                    batch: batch::span(id, &batch.held),
+                    batch: batch::span(id, &batch.records),
                 }));
                 self.fail_attempt(id, lane, batch, LastResponse::FailureReport, actions);
             }
@@ -216,7 +218,7 @@ impl StreamPoller {
                 let done = batch.split_off_processed(index.unwrap_or(0), &choices);
                 actions.push(Action::Report(Finding::BatchItemFailures {
                     invocation,
-                    again: batch::span(id, &batch.held),
+                    again: batch::span(id, &batch.records),
                 }));
                 if failures.duplicates() > 0 {
                     actions.push(Action::Report(Finding::RepeatedIdentifiers {
@@ -228,7 +230,7 @@ impl StreamPoller {
                     self.fail_attempt(id, lane, batch, LastResponse::FailureReport, actions);
                 } else {
                     // Moving the checkpoint resets the number of attempts (D14).
-                    self.mark_processed(id, done.iter().map(|held| held.place));
+                    self.mark_processed(id, done.iter().map(|record| record.place));
                     batch.wait(now, &choices);
                     self.retry(id, lane, [Some(batch), None]);
                 }
@@ -251,12 +253,12 @@ impl StreamPoller {
         if retries.is_some_and(|retries| batch.runs > retries) {
             let condition = Condition::RetryAttemptsExhausted(last_answer);
             let Batch {
-                held,
+                records,
                 runs,
                 request_id,
                 ..
             } = batch;
-            return self.discard((id, lane), &held, condition, runs, request_id, actions);
+            return self.discard((id, lane), &records, condition, runs, request_id, actions);
         }
         batch.wait(self.now, &self.choices);
         self.retry(id, lane, [Some(batch), None]);

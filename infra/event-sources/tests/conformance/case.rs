@@ -216,7 +216,7 @@ pub(crate) struct Expect {
     pub(crate) not_delivered: Option<Vec<String>>,
     pub(crate) dead_letter_queue: Option<Vec<Map<String, Value>>>,
     pub(crate) left_in_queue: Option<Vec<Value>>,
-    pub(crate) failure_notices: Option<Vec<ExpectedNotice>>,
+    pub(crate) failure_notices: Option<Vec<ExpectedFailureRecord>>,
     pub(crate) concurrent_function_instances: Option<usize>,
     pub(crate) mapping_states: Option<Vec<Map<String, Value>>>,
     pub(crate) error: Option<Value>,
@@ -245,12 +245,12 @@ pub(crate) struct ExpectedRecord {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct ExpectedNotice {
+pub(crate) struct ExpectedFailureRecord {
     pub(crate) destination: String,
     pub(crate) covers: Vec<String>,
     pub(crate) body: Value,
     pub(crate) object_key_prefix: Option<String>,
-    /// The envelope that SNS adds to a notice; SNS is not modelled.
+    /// The envelope that SNS adds to a failure record; SNS is not modelled.
     #[serde(rename = "envelope")]
     _envelope: Option<Value>,
 }

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::case::Function;
 
+pub(crate) const REGION: &str = "eu-west-1";
+pub(crate) const MAPPING_UUID: &str = "0b2f6a3e-6c0e-4f8a-9d3e-2f6b1c9a7e10";
+
 /// The start of virtual time: 2026-01-01.
 pub(crate) const EPOCH: Millis = 1_767_225_600_000;
 /// The duration of a function that does not sleep.
@@ -27,7 +30,7 @@ pub(crate) struct Log {
     /// Whether the dead-letter queue contained messages when an invocation began.
     pub(crate) dead_letters_before_the_last_invocation: bool,
     pub(crate) left_in_queue: Vec<Value>,
-    pub(crate) notices: Vec<SentNotice>,
+    pub(crate) failure_records: Vec<SentFailureRecord>,
     pub(crate) states: Vec<Value>,
     pub(crate) most_concurrent: usize,
     pub(crate) last_result: Option<ProcessingResult>,
@@ -48,7 +51,7 @@ pub(crate) struct DeadLetter {
     pub(crate) message: Value,
 }
 
-pub(crate) struct SentNotice {
+pub(crate) struct SentFailureRecord {
     pub(crate) destination: &'static str,
     pub(crate) body: Value,
     pub(crate) object_key: Option<String>,
@@ -105,6 +108,33 @@ impl Function {
 
     /// Responds to an event as the case specifies.
     pub(crate) fn run(&self, event: &Value, records: &[(String, Value)]) -> Result<Run, String> {
+        let response = self.response(event, records)?;
+        Ok(match response {
+            Some(response) => {
+                let text = response.to_string();
+                Run {
+                    outcome: InvocationOutcome::Response(text),
+                    name: "success",
+                    response: Some(response),
+                }
+            }
+            None => {
+                let text = json!({"errorMessage": "failed", "errorType": "Exception"}).to_string();
+                Run {
+                    outcome: InvocationOutcome::FunctionError(text),
+                    name: "error",
+                    response: None,
+                }
+            }
+        })
+    }
+
+    /// The response, or nothing if the function fails.
+    fn response(
+        &self,
+        event: &Value,
+        records: &[(String, Value)],
+    ) -> Result<Option<Value>, String> {
         let at_most = |limits: &BTreeMap<String, u64>, input: &str, record: &Value| {
             let count = record["attributes"]["ApproximateReceiveCount"]
                 .as_str()
@@ -119,7 +149,7 @@ impl Function {
                 .collect();
             Some(json!({"batchItemFailures": entries}))
         };
-        let response = match self {
+        Ok(match self {
             Self {
                 respond: Some(response),
                 ..
@@ -163,24 +193,6 @@ impl Function {
                 )
             }
             _ => return Err("the case does not specify the behaviour of the function".to_owned()),
-        };
-        Ok(match response {
-            Some(response) => {
-                let text = response.to_string();
-                Run {
-                    outcome: InvocationOutcome::Response(text),
-                    name: "success",
-                    response: Some(response),
-                }
-            }
-            None => {
-                let text = json!({"errorMessage": "failed", "errorType": "Exception"}).to_string();
-                Run {
-                    outcome: InvocationOutcome::FunctionError(text),
-                    name: "error",
-                    response: None,
-                }
-            }
         })
     }
 }

@@ -17,11 +17,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use case::{Case, Source};
+use log::{MAPPING_UUID, REGION};
 use onewrite_event_sources::mapping::{InvalidMapping, Mapping};
 use serde_json::{Map, Value, json};
-
-pub(crate) const REGION: &str = "eu-west-1";
-pub(crate) const MAPPING_UUID: &str = "0b2f6a3e-6c0e-4f8a-9d3e-2f6b1c9a7e10";
 
 /// Cases that cannot be reproduced, with the reason.
 const CANNOT_HOLD: [(&str, &str); 0] = [];

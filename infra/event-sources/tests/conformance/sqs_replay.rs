@@ -12,7 +12,7 @@ use onewrite_event_sources::sqs::{Action, CallId, Input, InvocationId, QueueInfo
 use serde_json::{Value, json};
 
 use crate::case::{Case, Function, Send, Step};
-use crate::log::{DeadLetter, EPOCH, Invocation, Log, OBSERVATION, PATIENCE, RUN};
+use crate::log::{DeadLetter, EPOCH, Invocation, Log, OBSERVATION, PATIENCE, REGION, RUN};
 
 /// The defaults of SQS and Lambda.
 const DEFAULT_VISIBILITY_SECONDS: u32 = 30;
@@ -91,7 +91,7 @@ impl<'a> World<'a> {
         });
         let facts = QueueInfo {
             arn: mapping.event_source_arn.clone(),
-            region: crate::REGION.to_owned(),
+            region: REGION.to_owned(),
             fifo,
             visibility_timeout_seconds: visibility,
             function_timeout_seconds: function_timeout,

@@ -18,7 +18,9 @@ use onewrite_event_sources::stream::{
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Function, Step, TableSpec};
-use crate::log::{EPOCH, Invocation, Log, OBSERVATION, RUN, SentNotice};
+use crate::log::{
+    EPOCH, Invocation, Log, MAPPING_UUID, OBSERVATION, REGION, RUN, SentFailureRecord,
+};
 
 pub(crate) fn replay(case: &Case, mapping: StreamMapping) -> Result<Log, String> {
     let mut world = World::new(case, mapping)?;
@@ -70,7 +72,7 @@ impl<'a> World<'a> {
             function: case.function.as_ref().unwrap_or(&NONE),
             facts: SourceInfo {
                 arn: mapping.event_source_arn.clone(),
-                region: crate::REGION.to_owned(),
+                region: REGION.to_owned(),
                 invoke_identity_arn: String::new(),
             },
             items: BTreeMap::new(),
@@ -194,25 +196,25 @@ impl<'a> World<'a> {
                     shard: _,
                     sequence_numbers,
                 } => self.invoke(invocation, &payload, &sequence_numbers)?,
-                Action::Notify {
+                Action::SendFailureRecord {
                     call,
                     destination,
-                    notice,
+                    failure_record,
                     event,
                 } => {
-                    let key = || notice.object_key(crate::MAPPING_UUID, "4f8a9d3e");
+                    let key = || failure_record.object_key(MAPPING_UUID, "4f8a9d3e");
                     let (destination, body, object_key) = match destination.kind {
-                        DestinationKind::Sqs => ("sqs", notice.body(), None),
-                        DestinationKind::Sns => ("sns", notice.body(), None),
-                        DestinationKind::S3 => ("s3", notice.object(&event), Some(key())),
+                        DestinationKind::Sqs => ("sqs", failure_record.body(), None),
+                        DestinationKind::Sns => ("sns", failure_record.body(), None),
+                        DestinationKind::S3 => ("s3", failure_record.object(&event), Some(key())),
                         DestinationKind::Kafka => return Err("no case has Kafka".to_owned()),
                     };
-                    self.log.notices.push(SentNotice {
+                    self.log.failure_records.push(SentFailureRecord {
                         destination,
                         body,
                         object_key,
                     });
-                    self.handle(Input::NoticeDelivered { call })?;
+                    self.handle(Input::FailureRecordDelivered { call })?;
                 }
                 Action::Report(_) => {}
             }

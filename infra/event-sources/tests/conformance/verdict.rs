@@ -6,14 +6,15 @@ use std::fmt::Debug;
 use serde_json::{Map, Value};
 
 use crate::bindings::Bindings;
-use crate::case::{Case, Expect, ExpectedInvocation, ExpectedNotice, ExpectedRecord};
-use crate::log::{Invocation, Log, SentNotice};
+use crate::case::{Case, Expect, ExpectedFailureRecord, ExpectedInvocation, ExpectedRecord};
+use crate::log::{Invocation, Log, MAPPING_UUID, SentFailureRecord};
 
 /// Returns the first difference as an error.
 pub(crate) fn compare(case: &Case, log: &Log) -> Result<(), String> {
     let Expect {
-        invocations,
-        invocation_count,
+        // Compared by the function of this name.
+        invocations: _,
+        invocation_count: _,
         records,
         records_common,
         delivery_counts,
@@ -31,26 +32,7 @@ pub(crate) fn compare(case: &Case, log: &Log) -> Result<(), String> {
     for (expected, actual) in &log.replies {
         bindings.compare("reply", expected, actual)?;
     }
-    equal(
-        "invocation_count",
-        invocation_count.as_ref(),
-        &log.invocations.len(),
-    )?;
-    if let Some(expected) = invocations {
-        equal(
-            "number of invocations",
-            Some(&expected.len()),
-            &log.invocations.len(),
-        )?;
-        for (n, (expected, actual)) in expected.iter().zip(&log.invocations).enumerate() {
-            invocation(
-                &mut bindings,
-                &format!("invocations[{n}]"),
-                expected,
-                actual,
-            )?;
-        }
-    }
+    invocations(&mut bindings, &case.expect, log)?;
     if let Some(expected) = records {
         let all: Vec<&(String, Value)> = log.records().collect();
         let common = records_common.clone().unwrap_or_default();
@@ -70,7 +52,7 @@ pub(crate) fn compare(case: &Case, log: &Log) -> Result<(), String> {
         dead_letters(&mut bindings, expected, log)?;
     }
     equal("left_in_queue", left_in_queue.as_ref(), &log.left_in_queue)?;
-    notices(
+    failure_records(
         &mut bindings,
         failure_notices.as_deref().unwrap_or_default(),
         log,
@@ -84,6 +66,25 @@ pub(crate) fn compare(case: &Case, log: &Log) -> Result<(), String> {
     case.checked
         .iter()
         .try_for_each(|sentence| checked(sentence, case, log))
+}
+
+fn invocations(bindings: &mut Bindings, expect: &Expect, log: &Log) -> Result<(), String> {
+    equal(
+        "invocation_count",
+        expect.invocation_count.as_ref(),
+        &log.invocations.len(),
+    )?;
+    if let Some(expected) = &expect.invocations {
+        equal(
+            "number of invocations",
+            Some(&expected.len()),
+            &log.invocations.len(),
+        )?;
+        for (n, (expected, actual)) in expected.iter().zip(&log.invocations).enumerate() {
+            invocation(bindings, &format!("invocations[{n}]"), expected, actual)?;
+        }
+    }
+    Ok(())
 }
 
 fn equal<E: PartialEq<A> + Debug, A: Debug>(
@@ -194,13 +195,17 @@ fn dead_letters(
     Ok(())
 }
 
-fn notices(bindings: &mut Bindings, expected: &[ExpectedNotice], log: &Log) -> Result<(), String> {
+fn failure_records(
+    bindings: &mut Bindings,
+    expected: &[ExpectedFailureRecord],
+    log: &Log,
+) -> Result<(), String> {
     equal(
         "number of failure notices",
         Some(&expected.len()),
-        &log.notices.len(),
+        &log.failure_records.len(),
     )?;
-    for (n, (expected, actual)) in expected.iter().zip(&log.notices).enumerate() {
+    for (n, (expected, actual)) in expected.iter().zip(&log.failure_records).enumerate() {
         let at = format!("failure_notices[{n}]");
         equal(
             &format!("{at}.destination"),
@@ -224,11 +229,11 @@ fn notices(bindings: &mut Bindings, expected: &[ExpectedNotice], log: &Log) -> R
     Ok(())
 }
 
-/// A notice identifies its batch by the first and last sequence number and the size.
+/// A failure record identifies its batch by the first and last sequence number and the size.
 fn covers(
     at: &str,
-    expected: &ExpectedNotice,
-    actual: &SentNotice,
+    expected: &ExpectedFailureRecord,
+    actual: &SentFailureRecord,
     log: &Log,
 ) -> Result<(), String> {
     let info = &actual.body["DDBStreamBatchInfo"];
@@ -245,8 +250,8 @@ fn covers(
     })
 }
 
-/// The README says that parts in angle brackets are arbitrary. Date and time are those of the notice (`checked`).
-fn object_key(at: &str, prefix: &str, actual: &SentNotice) -> Result<(), String> {
+/// The README says that parts in angle brackets are arbitrary. Date and time are those of the failure record (`checked`).
+fn object_key(at: &str, prefix: &str, actual: &SentFailureRecord) -> Result<(), String> {
     let key = actual.object_key.as_deref().unwrap_or_default();
     let shard = actual.body["DDBStreamBatchInfo"]["shardId"]
         .as_str()
@@ -254,7 +259,7 @@ fn object_key(at: &str, prefix: &str, actual: &SentNotice) -> Result<(), String>
     let timestamp = actual.body["timestamp"].as_str().unwrap_or_default();
     let second = timestamp.get(..19).unwrap_or_default().replace(':', ".");
     let mut expected = prefix
-        .replace("<mapping-uuid>", crate::MAPPING_UUID)
+        .replace("<mapping-uuid>", MAPPING_UUID)
         .replace("<shardId>", shard);
     for (placeholder, range) in [("<YYYY>", 0..4), ("<MM>", 5..7), ("<DD>", 8..10)] {
         expected = expected.replace(placeholder, timestamp.get(range).unwrap_or_default());

@@ -41,7 +41,7 @@ impl Poller for StreamPoller {
 
     fn is_idle(&self) -> bool {
         let in_flight = self.in_flight();
-        in_flight.records + in_flight.notices + in_flight.invocations == 0
+        in_flight.records + in_flight.failure_records + in_flight.invocations == 0
     }
 }
 
@@ -101,22 +101,22 @@ impl<S: Source> Executor<StreamPoller> for StreamExecutor<S> {
                 };
                 Some(invoke.boxed())
             }
-            Action::Notify {
+            Action::SendFailureRecord {
                 call,
                 destination,
-                notice,
+                failure_record,
                 event,
             } => {
                 let destinations = Arc::clone(&self.destinations);
                 let (metrics, function) = (self.metrics.clone(), self.function.name.clone());
                 let notify = async move {
-                    let result = destinations.send(&destination, &notice, &event).await;
-                    metrics.record_discarded_batch(&function, notice.batch_size, result.is_ok());
+                    let result = destinations.send(&destination, &failure_record, &event).await;
+                    metrics.record_discarded_batch(&function, failure_record.batch_size, result.is_ok());
                     match result {
-                        Ok(()) => Input::NoticeDelivered { call },
+                        Ok(()) => Input::FailureRecordDelivered { call },
                         Err(error) => {
                             tracing::warn!(error, "failed to write to a failure destination");
-                            Input::NoticeRejected { call }
+                            Input::FailureRecordRejected { call }
                         }
                     }
                 };

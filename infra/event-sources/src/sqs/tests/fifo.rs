@@ -104,7 +104,7 @@ fn q4_one_group_batches_that_wait_too_long_are_released() {
         harness
             .seen
             .iter()
-            .all(|seen| seen.at < harness.held_until[handle(seen)])
+            .all(|seen| seen.at < harness.hidden_until[handle(seen)])
     );
     assert!(
         harness.found(|finding| matches!(
@@ -133,6 +133,29 @@ fn f3_one_batch_of_a_group_is_in_flight_at_a_time() {
     harness.run(60 * SECOND);
     assert_eq!(harness.batches(), [["0"], ["1"], ["2"], ["3"], ["4"]]);
     assert_eq!(harness.times(), [0, 5_000, 10_000, 15_000, 20_000]);
+}
+
+#[test]
+fn f3_a_group_waits_for_its_message_whose_visibility_was_changed() {
+    let settings = json!({ "BatchSize": 1, "FunctionResponseTypes": ["ReportBatchItemFailures"] });
+    let choices = Choices::default_outcomes();
+    let mut harness = Harness::new(fifo(30 * SECOND), settings, choices, |_, event| {
+        let outcome = if event.receive_counts() == ["1"] {
+            stop_at(event, "g1")
+        } else {
+            success()
+        };
+        (outcome, SECOND)
+    });
+    harness.send_group("g", &["g1", "g2"]);
+    harness.run(0);
+    harness.change_visibility("g1", 3_600 * SECOND);
+    harness.send_group("h", &["h1"]);
+    harness.pass(3_599 * SECOND);
+    assert_eq!(harness.batches(), [["g1"], ["h1"]], "other groups continue");
+    harness.pass(10 * SECOND);
+    assert_eq!(harness.batches(), [["g1"], ["h1"], ["g1"], ["g2"]]);
+    assert!(harness.queue.is_empty());
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub(super) struct Harness {
     /// Every receive of the poller.
     pub(super) receives: Vec<Action>,
     /// When the visibility timeout of each receipt handle ends.
-    pub(super) held_until: BTreeMap<String, Millis>,
+    pub(super) hidden_until: BTreeMap<String, Millis>,
     /// The maximum number of concurrent invocations.
     pub(super) peak: usize,
     /// If set, some receives and deletes fail, with or without effect.
@@ -172,7 +172,7 @@ impl Harness {
             findings: Vec::new(),
             deleted: Vec::new(),
             receives: Vec::new(),
-            held_until: BTreeMap::new(),
+            hidden_until: BTreeMap::new(),
             peak: 0,
             faults: None,
             waiting: Vec::new(),
@@ -213,6 +213,16 @@ impl Harness {
 
     pub(super) fn send_one(&mut self, outgoing: NewMessage) -> String {
         self.queue.send(self.now, outgoing).unwrap().message_id
+    }
+
+    /// Changes the visibility of a message that the function has received, as the function would.
+    pub(super) fn change_visibility(&mut self, body: &str, timeout: Millis) {
+        let records = self.seen.iter().flat_map(|seen| &seen.event.records);
+        let latest = records.filter(|record| record["body"] == body).next_back();
+        let handle = latest.unwrap()["receiptHandle"].as_str().unwrap();
+        self.queue
+            .change_visibility(self.now, handle, timeout)
+            .unwrap();
     }
 
     pub(super) fn enable(&mut self) {
@@ -340,7 +350,7 @@ impl Harness {
                 return true;
             }
             for message in &messages {
-                self.held_until.insert(
+                self.hidden_until.insert(
                     message.receipt_handle.clone(),
                     self.now + visibility_timeout,
                 );

@@ -311,7 +311,7 @@ proptest! {
         let played = play(&plan);
         for seen in &played.harness.seen {
             for record in &seen.event.records {
-                let until = played.harness.held_until[record["receiptHandle"].as_str().unwrap()];
+                let until = played.harness.hidden_until[record["receiptHandle"].as_str().unwrap()];
                 prop_assert!(seen.at < until);
             }
         }

@@ -350,6 +350,29 @@ fn s8_failure_does_not_change_the_visibility_timeout() {
 }
 
 #[test]
+fn s8_visibility_that_the_function_changed_outlasts_its_failure() {
+    for wait in [5 * SECOND, 120 * SECOND] {
+        let choices = Choices::default_outcomes();
+        let mut harness = Harness::new(standard(30 * SECOND), reporting(), choices, |_, event| {
+            let is_first = event.receive_counts().contains(&"1".to_owned());
+            let failed = event.message_ids().into_iter().take(usize::from(is_first));
+            (failures(&failed.collect::<Vec<_>>()), SECOND)
+        });
+        harness.send(&["failed", "stored"]);
+        harness.run(0);
+        harness.change_visibility("failed", wait);
+        harness.pass(200 * SECOND);
+        assert_eq!(
+            harness.batches(),
+            [vec!["failed", "stored"], vec!["failed"]]
+        );
+        assert_eq!(harness.times(), [0, wait]);
+        assert_eq!(harness.seen[1].event.receive_counts(), ["2"]);
+        assert!(harness.queue.is_empty());
+    }
+}
+
+#[test]
 fn s9_throttled_batch_is_retried_within_its_visibility_timeout() {
     let mut harness = Harness::instant(standard(30 * SECOND), json!({}), throttled_times(5));
     harness.send(&["a", "b"]);
@@ -727,7 +750,7 @@ fn s20_a_record_has_exactly_the_fields_of_aws() {
     harness.run(0);
     let mut record = harness.seen[0].event.records[0].clone();
     let handle = record["receiptHandle"].take();
-    assert!(harness.held_until.contains_key(handle.as_str().unwrap()));
+    assert!(harness.hidden_until.contains_key(handle.as_str().unwrap()));
     let expected = json!({
         "messageId": id,
         "receiptHandle": null,

@@ -74,7 +74,7 @@ fn q11_lost_poller_redelivers_the_work_of_other_lanes() {
 }
 
 #[test]
-fn q10_record_trimmed_during_retries_causes_no_notice() {
+fn q10_record_trimmed_during_retries_causes_no_failure_record() {
     let settings = to_queue(json!({}));
     let mut harness = Harness::new(DynamoDb, settings.clone()).function(|_| error());
     harness.put("a");
@@ -87,7 +87,7 @@ fn q10_record_trimmed_during_retries_causes_no_notice() {
     harness.enable();
     harness.pass(60_000);
     assert_eq!(
-        (harness.invocations.len(), harness.notices.len()),
+        (harness.invocations.len(), harness.failure_records.len()),
         (tried, 0)
     );
 }

@@ -54,7 +54,7 @@ fn d9_throttles_and_invocation_errors_do_not_count_as_attempts() {
         }
     });
     let batches = run(&mut harness, &["a"]);
-    assert_eq!((batches.len(), harness.notices.len()), (21, 0));
+    assert_eq!((batches.len(), harness.failure_records.len()), (21, 0));
     let not_invoked = |throttled| {
         let is = |finding: &&Finding| matches!(finding, Finding::NotInvoked { throttled: t, .. } if *t == throttled);
         harness.findings.iter().filter(is).count()
@@ -73,7 +73,7 @@ fn d10_n_retries_are_n_plus_one_invocations() {
             retries as u64 + 1,
             "a".to_owned(),
         );
-        assert_eq!(harness.notices_sent(), [told]);
+        assert_eq!(harness.failure_records_sent(), [told]);
     }
 }
 
@@ -115,7 +115,7 @@ fn d12_malformed_response_fails_the_batch_and_counts_as_attempt() {
         let mut harness = Harness::new(DynamoDb, settings)
             .function(move |_| InvocationOutcome::Response(answer.clone()));
         assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab"]);
-        assert_eq!(harness.notices_sent()[0].1, 2);
+        assert_eq!(harness.failure_records_sent()[0].1, 2);
         let told = harness
             .findings
             .iter()
@@ -164,7 +164,7 @@ fn d14_moving_checkpoint_resets_attempts() {
         ["abc", "c", "c", "c", "c"]
     );
     assert_eq!(
-        harness.notices_sent(),
+        harness.failure_records_sent(),
         [("RetryAttemptsExhausted".to_owned(), 4, "c".to_owned())]
     );
 }
@@ -174,7 +174,7 @@ fn d14_attempts_accumulate_without_progress() {
     let mut harness = reporting(to_queue(json!({"MaximumRetryAttempts": 2})), "a");
     assert_eq!(run(&mut harness, &["a", "b"]), ["ab", "ab", "ab"]);
     assert_eq!(
-        harness.notices_sent(),
+        harness.failure_records_sent(),
         [("RetryAttemptsExhausted".to_owned(), 3, "ab".to_owned())]
     );
 }
@@ -188,7 +188,7 @@ fn d15_a_function_error_splits_the_batch_down_to_the_poison_record() {
         ["abcdefgh", "abcd", "efgh", "ef", "e", "f", "f", "gh"]
     );
     assert_eq!(
-        harness.notices_sent(),
+        harness.failure_records_sent(),
         [("RetryAttemptsExhausted".to_owned(), 2, "f".to_owned())]
     );
 }
@@ -217,7 +217,7 @@ fn d17_exhausted_batch_is_discarded_and_shard_continues() {
     let mut harness = failing_whole(settings, "b");
     assert_eq!(run(&mut harness, &["a", "b", "c", "d"]), ["ab", "ab", "cd"]);
     assert_eq!(
-        harness.notices_sent(),
+        harness.failure_records_sent(),
         [("RetryAttemptsExhausted".to_owned(), 2, "ab".to_owned())]
     );
 }
@@ -250,12 +250,12 @@ fn d18_discards_old_records_and_delivers_younger_ones() {
             .all(|batch| batch == "ab")
     );
     assert_eq!(batches.last().unwrap(), "b");
-    let (condition, _, labels) = harness.notices_sent().remove(0);
+    let (condition, _, labels) = harness.failure_records_sent().remove(0);
     assert_eq!(
         (condition.as_str(), labels.as_str()),
         ("RecordAgeExceeded", "a")
     );
-    assert_eq!(harness.notices.len(), 1);
+    assert_eq!(harness.failure_records.len(), 1);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn q19_checks_age_before_every_attempt_including_the_limit() {
         harness.enable();
         harness.pass(10_000);
         assert_eq!(
-            (harness.invocations.len(), harness.notices.len()),
+            (harness.invocations.len(), harness.failure_records.len()),
             (invoked, 1 - invoked)
         );
     }
@@ -277,7 +277,7 @@ fn q19_checks_age_before_every_attempt_including_the_limit() {
     let mut harness = Harness::new(DynamoDb, settings).function(|_| InvocationOutcome::Throttled);
     run(&mut harness, &["a"]);
     assert!(harness.times().into_iter().all(|time| time < 60_000));
-    assert_eq!(harness.notices_sent()[0].0, "RecordAgeExceeded");
+    assert_eq!(harness.failure_records_sent()[0].0, "RecordAgeExceeded");
 }
 
 #[test]
@@ -395,7 +395,7 @@ fn q8_half_resets_or_inherits_attempts() {
         let batches = run(&mut harness, &["a", "b"]);
         assert_eq!(batches.iter().filter(|batch| *batch == "a").count(), count);
         assert_eq!(
-            harness.notices_sent(),
+            harness.failure_records_sent(),
             [("RetryAttemptsExhausted".to_owned(), 3, "a".to_owned())]
         );
     }
@@ -410,7 +410,7 @@ fn q8_bisects_to_the_poison_record_without_retries() {
         ["abcd", "ab", "cd", "c", "d"]
     );
     assert_eq!(
-        harness.notices_sent(),
+        harness.failure_records_sent(),
         [("RetryAttemptsExhausted".to_owned(), 1, "c".to_owned())]
     );
 }

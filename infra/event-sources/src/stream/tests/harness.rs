@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use crate::Millis;
 use crate::choices::Choices;
+use crate::failure_record::FailureRecord;
 use crate::invocation::InvocationOutcome;
 use crate::mapping::{StreamKind, StreamMapping};
-use crate::notice::Notice;
 use crate::shards::{Iterator, ReadError, Stream, StreamSettings};
-use crate::stream::{Action, Finding, Input, Position, StreamPoller};
+use crate::stream::{Action, CallId, Finding, Input, InvocationId, Position, StreamPoller};
 
 /// The start of virtual time; not 0, so that ages do not underflow.
 pub(super) const START: Millis = 1_700_000_000_000;
@@ -58,7 +58,7 @@ pub(super) struct Harness {
     pub(super) stream: Stream,
     pub(super) poller: StreamPoller,
     pub(super) invocations: Vec<Invocation>,
-    pub(super) notices: Vec<(Notice, String)>,
+    pub(super) failure_records: Vec<(FailureRecord, String)>,
     pub(super) findings: Vec<Finding>,
     /// The reads of the poller: time, shard, position and limit.
     pub(super) reads: Vec<(Millis, String, Position, u32)>,
@@ -120,7 +120,7 @@ impl Harness {
             stream,
             poller,
             invocations: Vec::new(),
-            notices: Vec::new(),
+            failure_records: Vec::new(),
             findings: Vec::new(),
             reads: Vec::new(),
             lists: Vec::new(),
@@ -222,31 +222,24 @@ impl Harness {
             .collect()
     }
 
-    /// The condition, number of invocations and labels of each notice.
-    pub(super) fn notices_sent(&self) -> Vec<(String, u64, String)> {
-        let read = |(notice, event): &(Notice, String)| {
-            let condition = notice.body()["requestContext"]["condition"].clone();
+    /// The condition, number of invocations and labels of each failure record.
+    pub(super) fn failure_records_sent(&self) -> Vec<(String, u64, String)> {
+        let read = |(failure_record, event): &(FailureRecord, String)| {
+            let condition = failure_record.body()["requestContext"]["condition"].clone();
             let condition = condition.as_str().unwrap().to_owned();
             let labels = labels(event).into_iter().map(|(label, _)| label);
-            (condition, notice.approximate_invoke_count, labels.collect())
+            (
+                condition,
+                failure_record.approximate_invoke_count,
+                labels.collect(),
+            )
         };
-        self.notices.iter().map(read).collect()
+        self.failure_records.iter().map(read).collect()
     }
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::ListShards { call } => {
-                self.lists.push(self.now);
-                let failed = self.failing_lists > 0;
-                self.failing_lists = self.failing_lists.saturating_sub(1);
-                let answer = if failed {
-                    Input::ListFailed { call }
-                } else {
-                    let shards = self.stream.list(self.now);
-                    Input::Shards { call, shards }
-                };
-                self.under_way.push((self.now, answer));
-            }
+            Action::ListShards { call } => self.list(call),
             Action::Read {
                 call,
                 shard,
@@ -274,38 +267,18 @@ impl Harness {
                 payload,
                 shard,
                 sequence_numbers,
-            } => {
-                let labels = labels(&payload);
-                let numbers: Vec<String> = labels.iter().map(|(_, n)| n.clone()).collect();
-                assert_eq!(numbers, sequence_numbers, "the event is of these records");
-                let seen = Invocation {
-                    at: self.now,
-                    shard,
-                    labels: labels.into_iter().map(|(label, _)| label).collect(),
-                    numbers,
-                    bytes: payload.len(),
-                };
-                let outcome = (self.function.borrow_mut())(&seen);
-                self.invocations.push(seen);
-                let request_id = Some(format!("request-{}", self.invocations.len()));
-                let answer = Input::Invoked {
-                    invocation,
-                    request_id,
-                    outcome,
-                };
-                self.under_way.push((self.now + self.run, answer));
-            }
-            Action::Notify {
+            } => self.invoke(invocation, &payload, shard, &sequence_numbers),
+            Action::SendFailureRecord {
                 call,
-                notice,
+                failure_record,
                 event,
                 destination: _,
             } => {
-                self.notices.push((*notice, event));
+                self.failure_records.push((*failure_record, event));
                 let answer = if self.destination_refuses {
-                    Input::NoticeRejected { call }
+                    Input::FailureRecordRejected { call }
                 } else {
-                    Input::NoticeDelivered { call }
+                    Input::FailureRecordDelivered { call }
                 };
                 if !self.destination_is_silent {
                     self.under_way.push((self.now, answer));
@@ -313,6 +286,47 @@ impl Harness {
             }
             Action::Report(finding) => self.findings.push(finding),
         }
+    }
+
+    fn list(&mut self, call: CallId) {
+        self.lists.push(self.now);
+        let failed = self.failing_lists > 0;
+        self.failing_lists = self.failing_lists.saturating_sub(1);
+        let answer = if failed {
+            Input::ListFailed { call }
+        } else {
+            let shards = self.stream.list(self.now);
+            Input::Shards { call, shards }
+        };
+        self.under_way.push((self.now, answer));
+    }
+
+    fn invoke(
+        &mut self,
+        invocation: InvocationId,
+        payload: &str,
+        shard: String,
+        sequence_numbers: &[String],
+    ) {
+        let labels = labels(payload);
+        let numbers: Vec<String> = labels.iter().map(|(_, n)| n.clone()).collect();
+        assert_eq!(numbers, sequence_numbers, "the event is of these records");
+        let seen = Invocation {
+            at: self.now,
+            shard,
+            labels: labels.into_iter().map(|(label, _)| label).collect(),
+            numbers,
+            bytes: payload.len(),
+        };
+        let outcome = (self.function.borrow_mut())(&seen);
+        self.invocations.push(seen);
+        let request_id = Some(format!("request-{}", self.invocations.len()));
+        let answer = Input::Invoked {
+            invocation,
+            request_id,
+            outcome,
+        };
+        self.under_way.push((self.now + self.run, answer));
     }
 
     /// Continues with the current iterator unless it has expired, as a driver must.

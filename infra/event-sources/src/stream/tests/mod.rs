@@ -1,7 +1,7 @@
 mod checkpoints;
+mod failure_records;
 mod failures;
 mod harness;
 mod lifecycle;
-mod notices;
 mod reading;
 mod schedules;

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::harness::*;
 use crate::Millis;
 use crate::choices::{Choices, Mixer};
+use crate::failure_record::FailureRecord;
 use crate::invocation::InvocationOutcome;
 use crate::mapping::StreamKind;
 use crate::shards::{Stream, StreamSettings};
@@ -214,9 +215,19 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
     harness.enable();
     harness.pass(600_000);
 
-    let ledger = ledger.borrow();
-    let given_up: BTreeSet<String> = harness
-        .notices
+    check_records(plan, &put, &ledger.borrow(), &harness.failure_records)?;
+    prop_assert!(harness.poller.is_idle());
+    Ok(())
+}
+
+/// Every record was processed or given up, and each key's records were seen in order.
+fn check_records(
+    plan: &Plan,
+    put: &BTreeMap<String, Vec<String>>,
+    ledger: &Ledger,
+    failure_records: &[(FailureRecord, String)],
+) -> Result<(), TestCaseError> {
+    let given_up: BTreeSet<String> = failure_records
         .iter()
         .flat_map(|(_, event)| {
             let event: Value = serde_json::from_str(event).unwrap();
@@ -229,7 +240,7 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
     if !plan.gives_up {
         prop_assert!(given_up.is_empty(), "{given_up:?}");
     }
-    for (key, labels) in &put {
+    for (key, labels) in put {
         for label in labels {
             prop_assert!(
                 ledger.processed.contains(label) || given_up.contains(label),
@@ -239,7 +250,6 @@ fn run(plan: &Plan) -> Result<(), TestCaseError> {
         let seen: Vec<_> = ledger.first_seen.get(key).cloned().unwrap_or_default();
         prop_assert_eq!(&seen, labels, "each was seen, in order");
     }
-    prop_assert!(harness.poller.is_idle());
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Writes to failure destinations: the whole event to S3, the metadata alone to SQS.
 
 use aws_sdk_s3::primitives::ByteStream;
+use onewrite_event_sources::failure_record::FailureRecord;
 use onewrite_event_sources::mapping::{Destination, DestinationKind};
-use onewrite_event_sources::notice::Notice;
 
 use crate::clients::Clients;
 use crate::error::causes;
@@ -23,14 +23,14 @@ impl FailureDestinations {
     pub(super) async fn send(
         &self,
         destination: &Destination,
-        notice: &Notice,
+        failure_record: &FailureRecord,
         event: &str,
     ) -> Result<(), String> {
         // The last part of both `arn:aws:s3:::bucket` and the ARN of a queue.
         let name = destination.arn.rsplit(':').next().unwrap_or_default();
         match destination.kind {
-            DestinationKind::S3 => self.put_object(name, notice, event).await,
-            DestinationKind::Sqs => self.send_message(name, notice).await,
+            DestinationKind::S3 => self.put_object(name, failure_record, event).await,
+            DestinationKind::Sqs => self.send_message(name, failure_record).await,
             DestinationKind::Sns | DestinationKind::Kafka => Err(format!(
                 "{} is not supported by the local stack",
                 destination.arn
@@ -38,13 +38,18 @@ impl FailureDestinations {
         }
     }
 
-    async fn put_object(&self, bucket: &str, notice: &Notice, event: &str) -> Result<(), String> {
-        let object = notice.object(event).to_string();
+    async fn put_object(
+        &self,
+        bucket: &str,
+        failure_record: &FailureRecord,
+        event: &str,
+    ) -> Result<(), String> {
+        let object = failure_record.object(event).to_string();
         self.clients
             .s3
             .put_object()
             .bucket(bucket)
-            .key(notice.object_key(&self.mapping_uuid, &random_uuid()))
+            .key(failure_record.object_key(&self.mapping_uuid, &random_uuid()))
             .body(ByteStream::from(object.into_bytes()))
             .send()
             .await
@@ -52,14 +57,14 @@ impl FailureDestinations {
             .map_err(|error| causes(&error))
     }
 
-    async fn send_message(&self, name: &str, notice: &Notice) -> Result<(), String> {
+    async fn send_message(&self, name: &str, failure_record: &FailureRecord) -> Result<(), String> {
         let found = self.clients.sqs.get_queue_url().queue_name(name).send();
         let found = found.await.map_err(|error| causes(&error))?;
         self.clients
             .sqs
             .send_message()
             .queue_url(found.queue_url.unwrap_or_default())
-            .message_body(notice.body().to_string())
+            .message_body(failure_record.body().to_string())
             .send()
             .await
             .map(drop)

@@ -1,4 +1,4 @@
-//! Notices to the failure destination, and what happens if it rejects them.
+//! Failure records to the failure destination, and what happens if it rejects them.
 
 use serde_json::{Value, json};
 
@@ -19,47 +19,48 @@ fn given_up(outcome: impl Fn() -> InvocationOutcome + 'static) -> Harness {
 }
 
 #[test]
-fn d21_notice_identifies_batch_and_last_invocation() {
+fn d21_failure_record_identifies_batch_and_last_invocation() {
     let harness = given_up(error);
-    let (notice, event) = &harness.notices[0];
-    assert_eq!(notice.request_id, "request-2");
+    let (failure_record, event) = &harness.failure_records[0];
+    assert_eq!(failure_record.request_id, "request-2");
     assert_eq!(
-        notice.function_arn,
+        failure_record.function_arn,
         "arn:aws:lambda:eu-west-1:111111111111:function:f"
     );
     assert_eq!(
-        (notice.first_arrival, notice.last_arrival),
+        (failure_record.first_arrival, failure_record.last_arrival),
         (START, START + 7)
     );
     assert_eq!(
         (
-            notice.start_sequence_number.as_str(),
-            notice.end_sequence_number.as_str()
+            failure_record.start_sequence_number.as_str(),
+            failure_record.end_sequence_number.as_str()
         ),
         ("1", "2")
     );
     assert_eq!(
-        (notice.batch_size, notice.shard_id.as_str()),
+        (failure_record.batch_size, failure_record.shard_id.as_str()),
         (2, "shardId-000000000000")
     );
     let event: Value = serde_json::from_str(event).unwrap();
     assert_eq!(event["Records"].as_array().unwrap().len(), 2);
     assert!(
-        !notice.body().to_string().contains("Records"),
+        !failure_record.body().to_string().contains("Records"),
         "no record data"
     );
 }
 
 #[test]
-fn k8_kinesis_notice_contains_kinesis_batch_info() {
-    let body = given_up(error).notices[0].0.body();
+fn k8_kinesis_failure_record_contains_kinesis_batch_info() {
+    let body = given_up(error).failure_records[0].0.body();
     assert!(body.get("KinesisBatchInfo").is_some() && body.get("DDBStreamBatchInfo").is_none());
 }
 
 #[test]
-fn d22_notice_contains_the_last_response() {
-    let answer =
-        |harness: &Harness| harness.notices[0].0.body()["responseContext"]["functionError"].clone();
+fn d22_failure_record_contains_the_last_response() {
+    let answer = |harness: &Harness| {
+        harness.failure_records[0].0.body()["responseContext"]["functionError"].clone()
+    };
     assert_eq!(answer(&given_up(error)), json!("Unhandled"));
     let malformed =
         given_up(|| InvocationOutcome::Response(r#"{"batchItemFailures":[{}]}"#.to_owned()));
@@ -75,20 +76,20 @@ fn d22_record_expired_before_invocation_counts_one() {
     harness.enable();
     harness.pass(1_000);
     assert_eq!(
-        harness.notices_sent(),
+        harness.failure_records_sent(),
         [("RecordAgeExceeded".to_owned(), 1, "a".to_owned())]
     );
-    let (notice, _) = &harness.notices[0];
-    assert_eq!(notice.body().get("responseContext"), None);
-    let groups: Vec<usize> = notice.request_id.split('-').map(str::len).collect();
+    let (failure_record, _) = &harness.failure_records[0];
+    assert_eq!(failure_record.body().get("responseContext"), None);
+    let groups: Vec<usize> = failure_record.request_id.split('-').map(str::len).collect();
     assert_eq!(groups, [8, 4, 4, 4, 12]);
 }
 
 #[test]
 fn d23_passes_the_whole_event_for_a_bucket() {
     let harness = given_up(error);
-    let (notice, event) = &harness.notices[0];
-    assert_eq!(notice.object(event)["payload"], json!(event));
+    let (failure_record, event) = &harness.failure_records[0];
+    assert_eq!(failure_record.object(event)["payload"], json!(event));
 }
 
 #[test]
@@ -105,12 +106,12 @@ fn q12_discards_records_if_destination_rejects_and_reports_it() {
     harness.enable();
     harness.pass(60_000);
     assert_eq!(harness.batches(), ["a", "b"]);
-    let refused = |finding: &&Finding| matches!(finding, Finding::NoticeRejected { .. });
+    let refused = |finding: &&Finding| matches!(finding, Finding::FailureRecordRejected { .. });
     assert_eq!(harness.findings.iter().filter(refused).count(), 1);
 }
 
 #[test]
-fn d17_records_stay_unprocessed_until_notice_is_answered() {
+fn d17_records_stay_unprocessed_until_failure_record_is_answered() {
     let settings = to_queue(json!({"MaximumRetryAttempts": 0, "BatchSize": 1}));
     let mut harness = Harness::new(DynamoDb, settings.clone()).function(|_| error());
     harness.destination_is_silent = true;
@@ -118,8 +119,8 @@ fn d17_records_stay_unprocessed_until_notice_is_answered() {
     harness.enable();
     harness.pass(60_000);
     assert_eq!(harness.batches(), ["a"]);
-    assert_eq!(harness.poller.in_flight().notices, 1);
-    // If the poller is lost meanwhile, the notice is sent again.
+    assert_eq!(harness.poller.in_flight().failure_records, 1);
+    // If the poller is lost meanwhile, the failure record is sent again.
     harness.destination_is_silent = false;
     harness.lose_poller(
         mapping(DynamoDb, settings),
@@ -128,5 +129,5 @@ fn d17_records_stay_unprocessed_until_notice_is_answered() {
     harness.enable();
     harness.pass(60_000);
     assert_eq!(harness.batches(), ["a", "a", "b"]);
-    assert_eq!(harness.notices.len(), 3);
+    assert_eq!(harness.failure_records.len(), 3);
 }

@@ -1,6 +1,6 @@
 //! The documents for the failure destination of a stream mapping (D21 to D23, K8).
 //!
-//! The poller decides when to send a notice; the driver decides how.
+//! The poller decides when to send a failure record; the driver decides how.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ use crate::mapping::StreamKind;
 pub enum Condition {
     /// All attempts failed. Contains how the last one ended.
     RetryAttemptsExhausted(LastResponse),
-    /// The records exceeded the maximum age. The notice then has no `responseContext` (D22).
+    /// The records exceeded the maximum age. The failure record then has no `responseContext` (D22).
     RecordAgeExceeded,
 }
 
@@ -25,9 +25,9 @@ pub enum LastResponse {
     FailureReport,
 }
 
-/// A notice about a discarded batch. It contains no record data; [`Notice::object`] adds it, for S3 only.
+/// A failure record about a discarded batch. It contains no record data; [`FailureRecord::object`] adds it, for S3 only.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Notice {
+pub struct FailureRecord {
     pub kind: StreamKind,
     pub request_id: String,
     pub function_arn: String,
@@ -47,7 +47,7 @@ pub struct Notice {
     pub stream_arn: String,
 }
 
-impl Notice {
+impl FailureRecord {
     /// Builds the document for an SQS queue or an SNS topic; it contains only metadata (D21, K8).
     #[must_use]
     pub fn body(&self) -> Value {
@@ -91,7 +91,7 @@ impl Notice {
         body
     }
 
-    /// Builds the object for an S3 bucket: the notice, and in `payload` the whole event as text (D23).
+    /// Builds the object for an S3 bucket: the failure record, and in `payload` the whole event as text (D23).
     #[must_use]
     pub fn object(&self, event: &str) -> Value {
         let mut object = self.body();
@@ -118,7 +118,7 @@ fn seconds(at: Millis) -> String {
     format(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 
-/// Formats a time in UTC. A time after the last supported year becomes the last supported time, so that a notice is
+/// Formats a time in UTC. A time after the last supported year becomes the last supported time, so that a failure record is
 /// never lost because of its date.
 fn format(at: Millis, pattern: &str) -> String {
     let at = i64::try_from(at)
@@ -133,8 +133,8 @@ fn format(at: Millis, pattern: &str) -> String {
 mod tests {
     use super::*;
 
-    fn notice(kind: StreamKind, condition: Condition) -> Notice {
-        Notice {
+    fn failure_record(kind: StreamKind, condition: Condition) -> FailureRecord {
+        FailureRecord {
             kind,
             request_id: "c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5".into(),
             function_arn: "arn:aws:lambda:eu-west-1:111111111111:function:forward".into(),
@@ -154,9 +154,9 @@ mod tests {
     const EXHAUSTED: Condition = Condition::RetryAttemptsExhausted(LastResponse::FunctionError);
 
     #[test]
-    fn d21_notice_contains_only_metadata() {
+    fn d21_failure_record_contains_only_metadata() {
         assert_eq!(
-            notice(StreamKind::DynamoDb, EXHAUSTED).body(),
+            failure_record(StreamKind::DynamoDb, EXHAUSTED).body(),
             json!({
                 "requestContext": {
                     "requestId": "c9b8fa9f-5a7f-xmpl-af9c-0c604cde93a5",
@@ -181,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn d22_expired_record_notice_has_no_response_context() {
-        let body = notice(StreamKind::DynamoDb, Condition::RecordAgeExceeded).body();
+    fn d22_expired_record_failure_record_has_no_response_context() {
+        let body = failure_record(StreamKind::DynamoDb, Condition::RecordAgeExceeded).body();
         assert_eq!(body["requestContext"]["condition"], "RecordAgeExceeded");
         assert_eq!(body.get("responseContext"), None);
     }
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn d22_failure_reports_leave_function_error_null() {
         let reported = Condition::RetryAttemptsExhausted(LastResponse::FailureReport);
-        let body = notice(StreamKind::DynamoDb, reported).body();
+        let body = failure_record(StreamKind::DynamoDb, reported).body();
         assert_eq!(
             body["responseContext"].get("functionError"),
             Some(&Value::Null)
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn d23_object_contains_event_as_string() {
         let event = r#"{"Records":[{"eventID":"1"}]}"#;
-        let object = notice(StreamKind::DynamoDb, EXHAUSTED).object(event);
+        let object = failure_record(StreamKind::DynamoDb, EXHAUSTED).object(event);
         assert_eq!(object["payload"], event);
         let without = |mut object: Value| {
             object.as_object_mut().unwrap().remove("payload");
@@ -209,13 +209,13 @@ mod tests {
         };
         assert_eq!(
             without(object),
-            notice(StreamKind::DynamoDb, EXHAUSTED).body()
+            failure_record(StreamKind::DynamoDb, EXHAUSTED).body()
         );
     }
 
     #[test]
     fn d23_object_key_contains_mapping_shard_and_second() {
-        let key = notice(StreamKind::DynamoDb, EXHAUSTED).object_key("mapping", "random");
+        let key = failure_record(StreamKind::DynamoDb, EXHAUSTED).object_key("mapping", "random");
         let shard = "shardId-00000001573689847184-864758bb";
         assert_eq!(
             key,
@@ -224,8 +224,8 @@ mod tests {
     }
 
     #[test]
-    fn k8_kinesis_notice_has_its_own_key_and_milliseconds() {
-        let body = notice(StreamKind::Kinesis, EXHAUSTED).body();
+    fn k8_kinesis_failure_record_has_its_own_key_and_milliseconds() {
+        let body = failure_record(StreamKind::Kinesis, EXHAUSTED).body();
         assert_eq!(body.get("DDBStreamBatchInfo"), None);
         assert_eq!(
             body["KinesisBatchInfo"]["approximateArrivalOfFirstRecord"],
@@ -235,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn out_of_range_time_does_not_lose_the_notice() {
-        let late = Notice {
+    fn out_of_range_time_does_not_lose_the_failure_record() {
+        let late = FailureRecord {
             timestamp: Millis::MAX,
-            ..notice(StreamKind::DynamoDb, EXHAUSTED)
+            ..failure_record(StreamKind::DynamoDb, EXHAUSTED)
         };
         assert!(
             late.body()["timestamp"]
