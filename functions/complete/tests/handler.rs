@@ -167,7 +167,7 @@ thread_local! {
 
 #[tokio::test(start_paused = true)]
 async fn counts_and_logs_the_outcome_of_each_event() {
-    let log = Log::listen();
+    let log = Log::capture();
     let table = table();
     let accountant = Accountant::default();
     let mut documents = store_all(
@@ -203,6 +203,11 @@ async fn counts_and_logs_the_outcome_of_each_event() {
     let budget = Budget::from_remaining(None, BUDGET);
     let _ = complete.handle(batch(&documents), budget).await.unwrap();
 
+    assert_counts_each_outcome();
+    assert_levels(&log);
+}
+
+fn assert_counts_each_outcome() {
     let emitted = EMITTED.take();
     assert_eq!(emitted.len(), 1);
     for (name, count) in [
@@ -221,6 +226,9 @@ async fn counts_and_logs_the_outcome_of_each_event() {
     ] {
         assert_eq!(emitted[0].get(name), count, "{name}");
     }
+}
+
+fn assert_levels(log: &Log) {
     let lines = log.lines();
     let level = |key: &str, value: &str| {
         let line = lines.iter().rev().find(|line| line[key] == value);

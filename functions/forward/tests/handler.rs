@@ -141,7 +141,7 @@ impl<S: EventStream> EventStream for Watched<S> {
 
 #[tokio::test(start_paused = true)]
 async fn logs_only_calls_with_failed_entries() {
-    let (log, inner) = (Log::listen(), InMemoryStream::new(1));
+    let (log, inner) = (Log::capture(), InMemoryStream::new(1));
     let fault = StreamFault::mask(0b01, EntryFault::Throttled);
     let stream = FaultyStream::scripted(inner, [fault]);
     assert_eq!(handle(&stream, batch(&["a", "b"])).await, None);
@@ -635,22 +635,7 @@ async fn run(
     seed: u64,
     budget: Duration,
 ) -> Result<(), String> {
-    // Each change of an id is another redrive, so each change has a distinct document.
-    let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
-    let changes: Vec<Change> = emitted
-        .iter()
-        .enumerate()
-        .map(|(place, (id, emitted))| {
-            if *emitted != ChangeKind::Event {
-                return passed(place, &format!("id-{id}"), *emitted == ChangeKind::Skipped);
-            }
-            let version = versions.entry(*id).or_insert(0);
-            *version += 1;
-            let mut item = contract::notification(&format!("id-{id}"), "null");
-            item.version = *version;
-            change_of(place, &item, false)
-        })
-        .collect();
+    let changes = changes_of(emitted);
     let inner = InMemoryStream::new(3).shuffling(seed);
     let calm = weathers.len();
     let stream = Watched::new(FaultyStream::new(inner.clone(), move |number, _| {
@@ -666,27 +651,16 @@ async fn run(
                 "reported {passed}, which was not in the batch from {from}"
             ));
         }
-        let published: HashSet<(String, u64)> = inner
-            .records()
-            .iter()
-            .map(|stored| NotificationEvent::parse(&stored.record.data).unwrap())
-            .map(|event| (event.subject.to_string(), event.sequence))
-            .collect();
         if emitted
             .get(passed)
             .is_some_and(|(_, emitted)| *emitted != ChangeKind::Event)
         {
             return Err(format!("reported {passed}, which is not to be published"));
         }
-        for change in (from..passed)
+        let must_be_published = (from..passed)
             .filter(|place| emitted[*place].1 == ChangeKind::Event)
-            .map(|place| &changes[place])
-        {
-            let item = NotificationItem::from_item(change.new.as_ref().unwrap()).unwrap();
-            if !published.contains(&(change.id.clone(), item.version)) {
-                return Err(format!("{} was passed unpublished", change.sequence_number));
-            }
-        }
+            .map(|place| &changes[place]);
+        check_published(&inner, must_be_published)?;
         from = passed;
         if reported.is_none() {
             break;
@@ -695,14 +669,65 @@ async fn run(
     if from < changes.len() {
         return Err("it never ends".to_owned());
     }
-    for call in stream.calls() {
+    check_ids_in_calls(&stream.calls())?;
+    check_first_order(&inner)
+}
+
+/// The changes with these ids and kinds, in this order.
+fn changes_of(emitted: &[(usize, ChangeKind)]) -> Vec<Change> {
+    // Each change of an id is another redrive, so each change has a distinct document.
+    let mut versions: BTreeMap<usize, u64> = BTreeMap::new();
+    emitted
+        .iter()
+        .enumerate()
+        .map(|(place, (id, emitted))| {
+            if *emitted != ChangeKind::Event {
+                return passed(place, &format!("id-{id}"), *emitted == ChangeKind::Skipped);
+            }
+            let version = versions.entry(*id).or_insert(0);
+            *version += 1;
+            let mut item = contract::notification(&format!("id-{id}"), "null");
+            item.version = *version;
+            change_of(place, &item, false)
+        })
+        .collect()
+}
+
+/// Every change that the checkpoint passed is in the stream.
+fn check_published<'a>(
+    stream: &InMemoryStream,
+    passed: impl Iterator<Item = &'a Change>,
+) -> Result<(), String> {
+    let published: HashSet<(String, u64)> = stream
+        .records()
+        .iter()
+        .map(|stored| NotificationEvent::parse(&stored.record.data).unwrap())
+        .map(|event| (event.subject.to_string(), event.sequence))
+        .collect();
+    for change in passed {
+        let item = NotificationItem::from_item(change.new.as_ref().unwrap()).unwrap();
+        if !published.contains(&(change.id.clone(), item.version)) {
+            return Err(format!("{} was passed unpublished", change.sequence_number));
+        }
+    }
+    Ok(())
+}
+
+/// No call has two records of an id.
+fn check_ids_in_calls(calls: &[Vec<Record>]) -> Result<(), String> {
+    for call in calls {
         let ids: HashSet<_> = call.iter().map(|record| record.id.clone()).collect();
         if ids.len() < call.len() {
             return Err("two records of an id in one call".to_owned());
         }
     }
+    Ok(())
+}
+
+/// The versions of each id first appear in their order.
+fn check_first_order(stream: &InMemoryStream) -> Result<(), String> {
     let mut first_seen: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for stored in inner.records() {
+    for stored in stream.records() {
         let event = NotificationEvent::parse(&stored.record.data).unwrap();
         let seen = first_seen.entry(event.subject.to_string()).or_default();
         if !seen.contains(&event.sequence) {

@@ -448,7 +448,7 @@ thread_local! {
 
 #[tokio::test(start_paused = true)]
 async fn counts_and_logs_the_outcome_of_each_message() {
-    let (log, table) = (Log::listen(), Table::default());
+    let (log, table) = (Log::capture(), Table::default());
     handle(&table, event(&[("m0", body("a"))])).await;
     let messages = [
         ("created", body("b")),

@@ -28,11 +28,11 @@ const COMPETITORS: usize = 20;
 pub fn notification(id: &str, payload: &str) -> NotificationItem {
     let id_json = serde_json::Value::from(id);
     let body = format!(r#"{{"notification_id":{id_json},"type":"refund","payload":{payload}}}"#);
-    let notification = must(MessagePointers::default().parse(&body));
+    let notification = expect_ok(MessagePointers::default().parse(&body));
     let now = to_millis(Timestamp::now());
     let message_id = "00000000-0000-4000-8000-000000000000".to_owned();
     let item = NotificationItem::new(notification, &Enrichment::default(), message_id, None, now);
-    must(item)
+    expect_ok(item)
 }
 
 /// Builds the completion that the INIT event of a notification requests.
@@ -43,7 +43,7 @@ pub fn notification(id: &str, payload: &str) -> NotificationItem {
 pub fn completion(id: &str) -> Completion {
     let now = to_millis(Timestamp::now());
     Completion {
-        id: must(NotificationId::parse(id)),
+        id: expect_ok(NotificationId::parse(id)),
         version: Status::Init.version(),
         at: now,
         expires_at: Some(expiry(now, 30)),
@@ -53,32 +53,36 @@ pub fn completion(id: &str) -> Completion {
 /// Checks the contract of [`NewNotifications`].
 pub async fn new_notifications(table: &impl NewNotifications, prefix: &str) {
     writes_an_item_once(table, &format!("{prefix}once")).await;
-    one_of_many_inserts_creates(table, &format!("{prefix}compete")).await;
+    creates_one_of_many_inserts(table, &format!("{prefix}compete")).await;
     stores_each_id_separately(table, prefix).await;
     writes_the_largest_item(table, &format!("{prefix}largest")).await;
 }
 
 async fn writes_an_item_once(table: &impl NewNotifications, id: &str) {
     let (first, other) = (notification(id, "1"), notification(id, "2"));
-    assert_eq!(must(table.insert(&first).await), InsertResult::Created);
-    let exists = exists(&first);
-    assert_eq!(must(table.insert(&first).await), exists, "a duplicate");
-    assert_eq!(must(table.insert(&other).await), exists, "a conflict");
-    assert_eq!(must(table.insert(&first).await), exists, "left unchanged");
+    assert_eq!(expect_ok(table.insert(&first).await), InsertResult::Created);
+    let exists = existing(&first);
+    assert_eq!(expect_ok(table.insert(&first).await), exists, "a duplicate");
+    assert_eq!(expect_ok(table.insert(&other).await), exists, "a conflict");
+    assert_eq!(
+        expect_ok(table.insert(&first).await),
+        exists,
+        "left unchanged"
+    );
 }
 
-async fn one_of_many_inserts_creates(table: &impl NewNotifications, id: &str) {
+async fn creates_one_of_many_inserts(table: &impl NewNotifications, id: &str) {
     let items: Vec<_> = (0..COMPETITORS)
         .map(|n| notification(id, &n.to_string()))
         .collect();
     let inserted = join_all(items.iter().map(|item| table.insert(item))).await;
-    let inserted: Vec<_> = inserted.into_iter().map(must).collect();
+    let inserted: Vec<_> = inserted.into_iter().map(expect_ok).collect();
     let created = |inserted: &InsertResult| *inserted == InsertResult::Created;
     let winners: Vec<_> = (0..COMPETITORS)
         .filter(|&n| created(&inserted[n]))
         .collect();
     assert_eq!(winners.len(), 1, "one insert creates");
-    let winner = exists(&items[winners[0]]);
+    let winner = existing(&items[winners[0]]);
     for answer in inserted.iter().filter(|answer| !created(answer)) {
         assert_eq!(
             *answer, winner,
@@ -95,7 +99,7 @@ async fn stores_each_id_separately(table: &impl NewNotifications, prefix: &str) 
     };
     let ids = ["id", "ID", "id.", "1", "01", &printable].map(|end| format!("{prefix}{end}"));
     for id in ids.into_iter().chain([fill('a'), fill('b')]) {
-        let inserted = must(table.insert(&notification(&id, "1")).await);
+        let inserted = expect_ok(table.insert(&notification(&id, "1")).await);
         assert_eq!(inserted, InsertResult::Created, "{id}");
     }
 }
@@ -104,44 +108,44 @@ async fn writes_the_largest_item(table: &impl NewNotifications, id: &str) {
     let overhead = notification(id, "\"\"").bytes() + ITEM_GROWTH_BYTES;
     let payload = format!("\"{}\"", "x".repeat(MAX_ITEM_BYTES - overhead));
     let item = notification(id, &payload);
-    assert_eq!(must(table.insert(&item).await), InsertResult::Created);
-    assert_eq!(must(table.insert(&item).await), exists(&item));
+    assert_eq!(expect_ok(table.insert(&item).await), InsertResult::Created);
+    assert_eq!(expect_ok(table.insert(&item).await), existing(&item));
 }
 
 /// Checks the contract of [`Completions`] without the consumer's writes.
 pub async fn completions<T: NewNotifications + Completions>(table: &T, prefix: &str) {
     completes_an_item_once(table, &format!("{prefix}done")).await;
-    an_unknown_id_stays_unknown(table, &format!("{prefix}unknown")).await;
+    rejects_an_unknown_id(table, &format!("{prefix}unknown")).await;
     rejects_another_version(table, &format!("{prefix}version")).await;
     accepts_one_of_many_completions(table, &format!("{prefix}compete")).await;
     completes_the_largest_item(table, &format!("{prefix}largest")).await;
 }
 
 async fn completes_an_item_once<T: NewNotifications + Completions>(table: &T, id: &str) {
-    let item = created(table, id).await;
+    let item = insert_new(table, id).await;
     assert_eq!(complete(table, id).await, CompletionResult::Accepted);
     assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
     assert_eq!(
-        must(table.insert(&item).await),
-        exists(&item),
+        expect_ok(table.insert(&item).await),
+        existing(&item),
         "still there"
     );
     assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
 }
 
-async fn an_unknown_id_stays_unknown<T: NewNotifications + Completions>(table: &T, id: &str) {
+async fn rejects_an_unknown_id<T: NewNotifications + Completions>(table: &T, id: &str) {
     assert_eq!(complete(table, id).await, CompletionResult::UnknownId);
-    created(table, id).await;
+    insert_new(table, id).await;
 }
 
 async fn rejects_another_version<T: NewNotifications + Completions>(table: &T, id: &str) {
-    created(table, id).await;
+    insert_new(table, id).await;
     let mut other = completion(id);
     other.version += 1;
-    let completed = must(table.complete(&other, Vec::new()).await);
+    let completed = expect_ok(table.complete(&other, Vec::new()).await);
     assert_eq!(completed, CompletionResult::VersionMismatch);
     assert_eq!(complete(table, id).await, CompletionResult::Accepted);
-    let completed = must(table.complete(&other, Vec::new()).await);
+    let completed = expect_ok(table.complete(&other, Vec::new()).await);
     assert_eq!(
         completed,
         CompletionResult::AlreadyDone,
@@ -150,7 +154,7 @@ async fn rejects_another_version<T: NewNotifications + Completions>(table: &T, i
 }
 
 async fn accepts_one_of_many_completions<T: NewNotifications + Completions>(table: &T, id: &str) {
-    created(table, id).await;
+    insert_new(table, id).await;
     let completed = join_all((0..COMPETITORS).map(|_| complete(table, id))).await;
     let count = |outcome| completed.iter().filter(|&&c| c == outcome).count();
     assert_eq!(count(CompletionResult::Accepted), 1);
@@ -184,7 +188,7 @@ impl EffectsTable<'_> {
             .condition_expression("attribute_not_exists(#key)")
             .expression_attribute_names("#key", self.key)
             .build();
-        TransactWriteItem::builder().put(must(put)).build()
+        TransactWriteItem::builder().put(expect_ok(put)).build()
     }
 }
 
@@ -193,16 +197,22 @@ pub async fn completions_with_writes<T>(table: &T, effects: EffectsTable<'_>, pr
 where
     T: NewNotifications + Completions<Write = TransactWriteItem>,
 {
-    let run = Transactions { table, effects };
-    run.effects_commit_with_done(&format!("{prefix}commit"))
+    let contract = Transactions { table, effects };
+    contract
+        .commits_effects_with_done(&format!("{prefix}commit"))
         .await;
-    run.nothing_commits_without_done(&format!("{prefix}without"))
+    contract
+        .commits_nothing_without_done(&format!("{prefix}without"))
         .await;
-    run.one_refused_write_refuses_all(&format!("{prefix}refused"))
+    contract
+        .one_rejected_write_rejects_all(&format!("{prefix}refused"))
         .await;
-    run.one_of_many_transactions_commits(&format!("{prefix}compete"))
+    contract
+        .commits_one_of_many_transactions(&format!("{prefix}compete"))
         .await;
-    run.rejects_too_many_writes(&format!("{prefix}size")).await;
+    contract
+        .rejects_too_many_writes(&format!("{prefix}size"))
+        .await;
 }
 
 struct Transactions<'a, T> {
@@ -219,24 +229,24 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
     /// Checks whether an effect was committed, by trying to commit one with the same key.
     async fn is_committed(&self, key: &str) -> bool {
         let id = format!("{key}-probe");
-        created(self.table, &id).await;
-        match must(self.complete(&id, &[key]).await) {
+        insert_new(self.table, &id).await;
+        match expect_ok(self.complete(&id, &[key]).await) {
             CompletionResult::Accepted => false,
             CompletionResult::WritesRefused => true,
             other => panic!("the probe of {key} found {other:?}"),
         }
     }
 
-    async fn effects_commit_with_done(&self, id: &str) {
-        created(self.table, id).await;
+    async fn commits_effects_with_done(&self, id: &str) {
+        insert_new(self.table, id).await;
         let keys = [&*format!("{id}-a"), &*format!("{id}-b")];
-        let completed = must(self.complete(id, &keys).await);
+        let completed = expect_ok(self.complete(id, &keys).await);
         assert_eq!(completed, CompletionResult::Accepted);
         for key in keys {
             assert!(self.is_committed(key).await, "{key} commits");
         }
         let late = format!("{id}-late");
-        let completed = must(self.complete(id, &[&late]).await);
+        let completed = expect_ok(self.complete(id, &[&late]).await);
         assert_eq!(completed, CompletionResult::AlreadyDone);
         assert!(
             !self.is_committed(&late).await,
@@ -244,15 +254,15 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         );
     }
 
-    async fn nothing_commits_without_done(&self, id: &str) {
+    async fn commits_nothing_without_done(&self, id: &str) {
         let key = format!("{id}-effect");
-        let completed = must(self.complete(id, &[&key]).await);
+        let completed = expect_ok(self.complete(id, &[&key]).await);
         assert_eq!(completed, CompletionResult::UnknownId);
-        created(self.table, id).await;
+        insert_new(self.table, id).await;
         let mut other = completion(id);
         other.version += 1;
         let writes = vec![self.effects.effect(&key)];
-        let completed = must(self.table.complete(&other, writes).await);
+        let completed = expect_ok(self.table.complete(&other, writes).await);
         assert_eq!(completed, CompletionResult::VersionMismatch);
         assert!(
             !self.is_committed(&key).await,
@@ -260,11 +270,11 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         );
     }
 
-    async fn one_refused_write_refuses_all(&self, id: &str) {
-        created(self.table, id).await;
-        let (free, taken) = (format!("{id}-free"), format!("{id}-taken"));
-        assert!(!self.is_committed(&taken).await, "the probe commits it");
-        let completed = must(self.complete(id, &[&free, &taken]).await);
+    async fn one_rejected_write_rejects_all(&self, id: &str) {
+        insert_new(self.table, id).await;
+        let (free, used) = (format!("{id}-free"), format!("{id}-used"));
+        assert!(!self.is_committed(&used).await, "the probe commits it");
+        let completed = expect_ok(self.complete(id, &[&free, &used]).await);
         assert_eq!(completed, CompletionResult::WritesRefused);
         assert!(!self.is_committed(&free).await, "{free} must not commit");
         let completed = complete(self.table, id).await;
@@ -276,8 +286,8 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
     }
 
     /// Competing transactions may all fail because they conflict. Then Lambda retries the event.
-    async fn one_of_many_transactions_commits(&self, id: &str) {
-        created(self.table, id).await;
+    async fn commits_one_of_many_transactions(&self, id: &str) {
+        insert_new(self.table, id).await;
         let keys: Vec<_> = (0..COMPETITORS).map(|n| format!("{id}-{n}")).collect();
         let calls = keys.iter().map(|key| async move {
             let completed = self.complete(id, &[key]).await;
@@ -285,7 +295,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         });
         let mut accepted = join_all(calls).await;
         let last = format!("{id}-last");
-        let completed = must(self.complete(id, &[&last]).await);
+        let completed = expect_ok(self.complete(id, &[&last]).await);
         accepted.push(completed == CompletionResult::Accepted);
         for (key, accepted) in keys.iter().chain([&last]).zip(&accepted) {
             assert_eq!(self.is_committed(key).await, *accepted, "{key}");
@@ -294,7 +304,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
     }
 
     async fn rejects_too_many_writes(&self, id: &str) {
-        created(self.table, id).await;
+        insert_new(self.table, id).await;
         let keys: Vec<_> = (0..MAX_TRANSACT_WRITES)
             .map(|n| format!("{id}-{n}"))
             .collect();
@@ -304,15 +314,15 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
             matches!(refused, Err(TableError::TooManyWrites { .. })),
             "{refused:?}"
         );
-        let completed = must(self.complete(id, &keys[1..]).await);
+        let completed = expect_ok(self.complete(id, &keys[1..]).await);
         assert_eq!(completed, CompletionResult::Accepted);
     }
 }
 
-async fn created(table: &impl NewNotifications, id: &str) -> NotificationItem {
+async fn insert_new(table: &impl NewNotifications, id: &str) -> NotificationItem {
     let item = notification(id, "1");
     assert_eq!(
-        must(table.insert(&item).await),
+        expect_ok(table.insert(&item).await),
         InsertResult::Created,
         "{id}"
     );
@@ -320,14 +330,14 @@ async fn created(table: &impl NewNotifications, id: &str) -> NotificationItem {
 }
 
 async fn complete<T: Completions>(table: &T, id: &str) -> CompletionResult {
-    must(table.complete(&completion(id), Vec::new()).await)
+    expect_ok(table.complete(&completion(id), Vec::new()).await)
 }
 
-fn exists(item: &NotificationItem) -> InsertResult {
+fn existing(item: &NotificationItem) -> InsertResult {
     let fingerprint = Some(item.notification.fingerprint);
     InsertResult::Exists { fingerprint }
 }
 
-fn must<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+fn expect_ok<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| panic!("{error}"))
 }

@@ -27,7 +27,7 @@ impl Log {
     ///
     /// Panics if the process already has another subscriber, or if this thread is already captured.
     #[must_use]
-    pub fn listen() -> Self {
+    pub fn capture() -> Self {
         subscribe();
         let before = CAPTURED.replace(Some(Vec::new()));
         assert!(before.is_none(), "this thread is already captured");
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn captures_a_call_site_first_reached_by_an_uncaptured_thread() {
         let write = || tracing::info!(place = "here");
-        let log = Log::listen();
+        let log = Log::capture();
         assert!(std::thread::spawn(write).join().is_ok());
         assert_eq!(log.lines().len(), 0, "another thread's line");
         write();

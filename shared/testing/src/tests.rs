@@ -369,7 +369,7 @@ mod the_stream {
     }
 }
 
-mod a_fault {
+mod faults {
     use super::*;
 
     const DELAY: Duration = Duration::from_secs(60);
@@ -391,7 +391,7 @@ mod a_fault {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn has_the_documented_effect_on_the_table() {
+    async fn have_the_documented_effect_on_the_table() {
         for (fault, expected, takes_effect) in [
             (Fault::None, "answered", true),
             (Fault::Throttled, "Throttled", false),
@@ -420,7 +420,7 @@ mod a_fault {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn can_depend_on_the_call() {
+    async fn depend_on_the_call() {
         let faulty = FaultyTable::new(table(), |call: &TableCall<'_>| {
             let is_bad = call.id.as_str() == "bad" && !call.is_completion && call.number == 1;
             if is_bad {
@@ -435,7 +435,7 @@ mod a_fault {
     }
 
     #[test]
-    fn of_an_entry_is_reported_at_its_position_for_every_mask() {
+    fn report_failed_entries_at_their_positions_for_every_mask() {
         let ids = ["a", "b", "c", "d", "e", "f"];
         for (fault, code, is_stored) in [
             (
@@ -475,7 +475,7 @@ mod a_fault {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn has_the_documented_effect_on_a_call_to_the_stream() {
+    async fn have_the_documented_effect_on_a_call_to_the_stream() {
         let lost: StreamFault = Fault::ResponseLost.into();
         let script = [lost, Fault::Throttled.into(), StreamFault::Miscounted];
         let inner = InMemoryStream::new(1);
