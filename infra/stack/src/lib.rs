@@ -26,3 +26,6 @@ pub mod scan;
 pub mod stack;
 pub mod stream;
 pub mod table;
+
+#[cfg(test)]
+mod wire;

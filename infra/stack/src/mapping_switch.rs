@@ -219,7 +219,10 @@ pub async fn switch(
 mod tests {
     use std::{collections::VecDeque, sync::Mutex};
 
+    use serde_json::json;
+
     use super::*;
+    use crate::wire;
 
     /// A mapping that reports one state after the other, the last one for ever.
     struct Scripted {
@@ -314,5 +317,37 @@ mod tests {
             (MappingSource::TableStream, day)
         );
         assert_eq!(mapping("kinesis", -1), (MappingSource::Stream, None));
+    }
+    #[tokio::test]
+    async fn lists_switches_and_reads_mappings_on_the_wire() {
+        let path = "/2015-03-31/event-source-mappings";
+        let mapping = json!({
+            "UUID": "u-1", "State": "Enabled", "MaximumRecordAgeInSeconds": 82_800,
+            "EventSourceArn": "arn:aws:kinesis:us-east-1:1:stream/stream",
+        });
+        let listed = json!({"EventSourceMappings": [mapping]});
+        let summary = json!({"StreamDescriptionSummary": {
+            "StreamName": "stream", "StreamARN": "arn", "StreamStatus": "ACTIVE",
+            "RetentionPeriodHours": 168, "StreamCreationTimestamp": 1, "OpenShardCount": 1,
+            "EnhancedMonitoring": [],
+        }});
+        let (stack, sent) = wire::stack(&[
+            (&format!("GET {path}?FunctionName=complete"), listed),
+            (&format!("GET {path}/u-1"), json!({"State": "Disabling"})),
+            (&format!("PUT {path}/u-1"), json!({"State": "Disabling"})),
+            ("DescribeStreamSummary", summary),
+        ])
+        .await;
+        let mappings = list(&stack, "complete").await.unwrap();
+        let safe = read_safe_time(&stack, &mappings[0]).await.unwrap();
+        let hours = |hours: u64| Duration::from_secs(hours * 3_600);
+        assert_eq!(safe, SafeTime::new(hours(168), Some(hours(23))));
+        assert_eq!(mappings[0].state, "Enabled");
+        stack.request("u-1", false).await.unwrap();
+        assert_eq!(
+            sent.body(&format!("PUT {path}/u-1")),
+            json!({"Enabled": false})
+        );
+        assert_eq!(stack.state("u-1").await.unwrap(), "Disabling");
     }
 }

@@ -144,7 +144,7 @@ async fn assert_dry_run_changes_nothing(stack: &Stack) {
         "would be moved  copied, message ",
         "left alone      disputed, message ",
         ", conflict: different content is stored, received x",
-        "left alone      (rejected), message ",
+        "left alone      broken, message ",
         ", rejected: InvalidJson: ",
         "3 would be moved; nothing was changed.\n",
     ] {

@@ -129,3 +129,74 @@ impl DeadLetterQueue for Stack {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::wire;
+
+    #[tokio::test]
+    async fn reads_only_the_fingerprint_of_the_stored_item() {
+        let fingerprint = "0f".repeat(32);
+        for (response, expected) in [
+            (json!({}), StoredContent::Nothing),
+            (
+                json!({"Item": {"notification_id": {"S": "a"}, "fingerprint": {"S": fingerprint}}}),
+                StoredContent::Item(fingerprint.parse().ok()),
+            ),
+            // Somebody edited the item: `ingest` would report a conflict.
+            (
+                json!({"Item": {"notification_id": {"S": "a"}}}),
+                StoredContent::Item(None),
+            ),
+        ] {
+            let (stack, sent) = wire::stack(&[("GetItem", response)]).await;
+            assert_eq!(stack.fetch_stored("a").await.unwrap(), expected);
+            let projection = &sent.body("GetItem")["ProjectionExpression"];
+            assert_eq!(projection, "notification_id, fingerprint");
+        }
+    }
+
+    #[tokio::test]
+    async fn sends_a_dead_letter_back_unchanged() {
+        let (stack, sent) = wire::stack(&[("SendMessage", json!({"MessageId": "m-2"}))]).await;
+        let message = Message::builder()
+            .message_id("m-1")
+            .body("{}")
+            .attributes(Attribute::MessageGroupId, "g")
+            .attributes(Attribute::AwsTraceHeader, "Root=1-2-3")
+            .build();
+        assert_eq!(stack.send_back(&message).await.unwrap(), "m-2");
+        let expected = json!({
+            "QueueUrl": stack.outputs.queue_url,
+            "MessageBody": "{}",
+            "MessageGroupId": "g",
+            "MessageDeduplicationId": "m-1",
+            "MessageSystemAttributes": {
+                "AWSTraceHeader": {"DataType": "String", "StringValue": "Root=1-2-3"}
+            },
+        });
+        assert_eq!(sent.body("SendMessage"), expected);
+    }
+
+    #[tokio::test]
+    async fn hides_received_letters_and_makes_them_visible() {
+        let visible = json!({"Successful": [{"Id": "0"}], "Failed": []});
+        let responses = [
+            ("ReceiveMessage", json!({})),
+            ("ChangeMessageVisibilityBatch", visible),
+        ];
+        let (stack, sent) = wire::stack(&responses).await;
+        let received = stack.receive(Duration::from_secs(20_000)).await.unwrap();
+        assert_eq!(received, []);
+        let receive = sent.body("ReceiveMessage");
+        assert_eq!(receive["QueueUrl"], stack.outputs.dead_letter_queue_url);
+        assert_eq!(receive["VisibilityTimeout"], 20_000);
+        stack.make_visible(&["h-1".to_owned()]).await.unwrap();
+        let entry = &sent.body("ChangeMessageVisibilityBatch")["Entries"][0];
+        let expected = json!({"Id": "0", "ReceiptHandle": "h-1", "VisibilityTimeout": 0});
+        assert_eq!(entry, &expected);
+    }
+}

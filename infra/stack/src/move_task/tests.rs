@@ -1,23 +1,15 @@
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicBool, AtomicUsize},
     },
 };
 
-use aws_smithy_runtime_api::client::{
-    http::{
-        HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
-    },
-    orchestrator::{HttpRequest, HttpResponse},
-    runtime_components::RuntimeComponents,
-};
-use aws_smithy_types::body::SdkBody;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
-use crate::outputs::StackOutputs;
+use crate::wire;
 
 const STARTED_AT: i64 = 1_700_000_000_000;
 
@@ -112,78 +104,6 @@ fn calculates_the_time_of_a_task() {
     assert_eq!(duration(10, 0), Duration::from_secs(10));
 }
 
-type Sent = Arc<Mutex<Vec<(String, Value)>>>;
-
-/// Responds to each operation with one body, below the real SDK.
-#[derive(Clone, Debug)]
-struct Wire {
-    responses: BTreeMap<&'static str, Value>,
-    sent: Sent,
-}
-
-impl HttpConnector for Wire {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let target = request.headers().get("x-amz-target").unwrap();
-        let operation = target.strip_prefix("AmazonSQS.").unwrap().to_owned();
-        let body: Value = serde_json::from_slice(request.body().bytes().unwrap()).unwrap();
-        let queue = body["QueueUrl"].as_str().unwrap_or_default().to_owned();
-        let response = match operation.as_str() {
-            "GetQueueAttributes" => {
-                json!({"Attributes": {"QueueArn": queue.replace("https://", "arn:")}})
-            }
-            other => self.responses[other].clone(),
-        };
-        self.sent.lock().unwrap().push((operation, body));
-        let status = if response["__type"].is_string() {
-            400
-        } else {
-            200
-        };
-        let body = SdkBody::from(response.to_string());
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(status.try_into().unwrap(), body)))
-    }
-}
-
-impl HttpClient for Wire {
-    fn http_connector(
-        &self,
-        _: &HttpConnectorSettings,
-        _: &RuntimeComponents,
-    ) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
-    }
-}
-
-/// A stack whose SQS gives these responses, and what was sent to it.
-async fn stack(responses: &[(&'static str, Value)]) -> (Stack, Sent) {
-    let sent = Sent::default();
-    let wire = Wire {
-        responses: responses.iter().cloned().collect(),
-        sent: Arc::clone(&sent),
-    };
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .empty_test_environment()
-        .region(aws_config::Region::from_static("us-east-1"))
-        .test_credentials()
-        .http_client(wire)
-        .load()
-        .await;
-    let names = [
-        "NotificationQueueUrl",
-        "DeadLetterQueueUrl",
-        "NotificationTableName",
-        "NotificationStreamName",
-        "FailureBucketName",
-        "IngestFunctionName",
-        "ForwardFunctionName",
-        "CompleteFunctionName",
-    ];
-    let outputs = names.map(|name| (name.to_owned(), format!("https://{name}")));
-    let outputs = StackOutputs::new(outputs.into()).unwrap();
-    let stack = Stack::new("onewrite".to_owned(), &config, outputs, BTreeMap::new());
-    (stack, sent)
-}
-
 #[tokio::test]
 async fn starts_lists_and_cancels_tasks_on_the_wire() {
     let listed = json!({"Results": [{
@@ -191,7 +111,9 @@ async fn starts_lists_and_cancels_tasks_on_the_wire() {
         "ApproximateNumberOfMessagesMoved": 12, "ApproximateNumberOfMessagesToMove": 1_000_000,
         "MaxNumberOfMessagesPerSecond": 500, "StartedTimestamp": STARTED_AT,
     }]});
-    let (stack, sent) = stack(&[
+    let arn = json!({"Attributes": {"QueueArn": "arn:aws:sqs:us-east-1:1:queue"}});
+    let (stack, sent) = wire::stack(&[
+        ("GetQueueAttributes", arn),
         ("StartMessageMoveTask", json!({"TaskHandle": "h-1"})),
         ("ListMessageMoveTasks", listed),
         (
@@ -204,22 +126,26 @@ async fn starts_lists_and_cancels_tasks_on_the_wire() {
     let newest = stack.newest().await.unwrap().unwrap();
     assert_eq!(newest, task(MoveTaskStatus::Running, 12));
     stack.cancel("h-1").await.unwrap();
-    let sent = sent.lock().unwrap();
-    let body = |operation: &str| &sent.iter().find(|(sent, _)| sent == operation).unwrap().1;
+    let arn = "arn:aws:sqs:us-east-1:1:queue";
     let start = json!({
-        "SourceArn": "arn:DeadLetterQueueUrl", "DestinationArn": "arn:NotificationQueueUrl",
-        "MaxNumberOfMessagesPerSecond": 500,
+        "SourceArn": arn, "DestinationArn": arn, "MaxNumberOfMessagesPerSecond": 500,
     });
-    assert_eq!(body("StartMessageMoveTask"), &start);
-    let list = json!({"SourceArn": "arn:DeadLetterQueueUrl", "MaxResults": 1});
-    assert_eq!(body("ListMessageMoveTasks"), &list);
-    assert_eq!(body("CancelMessageMoveTask"), &json!({"TaskHandle": "h-1"}));
+    assert_eq!(sent.body("StartMessageMoveTask"), start);
+    let list = json!({"SourceArn": arn, "MaxResults": 1});
+    assert_eq!(sent.body("ListMessageMoveTasks"), list);
+    let cancel = json!({"TaskHandle": "h-1"});
+    assert_eq!(sent.body("CancelMessageMoveTask"), cancel);
 }
 
 #[tokio::test]
 async fn reports_an_endpoint_without_move_tasks_by_its_error_code() {
     let unknown = json!({"__type": "com.amazonaws.sqs#InvalidAction", "message": "unknown action"});
-    let (stack, _) = stack(&[("ListMessageMoveTasks", unknown)]).await;
+    let arn = json!({"Attributes": {"QueueArn": "arn:aws:sqs:us-east-1:1:queue"}});
+    let responses = [
+        ("GetQueueAttributes", arn),
+        ("ListMessageMoveTasks", unknown),
+    ];
+    let (stack, _) = wire::stack(&responses).await;
     let error = stack.newest().await.unwrap_err();
     assert_eq!(
         error.to_string(),
