@@ -2,7 +2,10 @@
 
 use std::{str::FromStr, time::Duration};
 
-use onewrite::notification::MessagePointers;
+use onewrite::{
+    deferral::{MAX_OUTAGE, OUTAGE, Waits},
+    notification::MessagePointers,
+};
 use onewrite_runtime::config::{ConfigError, Environment};
 
 /// The settings of `ingest`, read once at start.
@@ -15,6 +18,9 @@ pub struct Config {
     /// `QUEUE_URL`: the queue of the messages. Without it, messages that failed for a transient reason keep the visibility
     /// timeout of their queue.
     pub queue_url: Option<QueueUrl>,
+    /// `OUTAGE_SECONDS`: the length of an outage after which no message is in the dead-letter queue because of it, at most ten
+    /// hours.
+    pub waits: Waits,
     /// `MAX_IN_FLIGHT`: messages of one batch that are written at the same time, 1 to 1,000.
     pub max_in_flight: usize,
     /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
@@ -38,6 +44,11 @@ impl Config {
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
             },
             queue_url: environment.optional("QUEUE_URL")?,
+            waits: Waits::outlasting(Duration::from_secs(environment.bounded(
+                "OUTAGE_SECONDS",
+                OUTAGE.as_secs(),
+                1..=MAX_OUTAGE.as_secs(),
+            )?)),
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
             invocation_budget: environment.invocation_budget()?,
         })
@@ -95,6 +106,7 @@ mod tests {
         let config = read(&[("TABLE_NAME", "t")]).unwrap();
         assert_eq!(config.table_name, "t");
         assert_eq!(config.pointers, MessagePointers::default());
+        assert_eq!(config.waits, Waits::default());
         assert_eq!(
             read(&[]).unwrap_err().to_string(),
             "environment variable TABLE_NAME is not set"
@@ -132,6 +144,7 @@ mod tests {
         for (name, value) in [
             ("NOTIFICATION_ID_POINTER", "id"),
             ("QUEUE_URL", "notifications"),
+            ("OUTAGE_SECONDS", "36001"),
             ("MAX_IN_FLIGHT", "0"),
             ("INVOCATION_BUDGET_MS", "x"),
         ] {

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use futures::{FutureExt, StreamExt, stream};
 use onewrite::{
-    deferral::wait,
+    deferral::Waits,
     item::{Enrichment, NotificationItem, to_millis},
     limits::DEFERRAL_TIME,
     notification::{MessagePointers, Notification, NotificationId, Rejection},
@@ -128,6 +128,7 @@ struct HandledMessage {
 pub struct Ingest<T, A, Q = NoQueue> {
     table: T,
     queue: Option<Q>,
+    waits: Waits,
     pointers: MessagePointers,
     max_in_flight: usize,
     aggregate: A,
@@ -142,6 +143,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
         Self {
             table,
             queue: None,
+            waits: Waits::default(),
             pointers,
             max_in_flight,
             aggregate,
@@ -158,12 +160,19 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
         Ingest {
             table: self.table,
             queue,
+            waits: self.waits,
             pointers: self.pointers,
             max_in_flight: self.max_in_flight,
             aggregate: self.aggregate,
             jitter: self.jitter,
             observer: self.observer,
         }
+    }
+
+    /// Uses these waits instead of those for an outage of three hours.
+    #[must_use]
+    pub fn with_waits(self, waits: Waits) -> Self {
+        Self { waits, ..self }
     }
 
     /// Uses this source of jitter, which returns values from 0 to 1.
@@ -269,7 +278,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
     fn wait(&self, message: &Message, outcome: &MessageOutcome) -> Option<Duration> {
         match outcome {
             MessageOutcome::Failed(failure) if self.queue.is_some() && failure.is_transient() => {
-                wait(message.receive_count?, (self.jitter)())
+                self.waits.after(message.receive_count?, (self.jitter)())
             }
             _ => None,
         }

@@ -52,8 +52,9 @@ pub async fn run(aggregate: impl Fn(&Notification) -> Enrichment) -> Result<(), 
     let queue = config
         .queue_url
         .map(|url| SqsQueue::new(&sdk_config, url.as_str()));
-    let ingest =
-        Ingest::new(table, config.pointers, config.max_in_flight, aggregate).with_queue(queue);
+    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate)
+        .with_queue(queue)
+        .with_waits(config.waits);
     invocation::serve(
         config.invocation_budget,
         async |event: SqsEvent, budget: Budget| ingest.handle(event, budget).await,

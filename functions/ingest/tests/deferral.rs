@@ -11,7 +11,7 @@ use std::{
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use onewrite::{
-    deferral::{MAX_WAIT, WAITS},
+    deferral::{WAITS, Waits},
     error::ServiceError,
     item::Enrichment,
     limits::{ANSWER_MARGIN, DEFERRAL_TIME, MAX_RECEIVES, MAX_VISIBILITY_ENTRIES},
@@ -193,8 +193,9 @@ async fn waits_longer_after_each_receive_but_the_last() {
         let expected = WAITS.get(receive_count as usize - 1);
         let expected = expected.map(|wait| (handle("throttled-1"), *wait));
         assert_eq!(outcome.waits, expected.into_iter().collect());
-        let outcome = invoke_with(Answer::Deferred, event(), || 1.0).await;
-        assert!(outcome.waits.values().all(|wait| *wait <= MAX_WAIT));
+        let jittered = invoke_with(Answer::Deferred, event(), || 1.0).await;
+        let expected = Waits::default().after(receive_count, 1.0);
+        assert_eq!(jittered.waits.into_values().next(), expected);
     }
 }
 
@@ -221,7 +222,7 @@ async fn a_failed_call_changes_nothing_but_the_wait() {
         Answer::Refused,
         Answer::Silent,
     ] {
-        let log = Log::listen();
+        let log = Log::capture();
         let outcome = invoke(answer, event(&records)).await;
         assert_eq!(outcome.failures, deferred.failures, "{answer:?}");
         assert_eq!(outcome.metrics.get("Created"), 1);
@@ -299,7 +300,7 @@ async fn logs_neither_the_payload_nor_the_receipt_handle() {
         .map(|id| message(id, 1))
         .into();
     for answer in [Answer::Deferred, Answer::EntriesFail, Answer::Refused] {
-        let log = Log::listen();
+        let log = Log::capture();
         invoke(answer, event(&records)).await;
         let lines = format!("{:?}", log.lines());
         assert!(!lines.contains(CANARY), "{lines}");

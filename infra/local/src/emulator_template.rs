@@ -5,13 +5,15 @@ use std::path::Path;
 use serde_yaml_ng::Value as Yaml;
 
 use crate::error::{LocalError, Result};
-use crate::parameters::LOCAL_PARAMETERS;
+use crate::parameters::{LOCAL_OUTAGE_SECONDS, LOCAL_PARAMETERS};
 
 /// Reads the template at `source` and writes it to `target` with changes for the emulator.
 ///
 /// The emulator's SAM transform uses the default of a parameter, where AWS uses the value that is given. Its alarms
 /// support neither metric math nor dimensions, so the metrics of any function would set them off: here they watch a
 /// metric that does not exist, and can only be set by hand.
+///
+/// `ingest` waits for an outage of [`LOCAL_OUTAGE_SECONDS`], so that six receives take seconds.
 ///
 /// `code`, if given, is the prefix of the S3 URI that the code of each function has instead of its `CodeUri`.
 ///
@@ -31,6 +33,13 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
     for (_, resource) in resources {
         if resource["Type"] == "AWS::CloudWatch::Alarm" {
             detach_alarm(&mut resource["Properties"]);
+        }
+        let path = ["Properties", "Environment", "Variables", "OUTAGE_SECONDS"];
+        let outage = path
+            .iter()
+            .try_fold(&mut *resource, |value, name| value.get_mut(*name));
+        if let Some(outage) = outage {
+            *outage = LOCAL_OUTAGE_SECONDS.to_string().into();
         }
         if let (Some(prefix), "AWS::Serverless::Function") =
             (code, resource["Type"].as_str().unwrap_or_default())
@@ -65,7 +74,8 @@ mod tests {
         "Resources:\n",
         "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
         "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
-        "  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/ingest}}\n",
+        "  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/ingest, ",
+        "Environment: {Variables: {OUTAGE_SECONDS: \"10800\"}}}}\n",
     );
 
     fn written(code: Option<&str>) -> Yaml {
@@ -81,6 +91,8 @@ mod tests {
         template["Parameters"]["RequireTls"]["Default"] = "false".into();
         let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
         template["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
+        let variables = &mut template["Resources"]["C"]["Properties"]["Environment"]["Variables"];
+        variables["OUTAGE_SECONDS"] = LOCAL_OUTAGE_SECONDS.to_string().into();
         template
     }
 
