@@ -27,6 +27,8 @@ ACTIONS = {
     "kinesis:DescribeStreamSummary": ("kinesis", "describe_stream_summary", {"StreamName": stream}),
     "kinesis:ListShards": ("kinesis", "list_shards", {"StreamName": stream}),
     "sqs:ReceiveMessage": ("sqs", "receive_message", {"QueueUrl": queue}),
+    # The batch succeeds, although its entry fails.
+    "sqs:ChangeMessageVisibility": ("sqs", "change_message_visibility_batch", {"QueueUrl": queue, "Entries": [{"Id": "0", "ReceiptHandle": "x", "VisibilityTimeout": 0}]}),
     "sqs:GetQueueAttributes": ("sqs", "get_queue_attributes", {"QueueUrl": queue}),
     "s3:PutObject": ("s3", "put_object", {"Bucket": bucket, "Key": "x", "Body": b"x"}),
     "s3:ListBucket": ("s3", "list_objects_v2", {"Bucket": bucket}),
@@ -50,7 +52,6 @@ ACTIONS = {
     "kinesis:DecreaseStreamRetentionPeriod": ("kinesis", "decrease_stream_retention_period", {"StreamName": stream, "RetentionPeriodHours": 24}),
     "kinesis:DeleteStream": ("kinesis", "delete_stream", {"StreamName": stream}),
     "sqs:SendMessage": ("sqs", "send_message", {"QueueUrl": queue, "MessageBody": "x"}),
-    "sqs:ChangeMessageVisibility": ("sqs", "change_message_visibility", {"QueueUrl": queue, "ReceiptHandle": "x", "VisibilityTimeout": 0}),
     "sqs:SetQueueAttributes": ("sqs", "set_queue_attributes", {"QueueUrl": queue, "Attributes": {"VisibilityTimeout": "0"}}),
     "sqs:PurgeQueue": ("sqs", "purge_queue", {"QueueUrl": queue}),
     "sqs:DeleteQueue": ("sqs", "delete_queue", {"QueueUrl": queue}),

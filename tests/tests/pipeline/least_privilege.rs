@@ -27,6 +27,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
             "dynamodb:PutItem",
             "sqs:ReceiveMessage",
             "sqs:GetQueueAttributes",
+            "sqs:ChangeMessageVisibility",
         ],
     ),
     (

@@ -2,6 +2,7 @@
 //! the event sources of this project. Each test has its own stack.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod deferral;
 mod deployed_stack;
 mod doctor;
 mod drills;
