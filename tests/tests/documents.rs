@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Parser as _;
+use onewrite::deferral::{JITTER_PERCENT, OUTAGE, WAITS};
 use onewrite::event::NotificationEvent;
 use onewrite::item::{Enrichment, NotificationItem, expiry};
 use onewrite::limits::{
     MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_JSON_DEPTH, MAX_RECEIVES, MAX_TRANSACT_WRITES, MAX_TYPE_CHARS,
 };
-use onewrite::notification::{InvalidName, MessagePointers, Notification, Rejection, TraceParent};
+use onewrite::notification::{MessagePointers, Notification, Rejection, TraceParent};
 use onewrite_local::cli::Cli;
 use onewrite_tests::template::{repository, scalar, template};
 use serde_json::Value;
@@ -128,39 +129,7 @@ fn example_notification() -> Notification {
 
 #[test]
 fn names_every_rejection() {
-    let name = InvalidName::Empty;
-    let all = [
-        Rejection::MissingBody,
-        Rejection::InvalidJson { line: 1, column: 1 },
-        Rejection::NotAnObject,
-        Rejection::TooDeep,
-        Rejection::DuplicateKey,
-        Rejection::MissingId,
-        Rejection::IdNotAString,
-        Rejection::InvalidId(name),
-        Rejection::TypeNotAString,
-        Rejection::InvalidType(name),
-        Rejection::MissingPayload,
-        Rejection::ItemTooLarge { bytes: 1 },
-    ];
-    // A new rejection does not compile here until it is in the list above.
-    for rejection in all {
-        match rejection {
-            Rejection::MissingBody
-            | Rejection::InvalidJson { .. }
-            | Rejection::NotAnObject
-            | Rejection::TooDeep
-            | Rejection::DuplicateKey
-            | Rejection::MissingId
-            | Rejection::IdNotAString
-            | Rejection::InvalidId(_)
-            | Rejection::TypeNotAString
-            | Rejection::InvalidType(_)
-            | Rejection::MissingPayload
-            | Rejection::ItemTooLarge { .. } => {}
-        }
-    }
-    let names: Vec<&str> = all.iter().map(Rejection::name).collect();
+    let names: Vec<&str> = Rejection::EXAMPLES.iter().map(Rejection::name).collect();
     let rows = table(FORMATS, "### Rejected messages");
     let documented: Vec<&str> = rows.iter().map(|row| quoted(&row[0])[0]).collect();
     assert_eq!(documented, names);
@@ -200,6 +169,28 @@ fn states_the_limits_of_the_code() {
         let is_stated = prose(document).contains(&statement);
         assert!(is_stated, "{document}: {statement}");
     }
+}
+
+#[test]
+fn states_the_waits_that_outlast_an_outage() {
+    let waits = WAITS.map(|wait| match wait.as_secs() {
+        seconds if seconds < 60 => format!("{seconds} s"),
+        seconds if seconds < 3_600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
+    });
+    let [earlier @ .., last] = &waits;
+    let hours = OUTAGE.as_secs() / 3_600;
+    for statement in [
+        format!("receives are {} and {last}", earlier.join(", ")),
+        format!("up to {JITTER_PERCENT} % of jitter"),
+        format!("an outage of {hours} hours"),
+        format!("| {hours} hours | a longer outage"),
+    ] {
+        assert!(prose(GUARANTEES).contains(&statement), "{statement}");
+    }
+    let template = template().unwrap();
+    let variables = template.property("IngestFunction", "Environment/Variables");
+    assert_eq!(variables["OUTAGE_SECONDS"], OUTAGE.as_secs().to_string());
 }
 
 #[test]
