@@ -1,18 +1,18 @@
-//! The tools and the tests compile each shared dependency once: no crate has two sets of features.
+//! The tools and the tests compile each shared dependency once: no crate has two sets of features, and no build has other
+//! variables than a build from a shell.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
-use onewrite_tests::template::repository;
+use onewrite_tests::{cargo::cargo, template::repository};
 
 /// The crates of a build with their versions and features, from `cargo tree`.
 fn crates(selection: &[&str]) -> BTreeSet<String> {
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["tree", "--locked", "--offline"])
         .args(["--prefix", "none", "--format", "{p} [{f}]"])
         .args(selection)
-        .current_dir(repository(""))
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -46,4 +46,45 @@ fn tools_and_tests_compile_shared_dependencies_once() {
             "{tool} compiles crates with other features than the tests: {own:#?}. Add the features to infra/workspace-hack/Cargo.toml"
         );
     }
+}
+
+/// Adds the Rust files below a directory.
+fn collect_rust_files(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+            collect_rust_files(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The build script of ring depends on variables that `cargo test` sets for each test.
+#[test]
+fn builds_in_tests_do_not_see_the_variables_of_the_test() {
+    assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
+    let command = cargo();
+    let removed: BTreeSet<_> = command
+        .get_envs()
+        .filter(|(_, value)| value.is_none())
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            assert!(removed.contains(&name), "{text}");
+        }
+    }
+    let mut files = Vec::new();
+    for directory in ["docs", "functions", "infra", "shared", "tests"] {
+        collect_rust_files(&repository(directory), &mut files);
+    }
+    assert!(files.len() > 100, "{}", files.len());
+    let bare = concat!("Command::new(env!(", "\"CARGO\"))");
+    files.retain(|file| std::fs::read_to_string(file).unwrap().contains(bare));
+    assert!(
+        files.is_empty(),
+        "use onewrite_tests::cargo::cargo in {files:?}"
+    );
 }

@@ -2,9 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use onewrite_tests::template::repository;
+use onewrite_tests::{cargo::cargo, template::repository};
 use serde_json::Value;
 
 /// The platforms of the deployed functions.
@@ -22,10 +21,9 @@ fn allowed_licences() -> BTreeSet<String> {
 /// The packages of the workspace and all their dependencies.
 fn packages() -> Vec<Value> {
     let filters = PLATFORMS.map(|platform| format!("--filter-platform={platform}"));
-    let output = Command::new(env!("CARGO"))
+    let output = cargo()
         .args(["metadata", "--locked", "--format-version=1"])
         .args(filters)
-        .current_dir(repository(""))
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

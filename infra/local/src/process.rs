@@ -39,7 +39,8 @@ const CRATE_VARIABLES: [&str; 4] = [
 ///
 /// Some build scripts (such as ring's) read these variables. If a child cargo inherited them, it would rebuild crates that
 /// a cargo started from a shell has built, and the other way round.
-pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+#[must_use]
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if is_set_for_crate(&name) {

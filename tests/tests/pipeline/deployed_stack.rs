@@ -1,18 +1,15 @@
 //! `cargo local demo --stack` on a stack that is already deployed.
 
-use onewrite_local::{
-    demo, emulator::REGION, inspect, messages, progress::Progress, stack::Stack,
-    workspace::Workspace,
-};
+use onewrite_local::{demo, emulator::REGION, inspect, messages, progress::Progress, stack::Stack};
+use onewrite_tests::cargo::cargo;
 
 use super::support::{assert_no_violations, malformed, options, start, valid};
 
 /// Runs `cargo local demo --stack` with the emulator as its AWS endpoint; returns the exit code and all output.
 async fn demo_of(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = tokio::process::Command::new(env!("CARGO"))
+    let output = tokio::process::Command::from(cargo())
         .args(["local", "demo", "--stack"])
         .args(arguments)
-        .current_dir(Workspace::here().root())
         .env("AWS_ENDPOINT_URL", stack.endpoint())
         .env("AWS_REGION", REGION)
         .env("AWS_DEFAULT_REGION", REGION)

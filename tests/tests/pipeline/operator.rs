@@ -10,8 +10,8 @@ use aws_sdk_kinesis::primitives::Blob;
 use onewrite::{event::NotificationEvent, item::NotificationItem};
 use onewrite_local::{
     emulator::REGION, inspect, messages, oracle::Meaning, sample::Sample, stack::Stack,
-    workspace::Workspace,
 };
+use onewrite_tests::cargo::cargo;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -47,10 +47,9 @@ pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String,
 async fn tool(stack: &Stack) -> PathBuf {
     let tool = stack.directory().join("onewrite");
     if !tool.exists() {
-        let built = Command::new(env!("CARGO"))
+        let built = Command::from(cargo())
             .args(["build", "--quiet", "--locked", "--message-format=json"])
             .args(["--package", "onewrite-operator", "--bin", "onewrite"])
-            .current_dir(Workspace::here().root())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .output()
