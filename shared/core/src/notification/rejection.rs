@@ -52,6 +52,22 @@ pub enum Rejection {
 }
 
 impl Rejection {
+    /// One rejection of each kind, for tests and documents that cover all of them.
+    pub const EXAMPLES: [Self; 12] = [
+        Self::MissingBody,
+        Self::InvalidJson { line: 1, column: 1 },
+        Self::NotAnObject,
+        Self::TooDeep,
+        Self::DuplicateKey,
+        Self::MissingId,
+        Self::IdNotAString,
+        Self::InvalidId(InvalidName::Empty),
+        Self::TypeNotAString,
+        Self::InvalidType(InvalidName::Empty),
+        Self::MissingPayload,
+        Self::ItemTooLarge { bytes: 0 },
+    ];
+
     /// The name of the rejection in logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -69,5 +85,35 @@ impl Rejection {
             Self::MissingPayload => "MissingPayload",
             Self::ItemTooLarge { .. } => "ItemTooLarge",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn has_an_example_of_each_kind() {
+        // If this does not compile, add the new rejection to the examples and increase the number.
+        let number = |rejection: &Rejection| match rejection {
+            Rejection::MissingBody => 1,
+            Rejection::InvalidJson { .. } => 2,
+            Rejection::NotAnObject => 3,
+            Rejection::TooDeep => 4,
+            Rejection::DuplicateKey => 5,
+            Rejection::MissingId => 6,
+            Rejection::IdNotAString => 7,
+            Rejection::InvalidId(_) => 8,
+            Rejection::TypeNotAString => 9,
+            Rejection::InvalidType(_) => 10,
+            Rejection::MissingPayload => 11,
+            Rejection::ItemTooLarge { .. } => 12,
+        };
+        let numbers: Vec<usize> = Rejection::EXAMPLES.iter().map(number).collect();
+        assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+        let names: BTreeSet<_> = Rejection::EXAMPLES.iter().map(Rejection::name).collect();
+        assert_eq!(names.len(), numbers.len());
     }
 }
