@@ -84,6 +84,20 @@ pub struct Estimate {
     pub prices: Prices,
 }
 
+impl Assumptions {
+    fn stream_capacity(&self) -> StreamCapacity {
+        let hours = self.hours;
+        match self.shards {
+            0 => StreamCapacity::OnDemand {
+                hours: hours as f64,
+            },
+            shards => StreamCapacity::Provisioned {
+                shard_hours: shards.saturating_mul(hours) as f64,
+            },
+        }
+    }
+}
+
 impl Estimate {
     #[must_use]
     pub fn new(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Self {
@@ -92,8 +106,9 @@ impl Estimate {
             QueueType::Fifo => 1,
         };
         let messages = traffic.messages;
-        let deliveries = messages + traffic.copies;
-        let changes = CHANGES * messages;
+        // Saturates: an absurd number must not become a small one.
+        let deliveries = messages.saturating_add(traffic.copies);
+        let changes = CHANGES.saturating_mul(messages);
 
         let receive_batch = batch.min(SQS_BATCH);
         let queue = QueueUsage {
@@ -103,21 +118,14 @@ impl Estimate {
             message_bytes: traffic.message_bytes as f64,
         };
         // Lambda does not invoke `complete` for records that its filter excludes.
-        let invocations = deliveries.div_ceil(batch)
-            + changes.div_ceil(assumptions.batch)
-            + messages.div_ceil(assumptions.batch);
-        let invocations = invocations as f64;
+        let invocations = [
+            deliveries.div_ceil(batch),
+            changes.div_ceil(assumptions.batch),
+            messages.div_ceil(assumptions.batch),
+        ];
+        let invocations = invocations.iter().map(|count| *count as f64).sum::<f64>();
         let seconds = invocations * assumptions.duration as f64 / 1_000.0;
         let units = write_units(traffic.item_bytes as f64);
-        let hours = assumptions.hours;
-        let capacity = match assumptions.shards {
-            0 => StreamCapacity::OnDemand {
-                hours: hours as f64,
-            },
-            shards => StreamCapacity::Provisioned {
-                shard_hours: (shards * hours) as f64,
-            },
-        };
 
         let mut line_items = vec![billing::queue(prices, assumptions.queue_type, queue)];
         let gb_seconds = gb_seconds(seconds, assumptions.memory as f64);
@@ -136,13 +144,13 @@ impl Estimate {
         ]);
         line_items.extend(billing::stream(
             prices,
-            capacity,
+            assumptions.stream_capacity(),
             changes as f64,
             traffic.record_bytes as f64,
         ));
         let log_bytes = assumptions.log_bytes as f64;
         line_items.push(billing::logs(prices, invocations, log_bytes));
-        let stored = messages * (traffic.item_bytes + STORED_ITEM_BYTES);
+        let stored = messages.saturating_mul(traffic.item_bytes.saturating_add(STORED_ITEM_BYTES));
         Self {
             traffic: traffic.clone(),
             assumptions: assumptions.clone(),
@@ -294,5 +302,27 @@ mod tests {
         assert_eq!(large.record_bytes - small.record_bytes, 1_000);
         // {"notification_id":"","type":"notification","payload":""} and the id.
         assert_eq!(small.message_bytes, 57 + 36);
+    }
+
+    #[test]
+    fn absurd_numbers_saturate() {
+        let traffic = Traffic {
+            messages: u64::MAX,
+            copies: u64::MAX,
+            item_bytes: u64::MAX,
+            ..traffic()
+        };
+        let assumptions = Assumptions {
+            batch: 1,
+            shards: u64::MAX,
+            hours: u64::MAX,
+            ..assumptions()
+        };
+        let estimate = Estimate::new(&traffic, &assumptions, &Prices::built_in().unwrap());
+        assert!(
+            estimate.usd > 1e12 && estimate.usd.is_finite(),
+            "{}",
+            estimate.usd
+        );
     }
 }

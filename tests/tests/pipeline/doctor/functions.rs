@@ -58,6 +58,11 @@ pub(super) async fn check(stack: &DoctorStack) {
         .check_variable(&outputs.complete, "DONE_RETENTION_DAYS", "29", &[])
         .await;
 
+    check_concurrency(stack).await;
+}
+
+async fn check_concurrency(stack: &DoctorStack) {
+    let outputs = stack.stack.outputs();
     let lambda = &stack.clients.lambda;
     let reserve = lambda.put_function_concurrency();
     let reserve = reserve.function_name(&outputs.ingest);
