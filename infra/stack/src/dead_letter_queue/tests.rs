@@ -117,7 +117,7 @@ async fn says_how_many_letters_it_did_not_judge_if_too_many_stay() {
     assert_eq!(queue.count_visible(), 150_000, "all are visible again");
 }
 
-/// The first version stopped here without saying so: the letters that it had hidden first were visible again.
+/// A letter that is visible again before the end would be received again, in place of the others.
 #[tokio::test(start_paused = true)]
 async fn receives_no_letter_twice_in_a_redrive_of_hours() {
     let queue = queue(20_000, 2);
