@@ -79,7 +79,10 @@ impl Tool {
             "1 to 4 minutes, only the first time",
             Some(&log),
         );
+        // The tools wait for other programs. Optimising cfn-guard takes minutes and saves a second of each check.
         let install = Program::new(interpreter.path(), "cargo", log)
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .args(["install", name, "--locked", "--version", version])
             .arg("--root")
             .arg(&home);
