@@ -9,7 +9,7 @@ use crate::Millis;
 use crate::choices::{Choices, Mixer};
 use crate::invocation::InvocationOutcome;
 use crate::mapping::SqsMapping;
-use crate::queue::{DeleteResult, NewMessage, Queue, QueueSettings};
+use crate::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
 use crate::sqs::{Action, CallId, Finding, Input, InvocationId, QueueInfo, SqsPoller};
 
 pub(super) const SECOND: Millis = 1_000;
@@ -429,4 +429,40 @@ pub(super) fn set(ids: &[String]) -> BTreeSet<String> {
 /// A body of a million bytes; six of them fill an event.
 pub(super) fn megabyte(digit: u32) -> String {
     digit.to_string() + &"x".repeat(999_999)
+}
+
+pub(super) fn with_dead_letters(visibility_timeout: u64, max_receive_count: u32) -> QueueSettings {
+    let retention = QueueSettings::standard().retention;
+    QueueSettings {
+        redrive: Some(Redrive {
+            max_receive_count,
+            retention,
+        }),
+        ..standard(visibility_timeout)
+    }
+}
+
+pub(super) fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|n| n.to_string()).collect()
+}
+
+pub(super) fn send_numbered(harness: &mut Harness, count: usize) -> Vec<String> {
+    harness.send(
+        &numbered(count)
+            .iter()
+            .map(String::as_str)
+            .collect::<Vec<_>>(),
+    )
+}
+
+/// Is throttled at first, then succeeds.
+pub(super) fn throttled_times(times: usize) -> impl FnMut(&Event) -> InvocationOutcome {
+    let mut left = times;
+    move |_| {
+        if left == 0 {
+            return success();
+        }
+        left -= 1;
+        InvocationOutcome::Throttled
+    }
 }

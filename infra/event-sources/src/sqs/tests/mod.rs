@@ -3,5 +3,7 @@
 mod fifo;
 mod harness;
 mod lifecycle;
+mod receiving;
+mod records;
+mod responses;
 mod schedules;
-mod standard;
