@@ -85,6 +85,36 @@ fn placeholders_in_samconfig_are_template_parameters() {
     }
 }
 
+/// The alarms that the document names as rollback triggers.
+fn rollback_triggers() -> BTreeSet<String> {
+    let text = std::fs::read_to_string(repository("docs/deploying.md")).unwrap();
+    let triggers = text.split("{Arn=$arn-").skip(1);
+    triggers
+        .map(|rest| rest.split(',').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn rollback_triggers_are_alarms_of_the_template() {
+    let template = template().unwrap();
+    let triggers = rollback_triggers();
+    // CloudFormation accepts at most five (API reference, `RollbackConfiguration`).
+    assert!((1..=5).contains(&triggers.len()), "{triggers:?}");
+    for name in &triggers {
+        let alarm = template.property(&format!("{name}Alarm"), "AlarmName/Fn::Sub");
+        assert_eq!(*alarm, format!("${{AWS::StackName}}-{name}"));
+    }
+    // New code that fails every message or record, of each function.
+    for name in [
+        "IngestErrors",
+        "IngestFailed",
+        "ForwardErrors",
+        "CompleteErrors",
+    ] {
+        assert!(triggers.contains(name), "{name}");
+    }
+}
+
 // ---- the workflows
 
 /// The text and the content of each workflow, by file name.

@@ -35,7 +35,7 @@ pub enum AlarmState {
     Alarm,
 }
 
-/// An alarm. It goes off if the sum of its terms exceeds its threshold in each of its periods.
+/// An alarm. It goes off if the sum of its terms exceeds its threshold in enough of its periods.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Alarm {
     /// The name without the stack's prefix, such as `DeadLetters`.
@@ -43,6 +43,8 @@ pub struct Alarm {
     terms: Vec<Term>,
     period: Duration,
     periods: u32,
+    /// The number of periods that must breach.
+    breaches: usize,
     threshold: f64,
 }
 
@@ -112,17 +114,23 @@ impl Alarm {
             reference @ Value::Object(_) => parameter(reference["Ref"].as_str()?)?,
             number => scalar(number)?,
         };
+        let periods = properties["EvaluationPeriods"].as_u64()?;
+        let breaches = match &properties["DatapointsToAlarm"] {
+            Value::Null => periods,
+            number => number.as_u64()?,
+        };
         is_supported.then_some(Self {
             name: resource.strip_suffix("Alarm")?.to_owned(),
             terms,
             period: Duration::from_secs(period),
-            periods: u32::try_from(properties["EvaluationPeriods"].as_u64()?).ok()?,
+            periods: u32::try_from(periods).ok()?,
+            breaches: usize::try_from(breaches).ok()?,
             threshold: threshold.parse().ok()?,
         })
     }
 
-    /// Evaluates the alarm at `now` (CloudWatch user guide, "Alarm evaluation"). All evaluated periods must breach,
-    /// because the template sets no `DatapointsToAlarm`. A period without data does not breach.
+    /// Evaluates the alarm at `now` (CloudWatch user guide, "Alarm evaluation"). `DatapointsToAlarm` of the evaluated periods
+    /// must breach, or all of them without that property. A period without data does not breach.
     #[must_use]
     pub fn state(
         &self,
@@ -144,7 +152,11 @@ impl Alarm {
             self.value(samples, from, to)
                 .is_some_and(|value| value > self.threshold)
         };
-        if (0..self.periods).all(is_breached) {
+        if (0..self.periods)
+            .filter(|number| is_breached(*number))
+            .count()
+            >= self.breaches
+        {
             AlarmState::Alarm
         } else {
             AlarmState::Ok
@@ -270,6 +282,20 @@ mod tests {
         assert_eq!(state(240), AlarmState::Ok, "the breach is over");
         samples.record(metric, at(235), 5.0);
         assert_eq!(state(240), AlarmState::Ok, "equal to the threshold");
+    }
+
+    #[test]
+    fn goes_off_when_enough_periods_breach() {
+        let one_of_two = SIMPLE.replace("Periods: 2", "Periods: 2, DatapointsToAlarm: 1");
+        let alarm = read(&one_of_two).unwrap();
+        let metric = Metric::new("n", "m", &[("F", "IngestFunction"), ("Q", "Queue")]);
+        let (samples, start) = (Samples::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let state = |seconds| alarm.state(&samples, at(seconds), UNSCALED);
+        assert_eq!(state(200), AlarmState::Ok);
+        samples.record(metric, at(100), 6.0);
+        assert_eq!(state(200), AlarmState::Alarm, "one of two periods");
+        assert_eq!(state(221), AlarmState::Ok, "the breach is over");
     }
 
     #[test]

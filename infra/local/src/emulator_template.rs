@@ -7,6 +7,9 @@ use serde_yaml_ng::Value as Yaml;
 use crate::error::{LocalError, Result};
 use crate::parameters::{LOCAL_OUTAGE_SECONDS, LOCAL_PARAMETERS};
 
+/// The name of the parameter that says that requests may use plain HTTP.
+const REQUIRE_TLS: &str = "RequireTls";
+
 /// Reads the template at `source` and writes it to `target` with changes for the emulator.
 ///
 /// The emulator's SAM transform uses the default of a parameter, where AWS uses the value that is given. Its alarms
@@ -14,6 +17,9 @@ use crate::parameters::{LOCAL_OUTAGE_SECONDS, LOCAL_PARAMETERS};
 /// metric that does not exist, and can only be set by hand.
 ///
 /// `ingest` waits for an outage of [`LOCAL_OUTAGE_SECONDS`], so that six receives take seconds.
+///
+/// The emulator serves plain HTTP on the loopback interface, so the policies accept it. The parameter [`REQUIRE_TLS`], which only
+/// this copy of the template has, says so to `onewrite doctor`.
 ///
 /// `code`, if given, is the prefix of the S3 URI that the code of each function has instead of its `CodeUri`.
 ///
@@ -29,6 +35,9 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
             parameter["Default"] = value.into();
         }
     }
+    template["Parameters"][REQUIRE_TLS]["Type"] = "String".into();
+    template["Parameters"][REQUIRE_TLS]["Default"] = "false".into();
+    accept_plain_http(&mut template["Resources"]);
     let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
     for (_, resource) in resources {
         if resource["Type"] == "AWS::CloudWatch::Alarm" {
@@ -54,6 +63,24 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
     std::fs::write(target, text).map_err(|error| LocalError::file(target, error))
 }
 
+/// Changes each condition on TLS so that no request meets it.
+fn accept_plain_http(value: &mut Yaml) {
+    match value {
+        Yaml::Mapping(members) => {
+            for (name, member) in members {
+                if name == "aws:SecureTransport" {
+                    *member = "emulated".into();
+                } else {
+                    accept_plain_http(member);
+                }
+            }
+        }
+        Yaml::Sequence(items) => items.iter_mut().for_each(accept_plain_http),
+        Yaml::Tagged(tagged) => accept_plain_http(&mut tagged.value),
+        _ => {}
+    }
+}
+
 fn detach_alarm(properties: &mut Yaml) {
     if let Some(properties) = properties.as_mapping_mut() {
         properties.remove("Metrics");
@@ -70,9 +97,9 @@ mod tests {
     use super::*;
 
     const TEMPLATE: &str = concat!(
-        "Parameters:\n  RequireTls: {Type: String, Default: \"true\"}\n  Mine: {Default: 1}\n",
+        "Parameters:\n  EventSourcesEnabled: {Default: \"true\"}\n  Mine: {Default: 1}\n",
         "Resources:\n",
-        "  A: {Type: AWS::SQS::Queue, Properties: {Period: !Ref Mine}}\n",
+        "  A: {Type: AWS::SQS::QueuePolicy, Properties: {Statement: [{Condition: {Bool: {aws:SecureTransport: \"false\"}}}]}}\n",
         "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
         "  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/ingest, ",
         "Environment: {Variables: {OUTAGE_SECONDS: \"10800\"}}}}\n",
@@ -88,7 +115,11 @@ mod tests {
 
     fn expected() -> Yaml {
         let mut template: Yaml = serde_yaml_ng::from_str(TEMPLATE).unwrap();
-        template["Parameters"]["RequireTls"]["Default"] = "false".into();
+        template["Parameters"]["EventSourcesEnabled"]["Default"] = "false".into();
+        template["Parameters"]["RequireTls"] =
+            serde_yaml_ng::from_str("{Type: String, Default: \"false\"}").unwrap();
+        let statement = &mut template["Resources"]["A"]["Properties"]["Statement"][0];
+        statement["Condition"]["Bool"]["aws:SecureTransport"] = "emulated".into();
         let alarm = "{Threshold: !Ref Mine, Namespace: set-by-hand, MetricName: none, Statistic: Sum, Period: 60}";
         template["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
         let variables = &mut template["Resources"]["C"]["Properties"]["Environment"]["Variables"];

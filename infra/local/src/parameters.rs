@@ -7,11 +7,9 @@ pub const STACK_NAME: &str = "onewrite";
 
 /// Template parameters for this machine. They replace long AWS durations by short ones, so that six receives take
 /// seconds.
-pub const LOCAL_PARAMETERS: [(&str, &str); 8] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 7] = [
     // The emulator's own pollers do not follow AWS's rules. Our pollers read disabled mappings too.
     ("EventSourcesEnabled", "false"),
-    // The emulator serves plain HTTP on the loopback interface.
-    ("RequireTls", "false"),
     ("TableDeletionProtection", "false"),
     // The visibility timeout is derived from it: 6 seconds, so six receives take about forty.
     ("IngestTimeoutSeconds", "1"),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onewrite_local::parameters::LOCAL_PARAMETERS;
 use onewrite_runtime::config::{ConfigError, Environment};
-use onewrite_tests::template::{Template, scalar};
+use onewrite_tests::template::{Template, repository, scalar};
 use serde_json::Value;
 
 use crate::cloudformation::Evaluation;
@@ -23,6 +23,10 @@ fn environment(
     let evaluated = evaluation.value(variables).unwrap();
     let resolve = |value: &Value| match value {
         Value::Object(call) => match call.iter().next().unwrap() {
+            // The reference of a queue is its URL.
+            (kind, name) if kind == "Ref" && name == "NotificationQueue" => {
+                "https://sqs.eu-west-1.amazonaws.com/123456789012/queue".to_owned()
+            }
             (kind, name) if kind == "Ref" => format!("name-of-{}", name.as_str().unwrap()),
             (_, substituted) => scalar(&substituted[0]).unwrap(),
         },
@@ -163,4 +167,37 @@ fn every_parameter_has_a_default_a_description_and_a_group() {
         grouped,
         template.parameters().map(|(name, _)| name).collect()
     );
+}
+
+/// The rows of the parameters in the document: name and meaning.
+fn documented_parameters() -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(repository("docs/settings.md")).unwrap();
+    let (_, rest) = text.split_once("\n## Template parameters\n").unwrap();
+    let tables = rest.split("\n## ").next().unwrap();
+    let rows = tables.lines().filter_map(|line| line.strip_prefix("| `"));
+    let rows = rows.filter_map(|row| {
+        let (name, rest) = row.split_once("` | ")?;
+        Some((name.to_owned(), rest.to_owned()))
+    });
+    rows.collect()
+}
+
+#[test]
+fn documents_every_value_that_a_parameter_allows() {
+    let (template, documented) = (template(), documented_parameters());
+    for (name, parameter) in template.parameters() {
+        let row = &documented[name];
+        let named: BTreeSet<&str> = row
+            .split(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .collect();
+        let allowed = parameter["AllowedValues"].as_array().into_iter().flatten();
+        for value in allowed.filter_map(scalar) {
+            assert!(named.contains(value.as_str()), "{name}: {value}");
+        }
+    }
+}
+
+#[test]
+fn a_guided_deployment_asks_for_at_most_40_parameters() {
+    assert!(template().parameters().count() <= 40);
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{reference, template};
 
-/// The statements of a policy by `Sid`, each with the template condition that includes it.
+/// The statements of a policy by `Sid`, each with the template condition that includes it. The one for TLS is always included.
 fn statements(template: &Template, policy: &str) -> BTreeMap<String, (String, Value)> {
     let listed = template.property(policy, "PolicyDocument/Statement");
     listed
@@ -15,6 +15,12 @@ fn statements(template: &Template, policy: &str) -> BTreeMap<String, (String, Va
         .unwrap()
         .iter()
         .map(|choice| {
+            if choice["Sid"] == "OnlyOverTls" {
+                return (
+                    "OnlyOverTls".to_owned(),
+                    ("always".to_owned(), choice.clone()),
+                );
+            }
             let [condition, statement, otherwise] = &choice["Fn::If"].as_array().unwrap()[..]
             else {
                 panic!("{choice}");
@@ -42,7 +48,7 @@ fn only_parameters_restrict_senders_and_readers_of_dead_letters() {
     assert_eq!(
         conditions,
         BTreeMap::from([
-            ("OnlyOverTls", ("IsTlsRequired", "Deny")),
+            ("OnlyOverTls", ("always", "Deny")),
             ("SendersMaySend", ("HasSenderPrincipals", "Allow")),
             (
                 "ServicesMaySendForTheirSources",
@@ -76,5 +82,5 @@ fn only_parameters_restrict_senders_and_readers_of_dead_letters() {
         let actions = statement["Action"].as_array().unwrap();
         assert!(actions.contains(&action.into()), "{action}");
     }
-    assert_eq!(dead_letter_queue["OnlyOverTls"].0, "IsTlsRequired");
+    assert_eq!(dead_letter_queue["OnlyOverTls"].0, "always");
 }

@@ -111,5 +111,4 @@ fn encrypts_everything_that_contains_payloads() {
             "{setting}"
         );
     }
-    assert_eq!(template.default("RequireTls").unwrap(), "true");
 }
