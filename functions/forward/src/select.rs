@@ -3,7 +3,7 @@
 use aws_lambda_events::event::dynamodb::EventRecord;
 use onewrite::{
     event::NotificationEvent,
-    item::{NotificationItem, UnreadableItem, attribute},
+    item::{NotificationItem, UnreadableItem, attribute, erased_at},
 };
 use serde_dynamo::{AttributeValue, Item};
 
@@ -26,6 +26,8 @@ pub enum SkipReason {
     Removed,
     /// Neither `status` nor `redrives` changed: somebody edited other attributes.
     OtherAttributes,
+    /// An operator erased the payload of the settled item, so there is nothing to publish.
+    Erased,
 }
 
 /// Why a change cannot become an event.
@@ -51,6 +53,7 @@ pub fn select(record: &EventRecord) -> Selection {
         "MODIFY" if changes_other_attributes_only(old, new) => {
             Selection::Skip(SkipReason::OtherAttributes)
         }
+        "INSERT" | "MODIFY" if erased_at(new).is_some() => Selection::Skip(SkipReason::Erased),
         "INSERT" | "MODIFY" => match event(new) {
             Ok(event) => Selection::Forward(Box::new(event)),
             Err(unreadable) => Selection::Unreadable(unreadable),
@@ -173,6 +176,28 @@ mod tests {
         assert_eq!(
             select(&record("MODIFY", Some(item()), Some(noted))),
             Selection::Skip(SkipReason::OtherAttributes)
+        );
+    }
+
+    #[test]
+    fn skips_the_erasure_of_a_payload_and_what_follows_it() {
+        let mut erased = done();
+        erased.as_object_mut().unwrap().remove("payload");
+        erased["erased_at"] = json!({"S": "2026-11-23T10:00:00.000Z"});
+        assert_eq!(
+            select(&record("MODIFY", Some(done()), Some(erased.clone()))),
+            Selection::Skip(SkipReason::OtherAttributes)
+        );
+        let mut redriven = erased.clone();
+        redriven["redrives"] = json!({"N": "1"});
+        assert_eq!(
+            select(&record("MODIFY", Some(erased.clone()), Some(redriven))),
+            Selection::Skip(SkipReason::Erased)
+        );
+        // A restored table inserts its items.
+        assert_eq!(
+            select(&record("INSERT", None, Some(erased))),
+            Selection::Skip(SkipReason::Erased)
         );
     }
 

@@ -1,6 +1,7 @@
 //! Arguments that several commands share.
 
 use clap::Args;
+use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use onewrite::notification::NotificationId;
 use onewrite_stack::location::StackLocation;
 
@@ -32,7 +33,7 @@ pub struct StackArguments {
     /// Region of the stack.
     #[arg(long, global = true, value_name = "REGION")]
     region: Option<String>,
-    /// Endpoint for all services; for `cargo local up`, see target/local/stack.json.
+    /// Endpoint for all services. The stack of `cargo local up` is found without it.
     #[arg(long, global = true, value_name = "URL")]
     endpoint_url: Option<String>,
 }
@@ -64,6 +65,7 @@ impl From<&StackArguments> for StackLocation {
             profile: arguments.profile.clone(),
             region: arguments.region.clone(),
             endpoint_url: arguments.endpoint_url.clone(),
+            credentials: None,
         }
     }
 }
@@ -71,6 +73,18 @@ impl From<&StackArguments> for StackLocation {
 /// Parses a notification id.
 pub fn parse_id(text: &str) -> Result<NotificationId, String> {
     NotificationId::parse(text).map_err(|error| error.to_string())
+}
+
+/// Parses a time: a date, which means its midnight in UTC, or a time with a time zone.
+///
+/// # Errors
+/// A text that says what is expected.
+pub fn parse_time(text: &str) -> Result<Timestamp, String> {
+    let date = || text.parse::<Date>().ok();
+    let midnight = || TimeZone::UTC.to_timestamp(date()?.at(0, 0, 0, 0)).ok();
+    text.parse().ok().or_else(midnight).ok_or_else(|| {
+        "must be a date or a time in UTC: 2026-11-28 or 2026-11-28T10:00Z".to_owned()
+    })
 }
 
 /// The flag for this rate; `None` for the default.
@@ -82,6 +96,20 @@ pub fn rate_flag(rate: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parses_dates_and_times() {
+        for (text, time) in [
+            ("2026-11-28", "2026-11-28T00:00:00Z"),
+            ("2026-11-28T10:00Z", "2026-11-28T10:00:00Z"),
+            ("2026-11-28T10:00+02:00", "2026-11-28T08:00:00Z"),
+        ] {
+            assert_eq!(parse_time(text).unwrap().to_string(), time);
+        }
+        for wrong in ["", "yesterday", "2d", "2026-13-01"] {
+            assert!(parse_time(wrong).unwrap_err().contains("2026-11-28"));
+        }
+    }
 
     #[test]
     fn suggests_commands_for_the_same_stack() {

@@ -9,6 +9,7 @@ use crate::{
     arguments::StackArguments,
     commands::{
         cost, doctor,
+        erase::{self, EraseArguments},
         pause::{self, PauseArguments, Switch},
         reconcile::{self, ReconcileArguments},
         redrive::{self, RedriveCommand},
@@ -30,10 +31,10 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "onewrite", version)]
 pub struct Cli {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Stack")]
     stack: StackArguments,
     /// Output format.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Table)]
+    #[arg(long, global = true, help_heading = "Output", value_enum, default_value_t = Output::Table)]
     output: Output,
     #[command(subcommand)]
     command: Command,
@@ -64,6 +65,12 @@ enum Command {
     /// again; with --since, also each item that was settled since then. Without --apply, nothing is changed. You can repeat
     /// the command at any time: consumers recognize a repeated event by its id.
     Reconcile(ReconcileArguments),
+    /// Remove the payloads of settled notifications.
+    ///
+    /// Removes payload and enrichment of items in DONE. Id, type, status and fingerprint stay, so that the id is still
+    /// written only once. Items that are not DONE are kept: their event still needs the payload. Lists the other places with
+    /// copies, and when each is gone. Without --apply, nothing is changed.
+    Erase(EraseArguments),
     /// Pause event sources: Lambda stops invoking the functions, and messages and records wait.
     ///
     /// Disables the event source mappings through the Lambda API and waits until they are Disabled. Without --apply, it
@@ -85,6 +92,21 @@ enum Command {
 }
 
 impl Cli {
+    /// The stack that the options select, or the local one if nothing selects a stack.
+    fn location(&self) -> StackLocation {
+        let location = StackLocation::from(&self.stack);
+        let directory = std::env::current_dir().unwrap_or_default();
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        match location.find_local(&directory, is_set) {
+            Some(local) => {
+                let endpoint = local.endpoint_url.as_deref().unwrap_or_default();
+                eprintln!("Using the local stack at {endpoint}. For another one, set --profile or --region.");
+                local
+            }
+            None => location,
+        }
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -94,7 +116,7 @@ impl Cli {
             return arguments.run(self.output);
         }
         let context = Context {
-            stack: Stack::find(&StackLocation::from(&self.stack)).await?,
+            stack: Stack::find(&self.location()).await?,
             output: self.output,
             command: self.stack.command(),
         };
@@ -107,6 +129,7 @@ impl Cli {
             Command::Pause(arguments) => pause::run(arguments, Switch::Pause, &context).await,
             Command::Resume(arguments) => pause::run(arguments, Switch::Resume, &context).await,
             Command::Reconcile(arguments) => reconcile::run(arguments, &context).await,
+            Command::Erase(arguments) => erase::run(arguments, &context).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod cost;
 pub mod doctor;
+pub mod erase;
 pub mod pause;
 pub mod reconcile;
 pub mod redrive;

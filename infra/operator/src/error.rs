@@ -33,6 +33,11 @@ pub enum OperatorError {
     /// The checkpoint belongs to a run with other arguments.
     #[error("{path} is the checkpoint of another run: {difference}")]
     OtherRun { path: String, difference: String },
+    /// `cargo local` polls the event sources in place of the mappings.
+    #[error(
+        "the event sources of a local stack are run by `cargo local`; its mappings are always disabled"
+    )]
+    LocalMappings,
     /// SQS did not move all dead letters.
     #[error("the move task failed: {reason}")]
     MoveTask { reason: String },
@@ -52,6 +57,7 @@ impl OperatorError {
                 "repeat the arguments of that run, name another file, or delete the file to start again"
             }
             Self::Prices { .. } => "run `onewrite cost --print-prices` to create a price table",
+            Self::LocalMappings => "stop `cargo local up` to pause it",
             Self::MoveTask { .. } => {
                 "the letters that were moved stay in the queue; fix the cause and repeat the command"
             }
@@ -67,9 +73,11 @@ impl OperatorError {
             }
             Self::Declined | Self::NoTerminal => DECLINED,
             Self::OtherRun { .. } => USAGE,
-            Self::Stack(_) | Self::File { .. } | Self::Prices { .. } | Self::MoveTask { .. } => {
-                FAILED
-            }
+            Self::Stack(_)
+            | Self::File { .. }
+            | Self::Prices { .. }
+            | Self::MoveTask { .. }
+            | Self::LocalMappings => FAILED,
         })
     }
 }
@@ -93,6 +101,9 @@ fn stack_help(error: &StackError) -> Option<&'static str> {
             if call.ends_with("MoveTasks") && reason == "InvalidAction" =>
         {
             "this endpoint has no message move tasks; without --all, the letters are moved one by one"
+        }
+        StackError::NoConnection { .. } => {
+            "check the endpoint and the network; HTTPS_PROXY and NO_PROXY are honoured. A local stack must be running: `cargo local up`"
         }
         StackError::Call { .. } => return None,
     })

@@ -52,13 +52,41 @@ pub fn print(text: &str) {
 }
 
 /// Whether standard output is a terminal that understands control sequences.
-pub fn can_clear_screen() -> bool {
+pub fn is_capable() -> bool {
     std::io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb")
+}
+
+/// The colour of a word that needs attention (ECMA-48: SGR).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    Red = 31,
+    Yellow = 33,
+}
+
+/// Colours a word, if standard output is a terminal and `NO_COLOR` is not set (no-color.org).
+pub fn paint(text: &str, color: Color) -> String {
+    let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if is_capable() && !is_unwanted {
+        format!("\x1b[{}m{text}\x1b[0m", color as u8)
+    } else {
+        text.to_owned()
+    }
+}
+
+/// Formats a text that replaces the one before it on the screen, without a flash of an empty screen (ECMA-48: CUP, EL, ED).
+pub fn redraw(text: &str) -> String {
+    let lines = text.replace('\n', "\x1b[K\n");
+    format!("\x1b[H{lines}\x1b[J")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redraws_in_place() {
+        assert_eq!(redraw("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+    }
 
     #[test]
     fn writes_a_json_array_element_by_element() {

@@ -1,5 +1,7 @@
 //! Errors of the access to a stack.
 
+use std::error::Error;
+
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 /// The reason why a stack could not be read or changed.
@@ -18,6 +20,9 @@ pub enum StackError {
     NotOnewrite { name: String, output: &'static str },
     #[error("no region is set")]
     NoRegion,
+    /// AWS, or the emulator, cannot be reached.
+    #[error("{call}: no connection: {reason}")]
+    NoConnection { call: &'static str, reason: String },
     #[error("{call} failed: {reason}")]
     Call {
         call: &'static str,
@@ -63,10 +68,46 @@ impl StackError {
                 call,
                 reason: code.to_owned(),
             },
-            None => Self::Call {
-                call,
-                reason: error.to_string(),
+            None => match error {
+                SdkError::DispatchFailure(failure) => Self::NoConnection {
+                    call,
+                    reason: failure
+                        .as_connector_error()
+                        .map_or_else(|| error.to_string(), |error| root_cause(error)),
+                },
+                _ => Self::Call {
+                    call,
+                    reason: error.to_string(),
+                },
             },
         }
+    }
+}
+
+/// The last error of the chain: the operating system's or the TLS library's own words. A connection that failed has no
+/// response, so there is nothing to quote.
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+    use aws_smithy_runtime_api::client::result::ConnectorError;
+
+    use super::*;
+
+    #[test]
+    fn names_the_cause_of_a_failed_connection() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let outer = std::io::Error::other(refused);
+        let failure = ConnectorError::io(outer.into());
+        let error = SdkError::<GetItemError, ()>::dispatch_failure(failure);
+        let error = StackError::from_sdk("DescribeStacks", &error).to_string();
+        assert_eq!(error, "DescribeStacks: no connection: connection refused");
     }
 }

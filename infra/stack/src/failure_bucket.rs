@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use aws_sdk_s3::types::Object;
+use aws_sdk_s3::{operation::get_object::GetObjectError, types::Object};
 use jiff::Timestamp;
-use onewrite::item::attribute;
+use onewrite::{item::attribute, redrive::LostEvent};
 use serde::{Deserialize, Serialize};
 
 use crate::{error::StackError, stack::Stack};
@@ -25,6 +25,17 @@ pub struct FailedBatch {
     /// The ids of the notifications in the batch.
     #[serde(skip)]
     pub ids: BTreeSet<String>,
+    /// The events that were in the batch.
+    #[serde(skip)]
+    pub lost: Vec<LostEvent>,
+}
+
+/// The contents of the failure bucket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureRecords {
+    pub batches: Vec<FailedBatch>,
+    /// The keys of objects that are not failure records, or only in part. They may contain notifications too.
+    pub unreadable: Vec<String>,
 }
 
 /// Reads the failed batches that were written since that time.
@@ -34,22 +45,30 @@ pub struct FailedBatch {
 pub async fn read_failed_batches(
     stack: &Stack,
     since: Option<Timestamp>,
-) -> Result<Vec<FailedBatch>, StackError> {
-    let mut batches = Vec::new();
+) -> Result<FailureRecords, StackError> {
+    let mut records = FailureRecords::default();
     for object in list_objects(stack).await? {
         let written = object
             .last_modified()
-            .and_then(|at| Timestamp::from_second(at.secs()).ok())
-            .unwrap_or_default();
-        let is_older = since.is_some_and(|since| written < since);
-        if let Some(key) = object.key()
-            && !is_older
-            && let Some(batch) = read_object(stack, key, written).await?
-        {
-            batches.push(batch);
+            .and_then(|at| Timestamp::from_second(at.secs()).ok());
+        if is_older(written, since) {
+            continue;
+        }
+        let key = object.key().unwrap_or_default().to_owned();
+        let record = read_object(stack, &key).await?;
+        let record = record.and_then(|bytes| parse(&bytes, &key, written.unwrap_or_default()));
+        let is_complete = record.as_ref().is_some_and(|(_, is_complete)| *is_complete);
+        records.batches.extend(record.map(|(batch, _)| batch));
+        if !is_complete {
+            records.unreadable.push(key);
         }
     }
-    Ok(batches)
+    Ok(records)
+}
+
+/// Whether the object was written before that time. An object without a time may be younger.
+fn is_older(written: Option<Timestamp>, since: Option<Timestamp>) -> bool {
+    matches!((written, since), (Some(written), Some(since)) if written < since)
 }
 
 /// Lists the objects in the failure bucket.
@@ -66,34 +85,48 @@ pub async fn list_objects(stack: &Stack) -> Result<Vec<Object>, StackError> {
     let mut objects = Vec::new();
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| StackError::from_sdk("ListObjectsV2", &error))?;
+        // Without a token, the paginator would end here and the rest would be missing without a word.
+        if page.is_truncated == Some(true) && page.next_continuation_token.is_none() {
+            return Err(StackError::Call {
+                call: "ListObjectsV2",
+                reason: "the list is incomplete".to_owned(),
+            });
+        }
         objects.extend(page.contents.unwrap_or_default());
     }
     Ok(objects)
 }
 
-async fn read_object(
-    stack: &Stack,
-    key: &str,
-    at: Timestamp,
-) -> Result<Option<FailedBatch>, StackError> {
+/// Reads an object; `None` if it was removed since it was listed.
+async fn read_object(stack: &Stack, key: &str) -> Result<Option<Vec<u8>>, StackError> {
     let object = stack
         .s3
         .get_object()
         .bucket(&stack.outputs.failure_bucket)
         .key(key)
         .send()
-        .await
-        .map_err(|error| StackError::from_sdk("GetObject", &error))?;
+        .await;
+    let object = match object {
+        Ok(object) => object,
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(GetObjectError::is_no_such_key) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(StackError::from_sdk("GetObject", &error)),
+    };
     let bytes = object.body.collect().await;
     let bytes = bytes.map_err(|error| StackError::Call {
         call: "GetObject",
         reason: error.to_string(),
     })?;
-    Ok(parse(&bytes.into_bytes(), key, at))
+    Ok(Some(bytes.to_vec()))
 }
 
-/// Parses a failure record; `None` if the object is something else.
-fn parse(bytes: &[u8], key: &str, at: Timestamp) -> Option<FailedBatch> {
+/// Parses a failure record, and whether the ids of all its records were found; `None` if the object is something else.
+fn parse(bytes: &[u8], key: &str, at: Timestamp) -> Option<(FailedBatch, bool)> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct FailureRecord {
@@ -115,21 +148,29 @@ fn parse(bytes: &[u8], key: &str, at: Timestamp) -> Option<FailedBatch> {
     let record: FailureRecord = serde_json::from_slice(bytes).ok()?;
     let event: Event = serde_json::from_str(&record.payload).ok()?;
     let table_key = format!("/dynamodb/Keys/{}/S", attribute::NOTIFICATION_ID);
-    let ids = event.records.iter().filter_map(|record| {
+    let ids = event.records.iter().map(|record| {
         let id = record
             .pointer("/kinesis/partitionKey")
             .or_else(|| record.pointer(&table_key));
         Some(id?.as_str()?.to_owned())
     });
+    let ids: Vec<Option<String>> = ids.collect();
+    let is_complete = ids.iter().all(Option::is_some);
     let context = record.request_context;
-    Some(FailedBatch {
+    let batch = FailedBatch {
         key: key.to_owned(),
         at,
         function: context.function_arn,
         condition: context.condition,
         attempts: context.approximate_invoke_count,
-        ids: ids.collect(),
-    })
+        ids: ids.into_iter().flatten().collect(),
+        lost: event
+            .records
+            .iter()
+            .filter_map(LostEvent::from_record)
+            .collect(),
+    };
+    Some((batch, is_complete))
 }
 
 #[cfg(test)]
@@ -157,12 +198,30 @@ mod tests {
             {"Records": [{"dynamodb": {"Keys": {"notification_id": {"S": "b"}}}}]}
         );
         let read = |bytes: &[u8]| parse(bytes, "k", Timestamp::UNIX_EPOCH);
-        let ids = |payload| Vec::from_iter(read(&failure_record(payload)).unwrap().ids);
-        assert_eq!(read(&failure_record(&of_stream)).unwrap().attempts, 101);
+        let ids = |payload| Vec::from_iter(read(&failure_record(payload)).unwrap().0.ids);
+        assert_eq!(read(&failure_record(&of_stream)).unwrap().0.attempts, 101);
         assert_eq!(
             (ids(&of_stream), ids(&of_table)),
             (vec!["a".into()], vec!["b".into()])
         );
         assert!(read(b"{").is_none());
+    }
+
+    #[test]
+    fn reports_a_record_without_an_id_and_keeps_the_others() {
+        let payload = serde_json::json!(
+            {"Records": [{"kinesis": {"partitionKey": "a"}}, {"dynamodb": {"Keys": {}}}]}
+        );
+        let (batch, is_complete) =
+            parse(&failure_record(&payload), "k", Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!((batch.ids.len(), is_complete), (1, false));
+    }
+
+    #[test]
+    fn an_object_without_a_time_is_not_too_old() {
+        let at = |second| Timestamp::from_second(second).ok();
+        assert!(is_older(at(1), at(2)));
+        assert!(!is_older(at(2), at(2)) && !is_older(at(1), None));
+        assert!(!is_older(None, at(2)));
     }
 }

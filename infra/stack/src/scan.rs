@@ -1,10 +1,17 @@
-//! Scans of the table: its size, its items by status, and the items that are stuck in INIT.
+//! Scans of the table: its size, its items by status, and the items that a reconciliation or an erasure selects.
 
 use std::collections::{BTreeMap, HashMap};
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity};
+use aws_sdk_dynamodb::{
+    operation::scan::builders::ScanFluentBuilder,
+    types::{AttributeValue, ConsumedCapacity, ReturnConsumedCapacity},
+};
 use jiff::Timestamp;
-use onewrite::{item::attribute, notification::Status};
+use onewrite::{
+    item::{attribute, to_rfc3339},
+    notification::Status,
+    redrive::{ItemState, Reconciliation},
+};
 use serde::Serialize;
 
 use crate::{error::StackError, stack::Stack};
@@ -91,45 +98,106 @@ fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a
     item.get(name)?.as_s().ok().map(String::as_str)
 }
 
-/// One page of a parallel scan for pending items.
+/// One page of a parallel scan.
 #[derive(Clone, Debug)]
-pub struct PendingQuery {
+pub struct PageQuery {
     pub segment: u32,
     pub segments: u32,
-    /// Items created at or after this time are too young.
-    pub created_before: Timestamp,
+    pub selection: Selection,
     /// The most items to read.
     pub limit: Option<i32>,
     /// The last key of the page before this one.
     pub after: Option<String>,
 }
 
-/// The items in INIT of one page.
+/// The items to select.
+#[derive(Clone, Copy, Debug)]
+pub enum Selection {
+    /// Items whose event is published again.
+    Reconcile(Reconciliation),
+    /// Items that were settled before this time, and that still have their payload.
+    SettledBefore(Timestamp),
+}
+
+impl Selection {
+    fn includes(&self, item: &ItemState) -> bool {
+        match self {
+            Self::Reconcile(rule) => rule.selects(item),
+            Self::SettledBefore(before) => item.status == Status::Done && item.updated_at < *before,
+        }
+    }
+
+    /// Lets DynamoDB filter the items, so that others are read but not sent. DynamoDB refuses names and values that the
+    /// expression does not use.
+    fn filter(&self, scan: ScanFluentBuilder) -> ScanFluentBuilder {
+        let time = |time: Timestamp| AttributeValue::S(to_rfc3339(time));
+        let status = |status: Status| AttributeValue::S(status.to_string());
+        let with_done = |scan: ScanFluentBuilder| {
+            scan.expression_attribute_names("#payload", attribute::PAYLOAD)
+                .expression_attribute_values(":done", status(Status::Done))
+        };
+        match self {
+            Self::Reconcile(Reconciliation {
+                before,
+                settled_since: None,
+            }) => scan
+                .filter_expression(PENDING)
+                .expression_attribute_values(":init", status(Status::Init))
+                .expression_attribute_values(":before", time(*before)),
+            Self::Reconcile(Reconciliation {
+                before,
+                settled_since: Some(since),
+            }) => with_done(scan)
+                .filter_expression(PENDING_OR_SETTLED)
+                .expression_attribute_values(":init", status(Status::Init))
+                .expression_attribute_values(":before", time(*before))
+                .expression_attribute_values(":since", time(*since)),
+            Self::SettledBefore(before) => with_done(scan)
+                .filter_expression(SETTLED_WITH_PAYLOAD)
+                .expression_attribute_values(":before", time(*before)),
+        }
+    }
+}
+
+/// An item that the rule selects.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SelectedItem {
+    pub id: String,
+    pub state: ItemState,
+}
+
+/// The selected items of one page.
 #[derive(Clone, Debug)]
-pub struct PendingPage {
-    /// The ids, and when each item was created.
-    pub pending: Vec<(String, Timestamp)>,
-    /// The number of items that were read, pending or not.
+pub struct SelectedPage {
+    pub selected: Vec<SelectedItem>,
+    /// Items that the filter returned, but that were edited and can no longer be read.
+    pub unreadable: u64,
+    /// The number of items that were read, selected or not.
     pub items_read: u64,
     pub read_units: f64,
     /// The last key of this page; `None` at the end of the segment.
     pub last_key: Option<String>,
 }
 
-/// Reads one page of items that are in INIT and old enough. The read is eventually consistent, which is enough: such an item
-/// has been in INIT for a long time, and the update after it has a condition of its own.
+/// The filter for items in INIT.
+const PENDING: &str = "#updated < :before AND #status = :init";
+/// The filter for items in INIT, and for settled items whose payload was not erased: those have an event.
+const PENDING_OR_SETTLED: &str = "#updated < :before AND (#status = :init OR (#status = :done AND #updated >= :since AND attribute_exists(#payload)))";
+
+/// The filter for settled items whose payload was not erased.
+const SETTLED_WITH_PAYLOAD: &str =
+    "#updated < :before AND #status = :done AND attribute_exists(#payload)";
+
+/// Reads one page of the selected items. The read is eventually consistent, which is enough: such an item did
+/// not change for a long time, and the update after it has a condition of its own.
 ///
 /// # Errors
-/// [`StackError`]: the call failed.
-pub async fn read_pending_page(
-    stack: &Stack,
-    query: PendingQuery,
-) -> Result<PendingPage, StackError> {
+/// [`StackError`]: a call failed.
+pub async fn read_page(stack: &Stack, query: PageQuery) -> Result<SelectedPage, StackError> {
     let after = query
         .after
         .map(|id| HashMap::from([(attribute::NOTIFICATION_ID.to_owned(), AttributeValue::S(id))]));
-    let created_before = AttributeValue::S(format!("{:.3}", query.created_before));
-    let response = stack
+    let scan = stack
         .dynamodb
         .scan()
         .table_name(&stack.outputs.table)
@@ -137,13 +205,13 @@ pub async fn read_pending_page(
         .total_segments(query.segments as i32)
         .set_limit(query.limit)
         .set_exclusive_start_key(after)
-        .filter_expression("#status = :init AND #created < :before")
-        .projection_expression("#id, #created")
+        .projection_expression("#id, #status, #updated, #redrives")
         .expression_attribute_names("#id", attribute::NOTIFICATION_ID)
         .expression_attribute_names("#status", attribute::STATUS)
-        .expression_attribute_names("#created", attribute::CREATED_AT)
-        .expression_attribute_values(":init", AttributeValue::S(Status::Init.to_string()))
-        .expression_attribute_values(":before", created_before)
+        .expression_attribute_names("#updated", attribute::UPDATED_AT)
+        .expression_attribute_names("#redrives", attribute::REDRIVES);
+    let scan = query.selection.filter(scan);
+    let response = scan
         .return_consumed_capacity(ReturnConsumedCapacity::Total)
         .send()
         .await
@@ -151,21 +219,32 @@ pub async fn read_pending_page(
     let read_units = response
         .consumed_capacity()
         .and_then(ConsumedCapacity::capacity_units);
-    let pending = response.items().iter().filter_map(|item| {
-        let created_at = text(item, attribute::CREATED_AT)?.parse().ok()?;
-        Some((
-            text(item, attribute::NOTIFICATION_ID)?.to_owned(),
-            created_at,
-        ))
-    });
-    Ok(PendingPage {
-        pending: pending.collect(),
+    let items = response.items();
+    let read: Vec<SelectedItem> = items.iter().filter_map(selected_item).collect();
+    let unreadable = (items.len() - read.len()) as u64;
+    let is_selected = |item: &SelectedItem| query.selection.includes(&item.state);
+    Ok(SelectedPage {
+        selected: read.into_iter().filter(is_selected).collect(),
+        unreadable,
         items_read: u64::try_from(response.scanned_count()).unwrap_or(0),
         read_units: read_units.unwrap_or(FULL_PAGE_UNITS),
         last_key: response
             .last_evaluated_key()
             .and_then(|key| text(key, attribute::NOTIFICATION_ID))
             .map(str::to_owned),
+    })
+}
+
+/// `None` if somebody edited the item.
+fn selected_item(item: &HashMap<String, AttributeValue>) -> Option<SelectedItem> {
+    let redrives = item.get(attribute::REDRIVES)?.as_n().ok()?;
+    Some(SelectedItem {
+        id: text(item, attribute::NOTIFICATION_ID)?.to_owned(),
+        state: ItemState {
+            status: text(item, attribute::STATUS)?.parse().ok()?,
+            redrives: redrives.parse().ok()?,
+            updated_at: text(item, attribute::UPDATED_AT)?.parse().ok()?,
+        },
     })
 }
 
@@ -188,5 +267,29 @@ mod tests {
         assert_eq!(items.oldest_pending, at(2));
         let by_status = [("DONE".to_owned(), 1), ("INIT".to_owned(), 3)];
         assert_eq!(items.by_status, BTreeMap::from(by_status));
+    }
+
+    #[test]
+    fn an_edited_item_is_not_selected_in_silence() {
+        let string = |text: &str| AttributeValue::S(text.to_owned());
+        let mut item = HashMap::from([
+            (attribute::NOTIFICATION_ID.to_owned(), string("n1")),
+            (attribute::STATUS.to_owned(), string("INIT")),
+            (
+                attribute::UPDATED_AT.to_owned(),
+                string("2026-11-23T10:00:00.000Z"),
+            ),
+            (
+                attribute::REDRIVES.to_owned(),
+                AttributeValue::N("2".to_owned()),
+            ),
+        ]);
+        let selected = selected_item(&item).unwrap();
+        assert_eq!(
+            (selected.state.redrives, selected.state.status),
+            (2, Status::Init)
+        );
+        item.insert(attribute::UPDATED_AT.to_owned(), string("yesterday"));
+        assert_eq!(selected_item(&item), None);
     }
 }

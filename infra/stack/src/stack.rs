@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use aws_config::SdkConfig;
 use onewrite::notification::{MessagePointers, Pointer};
 
-use crate::{error::StackError, location::StackLocation, outputs::StackOutputs};
+use crate::{
+    error::StackError,
+    location::{StackLocation, is_loopback},
+    outputs::StackOutputs,
+};
 
 /// A deployed stack.
 #[derive(Debug, Clone)]
@@ -20,6 +24,8 @@ pub struct Stack {
     pub outputs: StackOutputs,
     /// The template's parameters and their deployed values.
     pub parameters: BTreeMap<String, String>,
+    /// Whether the stack runs in an emulator on this machine, where `cargo local` polls in place of the mappings.
+    pub is_local: bool,
 }
 
 impl Stack {
@@ -60,6 +66,7 @@ impl Stack {
             sqs: aws_sdk_sqs::Client::new(config),
             outputs,
             parameters,
+            is_local: config.endpoint_url().is_some_and(is_loopback),
         }
     }
 

@@ -6,15 +6,26 @@ use aws_sdk_kinesis::{
     primitives::DateTime,
     types::{Record, Shard, ShardFilter, ShardFilterType, ShardIteratorType},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use md5::{Digest as _, Md5};
 use onewrite::event::NotificationEvent;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{error::StackError, stack::Stack};
 
 /// The pause between two reads of a shard. Kinesis allows five reads a second, and the functions read too.
 const READ_INTERVAL: Duration = Duration::from_millis(400);
+
+/// The pause after a throttled read. After a response of 10 MB, Kinesis throttles reads of the shard for five seconds
+/// (Kinesis API reference, `GetRecords`).
+const THROTTLED_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The error codes of a throttled read (same source).
+const THROTTLED: [&str; 2] = [
+    "ProvisionedThroughputExceededException",
+    "KMSThrottlingException",
+];
 
 /// A record of the notification stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -46,23 +57,53 @@ impl StreamRecord {
     }
 }
 
-/// Reads the records of a notification, from the shards that can hold its partition key.
+/// The part of the stream to search, and how long the search may take.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamSearch {
+    /// Skip records that Kinesis accepted before this time.
+    pub since: Option<Timestamp>,
+    /// Stop at records that Kinesis accepted at this time. A busy shard has no other end: records arrive faster than they
+    /// are read.
+    pub until: Timestamp,
+    /// Stop at this time, whatever was reached.
+    pub deadline: Instant,
+}
+
+/// The result of a search.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundRecords {
+    pub records: Vec<StreamRecord>,
+    /// If the deadline ended the search: records after this time were not searched.
+    pub searched_until: Option<Timestamp>,
+}
+
+/// Searches the records of a notification, in the shards that can hold its partition key.
 ///
 /// # Errors
 /// [`StackError`]: a call failed.
-pub async fn read_records(
+pub async fn find_records(
     stack: &Stack,
     id: &str,
-    since: Option<Timestamp>,
-) -> Result<Vec<StreamRecord>, StackError> {
-    let mut records = Vec::new();
+    search: StreamSearch,
+) -> Result<FoundRecords, StackError> {
+    let mut found = FoundRecords::default();
     for shard in list_shards(stack).await? {
-        if can_hold(&shard, id) {
-            read_shard(stack, id, shard.shard_id(), since, &mut records).await?;
+        if !can_hold(&shard, id) {
+            continue;
         }
+        let name = shard.shard_id();
+        let first = get_iterator(stack, name, search.since).await?;
+        let read = async |iterator| read_page(stack, iterator).await;
+        let mut keep = |record: &Record| {
+            if record.partition_key() == Some(id) {
+                found.records.push(StreamRecord::from_sdk(name, record));
+            }
+        };
+        let reached = read_shard(first, search, read, &mut keep).await?;
+        found.searched_until = found.searched_until.into_iter().chain(reached).min();
     }
-    records.sort_by_key(|record| record.at);
-    Ok(records)
+    found.records.sort_by_key(|record| record.at);
+    Ok(found)
 }
 
 /// Lists all shards that still have records, including closed ones.
@@ -113,35 +154,55 @@ fn can_hold(shard: &Shard, partition_key: &str) -> bool {
     }
 }
 
+/// One response of `GetRecords`.
+struct Page {
+    records: Vec<Record>,
+    /// How far the page is behind the newest record.
+    behind: SignedDuration,
+    next: Option<String>,
+}
+
+async fn read_page(stack: &Stack, iterator: String) -> Result<Page, StackError> {
+    let page = stack.kinesis.get_records().shard_iterator(iterator);
+    let page = page.send().await;
+    let page = page.map_err(|error| StackError::from_sdk("GetRecords", &error))?;
+    Ok(Page {
+        records: page.records,
+        behind: SignedDuration::from_millis(page.millis_behind_latest.unwrap_or(0)),
+        next: page.next_shard_iterator,
+    })
+}
+
+/// Reads a shard until `search` ends. Returns the time up to which it was read, if the deadline ended it.
 async fn read_shard(
-    stack: &Stack,
-    id: &str,
-    shard: &str,
-    since: Option<Timestamp>,
-    records: &mut Vec<StreamRecord>,
-) -> Result<(), StackError> {
-    let mut next = get_iterator(stack, shard, since).await?;
+    first: Option<String>,
+    search: StreamSearch,
+    read: impl AsyncFn(String) -> Result<Page, StackError>,
+    keep: &mut impl FnMut(&Record),
+) -> Result<Option<Timestamp>, StackError> {
+    let (mut next, mut reached) = (first, search.since.unwrap_or_default());
     while let Some(iterator) = next {
-        let page = stack
-            .kinesis
-            .get_records()
-            .shard_iterator(iterator)
-            .send()
-            .await
-            .map_err(|error| StackError::from_sdk("GetRecords", &error))?;
-        let own = page
-            .records
-            .iter()
-            .filter(|record| record.partition_key() == Some(id));
-        records.extend(own.map(|record| StreamRecord::from_sdk(shard, record)));
+        if Instant::now() >= search.deadline {
+            return Ok(Some(reached));
+        }
+        let page = match read(iterator.clone()).await {
+            Err(StackError::Call { reason, .. }) if THROTTLED.contains(&reason.as_str()) => {
+                next = Some(iterator);
+                tokio::time::sleep(THROTTLED_INTERVAL).await;
+                continue;
+            }
+            page => page?,
+        };
+        page.records.iter().for_each(&mut *keep);
         // An empty page alone is not the end: there may be records further on.
-        let is_end = page.millis_behind_latest.unwrap_or(0) == 0;
-        next = page.next_shard_iterator.filter(|_| !is_end);
+        let is_tip = page.behind.is_zero();
+        reached = Timestamp::now().checked_sub(page.behind).unwrap_or(reached);
+        next = page.next.filter(|_| !is_tip && reached < search.until);
         if next.is_some() {
             tokio::time::sleep(READ_INTERVAL).await;
         }
     }
-    Ok(())
+    Ok(None)
 }
 
 async fn get_iterator(
@@ -198,5 +259,73 @@ mod tests {
         }
         let exactly = u128::from_be_bytes(Md5::digest("a").into()).to_string();
         assert!(can_hold(&shard(&exactly, &exactly), "a"));
+    }
+
+    fn search(until: Timestamp, seconds: u64) -> StreamSearch {
+        StreamSearch {
+            since: None,
+            until,
+            deadline: Instant::now() + Duration::from_secs(seconds),
+        }
+    }
+
+    fn page(behind: i64) -> Page {
+        Page {
+            records: Vec::new(),
+            behind: SignedDuration::from_secs(behind),
+            next: Some("next".to_owned()),
+        }
+    }
+
+    /// Reads a shard that gives these answers, the last one for ever. Returns the result and the number of reads.
+    async fn read_answers(
+        search: StreamSearch,
+        answer: impl Fn(usize) -> Result<Page, StackError>,
+    ) -> (Result<Option<Timestamp>, StackError>, usize) {
+        let reads = std::cell::Cell::new(0);
+        let read = async |_| {
+            reads.set(reads.get() + 1);
+            answer(reads.get())
+        };
+        let first = Some("first".to_owned());
+        let reached = read_shard(first, search, read, &mut |_| ()).await;
+        (reached, reads.get())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_while_kinesis_throttles_and_continues() {
+        let throttled = || StackError::Call {
+            call: "GetRecords",
+            reason: THROTTLED[0].to_owned(),
+        };
+        let until = Timestamp::now();
+        let answer = |read| match read {
+            2..=6 => Err(throttled()),
+            read => Ok(page(if read == 1 { 9 } else { 0 })),
+        };
+        let (reached, reads) = read_answers(search(until, 60), answer).await;
+        assert_eq!((reached.unwrap(), reads), (None, 7));
+        let other = |_| Err(StackError::AccessDenied { call: "GetRecords" });
+        let (failed, reads) = read_answers(search(until, 60), other).await;
+        assert!(failed.is_err() && reads == 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn stops_at_the_end_of_the_search_in_a_shard_without_end() {
+        let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
+        let answer = |read| Ok(page(if read < 3 { 7_200 } else { 3_000 }));
+        let (reached, reads) = read_answers(search(hour_ago, 60), answer).await;
+        assert_eq!((reached.unwrap(), reads), (None, 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reports_how_far_it_came_when_the_time_is_over() {
+        let now = Timestamp::now();
+        let (reached, _) = read_answers(search(now, 10), |_| Ok(page(7_200))).await;
+        let reached = reached.unwrap().unwrap();
+        assert!(
+            reached < now - SignedDuration::from_secs(7_000),
+            "{reached}"
+        );
     }
 }

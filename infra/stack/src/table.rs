@@ -1,11 +1,19 @@
-//! Single items of the table. [`republish`] is the only write of the tools to the table: a conditional update that makes
-//! `forward` publish the item's event again. The tools never write to the notification stream themselves, since only
-//! `forward` keeps the order of events.
+//! Single items of the table, and the only writes of the tools to it: [`republish`] makes `forward` publish an item's event
+//! again, [`erase`] removes the payload of a settled item. Both are conditional updates. The tools never write to the
+//! notification stream themselves, since only `forward` keeps the order of events.
 
-use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::AttributeValue};
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
+    types::AttributeValue,
+};
+use jiff::Timestamp;
 use onewrite::{
-    item::{NotificationItem, UnreadableItem, attribute},
+    item::{self, NotificationItem, UnreadableItem, attribute, to_rfc3339},
     notification::Status,
+    redrive::{ItemState, LostEvent},
 };
 use serde::Serialize;
 use serde_dynamo::Item;
@@ -15,12 +23,16 @@ use crate::{error::StackError, stack::Stack};
 /// The result of a redrive of one notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum RedriveResult {
-    /// The item is in INIT: its event would be published again.
+    /// The event of the item would be published again.
     WouldBeRedriven,
     /// The item was updated: `forward` publishes its event again, with the same event id.
     Redriven,
-    /// The item is DONE: there is nothing to publish.
+    /// The item is DONE, and no event of DONE is missing: there is nothing to publish.
     AlreadyDone,
+    /// The payload was erased, so there is no event to publish.
+    Erased,
+    /// The item changed since it was read. Repeat the command.
+    Changed,
     /// There is no item with this id.
     #[serde(rename = "Gone")]
     NoItem,
@@ -33,7 +45,89 @@ impl RedriveResult {
             Self::WouldBeRedriven => "would be redriven",
             Self::Redriven => "redriven",
             Self::AlreadyDone => "already DONE",
+            Self::Erased => "erased",
+            Self::Changed => "changed meanwhile",
             Self::NoItem => "no item",
+        }
+    }
+}
+
+/// The result of an erasure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum EraseResult {
+    /// The payload of the item would be removed.
+    WouldBeErased,
+    /// The payload was removed.
+    Erased,
+    /// The payload was removed earlier.
+    AlreadyErased,
+    /// The item is not DONE: its event still needs the payload.
+    NotSettled,
+    /// The item was edited and can no longer be read.
+    Unreadable,
+    /// There is no item with this id.
+    NoItem,
+}
+
+impl EraseResult {
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::WouldBeErased => "would be erased",
+            Self::Erased => "erased",
+            Self::AlreadyErased => "already erased",
+            Self::NotSettled => "not DONE, kept",
+            Self::Unreadable => "unreadable, kept",
+            Self::NoItem => "no item",
+        }
+    }
+}
+
+/// An item of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredItem {
+    /// The notification. If the payload was erased, it is `null` here.
+    pub item: NotificationItem,
+    /// When an operator erased the payload.
+    pub erased_at: Option<Timestamp>,
+}
+
+impl StoredItem {
+    /// # Errors
+    /// [`UnreadableItem`]: the item was edited by hand.
+    pub fn from_attributes(
+        mut attributes: HashMap<String, AttributeValue>,
+    ) -> Result<Self, UnreadableItem> {
+        let erased_at = item::erased_at(&Item::from(attributes.clone()));
+        if erased_at.is_some() {
+            // An erased item has everything but the payload. With one, the same code can read it.
+            let null = AttributeValue::S("null".to_owned());
+            attributes.insert(attribute::PAYLOAD.to_owned(), null);
+        }
+        Ok(Self {
+            item: NotificationItem::from_item(&Item::from(attributes))?,
+            erased_at,
+        })
+    }
+
+    /// What the operator's rule needs of the item.
+    #[must_use]
+    pub fn state(&self) -> ItemState {
+        ItemState {
+            status: self.item.status,
+            redrives: self.item.redrives,
+            updated_at: self.item.updated_at,
+        }
+    }
+
+    /// Whether the item must be published again, because a mapping gave up on these events of it.
+    fn judge<'a>(&self, lost: impl IntoIterator<Item = &'a LostEvent>) -> RedriveResult {
+        if self.erased_at.is_some() {
+            RedriveResult::Erased
+        } else if self.state().needs_redrive(lost) {
+            RedriveResult::WouldBeRedriven
+        } else {
+            RedriveResult::AlreadyDone
         }
     }
 }
@@ -45,62 +139,205 @@ impl RedriveResult {
 pub async fn fetch_item(
     stack: &Stack,
     id: &str,
-) -> Result<Option<Result<NotificationItem, UnreadableItem>>, StackError> {
+) -> Result<Option<Result<StoredItem, UnreadableItem>>, StackError> {
     let response = stack
         .dynamodb
         .get_item()
         .table_name(&stack.outputs.table)
-        .key(attribute::NOTIFICATION_ID, AttributeValue::S(id.to_owned()))
+        .key(attribute::NOTIFICATION_ID, string(id))
         .consistent_read(true)
         .send()
         .await
         .map_err(|error| StackError::from_sdk("GetItem", &error))?;
-    Ok(response
-        .item
-        .map(|attributes| NotificationItem::from_item(&Item::from(attributes))))
+    Ok(response.item.map(StoredItem::from_attributes))
 }
 
-/// Determines what [`republish`] would do, without doing it.
+/// Determines whether an item must be published again, because a mapping gave up on these events of it. Returns the status
+/// to expect, and the result.
 ///
 /// # Errors
 /// [`StackError`]: the call failed.
-pub async fn preview_republish(stack: &Stack, id: &str) -> Result<RedriveResult, StackError> {
+pub async fn preview_republish(
+    stack: &Stack,
+    id: &str,
+    lost: &[LostEvent],
+) -> Result<(Status, RedriveResult), StackError> {
     Ok(match fetch_item(stack, id).await? {
-        None => RedriveResult::NoItem,
-        Some(Ok(item)) if item.status == Status::Done => RedriveResult::AlreadyDone,
-        Some(_) => RedriveResult::WouldBeRedriven,
+        None => (Status::Init, RedriveResult::NoItem),
+        Some(Ok(item)) => (item.item.status, item.judge(lost)),
+        // An edited item in INIT is published as soon as it is readable again.
+        Some(Err(_)) => (Status::Init, RedriveResult::WouldBeRedriven),
     })
 }
 
-/// Adds one to the item's `redrives` if the item is in INIT. `forward` then publishes the item's event again, with the same
-/// event id.
+/// Adds one to the item's `redrives` if the item still has this status. `forward` then publishes the item's event again, with
+/// the same event id.
 ///
 /// # Errors
 /// [`StackError`]: the call failed. It may have taken effect all the same; you can repeat it.
-pub async fn republish(stack: &Stack, id: &str) -> Result<RedriveResult, StackError> {
-    let updated = stack
+pub async fn republish(
+    stack: &Stack,
+    id: &str,
+    status: Status,
+) -> Result<RedriveResult, StackError> {
+    let updated = update(stack, id)
+        .update_expression("ADD #redrives :one")
+        // An erased item has no event.
+        .condition_expression("#status = :status AND attribute_exists(#payload)")
+        .expression_attribute_names("#redrives", attribute::REDRIVES)
+        .expression_attribute_names("#status", attribute::STATUS)
+        .expression_attribute_names("#payload", attribute::PAYLOAD)
+        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+        .expression_attribute_values(":status", string(status.as_str()))
+        .send()
+        .await;
+    if has_failed_condition("UpdateItem", updated)? {
+        return Ok(match preview_republish(stack, id, &[]).await?.1 {
+            RedriveResult::WouldBeRedriven => RedriveResult::Changed,
+            other => other,
+        });
+    }
+    Ok(RedriveResult::Redriven)
+}
+
+/// Determines what [`erase`] would do, without doing it.
+///
+/// # Errors
+/// [`StackError`]: the call failed.
+pub async fn preview_erase(stack: &Stack, id: &str) -> Result<EraseResult, StackError> {
+    Ok(match fetch_item(stack, id).await? {
+        None => EraseResult::NoItem,
+        Some(Err(_)) => EraseResult::Unreadable,
+        Some(Ok(item)) if item.erased_at.is_some() => EraseResult::AlreadyErased,
+        Some(Ok(item)) if item.item.status == Status::Done => EraseResult::WouldBeErased,
+        Some(Ok(_)) => EraseResult::NotSettled,
+    })
+}
+
+/// Removes payload and enrichment of an item in DONE. Id, status and fingerprint stay, so the id is still written once, and a
+/// copy of its message is still recognized. `forward` ignores the change, because neither status nor `redrives` changed.
+///
+/// # Errors
+/// [`StackError`]: the call failed. It may have taken effect all the same; you can repeat it.
+pub async fn erase(stack: &Stack, id: &str, now: Timestamp) -> Result<EraseResult, StackError> {
+    let updated = update(stack, id)
+        .update_expression("SET #erased = :now REMOVE #payload, #enrichment")
+        .condition_expression("#status = :done AND attribute_exists(#payload)")
+        .expression_attribute_names("#erased", attribute::ERASED_AT)
+        .expression_attribute_names("#payload", attribute::PAYLOAD)
+        .expression_attribute_names("#enrichment", attribute::ENRICHMENT)
+        .expression_attribute_names("#status", attribute::STATUS)
+        .expression_attribute_values(":now", string(&to_rfc3339(now)))
+        .expression_attribute_values(":done", string(Status::Done.as_str()))
+        .send()
+        .await;
+    if has_failed_condition("UpdateItem", updated)? {
+        return preview_erase(stack, id).await;
+    }
+    Ok(EraseResult::Erased)
+}
+
+fn update(stack: &Stack, id: &str) -> UpdateItemFluentBuilder {
+    stack
         .dynamodb
         .update_item()
         .table_name(&stack.outputs.table)
-        .key(attribute::NOTIFICATION_ID, AttributeValue::S(id.to_owned()))
-        .update_expression("ADD #redrives :one")
-        .condition_expression("#status = :init")
-        .expression_attribute_names("#redrives", attribute::REDRIVES)
-        .expression_attribute_names("#status", attribute::STATUS)
-        .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-        .expression_attribute_values(":init", AttributeValue::S(Status::Init.to_string()))
-        .send()
-        .await;
+        .key(attribute::NOTIFICATION_ID, string(id))
+}
+
+/// Whether the condition of an update was false.
+fn has_failed_condition<T, R: std::fmt::Debug>(
+    call: &'static str,
+    updated: Result<T, SdkError<UpdateItemError, R>>,
+) -> Result<bool, StackError> {
     match updated {
-        Ok(_) => Ok(RedriveResult::Redriven),
+        Ok(_) => Ok(false),
         Err(error)
             if matches!(
                 error.as_service_error(),
                 Some(UpdateItemError::ConditionalCheckFailedException(_))
             ) =>
         {
-            preview_republish(stack, id).await
+            Ok(true)
         }
-        Err(error) => Err(StackError::from_sdk("UpdateItem", &error)),
+        Err(error) => Err(StackError::from_sdk(call, &error)),
+    }
+}
+
+fn string(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use onewrite::{item::Enrichment, notification::MessagePointers};
+
+    use super::*;
+
+    fn item(status: Status) -> NotificationItem {
+        let body = r#"{"notification_id":"n1","payload":{"a": 1}}"#;
+        let notification = MessagePointers::default().parse(body).unwrap();
+        let (message, now) = ("m".to_owned(), Timestamp::UNIX_EPOCH);
+        let enrichment = Enrichment::default();
+        let new = NotificationItem::new(notification, &enrichment, message, None, now).unwrap();
+        NotificationItem { status, ..new }
+    }
+
+    fn attributes(item: &NotificationItem) -> HashMap<String, AttributeValue> {
+        let attributes = item.attributes();
+        attributes
+            .map(|(name, value)| (name, value.into()))
+            .collect()
+    }
+
+    #[test]
+    fn reads_an_erased_item_but_not_an_edited_one() {
+        let mut erased = attributes(&item(Status::Done));
+        erased.remove(attribute::PAYLOAD);
+        assert!(StoredItem::from_attributes(erased.clone()).is_err());
+        let at = string("2026-11-23T10:00:00.000Z");
+        erased.insert(attribute::ERASED_AT.to_owned(), at);
+        let stored = StoredItem::from_attributes(erased).unwrap();
+        assert!(stored.erased_at.is_some());
+        let done = item(Status::Done).notification;
+        assert_eq!(stored.item.notification.fingerprint, done.fingerprint);
+    }
+
+    #[test]
+    fn redrives_a_settled_item_only_for_a_lost_event_of_done() {
+        let stored = |status, erased_at| StoredItem {
+            item: item(status),
+            erased_at,
+        };
+        let lost = |status| LostEvent {
+            id: "n1".to_owned(),
+            status: Some(status),
+            redrives: Some(0),
+        };
+        let (init, done) = (lost(Status::Init), lost(Status::Done));
+        for (item, event, expected) in [
+            (
+                stored(Status::Init, None),
+                &init,
+                RedriveResult::WouldBeRedriven,
+            ),
+            (
+                stored(Status::Done, None),
+                &init,
+                RedriveResult::AlreadyDone,
+            ),
+            (
+                stored(Status::Done, None),
+                &done,
+                RedriveResult::WouldBeRedriven,
+            ),
+            (
+                stored(Status::Done, Some(Timestamp::UNIX_EPOCH)),
+                &done,
+                RedriveResult::Erased,
+            ),
+        ] {
+            assert_eq!(item.judge([event]), expected);
+        }
     }
 }

@@ -1,5 +1,5 @@
 //! `onewrite reconcile`: scans the table for items that are stuck in INIT and re-publishes their events. It also finds
-//! items whose failure left no record anywhere.
+//! items whose failure left no record anywhere. On request, it re-publishes the events of settled items too.
 
 mod checkpoint;
 mod estimate;
@@ -10,10 +10,11 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::Args;
 use indicatif::ProgressBar;
 use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use onewrite::notification::Status;
 use onewrite_cost::prices::Prices;
 use onewrite_stack::{
     pace::Pace,
-    scan::read_table_size,
+    scan::{SelectedItem, read_table_size},
     stack::Stack,
     table::{self, RedriveResult},
 };
@@ -25,7 +26,7 @@ use self::{
     segment::{Page, Pages, ScanLimits},
 };
 use crate::{
-    arguments::{DEFAULT_RATE, rate_flag},
+    arguments::{DEFAULT_RATE, parse_time, rate_flag},
     confirmation::Confirmation,
     context::Context,
     error::OperatorError,
@@ -46,6 +47,12 @@ pub struct ReconcileArguments {
     /// Minimum time that an item has been in INIT: 90s, 15m, 1h, 2d.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_age)]
     pending_older_than: SignedDuration,
+    /// Also publish the DONE events of items that were settled since this time: 2026-11-28 or 2026-11-28T10:00Z.
+    ///
+    /// For changes that the table's stream discarded after 24 hours. It cannot be known which of these events are missing,
+    /// so all of them are published again.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: Option<Timestamp>,
     /// Read this many segments of the table in parallel.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SEGMENTS, value_parser = clap::value_parser!(u32).range(1..=256))]
     segments: u32,
@@ -73,25 +80,34 @@ fn parse_age(text: &str) -> Result<SignedDuration, String> {
     let age = span
         .to_duration(SpanRelativeTo::days_are_24_hours())
         .map_err(|error| error.to_string())?;
-    if age.is_positive() {
-        Ok(age)
-    } else {
-        Err("must be greater than zero".to_owned())
+    if !age.is_positive() {
+        return Err("must be greater than zero".to_owned());
+    }
+    match Timestamp::now().checked_sub(age) {
+        Ok(_) => Ok(age),
+        Err(_) => Err("reaches back before the first year that can be represented".to_owned()),
     }
 }
 
-/// An item that is stuck in INIT.
+/// An item whose event is published again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct PendingItem {
     id: String,
-    created_at: Timestamp,
+    status: &'static str,
+    /// When the item was stored or settled.
+    since: Timestamp,
     outcome: RedriveResult,
 }
 
 impl PendingItem {
     fn line(&self) -> String {
-        let result = self.outcome.text();
-        format!("{result:<18} {}, stored {}\n", self.id, self.created_at)
+        let (result, id, since) = (self.outcome.text(), &self.id, self.since);
+        let what = if self.status == Status::Init.as_str() {
+            "stored"
+        } else {
+            "settled"
+        };
+        format!("{result:<18} {id}, {what} {since}\n")
     }
 }
 
@@ -141,6 +157,7 @@ impl ReconcileArguments {
             table: size.arn.clone(),
             segments: self.segments,
             pending_older_than_seconds: self.pending_older_than.as_secs(),
+            settled_since: self.since,
             apply,
         };
         let mut checkpoint = self.load_checkpoint(run)?;
@@ -148,8 +165,11 @@ impl ReconcileArguments {
         eprintln!("{}", estimate::text(&size, self.read_units, &prices));
         if apply {
             let age = self.pending_older_than;
+            let settled = self.since.map_or_else(String::new, |since| {
+                format!(", and all items settled since {since}")
+            });
             self.confirmation.ask(&format!(
-                "Scan the table and redrive items that have been in INIT for {age:#}?"
+                "Scan the table and redrive items that have been in INIT for {age:#}{settled}?"
             ))?;
         }
         let bar = progress::bar("items", Some(size.items));
@@ -172,7 +192,8 @@ impl ReconcileArguments {
             None => None,
         };
         let Some(checkpoint) = saved else {
-            let created_before = Timestamp::now() - self.pending_older_than;
+            let age = self.pending_older_than;
+            let created_before = Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
             return Ok(Checkpoint::new(run, created_before));
         };
         let Checkpoint {
@@ -206,19 +227,21 @@ impl ReconcileArguments {
             let Page {
                 segment,
                 items_read,
-                pending,
+                selected,
+                unreadable,
                 progress,
             } = page?;
-            for (id, created_at) in pending {
+            for SelectedItem { id, state } in selected {
                 let outcome = if checkpoint.run.apply {
                     sleep_until(redrives.reserve()).await;
-                    table::republish(stack, &id).await?
+                    table::republish(stack, &id, state.status).await?
                 } else {
                     RedriveResult::WouldBeRedriven
                 };
                 let item = PendingItem {
                     id,
-                    created_at,
+                    status: state.status.as_str(),
+                    since: state.updated_at,
                     outcome,
                 };
                 bar.suspend(|| print_item(&item));
@@ -227,6 +250,7 @@ impl ReconcileArguments {
                 items.push(item);
             }
             checkpoint.tally.read += items_read;
+            checkpoint.tally.unreadable += unreadable;
             bar.inc(items_read);
             // After the redrives of the page, never before: after an interruption they are repeated, which is harmless, and
             // not skipped, which is not.
@@ -241,10 +265,19 @@ impl ReconcileArguments {
     /// The summary at the end. After a preview, it contains the command that applies it.
     fn summary(&self, checkpoint: &Checkpoint, command: &str) -> String {
         let Checkpoint { run, tally, .. } = checkpoint;
-        let found = format!(
+        let mut found = format!(
             "{} of {} items have been in INIT for {:#} or longer",
             tally.pending, tally.read, self.pending_older_than
         );
+        if let Some(since) = self.since {
+            found += &format!(", or were settled since {since}");
+        }
+        if tally.unreadable > 0 {
+            eprintln!(
+                "warning: {} items cannot be read, because somebody edited them; they are left out",
+                tally.unreadable
+            );
+        }
         if run.apply {
             return format!(
                 "{found}; {} redriven. `{command} trace ID` shows the progress of one.\n",
@@ -264,6 +297,9 @@ impl ReconcileArguments {
     fn flags(&self) -> String {
         let age = format!("{:#}", self.pending_older_than);
         let mut flags = format!(" --pending-older-than {}", shell_quote(&age));
+        if let Some(since) = self.since {
+            flags += &format!(" --since {since}");
+        }
         let defaults = [
             ("--segments", self.segments, DEFAULT_SEGMENTS),
             ("--read-units", self.read_units, DEFAULT_READ_UNITS),
@@ -312,7 +348,7 @@ mod tests {
         ] {
             assert_eq!(parse_age(text).unwrap().as_secs(), seconds, "{text}");
         }
-        for wrong in ["", "1", "-1h", "0s", "1 month", "soon"] {
+        for wrong in ["", "1", "-1h", "0s", "1 month", "soon", "5000000d"] {
             assert!(parse_age(wrong).is_err(), "{wrong:?}");
         }
         assert_eq!(parse(&[]).unwrap().pending_older_than.as_secs(), 3_600);
@@ -324,6 +360,7 @@ mod tests {
             table: "t".to_owned(),
             segments: arguments.segments,
             pending_older_than_seconds: arguments.pending_older_than.as_secs(),
+            settled_since: arguments.since,
             apply,
         };
         let mut checkpoint = Checkpoint::new(run, Timestamp::UNIX_EPOCH);
@@ -352,6 +389,8 @@ mod tests {
         let full = [
             "--pending-older-than",
             "15m",
+            "--since",
+            "2026-11-28",
             "--segments",
             "2",
             "--rate",
@@ -360,7 +399,7 @@ mod tests {
         let full = parse(&[&full[..], &["--checkpoint", "a b", "--page-items", "3"]].concat());
         assert_eq!(
             full.unwrap().flags(),
-            " --pending-older-than 15m --segments 2 --page-items 3 --checkpoint 'a b.apply' --rate 7"
+            " --pending-older-than 15m --since 2026-11-28T00:00:00Z --segments 2 --page-items 3 --checkpoint 'a b.apply' --rate 7"
         );
     }
 }

@@ -19,14 +19,14 @@ use crate::{
     context::Context,
     error::OperatorError,
     format::duration,
-    terminal::{Output, can_clear_screen, json, json_line, print},
+    terminal::{Color, Output, is_capable, json, json_line, paint, print, redraw},
 };
 
 /// The result that Lambda reports for a mapping that has read nothing.
 const NO_RECORDS: &str = "No records processed";
 
-/// Clears the screen and moves the cursor to its first position (ECMA-48: ED, CUP).
-const CLEAR_SCREEN: &str = "\x1b[2J\x1b[H";
+/// The state of a local stack's mappings.
+const LOCAL: &str = "run by `cargo local`";
 
 #[derive(Debug, Clone, Args)]
 pub struct StatusArguments {
@@ -58,6 +58,9 @@ struct StackStatus {
     /// The item counts, if requested.
     items: Option<ItemCounts>,
     looked_at: Timestamp,
+    /// Whether the stack runs in an emulator. `cargo local` polls in place of its mappings, which are disabled.
+    #[serde(skip)]
+    is_local: bool,
 }
 
 /// Prints the status once or, with `--watch`, repeatedly. On a terminal, each status replaces the one before.
@@ -76,19 +79,26 @@ pub async fn run(
         });
         return Ok(ExitCode::SUCCESS);
     };
-    let clear = if can_clear_screen() { CLEAR_SCREEN } else { "" };
     loop {
         match StackStatus::read(&context.stack, arguments.count).await {
             Ok(status) => print(&match context.output {
-                Output::Table => format!("{clear}{}\n{}\n", status.looked_at, status.text()),
+                Output::Table => screen(&status),
                 Output::Json => json_line(&status),
             }),
             // A failed call may succeed the next time; a call that is not allowed will not.
-            Err(error @ StackError::Call { .. }) => eprintln!("error: {error}"),
+            Err(error @ (StackError::Call { .. } | StackError::NoConnection { .. })) => {
+                eprintln!("error: {error}");
+            }
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(Duration::from_secs(seconds)).await;
     }
+}
+
+/// The status as the next screen of `--watch`, or as a paragraph if there is no screen.
+fn screen(status: &StackStatus) -> String {
+    let text = format!("{}\n{}\n", status.looked_at, status.text());
+    if is_capable() { redraw(&text) } else { text }
 }
 
 impl StackStatus {
@@ -106,6 +116,7 @@ impl StackStatus {
             queue: queue::read_depth(stack, &outputs.queue_url).await?,
             dead_letters: queue::read_depth(stack, &outputs.dead_letter_queue_url).await?,
             failures: failure_bucket::list_objects(stack).await?.len(),
+            is_local: stack.is_local,
             mappings,
             alarms: alarms::list_firing(stack).await?,
             items: if count {
@@ -128,7 +139,10 @@ impl StackStatus {
             if mappings.is_empty() {
                 rows.push((function.to_owned(), "no event source mapping".to_owned()));
             }
-            let texts = mappings.iter().map(|one| mapping_text(one, self.looked_at));
+            let texts = mappings.iter().map(|one| match one.state.as_str() {
+                "Disabled" if self.is_local => LOCAL.to_owned(),
+                _ => mapping_text(one, self.looked_at),
+            });
             rows.extend(texts.map(|text| (function.to_owned(), text)));
         }
         let failures = format!("{} objects", self.failures);
@@ -149,7 +163,17 @@ impl StackStatus {
                 rows.push(("oldest INIT".to_owned(), age(oldest, self.looked_at)));
             }
         }
-        let line = |(name, text): (String, String)| format!("{name:<15} {text}\n");
+        let line = |(name, text): (String, String)| {
+            // The escape codes of a colour must not count as characters.
+            let padded = format!("{name:<15}");
+            let is_alarm = name == "ALARM" || text.contains("PROBLEM");
+            let name = if is_alarm {
+                paint(&padded, Color::Red)
+            } else {
+                padded
+            };
+            format!("{name} {text}\n")
+        };
         rows.into_iter().map(line).collect()
     }
 }
@@ -227,6 +251,7 @@ mod tests {
                 oldest_pending: Some(Timestamp::UNIX_EPOCH),
             }),
             looked_at: Timestamp::from_second(90).unwrap(),
+            is_local: false,
         };
         assert_eq!(
             status.text(),
@@ -243,5 +268,27 @@ mod tests {
                 "oldest INIT     1m30s\n",
             )
         );
+    }
+
+    #[test]
+    fn a_local_stack_is_not_called_paused() {
+        let mapping = Mapping {
+            state: "Disabled".to_owned(),
+            last_result: None,
+            is_of_stream: true,
+            last_modified: None,
+        };
+        let status = |is_local| StackStatus {
+            queue: QueueDepth::default(),
+            dead_letters: QueueDepth::default(),
+            failures: 0,
+            mappings: BTreeMap::from([("forward", vec![mapping.clone()])]),
+            alarms: Vec::new(),
+            items: None,
+            looked_at: Timestamp::UNIX_EPOCH,
+            is_local,
+        };
+        assert!(status(true).text().contains("forward         run by `cargo local`\n"));
+        assert!(status(false).text().contains("forward         Disabled, no records yet"));
     }
 }

@@ -6,16 +6,19 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use onewrite::notification::NotificationId;
 
-use self::{collect::collect, report::TraceReport};
+use self::{
+    collect::{Scope, collect},
+    report::TraceReport,
+};
 use crate::{
     arguments::parse_id,
     context::Context,
-    error::{NOT_FOUND, OperatorError},
+    error::OperatorError,
     terminal::{Output, json, print},
 };
 
@@ -24,26 +27,36 @@ pub struct TraceArguments {
     /// Notification id.
     #[arg(value_name = "ID", value_parser = parse_id)]
     id: NotificationId,
-    /// Do not inspect the dead-letter queue.
+    /// Do not inspect the dead-letter queue. Nothing is received then.
     #[arg(long)]
     skip_dead_letters: bool,
+    /// Do not search the notification stream.
+    #[arg(long)]
+    no_stream: bool,
+    /// Search the stream for at most this long; the output says how far the search came.
+    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_STREAM_SECONDS, conflicts_with = "no_stream",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    stream_seconds: u64,
 }
+
+/// The default time for the search of the stream. Our own choice: at 2 MB a second (Kinesis quotas), enough for two minutes of
+/// a shard that is written at its limit, or for a day of a quiet one.
+const DEFAULT_STREAM_SECONDS: u64 = 60;
 
 /// Collects what is known of the notification and prints the report.
 ///
 /// # Errors
 /// [`OperatorError`]: a resource could not be read. A report without it could be wrong.
 pub async fn run(arguments: &TraceArguments, context: &Context) -> Result<ExitCode, OperatorError> {
-    let (id, inspect_dead_letters) = (arguments.id.as_str(), !arguments.skip_dead_letters);
-    let evidence = collect(&context.stack, id, inspect_dead_letters).await?;
+    let scope = Scope {
+        stream: (!arguments.no_stream).then(|| Duration::from_secs(arguments.stream_seconds)),
+        dead_letters: !arguments.skip_dead_letters,
+    };
+    let evidence = collect(&context.stack, arguments.id.as_str(), scope).await?;
     let report = TraceReport::new(&evidence);
     print(&match context.output {
         Output::Table => report.text(&context.command),
         Output::Json => json(&report),
     });
-    Ok(if report.is_known() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(NOT_FOUND)
-    })
+    Ok(ExitCode::from(report.place.exit_code()))
 }

@@ -22,6 +22,9 @@ pub(super) struct Run {
     pub segments: u32,
     /// The minimum time that an item has been in INIT.
     pub pending_older_than_seconds: i64,
+    /// Whether items that were settled since this time are included.
+    #[serde(default)]
+    pub settled_since: Option<Timestamp>,
     /// Whether items are redriven.
     pub apply: bool,
 }
@@ -41,8 +44,11 @@ pub(super) enum SegmentProgress {
 pub(super) struct Tally {
     /// Items read.
     pub read: u64,
-    /// Items that have been in INIT for too long.
+    /// Items that have been in INIT for too long, or whose settlement is published again.
     pub pending: u64,
+    /// Items that somebody edited, and that cannot be read.
+    #[serde(default)]
+    pub unreadable: u64,
     /// Items that were redriven.
     #[serde(rename = "touched")]
     pub redriven: u64,
@@ -140,6 +146,11 @@ fn difference(theirs: &Run, ours: &Run) -> Option<String> {
     } else if theirs.pending_older_than_seconds != ours.pending_older_than_seconds {
         let seconds = theirs.pending_older_than_seconds;
         Some(format!("it is for items pending for {seconds}s or longer"))
+    } else if theirs.settled_since != ours.settled_since {
+        Some(match theirs.settled_since {
+            Some(since) => format!("it includes items settled since {since}"),
+            None => "it includes no settled items".to_owned(),
+        })
     } else {
         None
     }
@@ -161,6 +172,7 @@ mod tests {
             table: "arn:aws:dynamodb:us-east-1:1:table/t".to_owned(),
             segments: 4,
             pending_older_than_seconds: 3_600,
+            settled_since: None,
             apply: true,
         }
     }
@@ -223,6 +235,13 @@ mod tests {
                     ..run()
                 },
                 "3600s",
+            ),
+            (
+                Run {
+                    settled_since: Some(Timestamp::UNIX_EPOCH),
+                    ..run()
+                },
+                "no settled items",
             ),
         ] {
             let error = Checkpoint::read(&path, &other).unwrap_err().to_string();

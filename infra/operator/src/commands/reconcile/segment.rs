@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use onewrite::redrive::Reconciliation;
 use onewrite_stack::{
     error::StackError,
     pace::Pace,
-    scan::{self, PendingQuery},
+    scan::{self, PageQuery, SelectedItem, Selection},
     stack::Stack,
 };
 use tokio::{
@@ -29,8 +29,9 @@ pub(super) struct ScanLimits {
 pub(super) struct Page {
     pub segment: u32,
     pub items_read: u64,
-    /// The ids of pending items, and when each was created.
-    pub pending: Vec<(String, Timestamp)>,
+    pub selected: Vec<SelectedItem>,
+    /// Items that somebody edited, and that cannot be read.
+    pub unreadable: u64,
     pub progress: SegmentProgress,
 }
 
@@ -43,6 +44,10 @@ pub(super) struct Pages {
 impl Pages {
     /// Starts to read the segments that the checkpoint does not mark as done, each in its own task.
     pub(super) fn start(stack: &Stack, checkpoint: &Checkpoint, limits: ScanLimits) -> Self {
+        let selection = Selection::Reconcile(Reconciliation {
+            before: checkpoint.created_before,
+            settled_since: checkpoint.run.settled_since,
+        });
         let (sender, receiver) = mpsc::channel(1);
         let pace = Arc::new(Mutex::new(Pace::new(limits.read_units_per_second)));
         let mut tasks = JoinSet::new();
@@ -55,10 +60,10 @@ impl Pages {
             let reader = SegmentReader {
                 stack: stack.clone(),
                 pace: Arc::clone(&pace),
-                query: PendingQuery {
+                query: PageQuery {
                     segment,
                     segments: limits.segments,
-                    created_before: checkpoint.created_before,
+                    selection,
                     limit: limits.page_items,
                     after,
                 },
@@ -79,7 +84,7 @@ impl Pages {
 struct SegmentReader {
     stack: Stack,
     pace: Arc<Mutex<Pace>>,
-    query: PendingQuery,
+    query: PageQuery,
 }
 
 impl SegmentReader {
@@ -104,12 +109,13 @@ impl SegmentReader {
         // The response tells what a page costs. So the pace holds on average, not for each page.
         let free_at = self.pace.lock().await.free_at();
         sleep_until(free_at).await;
-        let page = scan::read_pending_page(&self.stack, self.query.clone()).await?;
+        let page = scan::read_page(&self.stack, self.query.clone()).await?;
         self.pace.lock().await.record_use(page.read_units);
         Ok(Page {
             segment: self.query.segment,
             items_read: page.items_read,
-            pending: page.pending,
+            selected: page.selected,
+            unreadable: page.unreadable,
             progress: page
                 .last_key
                 .map_or(SegmentProgress::End, SegmentProgress::After),

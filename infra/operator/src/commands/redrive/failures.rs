@@ -1,4 +1,5 @@
-//! `onewrite redrive failures`: re-publishes the events in the failure bucket whose items are not DONE.
+//! `onewrite redrive failures`: re-publishes the events in the failure bucket: those of items in INIT, and events of DONE that
+//! were never published.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,9 +7,12 @@ use std::{
 };
 
 use clap::Args;
-use onewrite::notification::NotificationId;
+use onewrite::{
+    notification::{NotificationId, Status},
+    redrive::LostEvent,
+};
 use onewrite_stack::{
-    failure_bucket,
+    failure_bucket::{self, FailedBatch},
     pace::Pace,
     stack::Stack,
     table::{self, RedriveResult},
@@ -20,7 +24,7 @@ use crate::{
     arguments::{DEFAULT_RATE, parse_id, rate_flag},
     confirmation::Confirmation,
     context::Context,
-    error::{NOT_FOUND, OperatorError},
+    error::{FAILED, NOT_FOUND, OperatorError},
     format::shell_quote,
     progress,
     terminal::{Output, json, print},
@@ -45,6 +49,24 @@ struct Redrive {
     outcome: RedriveResult,
     /// The number of failure records that contain the notification.
     failures: usize,
+    /// The status of the item that was read.
+    #[serde(skip)]
+    status: Status,
+}
+
+/// What the failure bucket says of one notification.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Failures {
+    batches: usize,
+    lost: Vec<LostEvent>,
+}
+
+/// The result of the command.
+struct Report {
+    is_applied: bool,
+    redrives: Vec<Redrive>,
+    /// The keys of objects that could not be read.
+    unreadable: Vec<String>,
 }
 
 /// Redrives the notifications in the failure bucket, if confirmed, and prints the result of each.
@@ -55,30 +77,46 @@ pub async fn run(
     arguments: &FailuresArguments,
     context: &Context,
 ) -> Result<ExitCode, OperatorError> {
-    let (is_applied, redrives) = arguments.redrive(&context.stack).await?;
+    let report = arguments.redrive(&context.stack).await?;
+    let Report {
+        is_applied,
+        redrives,
+        unreadable,
+    } = &report;
     print(&match context.output {
-        Output::Table => arguments.text(&redrives, is_applied, &context.command),
-        Output::Json => json(&redrives),
+        Output::Table => arguments.text(redrives, *is_applied, &context.command),
+        Output::Json => json(redrives),
     });
+    for key in unreadable {
+        eprintln!("could not be read: {key} in the failure bucket; it may contain notifications");
+    }
     let is_found = |id: &String| redrives.iter().any(|redrive| redrive.id == *id);
-    Ok(match arguments.ids().iter().find(|id| !is_found(id)) {
-        None => ExitCode::SUCCESS,
-        Some(id) => {
-            eprintln!("{id} is in no failure record");
-            ExitCode::from(NOT_FOUND)
-        }
+    let ids = arguments.ids();
+    let missing = ids.iter().find(|id| !is_found(id));
+    if let Some(id) = missing {
+        eprintln!("{id} is in no failure record");
+    }
+    Ok(match (unreadable.is_empty(), missing) {
+        (false, _) => ExitCode::from(FAILED),
+        (true, Some(_)) => ExitCode::from(NOT_FOUND),
+        (true, None) => ExitCode::SUCCESS,
     })
 }
 
-/// Counts the batches that contain each notification. Includes only the ids in `only`; if that is empty, all.
-fn count_batches(batches: &[BTreeSet<String>], only: &BTreeSet<String>) -> BTreeMap<String, usize> {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    for id in batches.iter().flatten() {
-        if only.is_empty() || only.contains(id) {
-            *counts.entry(id.clone()).or_default() += 1;
+/// Collects what the batches contain of each notification. Includes only the ids in `only`; if that is empty, all.
+fn group_by_id(batches: &[FailedBatch], only: &BTreeSet<String>) -> BTreeMap<String, Failures> {
+    let mut all: BTreeMap<String, Failures> = BTreeMap::new();
+    for batch in batches {
+        for id in &batch.ids {
+            if only.is_empty() || only.contains(id) {
+                let failures = all.entry(id.clone()).or_default();
+                failures.batches += 1;
+                let own = batch.lost.iter().filter(|event| event.id == *id);
+                failures.lost.extend(own.cloned());
+            }
         }
     }
-    counts
+    all
 }
 
 impl FailuresArguments {
@@ -86,23 +124,34 @@ impl FailuresArguments {
         self.ids.iter().map(ToString::to_string).collect()
     }
 
-    /// Returns whether the changes were applied, and the redrives.
-    async fn redrive(&self, stack: &Stack) -> Result<(bool, Vec<Redrive>), OperatorError> {
-        let is_apply = self.confirmation.is_apply()?;
-        let batches = failure_bucket::read_failed_batches(stack, None).await?;
-        let batches: Vec<_> = batches.into_iter().map(|batch| batch.ids).collect();
+    async fn redrive(&self, stack: &Stack) -> Result<Report, OperatorError> {
+        let is_applied = self.confirmation.is_apply()?;
+        let records = failure_bucket::read_failed_batches(stack, None).await?;
         let mut redrives = Vec::new();
-        for (id, failures) in count_batches(&batches, &self.ids()) {
+        for (id, failures) in group_by_id(&records.batches, &self.ids()) {
+            let (status, outcome) = table::preview_republish(stack, &id, &failures.lost).await?;
             redrives.push(Redrive {
-                outcome: table::preview_republish(stack, &id).await?,
                 id,
-                failures,
+                outcome,
+                failures: failures.batches,
+                status,
             });
         }
+        if is_applied {
+            self.apply(stack, &mut redrives).await?;
+        }
+        Ok(Report {
+            is_applied,
+            redrives,
+            unreadable: records.unreadable,
+        })
+    }
+
+    async fn apply(&self, stack: &Stack, redrives: &mut [Redrive]) -> Result<(), OperatorError> {
         let is_pending = |redrive: &&mut Redrive| redrive.outcome == RedriveResult::WouldBeRedriven;
         let pending = redrives.iter_mut().filter(is_pending).count();
-        if !is_apply || pending == 0 {
-            return Ok((is_apply, redrives));
+        if pending == 0 {
+            return Ok(());
         }
         self.confirmation
             .ask(&format!("Redrive {pending} notifications?"))?;
@@ -110,11 +159,11 @@ impl FailuresArguments {
         let mut pace = Pace::new(self.rate);
         for redrive in redrives.iter_mut().filter(is_pending) {
             sleep_until(pace.reserve()).await;
-            redrive.outcome = table::republish(stack, &redrive.id).await?;
+            redrive.outcome = table::republish(stack, &redrive.id, redrive.status).await?;
             bar.inc(1);
         }
         bar.finish_and_clear();
-        Ok((is_apply, redrives))
+        Ok(())
     }
 
     /// The redrives as text. A preview ends with the command that applies it.
@@ -162,16 +211,33 @@ mod tests {
             id: id.to_owned(),
             outcome,
             failures: 1,
+            status: Status::Init,
         }
     }
 
     #[test]
     fn redrives_each_notification_once_for_several_batches() {
-        let batches = [ids(&["a", "b"]), ids(&["b"])];
-        let all = count_batches(&batches, &ids(&[]));
-        assert_eq!(all, BTreeMap::from([("a".into(), 1), ("b".into(), 2)]));
-        let one = count_batches(&batches, &ids(&["b", "unknown"]));
-        assert_eq!(one, BTreeMap::from([("b".into(), 2)]));
+        let lost = |id: &str| LostEvent {
+            id: id.to_owned(),
+            status: Some(Status::Done),
+            redrives: Some(0),
+        };
+        let batch = |names: &[&str]| FailedBatch {
+            key: "k".to_owned(),
+            at: jiff::Timestamp::UNIX_EPOCH,
+            function: "f".to_owned(),
+            condition: "RetryAttemptsExhausted".to_owned(),
+            attempts: 1,
+            ids: ids(names),
+            lost: names.iter().map(|id| lost(id)).collect(),
+        };
+        let batches = [batch(&["a", "b"]), batch(&["b"])];
+        let all = group_by_id(&batches, &ids(&[]));
+        assert_eq!(all.len(), 2);
+        assert_eq!((all["a"].batches, all["b"].batches), (1, 2));
+        assert_eq!(all["b"].lost, [lost("b"), lost("b")]);
+        let one = group_by_id(&batches, &ids(&["b", "unknown"]));
+        assert_eq!(Vec::from_iter(one.keys()), ["b"]);
     }
 
     #[test]

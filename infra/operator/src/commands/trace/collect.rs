@@ -1,35 +1,44 @@
-//! Collects what the resources of a stack hold of one notification. It changes nothing that anybody reads.
+//! Collects what the resources of a stack hold of one notification. It changes no notification; only the search of dead
+//! letters receives messages.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
+use onewrite::{item::UnreadableItem, notification::Status};
 use onewrite_stack::{
     dead_letter_queue,
     error::StackError,
-    failure_bucket,
+    failure_bucket, mappings,
     queue::{self, QueueDepth},
     stack::Stack,
-    stream, table,
+    stream::{self, FoundRecords, StreamSearch},
+    table::{self, StoredItem},
 };
+use tokio::time::Instant;
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, StreamPart};
 
 /// The clock of `ingest`, which writes `created_at`, may be ahead of the clock of Kinesis by this much.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
 
-/// Reads every resource that can hold the notification. Dead letters are received only if `inspect_dead_letters` is set.
-pub(super) async fn collect(
-    stack: &Stack,
-    id: &str,
-    inspect_dead_letters: bool,
-) -> Result<Evidence, StackError> {
+/// Which resources to search.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scope {
+    /// How long to search the stream; `None` leaves it out.
+    pub stream: Option<Duration>,
+    /// Whether to receive dead letters.
+    pub dead_letters: bool,
+}
+
+/// Reads every resource in `scope` that can hold the notification.
+pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evidence, StackError> {
     let item = table::fetch_item(stack, id).await?;
     let readable = item.as_ref().and_then(|item| item.as_ref().ok());
-    let since = readable.and_then(|item| item.created_at.checked_sub(CLOCK_SKEW).ok());
-    let records = stream::read_records(stack, id, since).await?;
+    let since = readable.and_then(|item| item.item.created_at.checked_sub(CLOCK_SKEW).ok());
+    let (records, stream) = search_stream(stack, id, item.as_ref(), scope.stream).await?;
     let mut failures = failure_bucket::read_failed_batches(stack, since).await?;
-    failures.retain(|batch| batch.ids.contains(id));
-    let dead_letters = if inspect_dead_letters {
+    failures.batches.retain(|batch| batch.ids.contains(id));
+    let dead_letters = if scope.dead_letters {
         let ids = BTreeSet::from([id.to_owned()]);
         dead_letter_queue::list(stack, &ids, |_| {}).await?
     } else {
@@ -41,8 +50,49 @@ pub(super) async fn collect(
         collected_at: Timestamp::now(),
         item,
         records,
+        stream,
         dead_letters,
-        failures,
+        failures: failures.batches,
+        unreadable_failures: failures.unreadable.len(),
+        last_result_of_forward: last_result(stack, &stack.outputs.forward).await?,
+        last_result_of_complete: last_result(stack, &stack.outputs.complete).await?,
         waiting: waiting + hidden,
     })
+}
+
+async fn last_result(stack: &Stack, function: &str) -> Result<Option<String>, StackError> {
+    let mappings = mappings::list(stack, function).await?;
+    Ok(mappings.into_iter().find_map(|mapping| mapping.last_result))
+}
+
+/// Searches the stream from the insert to now; for a settled item, to its settlement.
+async fn search_stream(
+    stack: &Stack,
+    id: &str,
+    item: Option<&Result<StoredItem, UnreadableItem>>,
+    limit: Option<Duration>,
+) -> Result<(Vec<stream::StreamRecord>, StreamPart), StackError> {
+    let Some(limit) = limit else {
+        return Ok((Vec::new(), StreamPart::Nothing));
+    };
+    let item = item.and_then(|item| Some(&item.as_ref().ok()?.item));
+    let settled = item.filter(|item| item.status == Status::Done);
+    let settled = settled.and_then(|item| item.updated_at.checked_add(CLOCK_SKEW).ok());
+    let now = Timestamp::now();
+    let search = StreamSearch {
+        since: item.and_then(|item| item.created_at.checked_sub(CLOCK_SKEW).ok()),
+        until: settled.unwrap_or(now).min(now),
+        deadline: Instant::now() + limit,
+    };
+    let FoundRecords {
+        records,
+        searched_until,
+    } = stream::find_records(stack, id, search).await?;
+    Ok((
+        records,
+        match searched_until {
+            Some(until) => StreamPart::Until(until),
+            None => StreamPart::All,
+        },
+    ))
 }

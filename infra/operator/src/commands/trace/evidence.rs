@@ -1,20 +1,38 @@
 //! What the resources of a stack hold of one notification.
 
 use jiff::Timestamp;
-use onewrite::item::{NotificationItem, UnreadableItem};
-use onewrite_stack::{dead_letter::DeadLetter, failure_bucket::FailedBatch, stream::StreamRecord};
+use onewrite::item::UnreadableItem;
+use onewrite_stack::{
+    dead_letter::DeadLetter, failure_bucket::FailedBatch, stream::StreamRecord, table::StoredItem,
+};
+
+/// The part of the notification stream that was searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamPart {
+    /// Everything that can hold an event of the notification.
+    All,
+    /// Records that Kinesis accepted before this time.
+    Until(Timestamp),
+    Nothing,
+}
 
 /// Everything that was found of a notification.
 #[derive(Clone, Debug)]
 pub(super) struct Evidence {
     pub id: String,
     pub collected_at: Timestamp,
-    pub item: Option<Result<NotificationItem, UnreadableItem>>,
+    pub item: Option<Result<StoredItem, UnreadableItem>>,
     pub records: Vec<StreamRecord>,
+    pub stream: StreamPart,
     /// The dead letters of the notification, and rejected ones that contain its id.
     pub dead_letters: Vec<DeadLetter>,
     /// The failed batches that contain the notification.
     pub failures: Vec<FailedBatch>,
+    /// The number of objects in the failure bucket that cannot be read. They may contain the notification.
+    pub unreadable_failures: usize,
+    /// The last results of the mappings, as Lambda reports them.
+    pub last_result_of_forward: Option<String>,
+    pub last_result_of_complete: Option<String>,
     /// The approximate number of messages in the queue. None of them can be inspected.
     pub waiting: usize,
 }

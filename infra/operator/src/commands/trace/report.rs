@@ -6,11 +6,15 @@ use onewrite_stack::{
     dead_letter::{DeadLetter, DeadLetterReason},
     failure_bucket::FailedBatch,
     stream::StreamRecord,
+    table::StoredItem,
 };
 use serde::Serialize;
 
-use super::evidence::Evidence;
-use crate::format::{duration, shell_quote};
+use super::evidence::{Evidence, StreamPart};
+use crate::{
+    error::NOT_FOUND,
+    format::{duration, shell_quote},
+};
 
 /// The shortest pause in the history that gets a line of its own, in milliseconds.
 const MIN_GAP_MILLIS: i64 = 60_000;
@@ -35,7 +39,36 @@ pub(super) enum Place {
     Published,
     /// Not DONE, and Lambda gave up on its batch.
     Failed,
+    /// DONE, with or without its payload.
     Done,
+}
+
+impl Place {
+    #[cfg(test)]
+    pub(super) const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Unknown,
+        Self::Stored,
+        Self::Published,
+        Self::Failed,
+        Self::DeadLettered,
+        Self::Removed,
+        Self::Unreadable,
+    ];
+
+    /// The exit code of the command, so that a script can ask for the place. Help and documentation list them.
+    pub(super) fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Unknown => NOT_FOUND,
+            Self::Stored => 10,
+            Self::Published => 11,
+            Self::Failed => 12,
+            Self::DeadLettered => 13,
+            Self::Removed => 14,
+            Self::Unreadable => 15,
+        }
+    }
 }
 
 /// One event in the history of a notification.
@@ -60,6 +93,8 @@ pub(super) struct TraceReport {
     pub records: Vec<StreamRecord>,
     pub dead_letters: Vec<DeadLetter>,
     pub failures: Vec<FailedBatch>,
+    /// If the search of the stream ended early: records after this time were not searched.
+    pub stream_searched_until: Option<Timestamp>,
     pub looked_at: Timestamp,
 }
 
@@ -74,13 +109,12 @@ impl TraceReport {
             records: evidence.records.clone(),
             dead_letters: evidence.dead_letters.clone(),
             failures: evidence.failures.clone(),
+            stream_searched_until: match evidence.stream {
+                StreamPart::Until(until) => Some(until),
+                StreamPart::All | StreamPart::Nothing => None,
+            },
             looked_at: evidence.collected_at,
         }
-    }
-
-    /// Whether anything is known of the notification.
-    pub(super) fn is_known(&self) -> bool {
-        self.place != Place::Unknown
     }
 
     /// Whether a redrive of its dead letters can succeed.
@@ -123,7 +157,7 @@ fn place(evidence: &Evidence) -> Place {
         None if !evidence.records.is_empty() => Place::Removed,
         None => Place::Unknown,
         Some(Err(_)) => Place::Unreadable,
-        Some(Ok(item)) if item.status == Status::Done => Place::Done,
+        Some(Ok(stored)) if stored.item.status == Status::Done => Place::Done,
         Some(Ok(_)) if !evidence.failures.is_empty() => Place::Failed,
         Some(Ok(_)) if evidence.records.is_empty() => Place::Stored,
         Some(Ok(_)) => Place::Published,
@@ -141,7 +175,7 @@ fn history(evidence: &Evidence) -> Vec<Step> {
 }
 
 fn item_steps(evidence: &Evidence) -> Vec<Step> {
-    let Some(Ok(item)) = &evidence.item else {
+    let Some(Ok(StoredItem { item, erased_at })) = &evidence.item else {
         return Vec::new();
     };
     let fingerprint = item.notification.fingerprint.to_string();
@@ -159,6 +193,11 @@ fn item_steps(evidence: &Evidence) -> Vec<Step> {
             detail: format!("version {}", item.version),
         });
     }
+    steps.extend(erased_at.map(|at| Step {
+        at,
+        what: "erased",
+        detail: "payload and enrichment removed by an operator".to_owned(),
+    }));
     steps
 }
 
@@ -205,7 +244,18 @@ fn dead_letter_step(letter: &DeadLetter, now: Timestamp) -> Step {
 }
 
 fn summary(evidence: &Evidence, place: Place) -> Vec<String> {
-    let mut summary = vec![match place {
+    let mut summary = vec![meaning(evidence, place)];
+    if let Some(Err(error)) = &evidence.item {
+        summary.push(format!("{error}."));
+    }
+    summary.extend(consumer_problem(evidence, place));
+    summary.extend(dead_letter_notes(&evidence.dead_letters));
+    summary.extend(gaps_in_search(evidence));
+    summary
+}
+
+fn meaning(evidence: &Evidence, place: Place) -> String {
+    match place {
         Place::Unknown => format!(
             "Not found: not stored, not published, not in the dead-letter queue. The queue holds ~{} messages, which cannot be inspected.",
             evidence.waiting
@@ -219,37 +269,79 @@ fn summary(evidence: &Evidence, place: Place) -> Vec<String> {
         Place::Unreadable => {
             "The item was edited by hand and cannot be read. No function will change it.".to_owned()
         }
-        Place::Stored => {
+        Place::Stored if evidence.stream == StreamPart::All => {
             "Stored, not published: forward has not sent its event yet. Safe to redrive.".to_owned()
+        }
+        Place::Stored => {
+            "Stored, not DONE. Whether its event was published is not known. Safe to redrive.".to_owned()
         }
         Place::Published => "Published, not DONE. Safe to redrive.".to_owned(),
         Place::Failed => {
             "Not DONE: Lambda gave up on its event. Fix the cause, then redrive. Safe to redrive.".to_owned()
         }
         Place::Done => "DONE: one accepted effect. Nothing to do.".to_owned(),
-    }];
-    if let Some(Err(error)) = &evidence.item {
-        summary.push(format!("{error}."));
     }
+}
+
+/// The last result of the function that the notification waits for, if it is not good.
+fn consumer_problem(evidence: &Evidence, place: Place) -> Option<String> {
+    let (function, result) = match place {
+        Place::Stored => ("forward", &evidence.last_result_of_forward),
+        Place::Published | Place::Failed => ("complete", &evidence.last_result_of_complete),
+        _ => return None,
+    };
+    let result = result.as_deref().filter(|result| is_problem(result))?;
+    Some(format!("The last result of {function} is: {result}."))
+}
+
+/// Whether Lambda reports a failed batch. Its other results are `OK` and `No records processed`.
+fn is_problem(last_result: &str) -> bool {
+    last_result.starts_with("PROBLEM")
+}
+
+fn dead_letter_notes(letters: &[DeadLetter]) -> Vec<String> {
     let count = |reason: DeadLetterReason| {
-        let letters = evidence.dead_letters.iter();
-        letters.filter(|letter| letter.reason == reason).count()
+        let with_reason = letters.iter().filter(|letter| letter.reason == reason);
+        with_reason.count()
     };
     let (conflicts, copies) = (
         count(DeadLetterReason::Conflict),
         count(DeadLetterReason::AlreadyStored),
     );
+    let mut notes = Vec::new();
     if conflicts > 0 {
-        summary.push(format!(
+        notes.push(format!(
             "Dead letters with this id but different content: {conflicts}. The stored content stands; the sender used the id twice."
         ));
     }
     if copies > 0 {
-        summary.push(format!(
+        notes.push(format!(
             "Dead letters that are copies of the stored notification: {copies}. You can delete them or move them back; both are harmless."
         ));
     }
-    summary
+    notes
+}
+
+/// What was not searched, so that nobody takes silence for absence.
+fn gaps_in_search(evidence: &Evidence) -> Vec<String> {
+    let mut gaps = Vec::new();
+    match evidence.stream {
+        StreamPart::All => {}
+        StreamPart::Until(until) if until == Timestamp::UNIX_EPOCH => {
+            gaps.push("The stream was not searched: the time was over.".to_owned());
+        }
+        StreamPart::Until(until) => {
+            gaps.push(format!("The stream was not searched beyond {until}."));
+        }
+        StreamPart::Nothing => gaps.push("The stream was not searched.".to_owned()),
+    }
+    if evidence.unreadable_failures > 0 {
+        gaps.push(format!(
+            "Objects in the failure bucket that cannot be read: {}. `onewrite redrive failures` names them.",
+            evidence.unreadable_failures
+        ));
+    }
+    gaps
 }
 
 fn millis(from: Timestamp, to: Timestamp) -> i64 {

@@ -9,10 +9,11 @@ use onewrite_stack::{
     dead_letter::{DeadLetter, DeadLetterReason},
     failure_bucket::FailedBatch,
     stream::StreamRecord,
+    table::StoredItem,
 };
 
 use super::{
-    evidence::Evidence,
+    evidence::{Evidence, StreamPart},
     report::{FINGERPRINT_DIGITS, Place, TraceReport},
 };
 
@@ -42,14 +43,25 @@ fn done() -> NotificationItem {
     }
 }
 
+fn stored(item: NotificationItem) -> Option<Result<StoredItem, UnreadableItem>> {
+    Some(Ok(StoredItem {
+        item,
+        erased_at: None,
+    }))
+}
+
 fn nothing() -> Evidence {
     Evidence {
         id: "rf_8841".to_owned(),
         collected_at: at(252_190),
         item: None,
         records: vec![],
+        stream: StreamPart::All,
         dead_letters: vec![],
         failures: vec![],
+        unreadable_failures: 0,
+        last_result_of_forward: None,
+        last_result_of_complete: Some("OK".to_owned()),
         waiting: 3,
     }
 }
@@ -83,13 +95,14 @@ fn failure() -> FailedBatch {
         condition: "RetryAttemptsExhausted".to_owned(),
         attempts: 101,
         ids: BTreeSet::from(["rf_8841".to_owned()]),
+        lost: Vec::new(),
     }
 }
 
 #[test]
 fn shows_history_in_order_with_pauses() {
     let trace = TraceReport::new(&Evidence {
-        item: Some(Ok(init())),
+        item: stored(init()),
         records: vec![record("INIT", 190), record("INIT", 70_031)],
         ..nothing()
     });
@@ -125,13 +138,13 @@ fn explains_every_place() {
     };
     let stored = |change: fn(&mut Evidence)| {
         evidence(|evidence| {
-            evidence.item = Some(Ok(init()));
+            evidence.item = self::stored(init());
             change(evidence);
         })
     };
     let completed = |change: fn(&mut Evidence)| {
         evidence(|evidence| {
-            evidence.item = Some(Ok(done()));
+            evidence.item = self::stored(done());
             change(evidence);
         })
     };
@@ -161,7 +174,7 @@ fn explains_every_place() {
     ] {
         let report = TraceReport::new(&evidence);
         assert_eq!(report.place, place);
-        assert_eq!(report.is_known(), place != Place::Unknown);
+        assert_eq!(report.place.exit_code() == 3, place == Place::Unknown);
         let summary = report.summary.concat();
         assert!(summary.contains(sentence), "{place:?}: {summary}");
     }
@@ -196,12 +209,99 @@ fn shows_no_payload() {
     let mut item = init();
     item.notification = notification(r#""DE00""#);
     let trace = TraceReport::new(&Evidence {
-        item: Some(Ok(item)),
+        item: stored(item),
         ..nothing()
     });
     let json = serde_json::to_string(&trace).unwrap();
     assert!(
         !trace.text("onewrite").contains("DE00") && !json.contains("DE00"),
         "{json}"
+    );
+}
+
+/// The help and the documentation name the exit code of each place.
+#[test]
+fn help_and_documentation_list_every_exit_code() {
+    let mut command = <crate::cli::Cli as clap::CommandFactory>::command();
+    let trace = command.find_subcommand_mut("trace").unwrap();
+    let help = trace.render_long_help().to_string();
+    let operating = include_str!("../../../../../docs/operating.md");
+    let mut codes = BTreeSet::new();
+    for place in Place::ALL {
+        let code = place.exit_code();
+        assert!(codes.insert(code), "{code} has two meanings");
+        assert!(help.contains(&format!(" {code} {place:?}")), "{help}");
+        let row = format!("| {code} | `{place:?}` |");
+        assert!(operating.contains(&row), "{row} is missing");
+    }
+    for other in [1, 2, 4, 5, 6] {
+        assert!(!codes.contains(&other), "{other} means an error");
+    }
+}
+
+#[test]
+fn says_what_was_not_searched() {
+    let summary = |change: fn(&mut Evidence)| {
+        TraceReport::new(&evidence(|evidence| {
+            evidence.item = stored(init());
+            change(evidence);
+        }))
+        .summary
+        .concat()
+    };
+    let until = summary(|one| one.stream = StreamPart::Until(at(0)));
+    assert!(
+        until.contains("not searched beyond 2026-11-23T10:00:00Z"),
+        "{until}"
+    );
+    assert!(until.contains("not known"), "{until}");
+    let nothing = summary(|one| one.stream = StreamPart::Nothing);
+    assert!(
+        nothing.contains("The stream was not searched."),
+        "{nothing}"
+    );
+    let unreadable = summary(|one| one.unreadable_failures = 2);
+    assert!(unreadable.contains("cannot be read: 2"), "{unreadable}");
+    assert!(!summary(|_| ()).contains("searched"));
+}
+
+#[test]
+fn shows_the_last_error_of_the_function_that_the_notification_waits_for() {
+    let summary = |records: Vec<StreamRecord>| {
+        TraceReport::new(&evidence(|evidence| {
+            evidence.item = stored(init());
+            evidence.records = records;
+            evidence.last_result_of_forward = Some("PROBLEM: Function call failed".to_owned());
+            evidence.last_result_of_complete = Some("OK".to_owned());
+        }))
+        .summary
+        .concat()
+    };
+    let waits_for_forward = summary(vec![]);
+    assert!(
+        waits_for_forward.contains("result of forward is: PROBLEM"),
+        "{waits_for_forward}"
+    );
+    let waits_for_complete = summary(vec![record("INIT", 1)]);
+    assert!(
+        !waits_for_complete.contains("result of"),
+        "{waits_for_complete}"
+    );
+}
+
+#[test]
+fn shows_when_a_payload_was_erased() {
+    let report = TraceReport::new(&Evidence {
+        item: Some(Ok(StoredItem {
+            item: done(),
+            erased_at: Some(at(9_000)),
+        })),
+        ..nothing()
+    });
+    assert_eq!(report.place, Place::Done);
+    let text = report.text("onewrite");
+    assert!(
+        text.contains("erased        payload and enrichment"),
+        "{text}"
     );
 }

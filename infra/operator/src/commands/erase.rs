@@ -1,0 +1,314 @@
+//! `onewrite erase`: removes payload and enrichment of settled items, and lists where else copies are.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+use onewrite::notification::NotificationId;
+use onewrite_stack::{
+    pace::Pace,
+    scan::{self, PageQuery, Selection},
+    stack::Stack,
+    table::{self, EraseResult},
+};
+use serde::Serialize;
+use tokio::time::sleep_until;
+
+use crate::{
+    arguments::{DEFAULT_RATE, parse_id, parse_time, rate_flag},
+    confirmation::Confirmation,
+    context::Context,
+    error::{FAILED, NOT_FOUND, OperatorError},
+    format::shell_quote,
+    terminal::{Output, json, print},
+};
+
+/// The default read units per second, as for `reconcile`.
+const DEFAULT_READ_UNITS: u32 = 500;
+
+#[derive(Debug, Clone, Args)]
+#[group(id = "items", required = true, multiple = false, args = ["ids", "settled_before"])]
+pub struct EraseArguments {
+    /// Notifications to erase.
+    #[arg(value_name = "ID", value_parser = parse_id)]
+    ids: Vec<NotificationId>,
+    /// Erase all notifications that were settled before this time: 2026-11-28 or 2026-11-28T10:00Z. Scans the table.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    settled_before: Option<Timestamp>,
+    /// Limit the read units per second of the scan, on average.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_READ_UNITS, value_parser = clap::value_parser!(u32).range(1..))]
+    read_units: u32,
+    /// Limit the updates per second.
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_RATE, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    #[command(flatten)]
+    confirmation: Confirmation,
+}
+
+/// The result for one notification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Erasure {
+    id: String,
+    outcome: EraseResult,
+}
+
+/// A place with a copy of a payload, and when the copy is gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Copy {
+    place: &'static str,
+    until: String,
+}
+
+/// What the command prints as JSON.
+#[derive(Serialize)]
+struct Report<'a> {
+    erasures: &'a [Erasure],
+    copies: Vec<Copy>,
+}
+
+/// Erases the notifications if confirmed, and prints the result of each and the places with other copies.
+///
+/// # Errors
+/// [`OperatorError`]: a call failed. The notifications before it were erased; you can repeat the command.
+pub async fn run(arguments: &EraseArguments, context: &Context) -> Result<ExitCode, OperatorError> {
+    let is_apply = arguments.confirmation.is_apply()?;
+    if is_apply {
+        arguments.confirmation.ask(&arguments.question())?;
+    }
+    let erasures = arguments.erase(&context.stack, is_apply).await?;
+    let copies = copies(&context.stack);
+    print(&match context.output {
+        Output::Table => arguments.text(&erasures, &copies, is_apply, &context.command),
+        Output::Json => json(&Report {
+            erasures: &erasures,
+            copies,
+        }),
+    });
+    Ok(exit_code(&erasures))
+}
+
+/// A notification that must be erased and was not makes the command fail.
+fn exit_code(erasures: &[Erasure]) -> ExitCode {
+    let has = |outcome| erasures.iter().any(|erasure| erasure.outcome == outcome);
+    if has(EraseResult::NotSettled) || has(EraseResult::Unreadable) {
+        ExitCode::from(FAILED)
+    } else if has(EraseResult::NoItem) {
+        ExitCode::from(NOT_FOUND)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+impl EraseArguments {
+    fn question(&self) -> String {
+        match self.settled_before {
+            Some(before) => {
+                format!("Erase the payloads of all notifications settled before {before}?")
+            }
+            None => format!("Erase the payloads of {} notifications?", self.ids.len()),
+        }
+    }
+
+    async fn erase(&self, stack: &Stack, is_apply: bool) -> Result<Vec<Erasure>, OperatorError> {
+        let mut updates = Pace::new(self.rate);
+        let mut erasures = Vec::new();
+        if let Some(before) = self.settled_before {
+            let selection = Selection::SettledBefore(before);
+            let (mut after, mut reads) = (None, Pace::new(self.read_units));
+            loop {
+                sleep_until(reads.free_at()).await;
+                let query = PageQuery {
+                    segment: 0,
+                    segments: 1,
+                    selection,
+                    limit: None,
+                    after,
+                };
+                let page = scan::read_page(stack, query).await?;
+                reads.record_use(page.read_units);
+                for item in page.selected {
+                    erasures.push(erase_one(stack, item.id, is_apply, &mut updates).await?);
+                }
+                after = page.last_key;
+                if after.is_none() {
+                    return Ok(erasures);
+                }
+            }
+        }
+        for id in &self.ids {
+            erasures.push(erase_one(stack, id.to_string(), is_apply, &mut updates).await?);
+        }
+        Ok(erasures)
+    }
+
+    /// The result as text. A preview ends with the command that applies it.
+    fn text(&self, erasures: &[Erasure], copies: &[Copy], is_apply: bool, command: &str) -> String {
+        let line = |erasure: &Erasure| {
+            let result = erasure.outcome.text();
+            format!("{result:<18} {}", erasure.id)
+        };
+        let mut lines: Vec<String> = erasures.iter().map(line).collect();
+        let count = |outcome| {
+            let has_outcome = |erasure: &&Erasure| erasure.outcome == outcome;
+            erasures.iter().filter(has_outcome).count()
+        };
+        lines.push("Other copies, which this command does not touch:".to_owned());
+        let copies = copies.iter();
+        lines.extend(copies.map(|copy| format!("    {:<26} {}", copy.place, copy.until)));
+        let waiting = count(EraseResult::WouldBeErased);
+        if is_apply {
+            lines.push(format!("{} erased.", count(EraseResult::Erased)));
+        } else if waiting == 0 {
+            lines.push("Nothing to erase.".to_owned());
+        } else {
+            lines.push(format!("{waiting} would be erased; nothing was changed."));
+            lines.push(format!("Next: {command} erase{} --apply", self.flags()));
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn flags(&self) -> String {
+        let mut flags = self
+            .settled_before
+            .map_or_else(String::new, |before| format!(" --settled-before {before}"));
+        if self.read_units != DEFAULT_READ_UNITS {
+            flags += &format!(" --read-units {}", self.read_units);
+        }
+        flags += &rate_flag(self.rate).unwrap_or_default();
+        let ids = self.ids.iter();
+        let ids: String = ids
+            .map(|id| format!(" {}", shell_quote(id.as_str())))
+            .collect();
+        flags + &ids
+    }
+}
+
+async fn erase_one(
+    stack: &Stack,
+    id: String,
+    is_apply: bool,
+    pace: &mut Pace,
+) -> Result<Erasure, OperatorError> {
+    let outcome = if is_apply {
+        sleep_until(pace.reserve()).await;
+        table::erase(stack, &id, Timestamp::now()).await?
+    } else {
+        table::preview_erase(stack, &id).await?
+    };
+    Ok(Erasure { id, outcome })
+}
+
+/// The places with other copies of a payload. The documentation has the sources.
+fn copies(stack: &Stack) -> Vec<Copy> {
+    let parameter = |name: &str| {
+        let value = stack.parameters.get(name).map(String::as_str);
+        format!("the parameter {name} ({})", value.unwrap_or("its default"))
+    };
+    let copy = |place, until: &str| Copy {
+        place,
+        until: until.to_owned(),
+    };
+    vec![
+        copy(
+            "the table's change stream",
+            "24 hours after this erasure, whose old image has it",
+        ),
+        Copy {
+            place: "the notification stream",
+            until: format!("after {} hours", parameter("StreamRetentionHours")),
+        },
+        copy(
+            "point-in-time recovery",
+            "35 days after this erasure; your own backups until you delete them",
+        ),
+        copy(
+            "the failure bucket",
+            "if Lambda gave up on the event: 365 days, or two days after you delete the object",
+        ),
+        copy(
+            "queue and dead-letter queue",
+            "14 days after the message was sent; `onewrite trace ID` finds dead letters",
+        ),
+        copy("consumers of the events", "yours to erase"),
+        copy(
+            "logs, metrics and traces",
+            "none: they never contain payloads",
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: EraseArguments,
+    }
+
+    fn parse(arguments: &[&str]) -> Result<EraseArguments, clap::Error> {
+        let arguments = std::iter::once(&"erase").chain(arguments);
+        Command::try_parse_from(arguments).map(|command| command.arguments)
+    }
+
+    fn erasure(outcome: EraseResult) -> Erasure {
+        Erasure {
+            id: "it's".to_owned(),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn needs_ids_or_a_time_but_not_both() {
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["a", "--settled-before", "2026-01-01"]).is_err());
+        assert_eq!(parse(&["a", "b"]).unwrap().ids.len(), 2);
+    }
+
+    #[test]
+    fn preview_lists_other_copies_and_the_command_that_applies_it() {
+        let copies = [Copy {
+            place: "the table's change stream",
+            until: "24 hours".to_owned(),
+        }];
+        let text = |arguments: &[&str], outcome, is_apply| {
+            let arguments = parse(arguments).unwrap();
+            arguments.text(&[erasure(outcome)], &copies, is_apply, "onewrite")
+        };
+        assert_eq!(
+            text(&["it's"], EraseResult::WouldBeErased, false),
+            concat!(
+                "would be erased    it's\n",
+                "Other copies, which this command does not touch:\n",
+                "    the table's change stream  24 hours\n",
+                "1 would be erased; nothing was changed.\n",
+                "Next: onewrite erase 'it'\\''s' --apply\n",
+            )
+        );
+        let before = ["--settled-before", "2026-01-01", "--rate", "7"];
+        let text_before = text(&before, EraseResult::WouldBeErased, false);
+        assert!(
+            text_before.ends_with("erase --settled-before 2026-01-01T00:00:00Z --rate 7 --apply\n"),
+            "{text_before}"
+        );
+        let nothing = text(&["a"], EraseResult::AlreadyErased, false);
+        assert!(nothing.ends_with("Nothing to erase.\n"), "{nothing}");
+        assert!(text(&["a"], EraseResult::Erased, true).ends_with("1 erased.\n"));
+    }
+
+    #[test]
+    fn fails_if_a_payload_is_kept() {
+        for (outcome, code) in [
+            (EraseResult::Erased, ExitCode::SUCCESS),
+            (EraseResult::AlreadyErased, ExitCode::SUCCESS),
+            (EraseResult::NotSettled, ExitCode::from(FAILED)),
+            (EraseResult::Unreadable, ExitCode::from(FAILED)),
+            (EraseResult::NoItem, ExitCode::from(NOT_FOUND)),
+        ] {
+            assert_eq!(exit_code(&[erasure(outcome)]), code, "{outcome:?}");
+        }
+    }
+}
