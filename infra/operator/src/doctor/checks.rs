@@ -3,6 +3,7 @@
 mod bucket;
 mod filters;
 mod functions;
+mod keys;
 mod mappings;
 mod queues;
 mod stream;
@@ -11,7 +12,7 @@ mod unread;
 
 use super::{
     check::{COMPLETE, FORWARD, INGEST, Scope},
-    finding::Finding,
+    finding::{Finding, Severity},
     snapshot::StackSnapshot,
 };
 
@@ -30,6 +31,29 @@ pub fn examine(stack: &StackSnapshot) -> Vec<Finding> {
     findings.extend(mappings::of_complete(scope(COMPLETE), &stack.complete));
     findings.extend(functions::of_complete(scope(COMPLETE)));
     findings.extend(bucket::findings(stack));
+    findings.extend(keys::findings(stack));
+    if stack.is_local {
+        findings = for_local_stack(findings);
+    }
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// Adapts the findings for an emulator: `cargo local` polls in place of the mappings, so a pause of all of them is normal, and
+/// a fix must not deploy to the account of the user's credentials.
+fn for_local_stack(findings: Vec<Finding>) -> Vec<Finding> {
+    let is_normal =
+        |finding: &Finding| finding.check == "paused" && finding.severity == Severity::Advice;
+    let adapt = |finding: Finding| Finding {
+        repair: finding
+            .repair
+            .replace(
+                "sam deploy --parameter-overrides",
+                "cargo local up --parameter",
+            )
+            .replace("sam deploy", "cargo local up"),
+        ..finding
+    };
+    let kept = findings.into_iter().filter(|finding| !is_normal(finding));
+    kept.map(adapt).collect()
 }

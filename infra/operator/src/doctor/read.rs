@@ -1,5 +1,7 @@
 //! Reads the configuration of a deployed stack. It changes nothing, and records which parts could not be read.
 
+mod more;
+
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::{
@@ -10,7 +12,9 @@ use aws_sdk_dynamodb::{
     },
 };
 use aws_sdk_kinesis::types::EncryptionType;
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
+use aws_sdk_lambda::types::{
+    EventSourceMappingConfiguration, FunctionResponseType, ProvisionedPollerConfig, ScalingConfig,
+};
 use aws_sdk_s3::types::PublicAccessBlockConfiguration;
 use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite_stack::{error::StackError, stack::Stack};
@@ -30,7 +34,7 @@ const NOT_FOUND: [&str; 5] = [
 ];
 
 impl ReadError {
-    fn from_sdk<E: ProvideErrorMetadata, R: std::fmt::Debug>(
+    pub(super) fn from_sdk<E: ProvideErrorMetadata, R: std::fmt::Debug>(
         call: &'static str,
         error: &SdkError<E, R>,
     ) -> Self {
@@ -64,11 +68,13 @@ impl StackSnapshot {
         let queue_arn = queue_arn.map_err(ReadError::clone);
         Self {
             parameters: stack.parameters.clone(),
+            is_local: stack.is_local,
             table_name: stack.outputs.table.clone(),
             stream_name: stack.outputs.stream.clone(),
             bucket_name: stack.outputs.failure_bucket.clone(),
             queue,
             dead_letter_queue: self::queue(stack, &stack.outputs.dead_letter_queue_url).await,
+            orphaned_queues: more::orphaned_queues(stack).await,
             // A table without a stream has no mappings. The table's own check reports that.
             forward: consumer(
                 stack,
@@ -84,9 +90,11 @@ impl StackSnapshot {
             bucket_encryption: bucket_encryption(stack).await,
             disabled_access_blocks: disabled_access_blocks(stack).await,
             bucket_policy: bucket_policy(stack).await,
+            bucket_lifecycle: more::bucket_lifecycle(stack).await,
             ingest: consumer(stack, &stack.outputs.ingest, queue_arn, false).await,
             complete: consumer(stack, &stack.outputs.complete, stream_arn, false).await,
             reserved_concurrency: reserved_concurrency(stack).await,
+            concurrency_quota: more::concurrency_quota(stack).await,
         }
     }
 }
@@ -134,6 +142,7 @@ async fn queue(stack: &Stack, url: &str) -> ReadResult<Queue> {
         max_receives,
         is_fifo: is_true(Name::FifoQueue),
         is_encrypted: is_true(Name::SqsManagedSseEnabled) || text(Name::KmsMasterKeyId).is_some(),
+        kms_key: text(Name::KmsMasterKeyId).cloned(),
         policy: text(Name::Policy).cloned(),
     })
 }
@@ -235,6 +244,7 @@ async fn stream(stack: &Stack) -> ReadResult<(Stream, String)> {
     let stream = Stream {
         retention_hours: summary.retention_period_hours().into(),
         is_encrypted: summary.encryption_type() == Some(&EncryptionType::Kms),
+        kms_key: summary.key_id().map(ToOwned::to_owned),
         distribution: distribution.map(|strategy| strategy.as_str().to_owned()),
     };
     Ok((stream, summary.stream_arn))
@@ -373,6 +383,9 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
     let arn = mapping.function_arn().unwrap_or_default().to_owned();
     // arn:aws:lambda:region:account:function:name:qualifier
     let function = arn.split(':').nth(6).unwrap_or(&arn).to_owned();
+    let qualifier = arn.split(':').nth(7).filter(|name| *name != "$LATEST");
+    let qualifier = qualifier.map(ToOwned::to_owned);
+    let pollers = mapping.provisioned_poller_config();
     // Lambda reports -1 for unlimited.
     let limited = |number: Option<i32>| number.map(i64::from).filter(|number| *number >= 0);
     let destination = mapping
@@ -385,6 +398,7 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
     let mapping = Mapping {
         uuid: mapping.uuid().unwrap_or_default().to_owned(),
         function,
+        qualifier,
         state: mapping.state().unwrap_or_default().to_owned(),
         batch_size: mapping.batch_size().unwrap_or_default().into(),
         batching_window_seconds: mapping
@@ -410,7 +424,10 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
             .scaling_config()
             .and_then(ScalingConfig::maximum_concurrency)
             .map(i64::from),
-        has_provisioned_pollers: mapping.provisioned_poller_config().is_some(),
+        has_provisioned_pollers: pollers.is_some(),
+        minimum_pollers: pollers
+            .and_then(ProvisionedPollerConfig::minimum_pollers)
+            .map(i64::from),
     };
     (mapping, arn)
 }
@@ -428,6 +445,11 @@ async fn function(stack: &Stack, name: &str) -> ReadResult<Function> {
         .timeout()
         .ok_or_else(|| ReadError::missing_in(call));
     let timeout_seconds = timeout?.into();
+    let failure = more::function_failure(&configuration);
+    // `cargo local` builds for the machine that it runs on, whatever the parameter says.
+    let architecture = configuration.architectures().first();
+    let architecture = architecture.filter(|_| !stack.is_local);
+    let architecture = architecture.map(|one| one.as_str().to_owned());
     let environment = configuration.environment;
     if let Some(error) = environment
         .as_ref()
@@ -444,6 +466,8 @@ async fn function(stack: &Stack, name: &str) -> ReadResult<Function> {
         .unwrap_or_default();
     Ok(Function {
         timeout_seconds,
+        architecture,
+        failure,
         variables: BTreeMap::from_iter(variables),
     })
 }

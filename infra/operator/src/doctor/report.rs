@@ -1,7 +1,10 @@
 //! The findings as text, and the exit code for scripts.
 
 use super::finding::{Finding, Severity};
-use crate::error::{FAILED, FINDINGS};
+use crate::{
+    error::{FAILED, FINDINGS},
+    terminal::{Color, paint},
+};
 
 /// The exit code for these findings: 6 if something is broken, 1 if something could not be checked, otherwise 0.
 #[must_use]
@@ -42,7 +45,12 @@ fn paragraph(finding: &Finding) -> String {
         why,
         repair,
     } = finding;
-    let (label, guarantee) = (label(*severity), breaks.name());
+    let guarantee = breaks.name();
+    let label = match severity {
+        Severity::Broken => paint(label(*severity), Color::Red),
+        Severity::Unchecked => paint(label(*severity), Color::Yellow),
+        Severity::Advice => label(*severity).to_owned(),
+    };
     format!(
         "{label}  {check}: {place}\n    \
          found   {found}\n    \

@@ -21,11 +21,15 @@ pub enum ReadError {
 pub struct StackSnapshot {
     /// The stack's parameters. They show what its owner asked for.
     pub parameters: BTreeMap<String, String>,
+    /// Whether the stack runs in an emulator, where `cargo local` polls in place of the mappings.
+    pub is_local: bool,
     pub table_name: String,
     pub stream_name: String,
     pub bucket_name: String,
     pub queue: ReadResult<Queue>,
     pub dead_letter_queue: ReadResult<Queue>,
+    /// Queues that an earlier deployment of this stack created, and that still hold messages.
+    pub orphaned_queues: ReadResult<Vec<OrphanedQueue>>,
     pub table: ReadResult<Table>,
     /// The attribute by which items expire; `None` if TTL is off.
     pub time_to_live: ReadResult<Option<String>>,
@@ -36,11 +40,14 @@ pub struct StackSnapshot {
     /// The settings of the failure bucket's public access block that are off.
     pub disabled_access_blocks: ReadResult<Vec<&'static str>>,
     pub bucket_policy: ReadResult<Option<String>>,
+    pub bucket_lifecycle: ReadResult<Lifecycle>,
     pub ingest: Consumer,
     pub forward: Consumer,
     pub complete: Consumer,
     /// Reserved concurrency of `ingest`; `None` if nothing is reserved.
     pub reserved_concurrency: ReadResult<Option<i32>>,
+    /// Concurrent executions that the account allows in this region; `None` if it does not matter, as in an emulator.
+    pub concurrency_quota: ReadResult<Option<i64>>,
 }
 
 impl StackSnapshot {
@@ -58,6 +65,13 @@ impl StackSnapshot {
         self.queue
             .as_ref()
             .map_or(0, |queue| queue.retention_seconds)
+    }
+
+    /// A parameter of the stack; `None` if it is empty.
+    #[must_use]
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        let value = self.parameters.get(name).map(String::as_str);
+        value.filter(|value| !value.is_empty())
     }
 
     /// The AWS partition: `aws`, `aws-cn` or `aws-us-gov`.
@@ -85,7 +99,26 @@ pub struct Queue {
     pub is_fifo: bool,
     /// Whether SQS encrypts the messages, with its own key or a KMS key.
     pub is_encrypted: bool,
+    /// The KMS key; `None` if SQS encrypts with its own key, or not at all.
+    pub kms_key: Option<String>,
     pub policy: Option<String>,
+}
+
+/// A queue without a reader that holds messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OrphanedQueue {
+    pub url: String,
+    /// The approximate number of messages.
+    pub messages: i64,
+}
+
+/// What the lifecycle rules of a bucket remove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// Whether a rule removes old versions of objects.
+    pub expires_versions: bool,
+    /// Whether a rule removes the markers of deleted objects.
+    pub expires_markers: bool,
 }
 
 /// A DynamoDB table.
@@ -111,6 +144,7 @@ pub struct Stream {
     /// `RetentionPeriodHours`.
     pub retention_hours: i64,
     pub is_encrypted: bool,
+    pub kms_key: Option<String>,
     /// `RecordDistributionStrategy`; `None` if Kinesis reports none, which means by partition key.
     pub distribution: Option<String>,
 }
@@ -148,6 +182,10 @@ impl Consumer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Function {
     pub timeout_seconds: i64,
+    /// The instruction set: `x86_64` or `arm64`.
+    pub architecture: Option<String>,
+    /// Why Lambda cannot invoke the function or its latest code; `None` if it can.
+    pub failure: Option<String>,
     /// The environment variables.
     pub variables: BTreeMap<String, String>,
 }
@@ -166,6 +204,8 @@ pub struct Mapping {
     pub uuid: String,
     /// The name of the invoked function, without version or alias.
     pub function: String,
+    /// The version or alias that the mapping invokes; `None` for the function itself.
+    pub qualifier: Option<String>,
     /// The state that Lambda reports, such as `Enabled` or `Disabled`.
     pub state: String,
     pub batch_size: i64,
@@ -187,6 +227,8 @@ pub struct Mapping {
     /// `MaximumConcurrency` (queues only).
     pub maximum_concurrency: Option<i64>,
     pub has_provisioned_pollers: bool,
+    /// `MinimumPollers` of the provisioned pollers.
+    pub minimum_pollers: Option<i64>,
 }
 
 impl Mapping {

@@ -3,15 +3,15 @@
 use super::queues::TLS;
 use crate::doctor::{
     check::{
-        Breaks::GuaranteeOfPlace,
+        Breaks::{Guarantee, GuaranteeOfPlace},
         Check, FAILURE_BUCKET,
-        Level::Broken,
+        Level::{Advice, Broken},
         Scope,
         Text::{Fixed, For},
         run,
     },
-    finding::Finding,
-    snapshot::StackSnapshot,
+    finding::{Finding, Guarantee::Progress},
+    snapshot::{Lifecycle, StackSnapshot},
 };
 
 pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
@@ -20,11 +20,36 @@ pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
         place: FAILURE_BUCKET,
     };
     let mut findings = run(CHECKS, scope, stack);
+    if let Ok(lifecycle) = &stack.bucket_lifecycle {
+        findings.extend(run(LIFECYCLE, scope, lifecycle));
+    }
     if let Ok(policy) = &stack.bucket_policy {
         findings.extend(run(TLS, scope, policy));
     }
     findings
 }
+
+const LIFECYCLE: &[Check<Lifecycle>] = &[Check {
+    id: "bucket-lifecycle",
+    severity: Advice,
+    breaks: Guarantee(Progress),
+    found: |_, lifecycle| match lifecycle {
+        Lifecycle {
+            expires_versions: true,
+            expires_markers: true,
+        } => None,
+        Lifecycle {
+            expires_versions: false,
+            ..
+        } => Some("no rule for old versions".to_owned()),
+        Lifecycle { .. } => Some("no rule for delete markers".to_owned()),
+    },
+    needed: Fixed(
+        "NoncurrentVersionExpiration, and ExpiredObjectDeleteMarker in a rule of its own",
+    ),
+    why: "S3 counts old versions and delete markers, so the alarm stays on for months after a repair, and nobody believes it",
+    fix: Fixed("restore the template's rules with `sam deploy`"),
+}];
 
 const CHECKS: &[Check<StackSnapshot>] = &[
     Check {

@@ -11,7 +11,10 @@ use crate::doctor::{
         Text::{Fixed, For},
         run,
     },
-    finding::{Finding, Guarantee::WrittenOnce},
+    finding::{
+        Finding,
+        Guarantee::{Effect, Progress, WrittenOnce},
+    },
     fixes::deploy,
     snapshot::{Function, Queue, ReadResult, StackSnapshot},
 };
@@ -24,7 +27,8 @@ pub(super) fn of_ingest(scope: Scope<'_>) -> Vec<Finding> {
     let Ok(function) = &scope.stack.ingest.function else {
         return Vec::new();
     };
-    let mut findings = run(TABLE_NAME, scope, function);
+    let mut findings = run(DEPLOYED, scope, function);
+    findings.extend(run(TABLE_NAME, scope, function));
     for setting in pointer_settings(function) {
         findings.extend(run(POINTERS, scope, &setting));
     }
@@ -33,7 +37,12 @@ pub(super) fn of_ingest(scope: Scope<'_>) -> Vec<Finding> {
 
 pub(super) fn of_forward(scope: Scope<'_>) -> Vec<Finding> {
     match &scope.stack.forward.function {
-        Ok(function) => run(STREAM_NAME, scope, function),
+        Ok(function) => {
+            let mut findings = run(DEPLOYED, scope, function);
+            findings.extend(run(STREAM_NAME, scope, function));
+            findings.extend(run(EVENT_SOURCE, scope, function));
+            findings
+        }
         Err(_) => Vec::new(),
     }
 }
@@ -42,10 +51,61 @@ pub(super) fn of_complete(scope: Scope<'_>) -> Vec<Finding> {
     let Ok(function) = &scope.stack.complete.function else {
         return Vec::new();
     };
-    let mut findings = run(TABLE_NAME, scope, function);
+    let mut findings = run(DEPLOYED, scope, function);
+    findings.extend(run(TABLE_NAME, scope, function));
     findings.extend(run(DONE_RETENTION, scope, function));
     findings
 }
+
+/// Checks of every function.
+const DEPLOYED: &[Check<Function>] = &[
+    Check {
+        id: "function-state",
+        severity: Broken,
+        breaks: Guarantee(Progress),
+        found: |_, function| function.failure.clone(),
+        needed: Fixed("State Active, LastUpdateStatus Successful"),
+        why: "Lambda does not run the function, or runs it without the latest code and settings",
+        fix: Fixed(
+            "`aws lambda get-function-configuration` states the reason; fix it, then run `sam deploy`",
+        ),
+    },
+    Check {
+        id: "architecture",
+        severity: Broken,
+        breaks: Guarantee(Progress),
+        found: |scope, function| {
+            let parameter = scope.stack.parameter("Architecture")?;
+            let architecture = function.architecture.as_deref()?;
+            (parameter != architecture).then(|| format!("Architectures {architecture}"))
+        },
+        needed: For(|scope, _| {
+            let parameter = scope.stack.parameter("Architecture");
+            format!("{}, the stack's parameter", parameter.unwrap_or_default())
+        }),
+        why: "code that was built for the other architecture does not start",
+        fix: Fixed("build and deploy with the same Architecture: `sam build`, then `sam deploy`"),
+    },
+];
+
+const EVENT_SOURCE: &[Check<Function>] = &[Check {
+    id: "parameter",
+    severity: Broken,
+    breaks: Guarantee(Progress),
+    found: |scope, function| {
+        let parameter = scope.stack.parameter("EventSource")?;
+        wrong_variable(function, "EVENT_SOURCE", parameter)
+    },
+    needed: For(|scope, _| {
+        let parameter = scope.stack.parameter("EventSource");
+        format!(
+            "EVENT_SOURCE is {}, the stack's parameter",
+            parameter.unwrap_or_default()
+        )
+    }),
+    why: "consumers identify an event by source and id: a repeated event looks like a new one",
+    fix: Fixed(RESTORE_VARIABLES),
+}];
 
 const RESTORE_VARIABLES: &str = "restore the template's settings with `sam deploy`; CloudTrail shows who changed them (UpdateFunctionConfiguration)";
 
@@ -186,24 +246,56 @@ fn restore_pointer(_: &Scope<'_>, setting: &PointerSetting) -> String {
     deploy(setting.parameter, setting.default)
 }
 
-const DONE_RETENTION: &[Check<Function>] = &[Check {
-    id: "done-retention",
-    severity: Broken,
-    breaks: Guarantee(WrittenOnce),
-    found: |scope, function| {
-        let days = done_retention_days(function);
-        is_done_retention_too_short(scope.stack, days)
-            .then(|| format!("items expire {days} days after DONE"))
+const DONE_RETENTION: &[Check<Function>] = &[
+    Check {
+        id: "done-retention",
+        severity: Broken,
+        breaks: Guarantee(WrittenOnce),
+        found: |scope, function| {
+            let days = done_retention_days(function);
+            is_done_retention_too_short(scope.stack, days)
+                .then(|| format!("items expire {days} days after DONE"))
+        },
+        needed: For(|scope, _| {
+            format!(
+                "0 (items never expire), or at least {}: longer than a message can stay in both queues",
+                needed_done_retention_days(scope.stack)
+            )
+        }),
+        why: "a copy of a message that arrives after its item expired is accepted again",
+        fix: For(|scope, _| deploy("DoneRetentionDays", needed_done_retention_days(scope.stack))),
     },
-    needed: For(|scope, _| {
-        format!(
-            "0 (items never expire), or at least {}: longer than a message can stay in both queues",
-            needed_done_retention_days(scope.stack)
-        )
-    }),
-    why: "a copy of a message that arrives after its item expired is accepted again",
-    fix: For(|scope, _| deploy("DoneRetentionDays", needed_done_retention_days(scope.stack))),
-}];
+    Check {
+        id: "done-retention",
+        severity: Broken,
+        breaks: Guarantee(Effect),
+        found: |scope, function| {
+            let days = done_retention_days(function);
+            let hours = stream_retention_hours(scope.stack);
+            let is_too_short = days != 0 && days * 24 <= hours;
+            (is_too_short && !is_done_retention_too_short(scope.stack, days))
+                .then(|| format!("items expire {days} days after DONE, events after {hours} hours"))
+        },
+        needed: For(|scope, _| {
+            format!(
+                "0 (items never expire), or at least {}: longer than the stream keeps an event",
+                stream_retention_hours(scope.stack) / 24 + 1
+            )
+        }),
+        why: "an event that is replayed after its item expired finds no item, and its consumer cannot see that it was handled",
+        fix: For(|scope, _| {
+            deploy(
+                "DoneRetentionDays",
+                stream_retention_hours(scope.stack) / 24 + 1,
+            )
+        }),
+    },
+];
+
+fn stream_retention_hours(stack: &StackSnapshot) -> i64 {
+    let stream = stack.stream.as_ref();
+    stream.map_or(0, |stream| stream.retention_hours)
+}
 
 /// The days for which items stay after DONE; 0 if they never expire.
 pub(super) fn done_retention_days(complete: &Function) -> i64 {

@@ -23,6 +23,15 @@ const HOUR_SECONDS: i64 = 60 * 60;
 /// How long a table's stream keeps a change (DynamoDB developer guide, "DynamoDB Streams": 24 hours).
 const TABLE_STREAM_RETENTION_SECONDS: i64 = 24 * HOUR_SECONDS;
 
+/// The greatest `MaximumRecordAgeInSeconds` (Lambda API reference, `UpdateEventSourceMapping`).
+const MAX_RECORD_AGE_SECONDS: i64 = 604_800;
+
+/// The least `MinimumPollers` of a queue (Lambda API reference, `ProvisionedPollerConfig`).
+const MIN_POLLERS: i64 = 2;
+
+/// The least `MaximumConcurrency` (Lambda API reference, `ScalingConfig`).
+const MIN_MAXIMUM_CONCURRENCY: i64 = 2;
+
 /// The shortest retention of a Kinesis stream.
 const MIN_STREAM_RETENTION_SECONDS: i64 = 24 * HOUR_SECONDS;
 
@@ -94,6 +103,24 @@ const NUMBER_OF_MAPPINGS: &[Check<Consumer>] = &[
 ];
 
 const COMMON: &[Check<Mapping>] = &[
+    Check {
+        id: "qualifier",
+        severity: Broken,
+        breaks: Guarantee(Progress),
+        found: |_, mapping| {
+            let qualifier = mapping.qualifier.as_deref()?;
+            Some(format!(
+                "its mapping invokes {}:{qualifier}",
+                mapping.function
+            ))
+        },
+        needed: Fixed("a mapping that invokes the function itself"),
+        // A deployment changes the function; a version is immutable, and nothing moves an alias to a new one.
+        why: "code and settings of a deployment never reach what the mapping invokes",
+        fix: For(|_, mapping| {
+            update_mapping(mapping, &format!("--function-name {}", mapping.function))
+        }),
+    },
     Check {
         id: "paused",
         severity: Broken,
@@ -184,6 +211,47 @@ const INGEST_CHECKS: &[Check<Mapping>] = &[
         needed: Fixed("one of them"),
         why: "if the account runs out of concurrency, throttled messages use up their six receives",
         fix: For(|_, mapping| update_mapping(mapping, "--scaling-config MaximumConcurrency=50")),
+    },
+    Check {
+        id: "pollers",
+        severity: Broken,
+        breaks: Guarantee(Progress),
+        found: |_, mapping| {
+            let minimum = mapping.minimum_pollers?;
+            (minimum < MIN_POLLERS).then(|| format!("MinimumPollers {minimum}"))
+        },
+        needed: For(|_, _| format!("at least {MIN_POLLERS}, or no provisioned pollers")),
+        why: "Lambda refuses the next update of the mapping, so a deployment of it fails",
+        fix: For(|_, _| deploy("IngestMinimumPollers", MIN_POLLERS)),
+    },
+    Check {
+        id: "concurrency-quota",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |scope, mapping| {
+            let quota = scope.stack.concurrency_quota.as_ref().ok()?.as_ref()?;
+            let maximum = mapping.maximum_concurrency?;
+            (*quota <= maximum).then(|| {
+                format!(
+                    "the account allows {quota} concurrent executions, MaximumConcurrency {maximum}"
+                )
+            })
+        },
+        needed: Fixed(
+            "a quota above MaximumConcurrency, so that something is left for forward and complete",
+        ),
+        why: "throttled messages use up their six receives; new accounts allow only 10 concurrent executions",
+        fix: For(|scope, _| {
+            let quota = scope.stack.concurrency_quota.as_ref().ok();
+            let quota = quota.and_then(|quota| *quota).unwrap_or_default();
+            format!(
+                "{}; raise it again after AWS raised the quota (Service Quotas, Lambda, L-B99A9384)",
+                deploy(
+                    "IngestMaximumConcurrency",
+                    (quota / 2).max(MIN_MAXIMUM_CONCURRENCY)
+                )
+            )
+        }),
     },
     Check {
         id: "reserved-concurrency",
@@ -302,6 +370,12 @@ fn enable_bisect(_: &Scope<'_>, mapping: &Mapping) -> String {
     update_mapping(mapping, "--bisect-batch-on-function-error")
 }
 
+/// The longest useful record age: Lambda's maximum, or an hour less than the retention, in which a failing record can still be
+/// written to the failure bucket.
+fn longest_record_age(scope: &Scope<'_>) -> i64 {
+    (source_retention_seconds(scope) - HOUR_SECONDS).min(MAX_RECORD_AGE_SECONDS)
+}
+
 /// How long the source of this function keeps a record.
 fn source_retention_seconds(scope: &Scope<'_>) -> i64 {
     if scope.place == FORWARD {
@@ -351,6 +425,26 @@ const FORWARD_CHECKS: &[Check<Mapping>] = &[
 ];
 
 const COMPLETE_CHECKS: &[Check<Mapping>] = &[
+    Check {
+        id: "short-record-age",
+        severity: Advice,
+        breaks: Guarantee(Progress),
+        found: |scope, mapping| {
+            let age = mapping.maximum_record_age_seconds?;
+            (age < longest_record_age(scope)).then(|| format!("MaximumRecordAgeInSeconds {age}"))
+        },
+        needed: For(|scope, _| {
+            format!(
+                "{}: an hour less than the retention of the stream, or the maximum",
+                longest_record_age(scope)
+            )
+        }),
+        why: "after a pause, Lambda gives up events that the stream still has",
+        fix: For(|scope, mapping| {
+            let age = longest_record_age(scope);
+            update_mapping(mapping, &format!("--maximum-record-age-in-seconds {age}"))
+        }),
+    },
     Check {
         id: "retry-attempts",
         severity: Broken,

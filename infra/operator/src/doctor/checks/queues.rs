@@ -13,8 +13,8 @@ use crate::doctor::{
         run,
     },
     finding::{Finding, Guarantee::Silence},
-    fixes::{delete_mapping, deploy, set_queue_attribute},
-    snapshot::{Consumer, Mapping, Queue, StackSnapshot},
+    fixes::{delete_mapping, set_queue_attribute},
+    snapshot::{Consumer, Mapping, OrphanedQueue, Queue, StackSnapshot},
 };
 
 /// The visibility timeout as a multiple of the function's timeout (Lambda developer guide, "Configuring an Amazon SQS
@@ -36,6 +36,9 @@ pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
         findings.extend(run(VISIBILITY_TIMEOUT, scope(QUEUE), mapping));
     }
     findings.extend(run(QUEUE_READERS, scope(QUEUE), &stack.ingest));
+    for orphaned in stack.orphaned_queues.as_deref().unwrap_or_default() {
+        findings.extend(run(ORPHANED, scope(QUEUE), orphaned));
+    }
     if let Ok(queue) = &stack.dead_letter_queue {
         let scope = scope(DEAD_LETTER_QUEUE);
         findings.extend(run(DEAD_LETTER_CHECKS, scope, queue));
@@ -138,6 +141,26 @@ const QUEUE_READERS: &[Check<Consumer>] = &[Check {
     }),
 }];
 
+const ORPHANED: &[Check<OrphanedQueue>] = &[Check {
+    id: "orphaned-queue",
+    severity: Broken,
+    breaks: GuaranteeOfPlace,
+    found: |_, queue| Some(format!("~{} messages in {}", queue.messages, queue.url)),
+    needed: Fixed("no messages in queues that an earlier deployment left behind"),
+    why: "a change of QueueType replaces both queues: nothing reads the old ones, no alarm watches them, and their messages expire after 14 days",
+    fix: For(|scope, old| {
+        let to = scope
+            .stack
+            .queue
+            .as_ref()
+            .map_or("QUEUE_URL", |queue| queue.url.as_str());
+        format!(
+            "point the senders to {to}, send the messages of {} there again, then delete the old queue",
+            old.url
+        )
+    }),
+}];
+
 const DEAD_LETTER_CHECKS: &[Check<Queue>] = &[
     Check {
         id: "dead-letter-retention",
@@ -203,12 +226,7 @@ pub(super) const TLS: &[Check<Option<String>>] = &[Check {
     },
     needed: Fixed(r#"Deny for everybody if aws:SecureTransport is "false""#),
     why: "clients can send and receive payloads in plain text",
-    fix: For(|_, _| {
-        format!(
-            "{}; if the parameter is `true` already, somebody changed the policy: restore the template's",
-            deploy("RequireTls", true)
-        )
-    }),
+    fix: Fixed("somebody changed the policy: restore the statement `OnlyOverTls` of the template"),
 }];
 
 /// Whether a policy denies everybody every request without TLS.

@@ -14,7 +14,7 @@ use crate::doctor::{
     },
     finding::{
         Finding,
-        Guarantee::{CheckpointIsHonest, Progress, Silence},
+        Guarantee::{CheckpointIsHonest, Effect, Progress, Silence},
     },
     fixes::{update_table, update_time_to_live},
     snapshot::{Consumer, StackSnapshot, Table},
@@ -49,7 +49,9 @@ const TABLE_CHECKS: &[Check<Table>] = &[
         },
         needed: For(|_, _| format!("{} as the only key attribute", attribute::NOTIFICATION_ID)),
         why: "DynamoDB evaluates the condition of the write for each key, not for each notification id",
-        fix: Fixed("a key cannot be changed: deploy another stack"),
+        fix: Fixed(
+            "a key cannot be changed: restore a backup with the right key, and name its stream in ExistingTableStreamArn",
+        ),
     },
     Check {
         id: "table-stream",
@@ -106,10 +108,24 @@ const TABLE_CHECKS: &[Check<Table>] = &[
             (!table.replicas.is_empty() && !table.is_strongly_consistent)
                 .then(|| format!("replicas in {}", table.replicas.join(", ")))
         },
-        needed: Fixed("one region, or MultiRegionConsistency STRONG"),
+        needed: Fixed("one region"),
         why: "each region evaluates conditions alone and the last writer wins, so an id can be accepted twice",
+        fix: Fixed("delete the replicas"),
+    },
+    Check {
+        id: "global-table",
+        // DynamoDB developer guide, "Global tables: multi-Region strong consistency": no TTL, no transactions.
+        severity: Broken,
+        breaks: Guarantee(Effect),
+        found: |_, table| {
+            table
+                .is_strongly_consistent
+                .then(|| "MultiRegionConsistency STRONG".to_owned())
+        },
+        needed: Fixed("a table in one region"),
+        why: "such a table refuses transactions, in which a consumer commits its effect with DONE, and has no TTL",
         fix: Fixed(
-            "delete the replicas, or create the table again with multi-region strong consistency",
+            "restore a backup as a table in one region, and name its stream in ExistingTableStreamArn",
         ),
     },
 ];

@@ -1,11 +1,12 @@
 //! Parts of the stack that could not be read: a part without a finding must have been checked.
 
 use crate::doctor::{
+    check::TABLE,
     finding::{
         Finding,
         Guarantee::{
             self, AcknowledgedMeansStored, CheckpointIsHonest, NothingInvented,
-            OrderPerNotification, Silence, Status, WrittenOnce,
+            OrderPerNotification, Progress, Silence, Status, WrittenOnce,
         },
         Severity,
     },
@@ -22,7 +23,7 @@ pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
 type Part<'a> = (&'static str, Option<&'a ReadError>, Guarantee);
 
 #[rustfmt::skip]
-fn parts(stack: &StackSnapshot) -> [Part<'_>; 16] {
+fn parts(stack: &StackSnapshot) -> [Part<'_>; 19] {
     fn error<T>(part: &ReadResult<T>) -> Option<&ReadError> {
         part.as_ref().err()
     }
@@ -30,6 +31,8 @@ fn parts(stack: &StackSnapshot) -> [Part<'_>; 16] {
     [
         ("queue", error(&stack.queue), AcknowledgedMeansStored),
         ("dead-letter queue", error(&stack.dead_letter_queue), AcknowledgedMeansStored),
+        ("queues of earlier deployments", error(&stack.orphaned_queues), AcknowledgedMeansStored),
+        ("concurrency quota", error(&stack.concurrency_quota), AcknowledgedMeansStored),
         ("ingest", error(&ingest.function), AcknowledgedMeansStored),
         ("ingest's mapping", error(&ingest.mappings), AcknowledgedMeansStored),
         ("ingest's reserved concurrency", error(&stack.reserved_concurrency), AcknowledgedMeansStored),
@@ -44,6 +47,7 @@ fn parts(stack: &StackSnapshot) -> [Part<'_>; 16] {
         ("failure bucket's encryption", error(&stack.bucket_encryption), Silence),
         ("failure bucket's public access block", error(&stack.disabled_access_blocks), Silence),
         ("failure bucket's policy", error(&stack.bucket_policy), Silence),
+        ("failure bucket's lifecycle", error(&stack.bucket_lifecycle), Progress),
     ]
 }
 
@@ -57,8 +61,13 @@ fn finding(place: &'static str, error: &ReadError, breaks: Guarantee) -> Finding
             needed: "the resource that the stack's outputs name".to_owned(),
             breaks,
             why: "the pipeline cannot work without it",
-            repair: "find out in CloudTrail who deleted it, then restore it with `sam deploy`"
-                .to_owned(),
+            // A deployment would create an empty table, in which every id can be written again.
+            repair: if place == TABLE.name {
+                "do not deploy: restore the table from point-in-time recovery, and name its stream in ExistingTableStreamArn"
+            } else {
+                "find out in CloudTrail who deleted it, then restore it with `sam deploy`"
+            }
+            .to_owned(),
         },
         ReadError::Failed(_) => Finding {
             check: "unread",

@@ -1,0 +1,103 @@
+//! Reads what only some checks need: the account's quota, queues of earlier deployments, lifecycle rules, the state of a
+//! function.
+
+use aws_sdk_lambda::{
+    operation::get_function_configuration::GetFunctionConfigurationOutput,
+    types::{LastUpdateStatus, State},
+};
+use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule};
+use onewrite_stack::{queue, stack::Stack};
+
+use super::optional;
+use crate::doctor::snapshot::{Lifecycle, OrphanedQueue, ReadError, ReadResult};
+
+/// The logical ids of the template's queues. CloudFormation names a queue after the stack and this id.
+const QUEUES: [&str; 2] = ["NotificationQueue", "DeadLetterQueue"];
+
+/// Concurrent executions that the account allows. An emulator has no such quota.
+pub(super) async fn concurrency_quota(stack: &Stack) -> ReadResult<Option<i64>> {
+    if stack.is_local {
+        return Ok(None);
+    }
+    let settings = stack.lambda.get_account_settings().send().await;
+    let settings = settings.map_err(|error| ReadError::from_sdk("GetAccountSettings", &error))?;
+    let limit = settings.account_limit;
+    Ok(limit.map(|limit| limit.concurrent_executions.into()))
+}
+
+/// The queues by the stack's naming scheme that are not its queues now, with messages. After a change of `QueueType`, the
+/// template keeps the old queues.
+pub(super) async fn orphaned_queues(stack: &Stack) -> ReadResult<Vec<OrphanedQueue>> {
+    let mut orphaned = Vec::new();
+    for name in QUEUES {
+        let prefix = format!("{}-{name}-", stack.name);
+        let pages = stack.sqs.list_queues().queue_name_prefix(prefix);
+        let mut urls = pages.into_paginator().page_size(1_000).items().send();
+        while let Some(url) = urls.next().await {
+            let url = url.map_err(|error| ReadError::from_sdk("ListQueues", &error))?;
+            let outputs = &stack.outputs;
+            if url == outputs.queue_url || url == outputs.dead_letter_queue_url {
+                continue;
+            }
+            let messages = count_messages(stack, &url).await?;
+            if messages > 0 {
+                orphaned.push(OrphanedQueue { url, messages });
+            }
+        }
+    }
+    Ok(orphaned)
+}
+
+async fn count_messages(stack: &Stack, url: &str) -> ReadResult<i64> {
+    let depth = queue::read_depth(stack, url).await;
+    let depth = depth.map_err(|error| ReadError::Failed(error.to_string()))?;
+    Ok(i64::try_from(depth.waiting + depth.hidden).unwrap_or(i64::MAX))
+}
+
+/// What the lifecycle rules of the failure bucket remove. The emulator's answer is not that of S3.
+pub(super) async fn bucket_lifecycle(stack: &Stack) -> ReadResult<Lifecycle> {
+    if stack.is_local {
+        return Ok(Lifecycle {
+            expires_versions: true,
+            expires_markers: true,
+        });
+    }
+    let got = stack
+        .s3
+        .get_bucket_lifecycle_configuration()
+        .bucket(&stack.outputs.failure_bucket)
+        .send()
+        .await;
+    let call = "GetBucketLifecycleConfiguration";
+    let got = optional(call, "NoSuchLifecycleConfiguration", got)?;
+    let rules = got.and_then(|got| got.rules).unwrap_or_default();
+    let is_on = |rule: &&LifecycleRule| rule.status == ExpirationStatus::Enabled;
+    let enabled: Vec<_> = rules.iter().filter(is_on).collect();
+    let removes_markers = |rule: &LifecycleRule| {
+        let expiration = rule.expiration();
+        expiration.is_some_and(|one| one.expired_object_delete_marker() == Some(true))
+    };
+    Ok(Lifecycle {
+        expires_versions: enabled
+            .iter()
+            .any(|rule| rule.noncurrent_version_expiration().is_some()),
+        expires_markers: enabled.iter().any(|rule| removes_markers(rule)),
+    })
+}
+
+/// Why Lambda cannot invoke the function, or why its last update failed.
+pub(super) fn function_failure(function: &GetFunctionConfigurationOutput) -> Option<String> {
+    if function.state() == Some(&State::Failed) {
+        let code = function.state_reason_code();
+        return Some(format!(
+            "State Failed ({})",
+            code.map_or("unknown", |code| code.as_str())
+        ));
+    }
+    if function.last_update_status() == Some(&LastUpdateStatus::Failed) {
+        let code = function.last_update_status_reason_code();
+        let code = code.map_or("unknown", |code| code.as_str());
+        return Some(format!("LastUpdateStatus Failed ({code})"));
+    }
+    None
+}

@@ -1,0 +1,152 @@
+//! Misconfigurations that only AWS shows, and the difference between a stack on AWS and a local one.
+
+use super::*;
+use crate::doctor::snapshot::OrphanedQueue;
+
+/// Misconfigurations that a review of the template against AWS found.
+#[test]
+fn reports_what_an_emulator_cannot_show() {
+    use Severity::{Advice, Broken};
+    type Change = fn(&mut StackSnapshot);
+    let cases: [(Change, (Severity, &str, &str)); 15] = [
+        (
+            |d| mapping(&mut d.ingest).qualifier = Some("live".to_owned()),
+            (Broken, "qualifier", "ingest"),
+        ),
+        (
+            |d| mapping(&mut d.complete).maximum_record_age_seconds = Some(82_800),
+            (Advice, "short-record-age", "complete"),
+        ),
+        (
+            |d| d.concurrency_quota = Ok(Some(10)),
+            (Broken, "concurrency-quota", "ingest"),
+        ),
+        (
+            |d| {
+                mapping(&mut d.ingest).has_provisioned_pollers = true;
+                mapping(&mut d.ingest).minimum_pollers = Some(1);
+            },
+            (Broken, "pollers", "ingest"),
+        ),
+        (
+            |d| {
+                d.orphaned_queues = Ok(vec![OrphanedQueue {
+                    url: "https://sqs/onewrite-NotificationQueue-old".to_owned(),
+                    messages: 3,
+                }]);
+            },
+            (Broken, "orphaned-queue", "queue"),
+        ),
+        (
+            |d| queue(d).kms_key = Some("arn:aws:kms:us-east-1:1:key/old".to_owned()),
+            (Broken, "key", "queue"),
+        ),
+        (
+            |d| d.stream.as_mut().unwrap().kms_key = Some("old".to_owned()),
+            (Broken, "key", "stream"),
+        ),
+        (
+            |d| table(d).is_strongly_consistent = true,
+            (Broken, "global-table", "table"),
+        ),
+        (
+            |d| d.forward.function.as_mut().unwrap().architecture = Some("x86_64".to_owned()),
+            (Broken, "architecture", "forward"),
+        ),
+        (
+            |d| {
+                d.complete.function.as_mut().unwrap().failure =
+                    Some("LastUpdateStatus Failed (InvalidSubnet)".to_owned());
+            },
+            (Broken, "function-state", "complete"),
+        ),
+        (
+            |d| d.bucket_lifecycle.as_mut().unwrap().expires_markers = false,
+            (Advice, "bucket-lifecycle", "failure bucket"),
+        ),
+        (
+            |d| d.bucket_lifecycle = Ok(Lifecycle::default()),
+            (Advice, "bucket-lifecycle", "failure bucket"),
+        ),
+        (
+            |d| {
+                let name = "EventSource".to_owned();
+                d.parameters.insert(name, "urn:shop".to_owned());
+            },
+            (Broken, "parameter", "forward"),
+        ),
+        (
+            |d| {
+                d.stream.as_mut().unwrap().retention_hours = 720;
+                let variables = &mut d.complete.function.as_mut().unwrap().variables;
+                variables.insert("DONE_RETENTION_DAYS".to_owned(), "30".to_owned());
+            },
+            (Broken, "done-retention", "complete"),
+        ),
+        (
+            |d| {
+                d.table = Err(ReadError::NotFound("DescribeTable".to_owned()));
+            },
+            (Broken, "missing", "table"),
+        ),
+    ];
+    for (change, expected) in cases {
+        assert_eq!(names(&examine_with(change)), [expected]);
+    }
+}
+
+/// A deployment would create an empty table, and every id could be written again.
+#[test]
+fn does_not_recommend_a_deployment_for_a_missing_table() {
+    let findings = examine_with(|stack| {
+        stack.table = Err(ReadError::NotFound("DescribeTable".to_owned()));
+    });
+    assert!(
+        findings[0].repair.starts_with("do not deploy"),
+        "{findings:?}"
+    );
+}
+
+#[test]
+fn accepts_the_keys_that_the_parameters_name() {
+    let with_keys = |parameter: &str, key: &str| {
+        examine_with(|stack| {
+            let arn = "arn:aws:kms:us-east-1:1:key/k-1".to_owned();
+            stack.parameters.insert(parameter.to_owned(), arn);
+            queue(stack).kms_key = Some(key.to_owned());
+        })
+    };
+    for parameter in ["KmsKeyArn", "PreviousKmsKeyArn"] {
+        for key in ["arn:aws:kms:us-east-1:1:key/k-1", "k-1", "alias/mine"] {
+            assert_eq!(with_keys(parameter, key), [], "{parameter} {key}");
+        }
+    }
+    assert_eq!(names(&with_keys("KmsKeyArn", "k-2")).len(), 1);
+}
+
+/// `cargo local` polls in place of the mappings, and a fix must not deploy to AWS.
+#[test]
+fn knows_a_local_stack() {
+    let findings = |is_local| {
+        examine_with(|stack| {
+            stack.is_local = is_local;
+            let paused = ("EventSourcesEnabled".to_owned(), "false".to_owned());
+            stack.parameters.extend([paused]);
+            stack.stream.as_mut().unwrap().retention_hours = 168;
+            mapping(&mut stack.complete).maximum_record_age_seconds = Some(601_200);
+            for consumer in [&mut stack.ingest, &mut stack.forward, &mut stack.complete] {
+                mapping(consumer).state = "Disabled".to_owned();
+            }
+        })
+    };
+    assert_eq!(findings(false).len(), 4);
+    let local = findings(true);
+    assert_eq!(
+        names(&local),
+        [(Severity::Advice, "stream-retention", "stream")]
+    );
+    assert_eq!(
+        local[0].repair,
+        "cargo local up --parameter StreamRetentionHours=336"
+    );
+}
