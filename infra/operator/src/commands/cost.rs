@@ -27,7 +27,7 @@ const MAX_MESSAGES: u64 = 1_000_000_000_000;
 pub struct Arguments {
     /// Number of messages with different ids.
     #[arg(long, value_name = "N", required_unless_present = "print_prices",
-        value_parser = clap::value_parser!(u64).range(0..=MAX_MESSAGES))]
+        value_parser = parse_messages)]
     messages: Option<u64>,
     /// Payload size in bytes.
     #[arg(long, value_name = "B", required_unless_present = "print_prices",
@@ -108,6 +108,26 @@ fn prices_error(file: String, reason: &impl ToString) -> OperatorError {
         file,
         reason: reason.to_string(),
     }
+}
+
+/// Parses a number of messages. For a number in another spelling, the error suggests the digits.
+fn parse_messages(text: &str) -> Result<u64, String> {
+    let limit = || format!("must be a whole number from 0 to {MAX_MESSAGES}");
+    if let Ok(messages) = text.parse::<u64>() {
+        return if messages <= MAX_MESSAGES {
+            Ok(messages)
+        } else {
+            Err(limit())
+        };
+    }
+    let without_separators = text.replace(['_', ',', '\'', ' '], "");
+    let number = without_separators.parse::<f64>().ok();
+    let is_count =
+        |number: &f64| number.fract() == 0.0 && (0.0..=MAX_MESSAGES as f64).contains(number);
+    Err(match number.filter(is_count) {
+        Some(number) => format!("write it with digits only: {number}"),
+        None => limit(),
+    })
 }
 
 fn parse_duplicates(text: &str) -> Result<f64, String> {
@@ -222,6 +242,27 @@ fn format_line_item(item: &LineItem) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suggests_digits_for_a_number_in_another_spelling() {
+        assert_eq!(parse_messages("1000000"), Ok(1_000_000));
+        for text in ["1e6", "1_000_000", "1,000,000", "1000000.0", "1E+6"] {
+            let error = parse_messages(text).unwrap_err();
+            assert_eq!(error, "write it with digits only: 1000000", "{text}");
+        }
+        for text in [
+            "",
+            "many",
+            "-1",
+            "1.5",
+            "1e13",
+            "18446744073709551616",
+            "NaN",
+        ] {
+            let error = parse_messages(text).unwrap_err();
+            assert_eq!(error, "must be a whole number from 0 to 1000000000000");
+        }
+    }
 
     #[test]
     fn the_largest_payload_fits_in_an_item() {
