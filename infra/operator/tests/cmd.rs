@@ -5,6 +5,8 @@
 //! `$ onewrite SUBCOMMAND --help` and an empty line to `cmd/help.trycmd`; the same command adds the output.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Output};
 
 #[test]
@@ -18,6 +20,8 @@ fn onewrite(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, Str
     let output = Command::new(env!("CARGO_BIN_EXE_onewrite"))
         .args(arguments)
         .env_clear()
+        // Outside of this workspace, where the tool would find the stack that `cargo local up` runs.
+        .current_dir("/")
         .env("HOME", empty_home)
         // Otherwise the tool uses the metadata service of an EC2 instance, or waits for one that does not exist.
         .env("AWS_EC2_METADATA_DISABLED", "true")
@@ -60,6 +64,68 @@ fn fails_without_credentials() {
             "{stderr}"
         );
     }
+}
+
+/// A request for a host outside of this machine goes through the proxy, and the error names the failed connection.
+#[test]
+fn connects_through_the_proxy_of_the_environment() {
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", proxy.local_addr().unwrap());
+    let requests = std::thread::spawn(move || {
+        let (connection, _) = proxy.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(connection).read_line(&mut line).unwrap();
+        line
+    });
+    let variables = [
+        ("HTTPS_PROXY", url.as_str()),
+        ("AWS_ACCESS_KEY_ID", "k"),
+        ("AWS_SECRET_ACCESS_KEY", "s"),
+    ];
+    let (code, _, stderr) = onewrite(&["--region", "us-east-1", "status"], &variables);
+    assert_eq!(
+        requests.join().unwrap().trim_end(),
+        "CONNECT cloudformation.us-east-1.amazonaws.com:443 HTTP/1.1"
+    );
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.starts_with("error: DescribeStacks: no connection: "),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn a_refused_connection_is_named() {
+    let closed = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let endpoint = format!("http://{closed}");
+    let variables = [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    let arguments = [
+        "--region",
+        "us-east-1",
+        "--endpoint-url",
+        &endpoint,
+        "status",
+    ];
+    let (code, _, stderr) = onewrite(&arguments, &variables);
+    assert_eq!(code, 1, "{stderr}");
+    assert!(
+        stderr.contains("no connection: Connection refused") && stderr.contains("cargo local up"),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn suggests_digits_for_a_number_in_another_spelling() {
+    let arguments = ["cost", "--messages", "1e6", "--bytes", "1"];
+    let (code, _, stderr) = onewrite(&arguments, &[]);
+    assert_eq!(code, 2);
+    assert!(
+        stderr.contains("write it with digits only: 1000000"),
+        "{stderr}"
+    );
 }
 
 #[test]

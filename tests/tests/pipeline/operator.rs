@@ -110,10 +110,10 @@ pub(super) async fn set_version(stack: &Stack, id: &str, version: u32) {
         .unwrap();
 }
 
-/// Asserts that the trace of a notification contains all of these texts.
-async fn assert_trace(stack: &Stack, id: &str, expected: &[&str]) {
+/// Asserts that the trace of a notification has this exit code and contains all of these texts.
+async fn assert_trace(stack: &Stack, id: &str, expected_code: i32, expected: &[&str]) {
     let (code, stdout) = trace(stack, id).await;
-    assert_eq!(code, 0, "{stdout}");
+    assert_eq!(code, expected_code, "{stdout}");
     for text in expected {
         assert!(stdout.contains(text), "{text}: {stdout}");
     }
@@ -132,13 +132,13 @@ async fn traces_notifications_in_every_place_and_redrives_failures() {
     let ids = ["slow", "edited"].map(str::to_owned);
     store(&clients, &outputs.table, &ids).await;
     let stored = ["stored        INIT", "Stored, not published"];
-    assert_trace(&stack, "slow", &stored).await;
+    assert_trace(&stack, "slow", 10, &stored).await;
     publish(&stack, "slow").await;
     let published = [
         "published     slow/INIT, shardId-",
         "Published, not DONE. Safe to redrive.",
     ];
-    assert_trace(&stack, "slow", &published).await;
+    assert_trace(&stack, "slow", 11, &published).await;
 
     set_version(&stack, "edited", 7).await;
     let _recorder = start_event_sources(&mut stack).await;
@@ -202,21 +202,21 @@ async fn send_dead_letters(stack: &Stack) {
 async fn traces_final_places(stack: &Stack) {
     // Published by the test, and again by forward.
     let done = ["DONE: one accepted effect.", "repeated      slow/INIT"];
-    assert_trace(stack, "slow", &done).await;
+    assert_trace(stack, "slow", 0, &done).await;
     let conflict = ["dead letter   message ", "different content: 1"];
-    assert_trace(stack, "refund-1", &conflict).await;
+    assert_trace(stack, "refund-1", 0, &conflict).await;
     let invalid = ["rejected: InvalidJson", "Never stored"];
-    assert_trace(stack, "refund-2", &invalid).await;
+    assert_trace(stack, "refund-2", 13, &invalid).await;
     let failed = [
         "given up      ",
         "RetryAttemptsExhausted after 1 attempts",
         "then redrive",
     ];
-    assert_trace(stack, "edited", &failed).await;
+    assert_trace(stack, "edited", 12, &failed).await;
 
     let (code, stdout, _) = onewrite(stack, &["--output", "json", "trace", "edited"]).await;
     let report: Value = serde_json::from_str(&stdout).unwrap();
-    assert_eq!((code, &report["place"]), (0, &"Failed".into()));
+    assert_eq!((code, &report["place"]), (12, &"Failed".into()));
     assert_eq!(report["failures"].as_array().unwrap().len(), 1);
     let dead_letters = count_dead_letters(stack).await;
     assert_eq!(dead_letters, 2, "inspected dead letters stay visible");
@@ -231,7 +231,7 @@ async fn shows_status(stack: &Stack) {
         "DONE            2 items",
         "INIT            1 items",
         "oldest INIT     ",
-        "forward         Disabled, no records in the last ",
+        "forward         run by `cargo local`",
     ] {
         assert!(stdout.contains(row), "{row}: {stdout}");
     }
@@ -247,7 +247,7 @@ async fn redrives_the_failure(stack: &Stack) {
         "{stdout}"
     );
     // The preview changed nothing.
-    assert_trace(stack, "edited", &["then redrive"]).await;
+    assert_trace(stack, "edited", 12, &["then redrive"]).await;
     let (code, stdout, _) = onewrite(stack, &["redrive", "failures", "--yes"]).await;
     assert_eq!(
         (code, stdout.contains("1 of 1 redriven")),
