@@ -24,7 +24,11 @@ use onewrite_stack::{
 const REJECTED: u64 = 20;
 
 fn letter(number: u64) -> Letter {
-    let end = if number % REJECTED == 0 { "" } else { "}" };
+    let end = if number.is_multiple_of(REJECTED) {
+        ""
+    } else {
+        "}"
+    };
     Letter {
         body: format!(r#"{{"notification_id":"n-{number}","payload":{{"amount":1}}{end}"#),
         group: None,
@@ -59,17 +63,14 @@ async fn main() -> ExitCode {
         is_interrupted: &is_interrupted,
     };
     let (start, virtual_start) = (Instant::now(), tokio::time::Instant::now());
-    let (mut moved, mut stayed) = (0_u64, 0_u64);
+    let (mut moved, mut stayed) = (0, 0);
     let end = redrive.run(&queue, |_, result| match result {
         LetterResult::Moved(_) => moved += 1,
         _ => stayed += 1,
     });
     let end = end.await;
     let virtual_time = Duration::from_secs(virtual_start.elapsed().as_secs());
-    println!(
-        "{moved} moved, {stayed} left alone, {} not judged",
-        end.not_judged
-    );
+    println!("{moved} moved, {stayed} left alone, {end:?}");
     println!(
         "{virtual_time:?} at {rate} a second, in {:.1?} of this machine",
         start.elapsed()
@@ -79,14 +80,9 @@ async fn main() -> ExitCode {
         queue.most_in_flight(),
         peak_memory()
     );
-    let sent = queue.sent();
-    let selected = letters - letters.div_ceil(REJECTED);
     let is_complete = matches!(end.reason, EndReason::NoMore)
-        && sent.len() as u64 == selected
-        && sent.values().all(|times| *times == 1)
-        && moved == selected
-        && stayed == letters - selected
-        && queue.count_visible() as u64 == stayed;
+        && (moved, stayed) == expected(letters)
+        && is_moved_once(&queue, letters);
     println!(
         "{}",
         if is_complete {
@@ -96,6 +92,20 @@ async fn main() -> ExitCode {
         }
     );
     ExitCode::from(u8::from(!is_complete))
+}
+
+/// How many letters must be moved and must stay.
+fn expected(letters: u64) -> (u64, u64) {
+    let stays = letters.div_ceil(REJECTED);
+    (letters - stays, stays)
+}
+
+/// Whether the letters that must be moved were moved once, and the others are visible again.
+fn is_moved_once<L: Fn(u64) -> Letter + Send + Sync>(queue: &MemoryQueue<L>, letters: u64) -> bool {
+    let sent = queue.sent();
+    let (moved, stays) = expected(letters);
+    let counts = (sent.len() as u64, queue.count_visible() as u64);
+    counts == (moved, stays) && sent.values().all(|times| *times == 1)
 }
 
 /// The peak memory of this process on Linux, including the model; elsewhere zero.

@@ -58,6 +58,7 @@ struct State {
     most_in_flight: usize,
     failing_deletes: usize,
     failing_sends: usize,
+    is_unreachable: bool,
 }
 
 impl State {
@@ -99,6 +100,11 @@ impl<L: Fn(u64) -> Letter + Send + Sync> MemoryQueue<L> {
         (state.failing_sends, state.failing_deletes) = (sends, deletes);
     }
 
+    /// Lets all further calls fail, except those on the table.
+    pub fn disconnect(&self) {
+        self.state().is_unreachable = true;
+    }
+
     /// How often each message was sent back.
     pub fn sent(&self) -> BTreeMap<u64, u32> {
         self.state().sent.clone()
@@ -117,6 +123,15 @@ impl<L: Fn(u64) -> Letter + Send + Sync> MemoryQueue<L> {
     /// The most messages that were in flight at the same time.
     pub fn most_in_flight(&self) -> usize {
         self.state().most_in_flight
+    }
+
+    /// Takes the time of a call.
+    async fn call(&self, call: &'static str) -> Result<(), StackError> {
+        sleep(LATENCY).await;
+        if self.state().is_unreachable {
+            return Err(failure(call));
+        }
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -233,7 +248,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
     }
 
     async fn receive(&self, hide: Duration) -> Result<Vec<Message>, StackError> {
-        sleep(LATENCY).await;
+        self.call("ReceiveMessage").await?;
         let messages = self.receive_now(hide);
         if messages.is_empty() {
             sleep(LONG_POLL).await;
@@ -243,7 +258,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
     }
 
     async fn make_visible(&self, receipt_handles: &[String]) -> Result<(), StackError> {
-        sleep(LATENCY).await;
+        self.call("ChangeMessageVisibilityBatch").await?;
         let mut state = self.settled();
         for (number, receipt) in receipt_handles.iter().filter_map(|one| read_handle(one)) {
             let in_flight = state.in_flight.get(&number).copied();
@@ -256,7 +271,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
     }
 
     async fn send_back(&self, message: &Message) -> Result<String, StackError> {
-        sleep(LATENCY).await;
+        self.call("SendMessage").await?;
         let mut state = self.state();
         if state.failing_sends > 0 {
             state.failing_sends -= 1;
@@ -269,7 +284,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
     }
 
     async fn delete(&self, receipt_handle: &str) -> Result<(), StackError> {
-        sleep(LATENCY).await;
+        self.call("DeleteMessage").await?;
         let mut state = self.settled();
         if state.failing_deletes > 0 {
             state.failing_deletes -= 1;
@@ -283,7 +298,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
     }
 
     async fn depth(&self) -> Result<QueueDepth, StackError> {
-        sleep(LATENCY).await;
+        self.call("GetQueueAttributes").await?;
         let state = self.settled();
         Ok(QueueDepth {
             waiting: state.visible.len(),

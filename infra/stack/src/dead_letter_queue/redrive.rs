@@ -56,8 +56,11 @@ pub enum LetterResult {
 #[derive(Debug)]
 pub struct RedriveEnd {
     pub reason: EndReason,
-    /// About how many letters were not judged. They are still in the dead-letter queue.
-    pub not_judged: usize,
+    /// About how many letters were not judged; `None` if the queue could not be asked. They are still in the dead-letter
+    /// queue.
+    pub not_judged: Option<usize>,
+    /// How long letters that stay are hidden, if they could not be made visible again.
+    pub hidden_for: Option<Duration>,
 }
 
 /// Why a redrive ended.
@@ -83,38 +86,42 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
     ) -> RedriveEnd {
         let mut held = HeldLetters::default();
         let mut stayed = 0;
+        let hide = match count(queue).await {
+            Ok(letters) => hidden_time(letters, self.rate),
+            Err(error) => {
+                return RedriveEnd {
+                    reason: EndReason::Failed(error),
+                    not_judged: None,
+                    hidden_for: None,
+                };
+            }
+        };
         let ended = self
-            .redrive_held(queue, &mut held, &mut stayed, &mut on_letter)
+            .redrive_held(queue, hide, &mut held, &mut stayed, &mut on_letter)
             .await;
-        let depth = queue.depth().await;
+        let left = count(queue).await;
         let made_visible = held.make_visible(queue).await;
-        let (reason, not_judged) = match (ended, depth) {
-            (Ok(reason), Ok(depth)) => {
-                let left = (depth.waiting + depth.hidden).saturating_sub(stayed);
-                (reason, left)
-            }
-            (Err(error), depth) => {
-                let left = depth.map_or(0, |depth| depth.waiting + depth.hidden);
-                (EndReason::Failed(error), left.saturating_sub(stayed))
-            }
-            (Ok(_), Err(error)) => (EndReason::Failed(error), 0),
+        let not_judged = left.as_ref().ok().map(|left| left.saturating_sub(stayed));
+        let hidden_for = made_visible.is_err().then_some(hide);
+        let reason = match (ended, left.and(made_visible.map(|()| 0))) {
+            (Err(error), _) | (Ok(_), Err(error)) => EndReason::Failed(error),
+            (Ok(reason), Ok(_)) => reason,
         };
-        let reason = match (reason, made_visible) {
-            (EndReason::Failed(error), _) | (_, Err(error)) => EndReason::Failed(error),
-            (reason, Ok(())) => reason,
-        };
-        RedriveEnd { reason, not_judged }
+        RedriveEnd {
+            reason,
+            not_judged,
+            hidden_for,
+        }
     }
 
     async fn redrive_held(
         &self,
         queue: &impl DeadLetterQueue,
+        hide: Duration,
         held: &mut HeldLetters,
         stayed: &mut usize,
         on_letter: &mut impl FnMut(DeadLetter, LetterResult),
     ) -> Result<EndReason, StackError> {
-        let depth = queue.depth().await?;
-        let hide = hidden_time(depth.waiting + depth.hidden, self.rate);
         let (receivers, moves) = if queue.is_fifo() {
             (1, 1)
         } else {
@@ -206,6 +213,12 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
             .buffer_unordered(concurrency);
         Box::pin(moves)
     }
+}
+
+/// About how many letters there are.
+async fn count(queue: &impl DeadLetterQueue) -> Result<usize, StackError> {
+    let depth = queue.depth().await?;
+    Ok(depth.waiting + depth.hidden)
 }
 
 /// Sends the message to the queue, then deletes the dead letter.

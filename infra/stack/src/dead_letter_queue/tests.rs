@@ -27,7 +27,7 @@ fn judge(ids: &[&str]) -> Judge {
 
 /// Every `stride`th letter is rejected, the others are valid and not stored.
 fn letter(number: u64, stride: u64) -> Letter {
-    let body = if number % stride == 0 {
+    let body = if number.is_multiple_of(stride) {
         format!(r#"{{"notification_id":"n-{number}","payload":"#)
     } else {
         format!(r#"{{"notification_id":"n-{number}","payload":1}}"#)
@@ -92,7 +92,7 @@ async fn moves_every_selected_letter_once_and_leaves_the_others_visible() {
     let queue = queue(20_000, 50);
     let outcome = redrive(&queue, &[], is_valid).await;
     assert!(matches!(outcome.end.reason, EndReason::NoMore));
-    assert_eq!(outcome.end.not_judged, 0);
+    assert_eq!(outcome.end.not_judged, Some(0));
     let sent = queue.sent();
     assert_eq!(sent.len(), 19_600);
     assert!(
@@ -113,7 +113,7 @@ async fn says_how_many_letters_it_did_not_judge_if_too_many_stay() {
     assert!(matches!(outcome.end.reason, EndReason::TooManyStay));
     let inspected = outcome.results.len();
     assert!(inspected >= MAX_INSPECTED && queue.most_in_flight() < MAX_IN_FLIGHT);
-    assert_eq!(outcome.end.not_judged, 150_000 - inspected);
+    assert_eq!(outcome.end.not_judged, Some(150_000 - inspected));
     assert_eq!(queue.count_visible(), 150_000, "all are visible again");
 }
 
@@ -130,7 +130,7 @@ async fn receives_no_letter_twice_in_a_redrive_of_hours() {
         is_interrupted: &is_interrupted,
     };
     let end = redrive.run(&queue, |_, _| {}).await;
-    assert!(matches!(end.reason, EndReason::NoMore) && end.not_judged == 0);
+    assert!(matches!(end.reason, EndReason::NoMore) && end.not_judged == Some(0));
     assert_eq!(queue.sent().len(), 10_000);
     let most = (0..20_000).map(|number| queue.receives(number)).max();
     assert_eq!(most, Some(1));
@@ -166,7 +166,7 @@ async fn reports_letters_that_somebody_else_received() {
     );
     let outcome = redrive(&queue, &[], is_valid).await;
     assert!(matches!(outcome.end.reason, EndReason::NoMore));
-    assert_eq!(outcome.end.not_judged, others);
+    assert_eq!(outcome.end.not_judged, Some(others));
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,9 +177,9 @@ async fn reports_letters_behind_those_that_stay_in_a_fifo_group() {
     // The first letter of each group stays, so SQS returns only the nine that it returned with it.
     let outcome = redrive(&queue, &[], is_valid).await;
     assert_eq!(queue.sent().len(), 27);
-    assert_eq!(outcome.end.not_judged, 30);
+    assert_eq!(outcome.end.not_judged, Some(30));
     let outcome = redrive(&queue, &[], |_| true).await;
-    assert_eq!(outcome.end.not_judged, 0);
+    assert_eq!(outcome.end.not_judged, Some(0));
     assert_eq!((queue.sent().len(), queue.count_visible()), (60, 0));
 }
 
@@ -204,7 +204,7 @@ async fn moves_no_letter_past_one_of_its_group_that_failed() {
     let outcome = redrive(&queue, &[], |_| true).await;
     assert!(matches!(outcome.end.reason, EndReason::Failed(_)));
     assert_eq!((queue.sent().len(), queue.count_visible()), (0, 20));
-    assert_eq!(outcome.end.not_judged, 20);
+    assert_eq!(outcome.end.not_judged, Some(20));
 }
 
 #[tokio::test(start_paused = true)]
@@ -228,7 +228,7 @@ async fn moves_only_letters_of_the_requested_ids() {
         found.contains(&("n-3", &DeadLetterReason::NotStored)),
         "{found:?}"
     );
-    assert_eq!(outcome.end.not_judged, 0, "the others were judged");
+    assert_eq!(outcome.end.not_judged, Some(0), "the others were judged");
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,7 +243,7 @@ async fn leaves_letters_that_were_sent_after_its_start() {
         Vec::from_iter(0..=10)
     );
     assert_eq!(outcome.count(|one| *one == LetterResult::SentLater), 9);
-    assert_eq!(outcome.end.not_judged, 0);
+    assert_eq!(outcome.end.not_judged, Some(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +264,7 @@ async fn reports_copies_and_keeps_what_failed() {
     let outcome = redrive(&queue, &[], |_| true).await;
     assert!(matches!(outcome.end.reason, EndReason::Failed(_)));
     let moved = outcome.results.len();
-    assert_eq!(outcome.end.not_judged, 10 - moved);
+    assert_eq!(outcome.end.not_judged, Some(10 - moved));
     assert_eq!(queue.count_visible(), 10 - moved);
 }
 
@@ -286,8 +286,26 @@ async fn an_interruption_ends_it_and_makes_the_rest_visible() {
     });
     let end = end.await;
     assert!(matches!(end.reason, EndReason::Interrupted));
-    assert_eq!(end.not_judged, 1_000 - queue.sent().len());
+    assert_eq!(end.not_judged, Some(1_000 - queue.sent().len()));
     assert_eq!(queue.count_visible(), 1_000 - queue.sent().len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_how_long_letters_are_hidden_if_it_cannot_make_them_visible() {
+    let queue = queue(1_000, 100);
+    let is_interrupted = AtomicBool::new(false);
+    let redrive = Redrive {
+        judge: &judge(&[]),
+        selects: is_valid,
+        rate: 1,
+        started_at: STARTED_AT,
+        is_interrupted: &is_interrupted,
+    };
+    // As credentials that expire.
+    let end = redrive.run(&queue, |_, _| queue.disconnect()).await;
+    assert!(matches!(end.reason, EndReason::Failed(_)));
+    assert_eq!(end.not_judged, None);
+    assert_eq!(end.hidden_for, Some(Duration::from_secs(2_000)));
 }
 
 #[test]

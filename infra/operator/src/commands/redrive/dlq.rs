@@ -166,7 +166,7 @@ impl DlqArguments {
         }
         match end.reason {
             EndReason::Failed(error) => Err(error.into()),
-            EndReason::NoMore if end.not_judged == 0 => Ok(self.exit_code(&tally, 0)),
+            EndReason::NoMore if end.not_judged == Some(0) => Ok(self.exit_code(&tally, 0)),
             _ => Ok(ExitCode::from(FAILED)),
         }
     }

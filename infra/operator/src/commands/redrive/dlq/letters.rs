@@ -12,6 +12,8 @@ use onewrite_stack::{
 };
 use serde::Serialize;
 
+use crate::format::duration;
+
 /// The result for one dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub(super) enum DlqResult {
@@ -151,31 +153,40 @@ impl Tally {
     }
 }
 
-/// The sentence about letters that were not judged; `None` if all were.
+/// The sentences about letters that were not judged; `None` if all were.
 pub(super) fn not_judged(end: &RedriveEnd) -> Option<String> {
-    let count = end.not_judged;
-    let text = match &end.reason {
-        EndReason::NoMore if count == 0 => return None,
+    let count = match end.not_judged {
+        Some(count) => format!("About {count} letters"),
+        None => "An unknown number of letters".to_owned(),
+    };
+    let mut text = match &end.reason {
+        EndReason::NoMore if end.not_judged == Some(0) => return None,
         EndReason::NoMore => format!(
-            "About {count} letters were not judged: they are in flight, or behind others of their message group. Repeat the command in five minutes."
+            "{count} were not judged: they are in flight, or behind others of their message group. Repeat the command in five minutes."
         ),
         EndReason::TooManyStay => format!(
-            "About {count} letters were not judged: {MAX_INSPECTED} stay, and SQS returns no others until those are moved or deleted. Use --reason or --all."
+            "{count} were not judged: {MAX_INSPECTED} stay, and SQS returns no others until those are moved or deleted. Use --reason or --all."
         ),
-        EndReason::Interrupted => format!(
-            "Interrupted: about {count} letters were not judged. Repeat the command to continue."
-        ),
+        EndReason::Interrupted => {
+            format!("Interrupted. {count} were not judged. Repeat the command to continue.")
+        }
         EndReason::Failed(_) => {
-            format!("About {count} letters were not judged. Repeat the command to continue.")
+            format!("{count} were not judged. Repeat the command to continue.")
         }
     };
+    if let Some(time) = end.hidden_for {
+        let time = duration(i64::try_from(time.as_millis()).unwrap_or(i64::MAX));
+        text += &format!(" Letters that were received are hidden for up to {time}.");
+    }
     Some(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use onewrite::notification::Rejection;
-    use onewrite_stack::dead_letter::DeadLetterReason;
+    use onewrite_stack::{dead_letter::DeadLetterReason, error::StackError};
 
     use super::*;
     use crate::arguments::parse_id;
@@ -231,20 +242,28 @@ mod tests {
 
     #[test]
     fn no_end_before_the_last_letter_is_silent() {
-        let text = |reason, not_judged| not_judged_text(reason, not_judged);
-        assert_eq!(text(EndReason::NoMore, 0), None);
+        let text = |reason, not_judged, hidden_for| {
+            not_judged(&RedriveEnd {
+                reason,
+                not_judged,
+                hidden_for,
+            })
+        };
+        assert_eq!(text(EndReason::NoMore, Some(0), None), None);
+        let failed = || EndReason::Failed(StackError::NoRegion);
         for (reason, expected) in [
             (EndReason::NoMore, "in flight"),
             (EndReason::TooManyStay, "100000 stay"),
             (EndReason::Interrupted, "Interrupted"),
+            (failed(), "Repeat the command"),
         ] {
-            let text = text(reason, 5).unwrap();
-            assert!(text.contains("bout 5 letters were not judged"), "{text}");
+            let text = text(reason, Some(5), None).unwrap();
+            assert!(text.contains("About 5 letters were not judged"), "{text}");
             assert!(text.contains(expected), "{text}");
         }
-    }
-
-    fn not_judged_text(reason: EndReason, not_judged: usize) -> Option<String> {
-        super::not_judged(&RedriveEnd { reason, not_judged })
+        assert_eq!(
+            text(failed(), None, Some(Duration::from_secs(20_000))).unwrap(),
+            "An unknown number of letters were not judged. Repeat the command to continue. Letters that were received are hidden for up to 5h33m."
+        );
     }
 }

@@ -142,7 +142,11 @@ fn summary_reports_moved_copied_and_remaining_letters() {
     }
     let failed = EndReason::Failed(StackError::NoRegion);
     for (reason, not_judged) in [(failed, 5), (EndReason::NoMore, 5), (EndReason::NoMore, 0)] {
-        let end = RedriveEnd { reason, not_judged };
+        let end = RedriveEnd {
+            reason,
+            not_judged: Some(not_judged),
+            hidden_for: None,
+        };
         let text = arguments.summary(&tally, &end, "onewrite");
         for part in [
             "2 moved; each has a new message id",
