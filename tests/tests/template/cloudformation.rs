@@ -58,6 +58,23 @@ impl<'a> Evaluation<'a> {
             .collect()
     }
 
+    /// Evaluates every call of a function in the template, also in branches that are not taken.
+    pub(crate) fn assert_calls_are_valid(&self, function: &str) {
+        let mut pending = vec![self.template];
+        while let Some(value) = pending.pop() {
+            match value {
+                Value::Array(items) => pending.extend(items),
+                Value::Object(members) => {
+                    if members.contains_key(function) {
+                        self.value(value);
+                    }
+                    pending.extend(members.values());
+                }
+                _ => {}
+            }
+        }
+    }
+
     fn condition(&self, name: &str) -> bool {
         self.truth(&self.template["Conditions"][name])
     }
@@ -121,7 +138,13 @@ impl<'a> Evaluation<'a> {
                 let pieces = text.as_str().unwrap().split(separator.as_str().unwrap());
                 pieces.collect()
             }
-            "Fn::Select" => part(1)[self.text(&argument[0]).parse::<usize>().unwrap()].clone(),
+            "Fn::Select" => {
+                let index: usize = self.text(&argument[0]).parse().unwrap();
+                let choices = part(1);
+                let chosen = choices.get(index);
+                let chosen = chosen.unwrap_or_else(|| panic!("{choices} has no index {index}"));
+                chosen.clone()
+            }
             "Fn::Join" => {
                 let pieces = part(1);
                 let pieces = pieces
@@ -139,7 +162,7 @@ impl<'a> Evaluation<'a> {
         })
     }
 
-    /// Replaces the parameters and variables in the text. Other placeholders stay.
+    /// Replaces the parameters in the text. Other placeholders and the variables stay.
     fn substitute(&self, argument: &Value) -> Value {
         let (text, variables) = match argument {
             Value::Array(parts) => (&parts[0], self.value(&parts[1]).unwrap()),
@@ -150,7 +173,11 @@ impl<'a> Evaluation<'a> {
         for (name, value) in parameters.map(|(name, value)| (name.as_str(), value.as_str())) {
             text = text.replace(&format!("${{{name}}}"), value);
         }
-        json!({"Fn::Sub": [text, variables]})
+        if text.contains("${") {
+            json!({"Fn::Sub": [text, variables]})
+        } else {
+            text.into()
+        }
     }
 }
 

@@ -33,7 +33,7 @@ fn outputs_name_every_resource() {
     let table = json!({"Fn::If": [
         "CreatesTable",
         reference("NotificationTable"),
-        {"Fn::Select": [1, {"Fn::Split": ["/", reference("ExistingTableStreamArn")]}]},
+        {"Fn::Select": [1, {"Fn::Split": ["/", {"Fn::Sub": "${ExistingTableStreamArn}/"}]}]},
     ]});
     expected.insert("NotificationTableName", &table);
     let dashboard = &outputs["DashboardUrl"]["Value"];

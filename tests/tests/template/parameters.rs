@@ -22,13 +22,12 @@ fn environment(
     let variables = template.property(function, "Environment/Variables");
     let evaluated = evaluation.value(variables).unwrap();
     let resolve = |value: &Value| match value {
-        Value::Object(call) => match call.iter().next().unwrap() {
+        Value::Object(call) => match call["Ref"].as_str().unwrap() {
             // The reference of a queue is its URL.
-            (kind, name) if kind == "Ref" && name == "NotificationQueue" => {
+            "NotificationQueue" => {
                 "https://sqs.eu-west-1.amazonaws.com/123456789012/queue".to_owned()
             }
-            (kind, name) if kind == "Ref" => format!("name-of-{}", name.as_str().unwrap()),
-            (_, substituted) => scalar(&substituted[0]).unwrap(),
+            name => format!("name-of-{name}"),
         },
         value => scalar(value).unwrap(),
     };
