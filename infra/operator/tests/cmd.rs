@@ -54,6 +54,8 @@ fn fails_without_credentials() {
         &["status"],
         &["trace", "rf_8841"],
         &["redrive", "failures"],
+        &["redrive", "dlq", "--all"],
+        &["pause"],
     ] {
         let arguments = [&["--region", "us-east-1"], command].concat();
         let (code, stdout, stderr) = onewrite(&arguments, &[]);

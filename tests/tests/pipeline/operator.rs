@@ -235,6 +235,14 @@ async fn shows_status(stack: &Stack) {
     ] {
         assert!(stdout.contains(row), "{row}: {stdout}");
     }
+    for (arguments, expected) in [
+        (&["pause"][..], "run by `cargo local`"),
+        (&["redrive", "dlq", "--all"], "without --all"),
+    ] {
+        let (code, _, stderr) = onewrite(stack, arguments).await;
+        assert_eq!(code, 1, "{stderr}");
+        assert!(stderr.contains(expected), "{stderr}");
+    }
 }
 
 async fn redrives_the_failure(stack: &Stack) {

@@ -64,12 +64,15 @@ pub enum Switch {
 /// Pauses or resumes the mappings, if confirmed, and waits until Lambda has done it.
 ///
 /// # Errors
-/// [`OperatorError`]: a call failed.
+/// [`OperatorError`]: a call failed, or the stack is local.
 pub async fn run(
     arguments: &PauseArguments,
     switch: Switch,
     context: &Context,
 ) -> Result<ExitCode, OperatorError> {
+    if context.stack.is_local {
+        return Err(OperatorError::LocalMappings);
+    }
     let is_applied = arguments.confirmation.is_apply()?;
     let mut reports = read(&context.stack, &arguments.functions()).await?;
     let pending = reports.iter().filter(|one| !switch.is_done(one)).count();
@@ -166,10 +169,8 @@ impl PauseArguments {
         if reports.is_empty() {
             return "The functions have no event source mapping.\n".to_owned();
         }
-        let functions = self
-            .functions
-            .iter()
-            .filter_map(|one| one.to_possible_value());
+        let functions = self.functions.iter();
+        let functions = functions.filter_map(ValueEnum::to_possible_value);
         let functions: String = functions
             .map(|one| format!(" {}", one.get_name()))
             .collect();

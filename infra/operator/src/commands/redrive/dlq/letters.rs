@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn no_end_before_the_last_letter_is_silent() {
-        let text = |reason, not_judged, hidden_for| {
+        let text = |reason, count, hidden_for| {
             not_judged(&RedriveEnd {
                 reason,
-                not_judged,
+                not_judged: count,
                 hidden_for,
             })
         };
