@@ -142,6 +142,33 @@ fn unreadable() -> Vec<Value> {
     records
 }
 
+/// Events that fail the invocation.
+fn failing_events() -> Vec<Vec<u8>> {
+    let edit = |pointer: &str, value: Value| {
+        let mut record = change("refused");
+        *record.pointer_mut(pointer).unwrap() = value;
+        event(&[record])
+    };
+    vec![
+        event(&[change("panics")]),
+        edit("/dynamodb/SequenceNumber", Value::Null),
+        edit("/dynamodb/StreamViewType", MARKER.into()),
+        edit("/dynamodb/SizeBytes", MARKER.into()),
+        edit("/dynamodb/ApproximateCreationDateTime", MARKER.into()),
+        edit("/dynamodb/NewImage/payload", MARKER.into()),
+        edit("/dynamodb/NewImage/payload", json!({MARKER: MARKER})),
+        edit("/dynamodb/NewImage/payload", json!({"S": [MARKER]})),
+        edit(
+            "/dynamodb/NewImage/payload",
+            json!({"B": format!("{MARKER}!")}),
+        ),
+        edit("/dynamodb/NewImage", MARKER.into()),
+        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
+        format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
+        format!(r#"{{"Records":[],"{MARKER}":"{MARKER}","Records":[]}}"#).into_bytes(),
+    ]
+}
+
 #[tokio::test]
 async fn forward_does_not_log_payloads_on_any_path() {
     let mut aws = FakeAws::start(stream()).await;
@@ -176,29 +203,7 @@ async fn forward_does_not_log_payloads_on_any_path() {
     let result = aws.invoke(event(&unreadable), TIME_LIMIT).await;
     assert_eq!(reported(&result.outcome.unwrap()), None);
 
-    let edit = |pointer: &str, value: Value| {
-        let mut record = change("refused");
-        *record.pointer_mut(pointer).unwrap() = value;
-        event(&[record])
-    };
-    for failing in [
-        event(&[change("panics")]),
-        edit("/dynamodb/SequenceNumber", Value::Null),
-        edit("/dynamodb/StreamViewType", MARKER.into()),
-        edit("/dynamodb/SizeBytes", MARKER.into()),
-        edit("/dynamodb/ApproximateCreationDateTime", MARKER.into()),
-        edit("/dynamodb/NewImage/payload", MARKER.into()),
-        edit("/dynamodb/NewImage/payload", json!({MARKER: MARKER})),
-        edit("/dynamodb/NewImage/payload", json!({"S": [MARKER]})),
-        edit(
-            "/dynamodb/NewImage/payload",
-            json!({"B": format!("{MARKER}!")}),
-        ),
-        edit("/dynamodb/NewImage", MARKER.into()),
-        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
-        format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
-        format!(r#"{{"Records":[],"{MARKER}":"{MARKER}","Records":[]}}"#).into_bytes(),
-    ] {
+    for failing in failing_events() {
         let outcome = aws.invoke(failing, TIME_LIMIT).await.outcome;
         assert!(outcome.is_err(), "{outcome:?}");
     }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     fake_aws::{Answer, FakeAws, TIME_LIMIT, error_response},
-    function_process::FunctionProcess,
+    function_process::{FunctionProcess, Log},
     marker::{MARKER, PAYLOAD, body},
 };
 
@@ -25,14 +25,18 @@ const WRITES: [(&str, &str, &str); 10] = [
     ("panics", "reason", "panicked"),
 ];
 
+fn marked(text: &str) -> String {
+    text.replace("MARKER", MARKER)
+}
+
 /// Rejected bodies, with the marker in every possible place.
 fn rejected() -> Vec<(&'static str, String)> {
-    let with = |id: &str, kind: &str| {
-        format!(
-            r#"{{"notification_id":{id},"type":{kind},"payload":{PAYLOAD},"{MARKER}":"{MARKER}"}}"#
-        )
-    };
-    let marked = |text: &str| text.replace("MARKER", MARKER);
+    let mut rejected = invalid_json();
+    rejected.extend(invalid_members());
+    rejected
+}
+
+fn invalid_json() -> Vec<(&'static str, String)> {
     vec![
         (
             "InvalidJson",
@@ -61,6 +65,16 @@ fn rejected() -> Vec<(&'static str, String)> {
             "DuplicateKey",
             marked(r#"{"notification_id":"n","payload":{"MARKER":"MARKER","MARKER":"MARKER"}}"#),
         ),
+    ]
+}
+
+fn invalid_members() -> Vec<(&'static str, String)> {
+    let with = |id: &str, kind: &str| {
+        format!(
+            r#"{{"notification_id":{id},"type":{kind},"payload":{PAYLOAD},"{MARKER}":"{MARKER}"}}"#
+        )
+    };
+    vec![
         (
             "MissingId",
             marked(r#"{"id":"MARKER","type":"MARKER","payload":"MARKER"}"#),
@@ -134,6 +148,26 @@ fn table(operation: &str, request: &Value) -> Answer {
     }
 }
 
+/// Events that fail the invocation.
+fn unreadable_events() -> Vec<Vec<u8>> {
+    let nameless = [
+        message("named", Some(&body("created"))),
+        message("", Some(&body("created"))),
+    ];
+    vec![
+        event(&nameless),
+        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
+        format!(r#"{{"Records":[{{"messageId":"m","body":{{"{MARKER}":1}}}}]}}"#).into_bytes(),
+        format!(r#"{{"Records":[{{"messageId":"m","attributes":"{MARKER}"}}]}}"#).into_bytes(),
+        format!(r#"{{"Records":[{{"{MARKER}":"{MARKER}","body":"a","body":"{MARKER}"}}]}}"#)
+            .into_bytes(),
+        format!(r#"{{"Records":[{{"messageId":"m","body":"{MARKER}"#).into_bytes(),
+        format!(r#""{MARKER}""#).into_bytes(),
+        MARKER.as_bytes().to_vec(),
+        [body("n").as_bytes(), b"\xff"].concat(),
+    ]
+}
+
 #[tokio::test]
 async fn ingest_does_not_log_payloads_on_any_path() {
     let mut aws = FakeAws::start(table).await;
@@ -180,31 +214,25 @@ async fn ingest_does_not_log_payloads_on_any_path() {
         BTreeSet::from(["first", "behind"])
     );
 
-    let nameless = [
-        message("named", Some(&body("created"))),
-        message("", Some(&body("created"))),
-    ];
-    for unreadable in [
-        event(&nameless),
-        format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
-        format!(r#"{{"Records":[{{"messageId":"m","body":{{"{MARKER}":1}}}}]}}"#).into_bytes(),
-        format!(r#"{{"Records":[{{"messageId":"m","attributes":"{MARKER}"}}]}}"#).into_bytes(),
-        format!(r#"{{"Records":[{{"{MARKER}":"{MARKER}","body":"a","body":"{MARKER}"}}]}}"#)
-            .into_bytes(),
-        format!(r#"{{"Records":[{{"messageId":"m","body":"{MARKER}"#).into_bytes(),
-        format!(r#""{MARKER}""#).into_bytes(),
-        MARKER.as_bytes().to_vec(),
-        [body("n").as_bytes(), b"\xff"].concat(),
-    ] {
+    for unreadable in unreadable_events() {
         assert!(aws.invoke(unreadable, TIME_LIMIT).await.outcome.is_err());
     }
 
     let log = function.stop_and_check(&aws).await;
+    assert_outcome_lines(&log, &rejected);
+    assert_eq!(log.metric_sum("Created"), 1);
+    assert_eq!(
+        log.metric_sum("Received") as usize,
+        messages.len() + 1 + fifo.len()
+    );
+}
+
+fn assert_outcome_lines(log: &Log, rejected: &[(&'static str, String)]) {
     for (id, field, text) in WRITES {
         log.assert_line(&[("message_id", id), (field, text)]);
     }
     for (name, _) in rejected {
-        log.assert_line(&[("message_id", name), ("rejection", name)]);
+        log.assert_line(&[("message_id", *name), ("rejection", *name)]);
     }
     log.assert_line(&[("rejection", "MissingBody")]);
     log.assert_line(&[
@@ -213,11 +241,6 @@ async fn ingest_does_not_log_payloads_on_any_path() {
     ]);
     log.assert_line(&[("message_id", "behind"), ("reason", "earlier message")]);
     log.assert_line(&[("message", "panicked")]);
-    assert_eq!(log.metric_sum("Created"), 1);
-    assert_eq!(
-        log.metric_sum("Received") as usize,
-        messages.len() + 1 + fifo.len()
-    );
 }
 
 fn failures(answer: &Value) -> BTreeSet<&str> {

@@ -58,6 +58,15 @@ async fn check_event(event: &Event) -> Result<(), String> {
         return equal("the number of records", stream.records().len(), 0);
     }
     equal("the answer", answer, Ok(None))?;
+    check_unreadable(&records)?;
+    check_published(&records, &stream)?;
+    check_checkpoint(&records, stream, &bytes).await
+}
+
+/// A record of an event and its required outcome.
+type ExpectedRecord<'a> = (Value, &'a str);
+
+fn check_unreadable(records: &[ExpectedRecord<'_>]) -> Result<(), String> {
     let unreadable = check::lines()
         .into_iter()
         .filter(|line| line["message"] == "unreadable: skipped, the item stays in the table");
@@ -69,27 +78,38 @@ async fn check_event(event: &Event) -> Result<(), String> {
         "the number of unreadable changes",
         unreadable.count(),
         expected,
-    )?;
-    let forwarded = || {
-        records
-            .iter()
-            .filter(|(_, outcome)| *outcome == "Forwarded")
-    };
+    )
+}
+
+fn forwarded<'a>(records: &'a [ExpectedRecord<'_>]) -> impl Iterator<Item = &'a Value> {
+    records
+        .iter()
+        .filter(|(_, outcome)| *outcome == "Forwarded")
+        .map(|(json, _)| json)
+}
+
+fn check_published(records: &[ExpectedRecord<'_>], stream: &InMemoryStream) -> Result<(), String> {
     let mut published: Vec<_> = stream
         .records()
         .into_iter()
         .map(|stored| key_and_payload(&stored.record))
         .collect();
-    let mut expected: Vec<_> = forwarded().map(|(json, _)| stored(json)).collect();
+    let mut expected: Vec<_> = forwarded(records).map(stored).collect();
     published.sort();
     expected.sort();
-    equal("the stream", published, expected)?;
+    equal("the stream", published, expected)
+}
 
-    // If publishing fails, the response must name the first change that requires an event.
+/// If publishing fails, the response must name the first change that requires an event.
+async fn check_checkpoint(
+    records: &[ExpectedRecord<'_>],
+    stream: InMemoryStream,
+    event: &[u8],
+) -> Result<(), String> {
     let failing = FaultyStream::new(stream, |_, _| StreamFault::Call(Fault::Refused));
-    let first = forwarded()
+    let first = forwarded(records)
         .next()
-        .map(|(json, _)| &json["dynamodb"]["SequenceNumber"]);
+        .map(|json| &json["dynamodb"]["SequenceNumber"]);
     let expected = match first {
         None => Ok(None),
         Some(Value::String(number)) => Ok(Some(number.clone())),
@@ -97,7 +117,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
     };
     equal(
         "the response if publishing fails",
-        handle(failing, &bytes).await,
+        handle(failing, event).await,
         expected,
     )
 }

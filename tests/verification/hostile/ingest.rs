@@ -178,6 +178,11 @@ async fn check_event(event: &Event) -> Result<(), String> {
         Ok(failed.map(|(id, _)| id.clone()).collect()),
     )?;
     equal("the log", outcomes(), expected)?;
+    check_items(&records, &table)
+}
+
+/// The table has an item for each created message, and no other.
+fn check_items(records: &[(Value, &str)], table: &InMemoryTable) -> Result<(), String> {
     let mut created: Vec<_> = records
         .iter()
         .filter(|(_, outcome)| *outcome == "Created")
