@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display};
 
-use crate::{
-    bugs::Bug,
-    state::{MAX_IDS, MAX_WORKERS},
-};
+use crate::bugs::Bug;
+
+/// The largest bounds: a state has a fixed size.
+pub const MAX_IDS: usize = 4;
+pub const MAX_WORKERS: usize = 4;
 
 /// Bounds of the state space. They limit everything that could repeat without end, so that every path final_states. Progress
 /// is only guaranteed once faults stop.

@@ -6,17 +6,15 @@ use std::iter::repeat_n;
 use arrayvec::ArrayVec;
 use stateright::Representative;
 
-use crate::bounds::Bounds;
+use crate::bounds::{Bounds, MAX_IDS, MAX_WORKERS};
 
 pub type Id = u8;
 
 /// Consumers of the notification stream. Each has its own position.
 pub const CONSUMERS: usize = 2;
 
-/// The largest bounds. The model clones millions of states, so a state has a fixed size. A state that does not fit
+/// The largest sizes. The model clones millions of states, so a state has a fixed size. A state that does not fit
 /// panics.
-pub const MAX_IDS: usize = 4;
-pub const MAX_WORKERS: usize = 4;
 const MAX_CHANGES: usize = 16;
 const MAX_RECORDS_OF_ID: usize = 24;
 const MAX_DELAYED: usize = 16;

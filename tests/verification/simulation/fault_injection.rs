@@ -16,8 +16,8 @@ use serde_json::Value;
 use crate::clock;
 use crate::fault_plan::FaultKind;
 use crate::invariants::CheckResult;
+use crate::pending::{Due, QUEUE};
 use crate::settings;
-use crate::sources::{Due, QUEUE};
 use crate::world::{World, short};
 
 /// Limit of shards, so that streams do not split forever.

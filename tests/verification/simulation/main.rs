@@ -16,6 +16,7 @@ mod functions;
 mod invariants;
 mod messages;
 mod outage;
+mod pending;
 mod plan;
 mod process;
 mod run;
@@ -47,6 +48,28 @@ fn guarantees_hold_in_every_world() {
     summary.print();
     let gaps = summary.gaps();
     assert!(gaps.is_empty(), "{gaps:#?}");
+}
+
+#[test]
+fn table_outage_of_three_hours_dead_letters_no_valid_message() {
+    let mut worlds = [0, 0];
+    for seed in outage::seeds().take(12) {
+        let outage = outage::run(seed, true).unwrap_or_else(|found| panic!("{seed}: {found:?}"));
+        assert_eq!(outage.stored, outage::notifications(), "seed {seed}");
+        assert_eq!(outage.dead_letters, 1, "seed {seed}: the malformed one");
+        worlds[usize::from(outage.is_fifo)] += 1;
+    }
+    assert!(worlds.iter().all(|count| *count > 0), "{worlds:?}");
+}
+
+#[test]
+fn messages_of_an_outage_become_dead_letters_if_they_are_not_deferred() {
+    for seed in outage::seeds().take(6) {
+        let outage = outage::run(seed, false).unwrap_or_else(|found| panic!("{seed}: {found:?}"));
+        let lost = outage::notifications() - outage.stored;
+        assert!(lost > 0, "seed {seed}");
+        assert_eq!(outage.dead_letters, 1 + lost, "seed {seed}");
+    }
 }
 
 #[test]

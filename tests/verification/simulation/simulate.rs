@@ -15,6 +15,7 @@ mod fault_plan;
 mod functions;
 mod invariants;
 mod messages;
+mod pending;
 mod plan;
 mod process;
 mod run;

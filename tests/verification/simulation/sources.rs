@@ -4,15 +4,12 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use onewrite_event_sources::Millis;
-use onewrite_event_sources::choices::Choices;
+use onewrite_event_sources::failure_record::FailureRecord;
 use onewrite_event_sources::invocation::InvocationOutcome;
-use onewrite_event_sources::mapping::StreamMapping;
 use onewrite_event_sources::queue::DeleteResult;
 use onewrite_event_sources::report::{self, Report};
 use onewrite_event_sources::sqs;
-use onewrite_event_sources::stream::{
-    self, KinesisRecord, Position, ShardDescription, StreamPoller,
-};
+use onewrite_event_sources::stream::{self, KinesisRecord, Position, ShardDescription};
 use onewrite_testing::{Change, lambda_event};
 use serde_json::Value;
 
@@ -21,72 +18,13 @@ use crate::clock;
 use crate::fault_plan::FaultKind;
 use crate::functions::{Call, Response};
 use crate::invariants::{CheckResult, Consumer, Violation};
+use crate::pending::{Due, Job, JobTarget, Receive, end, tail};
 use crate::process::{self, InvocationEnd};
 use crate::settings::{self, FUNCTION_TIMEOUT, VISIBILITY};
 use crate::world::{World, short};
 
 /// Index of the mapping of `forward` in `World::sources`. Two consumers of Kinesis follow it.
 const FORWARD: usize = 0;
-/// Index of the queue's mapping in `World::pollers`, after those of the streams.
-pub(crate) const QUEUE: usize = 3;
-
-/// A stream mapping and its poller.
-pub(crate) struct StreamSource {
-    pub(crate) mapping: StreamMapping,
-    pub(crate) poller: StreamPoller,
-}
-
-impl StreamSource {
-    pub(crate) fn new(mapping: StreamMapping, choices: Choices) -> Self {
-        Self {
-            poller: StreamPoller::new(mapping.clone(), choices),
-            mapping,
-        }
-    }
-}
-
-/// A pending result for a poller.
-pub(crate) enum Due {
-    Queue(sqs::Input),
-    Source(usize, stream::Input),
-}
-
-/// A receive request that waits for messages.
-pub(crate) struct Receive {
-    call: sqs::CallId,
-    max: u32,
-    visibility: Millis,
-    pub(crate) until: Millis,
-}
-
-/// The function that an invocation belongs to, and the items in its batch.
-pub(crate) struct Job {
-    target: JobTarget,
-    /// The poller that waits for the response. A poller that replaces it does not know this invocation.
-    poller: u64,
-}
-
-enum JobTarget {
-    Queue {
-        invocation: sqs::InvocationId,
-        message_ids: Vec<String>,
-    },
-    Source {
-        which: usize,
-        invocation: stream::InvocationId,
-        numbers: Vec<String>,
-    },
-}
-
-impl JobTarget {
-    /// Index of its mapping in `World::pollers`.
-    fn mapping(&self) -> usize {
-        match self {
-            Self::Queue { .. } => QUEUE,
-            Self::Source { which, .. } => *which,
-        }
-    }
-}
 
 /// One invocation as the poller passes it to the service.
 struct Invocation {
@@ -230,25 +168,7 @@ impl World {
                     event,
                     ..
                 } => {
-                    self.failures.push(failure_record.object(&event));
-                    let (first, last) = (
-                        &failure_record.start_sequence_number,
-                        &failure_record.end_sequence_number,
-                    );
-                    self.note(None, || {
-                        let (first, last) = (tail(Some(first)), tail(Some(last)));
-                        format!(
-                            "{} discards a batch target {}, {first} to {last}",
-                            name(which),
-                            failure_record.shard_id
-                        )
-                    });
-                    self.invariants.record_discarded(
-                        consumer(which),
-                        &failure_record.shard_id,
-                        first,
-                        last,
-                    );
+                    self.discard(which, &failure_record, &event);
                     let delivered = stream::Input::FailureRecordDelivered { call };
                     self.schedule(now, Due::Source(which, delivered));
                 }
@@ -256,6 +176,25 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Notes that a mapping gave up on a batch and sent it to its failure destination.
+    fn discard(&mut self, which: usize, failure_record: &FailureRecord, event: &str) {
+        self.failures.push(failure_record.object(event));
+        let (first, last) = (
+            &failure_record.start_sequence_number,
+            &failure_record.end_sequence_number,
+        );
+        self.note(None, || {
+            let (first, last) = (tail(Some(first)), tail(Some(last)));
+            format!(
+                "{} discards a batch of {}, {first} to {last}",
+                name(which),
+                failure_record.shard_id
+            )
+        });
+        self.invariants
+            .record_discarded(consumer(which), &failure_record.shard_id, first, last);
     }
 
     fn list(&self, which: usize) -> Vec<ShardDescription> {
@@ -540,14 +479,4 @@ fn describe(ended: &InvocationEnd<Response>) -> String {
         InvocationEnd::TimedOut => "times out".to_owned(),
         InvocationEnd::Panicked => "panics".to_owned(),
     }
-}
-
-/// The last characters of a sequence number, enough to distinguish it.
-pub(crate) fn tail(number: Option<&String>) -> &str {
-    end(number.map_or("", String::as_str))
-}
-
-fn end(number: &str) -> &str {
-    let end = number.get(number.len().saturating_sub(4)..);
-    end.unwrap_or(number)
 }

@@ -20,13 +20,16 @@ use crate::fault_plan::{FaultKind, FaultPlan};
 use crate::functions::{Functions, Parts, Response};
 use crate::invariants::{CheckResult, Invariants, Violation, violated};
 use crate::messages::{Meaning, Message, generate_messages};
+use crate::pending::{Due, Job, Receive, StreamSource, tail};
 use crate::plan::Plan;
 use crate::process::InvocationEnd;
-use crate::settings;
-use crate::sources::{Due, Job, Receive, StreamSource, tail};
+use crate::settings::{self, VISIBILITY};
 
 /// Limit of virtual time in which the world must drain after the fault period.
 const MAX_DRAIN_TIME: Millis = 3_600_000;
+/// Limit of virtual time in which a message that can never be stored must leave the queue: its receives, each with a
+/// visibility timeout, a batching window and an invocation. Deferred as often, it would stay longer.
+const MAX_POISON_TIME: Millis = onewrite::limits::MAX_RECEIVES as Millis * VISIBILITY * 9 / 4;
 /// More steps than any world needs, including the hour in which it drains.
 const MAX_STEPS: u64 = 2_000_000;
 /// Longer than a stream retains its records.
@@ -128,7 +131,7 @@ impl World {
         })
     }
 
-    fn new(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Self {
+    pub(crate) fn new(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Self {
         let seed = plan.seed;
         let mut mixer = Mixer::new(seed);
         let fault_plan = FaultPlan::new(seed, &plan.without);
@@ -204,6 +207,12 @@ impl World {
         for id in fresh {
             self.send(Message::fresh(id));
         }
+        let poison = self.send(Message::malformed(0, "poison", 1));
+        self.advance(clock::now() + MAX_POISON_TIME).await?;
+        if self.queue.contains(&poison) {
+            let what = "a message that can never be stored stays in the queue for too long";
+            return violated("Progress", "?", what);
+        }
         self.drain().await?;
         for id in fresh {
             if !self.invariants.is_stored(id) {
@@ -278,7 +287,7 @@ impl World {
         Ok(())
     }
 
-    fn enable_all(&mut self) -> CheckResult {
+    pub(crate) fn enable_all(&mut self) -> CheckResult {
         self.handle_queue_input(sqs::Input::Enable)?;
         for which in 0..self.sources.len() {
             self.handle_source_input(which, stream::Input::Enable)?;
@@ -288,7 +297,12 @@ impl World {
 
     /// Runs until every message has been handled and every stream is drained.
     async fn drain(&mut self) -> CheckResult {
-        let end = clock::now() + MAX_DRAIN_TIME;
+        self.drain_within(MAX_DRAIN_TIME).await
+    }
+
+    /// As [`World::drain`], within this time.
+    pub(crate) async fn drain_within(&mut self, limit: Millis) -> CheckResult {
+        let end = clock::now() + limit;
         loop {
             self.advance(clock::now() + 5_000).await?;
             let unfinished_work = self.invariants.unfinished_work();
@@ -360,7 +374,8 @@ impl World {
         });
     }
 
-    pub(crate) fn send(&mut self, message: Message) {
+    /// Sends a message and returns its message id.
+    pub(crate) fn send(&mut self, message: Message) -> String {
         let mut outgoing = NewMessage::new(message.body.clone());
         if self.fifo {
             outgoing.message_group_id = Some(message.group.clone());
@@ -378,7 +393,9 @@ impl World {
             };
             format!("sent, {what}, as message {}", short(&sent.message_id))
         });
+        let message_id = sent.message_id.clone();
         self.invariants.record_sent(sent.message_id, message);
+        message_id
     }
 
     pub(crate) fn schedule(&mut self, at: Millis, due: Due) {
@@ -480,8 +497,20 @@ impl World {
         }
     }
 
-    /// Passes new changes and records to the the checks, and the changes to the table's stream.
+    /// Hides the messages that `ingest` deferred. SQS rejects a handle that is not the latest one.
+    fn hide_deferred(&mut self) {
+        let now = clock::now();
+        for request in self.parts.deferrals.take() {
+            let timeout = request.until.saturating_sub(now);
+            let handle = &request.receipt_handle;
+            let result = self.queue.change_visibility(now, handle, timeout);
+            self.note(None, || format!("deferral by {timeout} ms: {result:?}"));
+        }
+    }
+
+    /// Passes new changes and records to the checks, and the changes to the table's stream.
     pub(crate) fn observe(&mut self) -> CheckResult {
+        self.hide_deferred();
         let changes = self.parts.table.changes_since(self.changes);
         self.changes += changes.len();
         for change in &changes {

@@ -1,0 +1,60 @@
+//! The names of the planted bugs.
+
+macro_rules! bugs {
+    ($($bug:ident, $name:literal;)*) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(crate) enum Bug {
+            /// The simple handlers without a bug.
+            Nothing,
+            $($bug),*
+        }
+
+        impl Bug {
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$bug),*];
+
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    Self::Nothing => "none",
+                    $(Self::$bug => $name),*
+                }
+            }
+        }
+    };
+}
+
+bugs! {
+    Unconditional, "ingest: writes without the condition";
+    CheckThenAct, "ingest: reads the table, then writes without a condition";
+    FingerprintIgnored, "ingest: does not compare fingerprints";
+    ConflictAcknowledged, "ingest: acknowledges a conflict";
+    MalformedAcknowledged, "ingest: acknowledges a malformed message";
+    AcknowledgedBeforeWrite, "ingest: acknowledges a message whose write failed";
+    PanicFailsBatch, "ingest: a panic fails the whole batch";
+    PanicSwallowed, "ingest: acknowledges a message whose handler panicked";
+    FifoContinues, "ingest: continues a FIFO group after a failure";
+    NullIdentifiers, "ingest: accepts a message without an id";
+    IngestIgnoresDeadline, "ingest: ignores the deadline";
+    PoisonDeferred, "ingest: defers a malformed message";
+    DeferredAcknowledged, "ingest: acknowledges a deferred message";
+    IdTruncated, "ingest: truncates the notification id";
+    PayloadRewritten, "ingest: re-serialises the payload";
+    ExpiresInInit, "ingest: sets a TTL on an item in INIT";
+    EntryFailuresDropped, "forward: ignores failed entries of PutRecords";
+    RetryOvertakes, "forward: publishes a later event of an id before retrying the earlier one";
+    SameIdInOneCall, "forward: sends two events of one id in one PutRecords call";
+    ReportsHighest, "forward: reports the highest failed sequence number";
+    ReportsFirstSeen, "forward: reports the failure that was seen first";
+    PassesUnpublished, "forward: moves the checkpoint past an unpublished record";
+    UnreadableBlocks, "forward: an unreadable record blocks its shard";
+    ModifyDropped, "forward: drops MODIFY events";
+    RemovalPublished, "forward: publishes an event for a REMOVE";
+    ForwardIgnoresDeadline, "forward: ignores the deadline";
+    RedriveChangesId, "forward: changes the event id of a redrive";
+    WrongPartitionKey, "forward: uses a constant partition key";
+    DoneUnconditional, "complete: writes DONE without a condition";
+    BackToInit, "complete: sets a DONE item back to INIT";
+    ClockInCondition, "complete: compares wall clocks in a condition";
+    EffectOutsideTransaction, "complete: commits the effect outside the transaction of DONE";
+    Latest, "mapping: starts at LATEST instead of TRIM_HORIZON";
+    ChildBeforeParent, "mapping: reads a child shard before its parent";
+}
