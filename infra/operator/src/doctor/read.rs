@@ -257,7 +257,7 @@ async fn bucket_encryption(stack: &Stack) -> ReadResult<Option<String>> {
         .bucket(&stack.outputs.failure_bucket)
         .send()
         .await;
-    let got = optional(
+    let got = more::optional(
         "GetBucketEncryption",
         "ServerSideEncryptionConfigurationNotFoundError",
         got,
@@ -278,7 +278,7 @@ async fn disabled_access_blocks(stack: &Stack) -> ReadResult<Vec<&'static str>> 
         .bucket(&stack.outputs.failure_bucket)
         .send()
         .await;
-    let got = optional(
+    let got = more::optional(
         "GetPublicAccessBlock",
         "NoSuchPublicAccessBlockConfiguration",
         got,
@@ -321,21 +321,8 @@ async fn bucket_policy(stack: &Stack) -> ReadResult<Option<String>> {
         .bucket(&stack.outputs.failure_bucket)
         .send()
         .await;
-    let got = optional("GetBucketPolicy", "NoSuchBucketPolicy", got)?;
+    let got = more::optional("GetBucketPolicy", "NoSuchBucketPolicy", got)?;
     Ok(got.and_then(|got| got.policy))
-}
-
-/// Maps the error code by which S3 reports an absent setting to `None`.
-fn optional<T, E: ProvideErrorMetadata, R: std::fmt::Debug>(
-    call: &'static str,
-    code: &str,
-    got: Result<T, SdkError<E, R>>,
-) -> ReadResult<Option<T>> {
-    match got {
-        Ok(got) => Ok(Some(got)),
-        Err(error) if error.code() == Some(code) => Ok(None),
-        Err(error) => Err(ReadError::from_sdk(call, &error)),
-    }
 }
 
 /// A function with the mappings of its source. With `may_lack_source`, an absent source has no mappings.

@@ -1,6 +1,7 @@
 //! Reads what only some checks need: the account's quota, queues of earlier deployments, lifecycle rules, the state of a
 //! function.
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::{
     operation::get_function_configuration::GetFunctionConfigurationOutput,
     types::{LastUpdateStatus, State},
@@ -8,11 +9,23 @@ use aws_sdk_lambda::{
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule};
 use onewrite_stack::{queue, stack::Stack};
 
-use super::optional;
 use crate::doctor::snapshot::{Lifecycle, OrphanedQueue, ReadError, ReadResult};
 
 /// The logical ids of the template's queues. CloudFormation names a queue after the stack and this id.
 const QUEUES: [&str; 2] = ["NotificationQueue", "DeadLetterQueue"];
+
+/// Maps the error code by which S3 reports an absent setting to `None`.
+pub(super) fn optional<T, E: ProvideErrorMetadata, R: std::fmt::Debug>(
+    call: &'static str,
+    code: &str,
+    got: Result<T, SdkError<E, R>>,
+) -> ReadResult<Option<T>> {
+    match got {
+        Ok(got) => Ok(Some(got)),
+        Err(error) if error.code() == Some(code) => Ok(None),
+        Err(error) => Err(ReadError::from_sdk(call, &error)),
+    }
+}
 
 /// Concurrent executions that the account allows. An emulator has no such quota.
 pub(super) async fn concurrency_quota(stack: &Stack) -> ReadResult<Option<i64>> {
@@ -100,4 +113,32 @@ pub(super) fn function_failure(function: &GetFunctionConfigurationOutput) -> Opt
         return Some(format!("LastUpdateStatus Failed ({code})"));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_lambda::types::{LastUpdateStatusReasonCode, StateReasonCode};
+
+    use super::*;
+
+    #[test]
+    fn names_the_reason_of_a_failed_function_or_update() {
+        let function = GetFunctionConfigurationOutput::builder;
+        let active = function().state(State::Active);
+        assert_eq!(function_failure(&active.clone().build()), None);
+        let update = active
+            .last_update_status(LastUpdateStatus::Failed)
+            .last_update_status_reason_code(LastUpdateStatusReasonCode::InvalidSubnet);
+        assert_eq!(
+            function_failure(&update.build()).as_deref(),
+            Some("LastUpdateStatus Failed (InvalidSubnet)")
+        );
+        let failed = function()
+            .state(State::Failed)
+            .state_reason_code(StateReasonCode::InvalidSecurityGroup);
+        assert_eq!(
+            function_failure(&failed.build()).as_deref(),
+            Some("State Failed (InvalidSecurityGroup)")
+        );
+    }
 }
