@@ -1,16 +1,18 @@
 //! Access to a deployed stack, for the tools.
 //!
-//! - [`location`], [`outputs`], [`stack`]: how to reach a stack, and the names of its resources
-//! - [`table`], [`scan`]: the table. [`table::republish`] is the only write to it
+//! - [`location`], [`clients`], [`outputs`], [`stack`]: how to reach a stack, and the names of its resources
+//! - [`table`], [`scan`]: the table. [`table`] has the only writes to it
 //! - [`stream`], [`failure_bucket`]: the events of a notification, and the batches that Lambda gave up on
 //! - [`queue`], [`dead_letter`], [`dead_letter_queue`]: queue depths, and dead letters with the reason for each
 //! - [`move_task`]: moves the whole dead-letter queue
-//! - [`mappings`], [`mapping_switch`], [`alarms`]: event source mappings, how to pause them, and firing alarms
+//! - [`mappings`], [`mapping_switch`], [`alarms`], [`metrics`]: event source mappings,
+//!   how to pause them, firing alarms and recent failures
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
-//! Modules depend on those to their right in `… -> stack -> location, outputs -> error`, never in a circle.
+//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> error`, never in a circle.
 
 pub mod alarms;
+pub mod clients;
 pub mod dead_letter;
 pub mod dead_letter_queue;
 pub mod error;
@@ -18,6 +20,7 @@ pub mod failure_bucket;
 pub mod location;
 pub mod mapping_switch;
 pub mod mappings;
+pub mod metrics;
 pub mod move_task;
 pub mod outputs;
 pub mod pace;

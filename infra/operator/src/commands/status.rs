@@ -9,6 +9,7 @@ use onewrite_stack::{
     error::StackError,
     failure_bucket,
     mappings::{self, Mapping},
+    metrics::{self, RecentFailures},
     queue::{self, QueueDepth},
     scan::{self, ItemCounts},
     stack::Stack,
@@ -53,6 +54,9 @@ struct StackStatus {
     failures: usize,
     /// The event source mappings by function.
     mappings: BTreeMap<&'static str, Vec<Mapping>>,
+    /// What failed in the last quarter of an hour; `None` if the metrics could not be read, or if there are none, as in a
+    /// local stack.
+    recent_failures: Option<Vec<RecentFailures>>,
     /// The alarms in state ALARM.
     alarms: Vec<Alarm>,
     /// The item counts, if requested.
@@ -118,6 +122,13 @@ impl StackStatus {
             failures: failure_bucket::list_objects(stack).await?.len(),
             is_local: stack.is_local,
             mappings,
+            recent_failures: if stack.is_local {
+                None
+            } else {
+                // A role that may not read metrics still gets the rest.
+                let now = Timestamp::now();
+                metrics::read_recent_failures(stack, now).await.ok()
+            },
             alarms: alarms::list_firing(stack).await?,
             items: if count {
                 Some(scan::count_items(stack).await?)
@@ -145,6 +156,9 @@ impl StackStatus {
             });
             rows.extend(texts.map(|text| (function.to_owned(), text)));
         }
+        for failures in self.recent_failures.iter().flatten() {
+            rows.push(("failing".to_owned(), failures_text(failures)));
+        }
         let failures = format!("{} objects", self.failures);
         rows.push(("failure bucket".to_owned(), failures));
         if self.alarms.is_empty() {
@@ -166,7 +180,7 @@ impl StackStatus {
         let line = |(name, text): (String, String)| {
             // The escape codes of a colour must not count as characters.
             let padded = format!("{name:<15}");
-            let is_alarm = name == "ALARM" || text.contains("PROBLEM");
+            let is_alarm = name == "ALARM" || name == "failing" || text.contains("PROBLEM");
             let name = if is_alarm {
                 paint(&padded, Color::Red)
             } else {
@@ -184,6 +198,15 @@ fn age(since: Timestamp, now: Timestamp) -> String {
 
 fn depth_text(depth: QueueDepth) -> String {
     format!("~{} waiting, ~{} in flight", depth.waiting, depth.hidden)
+}
+
+fn failures_text(failures: &RecentFailures) -> String {
+    let RecentFailures {
+        function,
+        count,
+        last,
+    } = failures;
+    format!("{function}: {count} in 15 minutes, last at {last}; its log has the reasons")
 }
 
 fn alarm_text(alarm: &Alarm) -> String {
@@ -234,6 +257,11 @@ mod tests {
             },
             dead_letters: QueueDepth::default(),
             failures: 2,
+            recent_failures: Some(vec![RecentFailures {
+                function: "complete".to_owned(),
+                count: 14,
+                last: Timestamp::UNIX_EPOCH,
+            }]),
             mappings: BTreeMap::from([
                 ("ingest", vec![mapping(None, false)]),
                 (
@@ -262,6 +290,7 @@ mod tests {
                 "forward         Enabled, no records in the last 30.000s (this alone is not a fault)\n",
                 "forward         Enabled, OK\n",
                 "complete        no event source mapping\n",
+                "failing         complete: 14 in 15 minutes, last at 1970-01-01T00:00:00Z; its log has the reasons\n",
                 "failure bucket  2 objects\n",
                 "ALARM           onewrite-DeadLetters since 1970-01-01T00:00:30Z: Fix it.\n",
                 "INIT            1 items\n",
@@ -282,13 +311,22 @@ mod tests {
             queue: QueueDepth::default(),
             dead_letters: QueueDepth::default(),
             failures: 0,
+            recent_failures: None,
             mappings: BTreeMap::from([("forward", vec![mapping.clone()])]),
             alarms: Vec::new(),
             items: None,
             looked_at: Timestamp::UNIX_EPOCH,
             is_local,
         };
-        assert!(status(true).text().contains("forward         run by `cargo local`\n"));
-        assert!(status(false).text().contains("forward         Disabled, no records yet"));
+        assert!(
+            status(true)
+                .text()
+                .contains("forward         run by `cargo local`\n")
+        );
+        assert!(
+            status(false)
+                .text()
+                .contains("forward         Disabled, no records yet")
+        );
     }
 }
