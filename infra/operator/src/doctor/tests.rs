@@ -18,9 +18,8 @@ const DEAD_LETTERS: &str = "arn:aws:sqs:us-east-1:1:d";
 const ONLY_OVER_TLS: &str = r#"{"Version": "2012-10-17", "Statement": [{"Sid": "OnlyOverTls", "Effect": "Deny",
     "Principal": "*", "Action": "sqs:*", "Resource": "r", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}]}"#;
 
-/// The template with its defaults.
-fn valid_stack() -> StackSnapshot {
-    let queue = |arn: &str| Queue {
+fn valid_queue(arn: &str) -> Queue {
+    Queue {
         url: "https://sqs/q".to_owned(),
         arn: arn.to_owned(),
         visibility_timeout_seconds: 180,
@@ -28,15 +27,21 @@ fn valid_stack() -> StackSnapshot {
         is_encrypted: true,
         policy: Some(ONLY_OVER_TLS.to_owned()),
         ..Queue::default()
-    };
-    let mapping = |function: &str| Mapping {
+    }
+}
+
+fn valid_mapping(function: &str) -> Mapping {
+    Mapping {
         uuid: format!("mapping-of-{function}"),
         function: function.to_owned(),
         state: "Enabled".to_owned(),
         reports_batch_item_failures: true,
         ..Mapping::default()
-    };
-    let stream_mapping = |function: &str, attempts, pattern: &str| Mapping {
+    }
+}
+
+fn valid_stream_mapping(function: &str, attempts: Option<i32>, pattern: &str) -> Mapping {
+    Mapping {
         batch_size: 100,
         starting_position: Some("TRIM_HORIZON".to_owned()),
         maximum_retry_attempts: attempts,
@@ -44,9 +49,12 @@ fn valid_stack() -> StackSnapshot {
         bisects: true,
         failure_destination: Some("arn:aws:s3:::b".to_owned()),
         filters: vec![pattern.to_owned()],
-        ..mapping(function)
-    };
-    let consumer = |timeout_seconds, variable: (&str, &str), mapping: Mapping| Consumer {
+        ..valid_mapping(function)
+    }
+}
+
+fn valid_consumer(timeout_seconds: i32, variable: (&str, &str), mapping: Mapping) -> Consumer {
+    Consumer {
         name: mapping.function.clone(),
         function: Ok(Function {
             timeout_seconds,
@@ -55,7 +63,46 @@ fn valid_stack() -> StackSnapshot {
             variables: BTreeMap::from([(variable.0.to_owned(), variable.1.to_owned())]),
         }),
         mappings: Ok(vec![mapping]),
-    };
+    }
+}
+
+fn valid_ingest() -> Consumer {
+    valid_consumer(
+        30,
+        ("TABLE_NAME", "t"),
+        Mapping {
+            batch_size: 10,
+            maximum_concurrency: Some(50),
+            ..valid_mapping("ingest")
+        },
+    )
+}
+
+fn valid_forward() -> Consumer {
+    valid_consumer(
+        60,
+        ("STREAM_NAME", "s"),
+        valid_stream_mapping("forward", None, r#"{"eventName": ["INSERT", "MODIFY"]}"#),
+    )
+}
+
+fn valid_complete() -> Consumer {
+    valid_consumer(
+        60,
+        ("TABLE_NAME", "t"),
+        Mapping {
+            maximum_record_age_seconds: Some(604_800),
+            ..valid_stream_mapping(
+                "complete",
+                Some(100),
+                r#"{"data": {"type": [{"suffix": ".init"}]}}"#,
+            )
+        },
+    )
+}
+
+/// The template with its defaults.
+fn valid_stack() -> StackSnapshot {
     StackSnapshot {
         parameters: BTreeMap::from([("Architecture".to_owned(), "arm64".to_owned())]),
         is_local: false,
@@ -65,9 +112,9 @@ fn valid_stack() -> StackSnapshot {
         queue: Ok(Queue {
             dead_letter_target: Some(DEAD_LETTERS.to_owned()),
             max_receives: Some(6),
-            ..queue(QUEUE)
+            ..valid_queue(QUEUE)
         }),
-        dead_letter_queue: Ok(queue(DEAD_LETTERS)),
+        dead_letter_queue: Ok(valid_queue(DEAD_LETTERS)),
         orphaned_queues: Ok(Vec::new()),
         table: Ok(Table {
             key: vec!["notification_id".to_owned()],
@@ -91,32 +138,9 @@ fn valid_stack() -> StackSnapshot {
             expires_versions: true,
             expires_markers: true,
         }),
-        ingest: consumer(
-            30,
-            ("TABLE_NAME", "t"),
-            Mapping {
-                batch_size: 10,
-                maximum_concurrency: Some(50),
-                ..mapping("ingest")
-            },
-        ),
-        forward: consumer(
-            60,
-            ("STREAM_NAME", "s"),
-            stream_mapping("forward", None, r#"{"eventName": ["INSERT", "MODIFY"]}"#),
-        ),
-        complete: consumer(
-            60,
-            ("TABLE_NAME", "t"),
-            Mapping {
-                maximum_record_age_seconds: Some(604_800),
-                ..stream_mapping(
-                    "complete",
-                    Some(100),
-                    r#"{"data": {"type": [{"suffix": ".init"}]}}"#,
-                )
-            },
-        ),
+        ingest: valid_ingest(),
+        forward: valid_forward(),
+        complete: valid_complete(),
         reserved_concurrency: Ok(None),
         concurrency_quota: Ok(Some(1_000)),
     }
@@ -158,11 +182,23 @@ fn reports_nothing_for_a_valid_stack() {
     assert_eq!(text(&[]), "0 broken, 0 could not be checked, 0 advice.\n");
 }
 
+/// A misconfiguration, and the severity, check and place of its finding.
+type Case = (
+    fn(&mut StackSnapshot),
+    (Severity, &'static str, &'static str),
+);
+
+#[track_caller]
+fn assert_each_is_reported_alone(cases: &[Case]) {
+    for (change, expected) in cases {
+        assert_eq!(names(&examine_with(change)), [*expected]);
+    }
+}
+
 #[test]
-fn reports_each_misconfiguration_and_nothing_else() {
-    use Severity::{Advice, Broken};
-    type Change = fn(&mut StackSnapshot);
-    let cases: [(Change, (Severity, &str, &str)); 31] = [
+fn reports_each_misconfiguration_of_the_queues() {
+    use Severity::Broken;
+    assert_each_is_reported_alone(&[
         (
             |d| queue(d).visibility_timeout_seconds = 179,
             (Broken, "visibility-timeout", "queue"),
@@ -192,6 +228,13 @@ fn reports_each_misconfiguration_and_nothing_else() {
             |d| d.dead_letter_queue.as_mut().unwrap().retention_seconds = 86_400 * 13,
             (Broken, "dead-letter-retention", "dead-letter queue"),
         ),
+    ]);
+}
+
+#[test]
+fn reports_each_misconfiguration_of_table_stream_and_bucket() {
+    use Severity::{Advice, Broken};
+    assert_each_is_reported_alone(&[
         (
             |d| table(d).key.push("type".to_owned()),
             (Broken, "table-key", "table"),
@@ -247,6 +290,13 @@ fn reports_each_misconfiguration_and_nothing_else() {
             |d| d.bucket_policy = Ok(None),
             (Broken, "tls", "failure bucket"),
         ),
+    ]);
+}
+
+#[test]
+fn reports_each_misconfiguration_of_the_functions() {
+    use Severity::{Advice, Broken};
+    assert_each_is_reported_alone(&[
         (
             |d| d.reserved_concurrency = Ok(Some(49)),
             (Broken, "reserved-concurrency", "ingest"),
@@ -293,10 +343,7 @@ fn reports_each_misconfiguration_and_nothing_else() {
             |d| d.forward.mappings = Ok(Vec::new()),
             (Broken, "mapping", "forward"),
         ),
-    ];
-    for (change, expected) in cases {
-        assert_eq!(names(&examine_with(change)), [expected]);
-    }
+    ]);
 }
 
 /// Filters are judged by their effect, not by their wording.

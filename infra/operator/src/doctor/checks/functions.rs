@@ -278,19 +278,17 @@ const DONE_RETENTION: &[Check<Function>] = &[
         },
         needed: For(|scope, _| {
             format!(
-                "0 (items never expire), or at least {}: longer than the stream keeps an event",
-                stream_retention_hours(scope.stack) / 24 + 1
+                "0 (items never expire), or more than {} hours: longer than the stream keeps an event",
+                stream_retention_hours(scope.stack)
             )
         }),
         why: "an event that is replayed after its item expired finds no item, and its consumer cannot see that it was handled",
-        fix: For(|scope, _| {
-            deploy(
-                "DoneRetentionDays",
-                stream_retention_hours(scope.stack) / 24 + 1,
-            )
-        }),
+        fix: For(|_, _| deploy("DoneRetentionDays", LONG_DONE_RETENTION_DAYS)),
     },
 ];
+
+/// The shortest retention of items that the template allows with a stream that keeps events for more than two weeks.
+const LONG_DONE_RETENTION_DAYS: i64 = 400;
 
 fn stream_retention_hours(stack: &StackSnapshot) -> i64 {
     let stream = stack.stream.as_ref();
