@@ -22,6 +22,15 @@ fn item_json(item: &NotificationItem) -> Value {
     serde_json::to_value(item.to_item()).unwrap()
 }
 
+/// A settled item whose payload an operator erased.
+fn erased() -> Value {
+    let mut erased = item_json(&item());
+    erased["status"] = json!({"S": "DONE"});
+    erased["erased_at"] = json!({"S": "2026-11-23T10:00:00.000Z"});
+    drop(erased.as_object_mut().unwrap().remove("payload"));
+    erased
+}
+
 fn condition_failed(old: Option<Value>) -> Answer {
     let mut body = json!({
         "__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException",
@@ -125,6 +134,14 @@ mod insert {
             assert_eq!(super::insert(&endpoint).await.unwrap(), exists);
             assert_eq!(endpoint.attempts(), 1, "a failed condition is an answer");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn recognizes_a_copy_of_an_erased_notification() {
+        let endpoint = Endpoint::new([condition_failed(Some(erased()))]);
+        let fingerprint = Some(item().notification.fingerprint);
+        let exists = InsertResult::Exists { fingerprint };
+        assert_eq!(super::insert(&endpoint).await.unwrap(), exists);
     }
 
     #[tokio::test(start_paused = true)]
@@ -261,6 +278,7 @@ mod complete {
                 with("status", json!({"S": "DONE"})),
                 CompletionResult::AlreadyDone,
             ),
+            (Some(erased()), CompletionResult::AlreadyDone),
             (
                 with("version", json!({"N": "7"})),
                 CompletionResult::VersionMismatch,
