@@ -21,24 +21,22 @@ pub mod sqs;
 
 use std::collections::BTreeSet;
 
-use crate::{dead_letter::DeadLetter, error::StackError, stack::Stack};
+use crate::{error::StackError, stack::Stack};
 
 #[cfg(test)]
 mod tests;
 
-/// Lists the dead letters of `ids`, as many as SQS lets be in flight.
+/// Inspects the dead letters of `ids`, as many as SQS lets be in flight.
 ///
 /// # Errors
 /// [`StackError`]: a call failed.
-pub async fn list(
+pub async fn inspect_all(
     stack: &Stack,
-    ids: &BTreeSet<String>,
-    on_progress: impl Fn(u64),
-) -> Result<Vec<DeadLetter>, StackError> {
+    ids: BTreeSet<String>,
+) -> Result<inspect::Inspection, StackError> {
     let judge = judge::Judge {
         pointers: stack.message_pointers().await?,
-        ids: ids.clone(),
+        ids,
     };
-    let inspection = inspect::inspect(stack, &judge, inspect::MAX_INSPECTED, on_progress).await?;
-    Ok(inspection.letters)
+    inspect::inspect(stack, &judge, inspect::MAX_INSPECTED, |_| {}).await
 }

@@ -40,10 +40,11 @@ pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
     failures.batches.retain(|batch| batch.ids.contains(id));
     let dead_letters = if scope.dead_letters {
         let ids = BTreeSet::from([id.to_owned()]);
-        dead_letter_queue::list(stack, &ids, |_| {}).await?
+        Some(dead_letter_queue::inspect_all(stack, ids).await?)
     } else {
-        Vec::new()
+        None
     };
+    let uninspected_dead_letters = dead_letters.as_ref().map_or(0, |found| found.not_inspected);
     let QueueDepth { waiting, hidden } = queue::read_depth(stack, &stack.outputs.queue_url).await?;
     Ok(Evidence {
         id: id.to_owned(),
@@ -51,7 +52,8 @@ pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
         item,
         records,
         stream,
-        dead_letters,
+        dead_letters: dead_letters.map_or_else(Vec::new, |found| found.letters),
+        uninspected_dead_letters,
         failures: failures.batches,
         unreadable_failures: failures.unreadable.len(),
         last_result_of_forward: last_result(stack, &stack.outputs.forward).await?,

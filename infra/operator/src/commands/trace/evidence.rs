@@ -26,6 +26,8 @@ pub(super) struct Evidence {
     pub stream: StreamPart,
     /// The dead letters of the notification, and rejected ones that contain its id.
     pub dead_letters: Vec<DeadLetter>,
+    /// About how many dead letters could not be inspected. They may be of the notification.
+    pub uninspected_dead_letters: usize,
     /// The failed batches that contain the notification.
     pub failures: Vec<FailedBatch>,
     /// The number of objects in the failure bucket that cannot be read. They may contain the notification.

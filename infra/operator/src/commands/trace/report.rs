@@ -335,6 +335,12 @@ fn gaps_in_search(evidence: &Evidence) -> Vec<String> {
         }
         StreamPart::Nothing => gaps.push("The stream was not searched.".to_owned()),
     }
+    if evidence.uninspected_dead_letters > 0 {
+        gaps.push(format!(
+            "About {} dead letters were not inspected: they are in flight, or behind others of their message group.",
+            evidence.uninspected_dead_letters
+        ));
+    }
     if evidence.unreadable_failures > 0 {
         gaps.push(format!(
             "Objects in the failure bucket that cannot be read: {}. `onewrite redrive failures` names them.",

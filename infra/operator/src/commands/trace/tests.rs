@@ -58,6 +58,7 @@ fn nothing() -> Evidence {
         records: vec![],
         stream: StreamPart::All,
         dead_letters: vec![],
+        uninspected_dead_letters: 0,
         failures: vec![],
         unreadable_failures: 0,
         last_result_of_forward: None,
@@ -262,7 +263,13 @@ fn says_what_was_not_searched() {
     );
     let unreadable = summary(|one| one.unreadable_failures = 2);
     assert!(unreadable.contains("cannot be read: 2"), "{unreadable}");
-    assert!(!summary(|_| ()).contains("searched"));
+    let letters = summary(|one| one.uninspected_dead_letters = 7);
+    assert!(
+        letters.contains("About 7 dead letters were not inspected"),
+        "{letters}"
+    );
+    let complete = summary(|_| ());
+    assert!(!complete.contains("searched") && !complete.contains("inspected"));
 }
 
 #[test]
