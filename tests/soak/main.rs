@@ -16,12 +16,12 @@ use onewrite_local::{
     inspect,
     messages::send,
     oracle::{self, Meaning, Report, SentMessage},
-    outputs::StackOutputs,
     progress::Progress,
     sample::Sample,
     settled::wait_until_settled,
     stack::{Stack, StackOptions},
 };
+use onewrite_stack::outputs::StackOutputs;
 use onewrite_tests::random_faults::{FaultCounts, FaultRates, RandomFaults};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 
@@ -142,7 +142,7 @@ async fn send_waves(
                 depth.hidden
             ),
         );
-        if depth.visible > MAX_BACKLOG {
+        if depth.waiting > MAX_BACKLOG {
             tokio::time::sleep(POLL_INTERVAL).await;
             continue;
         }

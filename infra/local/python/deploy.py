@@ -1,6 +1,7 @@
 """Deploys a template, or new code, to the emulator. Runs in the emulator's environment, which has boto3.
 
     deploy.py deploy SPECIFICATION    prints the outputs of the stack as a JSON object
+    deploy.py redeploy SPECIFICATION  the same for a running stack, with other parameters; the code stays
     deploy.py update SPECIFICATION    replaces the code of functions; the emulator ends every instance of the old code
 
 SPECIFICATION is a JSON file (see functions.rs). A function's package is a script that executes its program, so that no
@@ -15,6 +16,7 @@ import time
 import zipfile
 
 import boto3
+import botocore.exceptions
 
 POLL_SECONDS = 0.1
 
@@ -30,28 +32,41 @@ def package(program):
 
 
 def deploy(specification):
-    s3, cloudformation = boto3.client("s3"), boto3.client("cloudformation")
-    bucket, stack_name = specification["bucket"], specification["stack_name"]
+    s3, bucket = boto3.client("s3"), specification["bucket"]
     s3.create_bucket(Bucket=bucket)
     for name, program in specification["functions"].items():
         s3.put_object(Bucket=bucket, Key=f"{name}.zip", Body=package(program))
     # A template in the request may have 51,200 bytes at most.
     with open(specification["template"], "rb") as template:
         s3.put_object(Bucket=bucket, Key="template.yaml", Body=template.read())
-    cloudformation.create_stack(
-        StackName=stack_name,
-        TemplateURL=f"{s3.meta.endpoint_url}/{bucket}/template.yaml",
-        Parameters=[
-            {"ParameterKey": key, "ParameterValue": value} for key, value in specification["parameters"].items()
-        ],
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        DisableRollback=True,
-    )
+    change_stack("create_stack", specification, DisableRollback=True)
+
+
+def redeploy(specification):
+    # Another `CodeUri` would replace the code, so the template is the one of the first deployment.
+    change_stack("update_stack", specification)
+
+
+def change_stack(operation, specification, **options):
+    cloudformation, stack_name = boto3.client("cloudformation"), specification["stack_name"]
+    endpoint, bucket = cloudformation.meta.endpoint_url, specification["bucket"]
+    try:
+        getattr(cloudformation, operation)(
+            StackName=stack_name,
+            TemplateURL=f"{endpoint}/{bucket}/template.yaml",
+            Parameters=[
+                {"ParameterKey": key, "ParameterValue": value} for key, value in specification["parameters"].items()
+            ],
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            **options,
+        )
+    except botocore.exceptions.ClientError as error:
+        sys.exit(error.response["Error"]["Message"])
     stack = describe(cloudformation, stack_name)
-    while stack["StackStatus"] == "CREATE_IN_PROGRESS":
+    while stack["StackStatus"].endswith("_IN_PROGRESS"):
         time.sleep(POLL_SECONDS)
         stack = describe(cloudformation, stack_name)
-    if stack["StackStatus"] != "CREATE_COMPLETE":
+    if stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
         sys.exit("\n".join([*failures(cloudformation, stack_name), stack["StackStatus"]]))
     outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
     print(json.dumps(outputs))
@@ -77,4 +92,4 @@ def update(specification):
 
 if __name__ == "__main__":
     with open(sys.argv[2], "rb") as file:
-        {"deploy": deploy, "update": update}[sys.argv[1]](json.load(file))
+        {"deploy": deploy, "redeploy": redeploy, "update": update}[sys.argv[1]](json.load(file))

@@ -17,7 +17,7 @@ use crate::progress::Progress;
 use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
 use crate::workspace::Workspace;
-use crate::{check, demo, messages, tools, up};
+use crate::{check, demo, messages, parameters, redeploy, tools, up};
 
 /// Run and check the whole pipeline on this machine.
 #[derive(Debug, Parser)]
@@ -35,6 +35,12 @@ enum Command {
     Up {
         #[command(flatten)]
         stack: StackArguments,
+    },
+    /// Change parameters of the pipeline that `up` runs, while messages flow. The others keep their values.
+    Deploy {
+        /// A template parameter (docs/settings.md). Can be repeated.
+        #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameters::parse, required = true)]
+        parameters: Vec<(String, String)>,
     },
     /// Send messages to the pipeline that `up` runs, one per line.
     Send {
@@ -74,7 +80,7 @@ struct DemoOptions {
     stack: StackArguments,
     /// Use this deployed stack, in the account and region of the environment, instead of a new local one. Nothing else
     /// may send to it meanwhile. Its dead-letter queue is emptied.
-    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "port", "shards", "fifo"])]
+    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "port", "shards", "fifo", "parameters"])]
     deployed: Option<String>,
     /// How long a deployed stack must look idle before it counts as idle. SQS's counts lag by up to a minute.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
@@ -122,14 +128,18 @@ struct StackArguments {
     /// Use a FIFO queue. The message group is the notification id.
     #[arg(long)]
     fifo: bool,
+    /// Set a template parameter (docs/settings.md). Can be repeated. Wins over the other options.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameters::parse)]
+    parameters: Vec<(String, String)>,
 }
 
 impl StackArguments {
     fn options(&self, name: &str) -> StackOptions {
         let queue_type = if self.fifo { "fifo" } else { "standard" };
-        let options = StackOptions::new(name)
+        let mut options = StackOptions::new(name)
             .parameter("QueueType", queue_type)
             .parameter("ShardCount", &self.shards.to_string());
+        options.parameters.extend(self.parameters.iter().cloned());
         StackOptions {
             port: self.port,
             profile: if self.release {
@@ -154,6 +164,11 @@ impl Cli {
             Command::Demo(options) => options.run().await,
             Command::Up { stack } => {
                 up::up(stack.options("up"), interrupted()).await?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Deploy { parameters } => {
+                let changed = parameters.into_iter().collect();
+                redeploy::request(&Workspace::here(), &changed, Progress::detect()).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Send { file } => {
@@ -314,6 +329,8 @@ mod tests {
             &["up", "--port", "0"],
             &["up", "--shards", "0"],
             &["up", "--watch", "--release"],
+            &["up", "--parameter", "ShardCount"],
+            &["deploy"],
             &["send"],
         ] {
             assert!(

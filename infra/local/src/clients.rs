@@ -3,6 +3,7 @@
 //! Clients for an emulator take endpoint, credentials and region from the caller and never from the user's environment or
 //! profile. Only clients for a stack that is deployed to AWS use the environment.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -23,18 +24,20 @@ const READ_LIMIT: Duration = Duration::from_secs(60);
 /// The limit of a call including its retries.
 const OPERATION_LIMIT: Duration = Duration::from_secs(120);
 
-/// One client per service. They share connections.
+/// The clients for a stack, and one for the stream of its table. It dereferences to the former.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    pub cloudwatch: aws_sdk_cloudwatch::Client,
-    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Lambda's client never retries: the poller decides whether to retry an invocation.
+    stack: onewrite_stack::clients::Clients,
     pub streams: aws_sdk_dynamodbstreams::Client,
-    pub kinesis: aws_sdk_kinesis::Client,
-    /// Never retries: the poller decides whether to retry an invocation.
-    pub lambda: aws_sdk_lambda::Client,
-    /// Uses path-style addresses, because the emulator has no host name per bucket.
-    pub s3: aws_sdk_s3::Client,
-    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Deref for Clients {
+    type Target = onewrite_stack::clients::Clients;
+
+    fn deref(&self) -> &Self::Target {
+        &self.stack
+    }
 }
 
 impl Clients {
@@ -57,17 +60,11 @@ impl Clients {
         let without_retries = aws_sdk_lambda::config::Builder::from(shared)
             .retry_config(RetryConfig::disabled())
             .build();
-        let by_path = aws_sdk_s3::config::Builder::from(shared)
-            .force_path_style(true)
-            .build();
+        let mut stack = onewrite_stack::clients::Clients::new(shared);
+        stack.lambda = aws_sdk_lambda::Client::from_conf(without_retries);
         Self {
-            cloudwatch: aws_sdk_cloudwatch::Client::new(shared),
-            dynamodb: aws_sdk_dynamodb::Client::new(shared),
+            stack,
             streams: aws_sdk_dynamodbstreams::Client::new(shared),
-            kinesis: aws_sdk_kinesis::Client::new(shared),
-            lambda: aws_sdk_lambda::Client::from_conf(without_retries),
-            s3: aws_sdk_s3::Client::from_conf(by_path),
-            sqs: aws_sdk_sqs::Client::new(shared),
         }
     }
 }

@@ -13,12 +13,12 @@ use crate::clients::Clients;
 use crate::emulator::{Emulator, REGION, isolated};
 use crate::emulator_template;
 use crate::error::{LocalError, Result};
-use crate::outputs::Outputs;
 use crate::parameters::STACK_NAME;
 use crate::process::Program;
 use crate::progress::Progress;
 use crate::python::{Environment, Interpreter};
 use crate::workspace::{FileLock, Workspace};
+use onewrite_stack::outputs::Outputs;
 
 /// The sources of the functions' binaries, relative to the workspace.
 const SOURCES: [&str; 6] = [

@@ -11,12 +11,12 @@ use crate::clients::Clients;
 use crate::deploy::Sam;
 use crate::error::{LocalError, Result};
 use crate::inspect;
-use crate::outputs::StackOutputs;
 use crate::pipeline::{Pipeline, WaitSettings};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
 use crate::sample::Sample;
 use crate::workspace::Workspace;
+use onewrite_stack::outputs::StackOutputs;
 
 /// The time between two checks. Each one scans the table.
 const POLL_INTERVAL: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ mod stores;
 
 use crate::clients::Clients;
 use crate::error::Result;
-use crate::outputs::StackOutputs;
+use onewrite_stack::outputs::StackOutputs;
 
 /// Corrects the event source mappings, the table and the stream. `is_protected` is the template's
 /// `TableDeletionProtection`.

@@ -4,6 +4,9 @@
 
 use std::path::PathBuf;
 
+use onewrite_stack::error::StackError;
+use onewrite_stack::outputs::MissingOutput;
+
 /// The reason the local stack failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalError {
@@ -62,6 +65,14 @@ pub enum LocalError {
         /// The reason it cannot be sent. Never contains the message itself.
         reason: String,
     },
+    #[error("the template has no parameter {name}")]
+    UnknownParameter { name: String },
+    /// The SAM CLI deployed the stack.
+    #[error("a stack that was started with --release cannot be deployed again")]
+    NotRedeployable,
+    /// The process that runs the stack reports this.
+    #[error("the deployment failed: {reason}")]
+    Deployment { reason: String },
     #[error("no running stack: {reason}")]
     NoStack { reason: String },
     /// The queues of a deployed stack are not empty, so a run cannot tell its own dead letters apart.
@@ -85,6 +96,10 @@ pub enum LocalError {
     /// The stack, or the output of a tool that deploys it, is not what this tool was written for.
     #[error("the deployed stack is not as expected: {0}")]
     UnexpectedStack(String),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error(transparent)]
+    MissingOutput(#[from] MissingOutput),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
@@ -122,10 +137,13 @@ impl LocalError {
             Self::Step { log, .. } | Self::NotReady { log, .. } => format!("see the complete output in {}", log.display()),
             Self::PortBusy { .. } => "omit --port to use a free port, or stop the program that uses it".into(),
             Self::MessageFile { .. } => "each line is one message of 1 byte to 1 MiB of text".into(),
+            Self::UnknownParameter { .. } => "docs/settings.md lists the parameters".into(),
+            Self::NotRedeployable => "start the stack without --release".into(),
+            Self::Deployment { .. } => "the old settings still apply".into(),
             Self::NoStack { .. } => "start one with `cargo local up`".into(),
             Self::StackInUse { .. } => "use a stack that nothing else sends to, and empty its queues first".into(),
             Self::AlreadyUp => "use its stack (see target/local/stack.json), or end it first".into(),
-            Self::File { .. } | Self::Aws { .. } | Self::UnexpectedStack(_) | Self::TooLarge { .. } | Self::Interrupted => return None,
+            Self::File { .. } | Self::Aws { .. } | Self::UnexpectedStack(_) | Self::Stack(_) | Self::MissingOutput(_) | Self::TooLarge { .. } | Self::Interrupted => return None,
         })
     }
 }

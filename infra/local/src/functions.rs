@@ -114,6 +114,14 @@ pub struct Deployment<'a> {
     pub functions: &'a Programs,
 }
 
+/// The input of `deploy.py redeploy`.
+#[derive(Debug, Serialize)]
+pub struct Redeployment<'a> {
+    pub stack_name: &'a str,
+    pub bucket: &'a str,
+    pub parameters: &'a BTreeMap<String, String>,
+}
+
 /// The input of `deploy.py update`.
 #[derive(Debug, Serialize)]
 pub struct Update {
@@ -127,9 +135,18 @@ impl Deployer {
     /// # Errors
     /// [`LocalError::Step`] with the reason for the failure.
     pub async fn deploy(&self, deployment: &Deployment<'_>) -> Result<BTreeMap<String, String>> {
-        let outputs = self.run("deploy", deployment).await?;
-        serde_json::from_str(&outputs)
-            .map_err(|_| LocalError::UnexpectedStack("the template has no outputs".into()))
+        parse_outputs(&self.run("deploy", deployment).await?)
+    }
+
+    /// Deploys the running stack with other parameters, without a change of the code. Returns the stack's outputs.
+    ///
+    /// # Errors
+    /// [`LocalError::Step`] with the reason for the failure.
+    pub async fn redeploy(
+        &self,
+        redeployment: &Redeployment<'_>,
+    ) -> Result<BTreeMap<String, String>> {
+        parse_outputs(&self.run("redeploy", redeployment).await?)
     }
 
     /// Replaces the code of functions and ends every instance of the old code.
@@ -163,6 +180,11 @@ impl Deployer {
             .await?;
         std::fs::read_to_string(&output).map_err(|source| LocalError::file(&output, source))
     }
+}
+
+fn parse_outputs(text: &str) -> Result<BTreeMap<String, String>> {
+    serde_json::from_str(text)
+        .map_err(|_| LocalError::UnexpectedStack("the template has no outputs".into()))
 }
 
 #[cfg(test)]

@@ -3,33 +3,18 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use aws_sdk_kinesis::types::{Record, ShardIteratorType};
-use aws_sdk_sqs::types::{
-    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
-};
+use aws_sdk_kinesis::types::Record;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
+use onewrite_stack::outputs::StackOutputs;
+use onewrite_stack::stream;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
 use crate::oracle::{Event, FinalState, Item};
-use crate::outputs::StackOutputs;
 
-/// The number of messages in a queue, as SQS reports it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct QueueDepth {
-    /// Messages that can be received.
-    pub visible: usize,
-    /// Messages in flight or delayed.
-    pub hidden: usize,
-}
-
-impl QueueDepth {
-    #[must_use]
-    pub fn total(self) -> usize {
-        self.visible + self.hidden
-    }
-}
+pub use onewrite_stack::queue::{QueueDepth, read_depth as read_queue_depth};
 
 /// Reads the final state of a run. Empties the dead-letter queue.
 ///
@@ -47,34 +32,6 @@ pub async fn read_final_state(clients: &Clients, outputs: &StackOutputs) -> Resu
             .filter_map(|message| message.message_id)
             .collect(),
         waiting: read_queue_depth(clients, &outputs.queue_url).await?.total(),
-    })
-}
-
-/// Reads the number of messages in a queue.
-///
-/// # Errors
-/// [`LocalError::Aws`].
-pub async fn read_queue_depth(clients: &Clients, queue_url: &str) -> Result<QueueDepth> {
-    let attributes = clients
-        .sqs
-        .get_queue_attributes()
-        .queue_url(queue_url)
-        .attribute_names(QueueAttributeName::All);
-    let attributes = attributes
-        .send()
-        .await
-        .map_err(|error| LocalError::aws("GetQueueAttributes", &error))?;
-    let attributes = attributes.attributes.unwrap_or_default();
-    let count = |name| {
-        attributes
-            .get(&name)
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(0)
-    };
-    Ok(QueueDepth {
-        visible: count(QueueAttributeName::ApproximateNumberOfMessages),
-        hidden: count(QueueAttributeName::ApproximateNumberOfMessagesNotVisible)
-            + count(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
     })
 }
 
@@ -173,58 +130,16 @@ fn to_item(attributes: &HashMap<String, AttributeValue>) -> Item {
 /// [`LocalError::Aws`].
 pub async fn read_events(
     clients: &Clients,
-    stream: &str,
+    name: &str,
 ) -> Result<(Vec<Event>, Vec<(String, String)>)> {
-    let shards = clients
-        .kinesis
-        .list_shards()
-        .stream_name(stream)
-        .send()
-        .await;
-    let shards = shards.map_err(|error| LocalError::aws("ListShards", &error))?;
     let (mut events, mut unreadable) = (Vec::new(), Vec::new());
-    for shard in shards.shards() {
-        for record in read_records(clients, stream, shard.shard_id()).await? {
-            match to_event(shard.shard_id(), &record) {
-                Some(event) => events.push(event),
-                None => unreadable.push((
-                    shard.shard_id().to_owned(),
-                    record.sequence_number().to_owned(),
-                )),
-            }
+    for (shard, record) in stream::read_records(clients, name).await? {
+        match to_event(&shard, &record) {
+            Some(event) => events.push(event),
+            None => unreadable.push((shard, record.sequence_number().to_owned())),
         }
     }
     Ok((events, unreadable))
-}
-
-/// Reads every record of a shard.
-async fn read_records(clients: &Clients, stream: &str, shard: &str) -> Result<Vec<Record>> {
-    let request = clients
-        .kinesis
-        .get_shard_iterator()
-        .stream_name(stream)
-        .shard_id(shard);
-    let iterator = request
-        .shard_iterator_type(ShardIteratorType::TrimHorizon)
-        .send()
-        .await;
-    let mut next = iterator
-        .map_err(|error| LocalError::aws("GetShardIterator", &error))?
-        .shard_iterator;
-    let mut records = Vec::new();
-    while let Some(iterator) = next {
-        let page = clients
-            .kinesis
-            .get_records()
-            .shard_iterator(iterator)
-            .send()
-            .await;
-        let page = page.map_err(|error| LocalError::aws("GetRecords", &error))?;
-        let is_end = page.records.is_empty() && page.millis_behind_latest.unwrap_or(0) == 0;
-        records.extend(page.records);
-        next = page.next_shard_iterator.filter(|_| !is_end);
-    }
-    Ok(records)
 }
 
 /// Decodes the event of a record. Does not use the code of the functions, because this is a consumer's view.

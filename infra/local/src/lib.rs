@@ -9,8 +9,8 @@
 //! - [`event_sources`] runs the stack's event source mappings with the state machines of `onewrite-event-sources`.
 //! - [`sample`] and [`messages`] send messages, [`settled`] waits, [`inspect`] reads the result, [`oracle`] checks it.
 //! - [`alarms`] evaluates the template's alarms on recorded [`metrics`], for the runbook drills.
-//! - [`cli`], [`demo`], [`up`], [`check`], [`binaries`] and [`fuzz`] are the commands. [`tools`] installs the programs
-//!   they need, and [`template`] parses `template.yaml`.
+//! - [`cli`], [`demo`], [`up`], `redeploy`, [`check`], [`binaries`] and [`fuzz`] are the commands. [`tools`] installs
+//!   the programs they need, and [`template`] parses `template.yaml`.
 
 pub mod alarms;
 pub mod binaries;
@@ -31,13 +31,13 @@ pub mod inspect;
 pub mod messages;
 pub mod metrics;
 pub mod oracle;
-pub mod outputs;
 pub mod parameters;
 pub mod pipeline;
 pub mod process;
 pub mod profile;
 pub mod progress;
 pub mod python;
+mod redeploy;
 pub mod sample;
 pub mod settled;
 pub mod stack;

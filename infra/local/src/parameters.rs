@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::error::{LocalError, Result};
+use crate::template::Template;
+
 /// The name of every stack on an emulator. Each emulator has exactly one.
 pub const STACK_NAME: &str = "onewrite";
 
@@ -29,4 +32,56 @@ pub const LOCAL_OUTAGE_SECONDS: u64 = 30;
 pub(crate) fn merge(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let local = LOCAL_PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned()));
     local.into_iter().chain(overrides.clone()).collect()
+}
+
+/// Checks that the template has these parameters. The emulator ignores the others, where CloudFormation refuses them.
+///
+/// # Errors
+/// [`LocalError::UnknownParameter`].
+pub(crate) fn check_names(
+    template: &Template,
+    parameters: &BTreeMap<String, String>,
+) -> Result<()> {
+    let is_known = |name: &&String| {
+        template
+            .parameters()
+            .any(|(known, _)| known == name.as_str())
+    };
+    match parameters.keys().find(|name| !is_known(name)) {
+        Some(name) => Err(LocalError::UnknownParameter { name: name.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Parses `NAME=VALUE`.
+///
+/// # Errors
+/// There is no name.
+pub(crate) fn parse(text: &str) -> std::result::Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_parameters_that_the_template_does_not_have() {
+        let template = Template::parse("Parameters: {Ours: {Type: String}}").unwrap();
+        let named = |name: &str| BTreeMap::from([(name.to_owned(), "1".to_owned())]);
+        assert!(check_names(&template, &named("Ours")).is_ok());
+        let error = check_names(&template, &named("Theirs")).unwrap_err();
+        assert_eq!(error.to_string(), "the template has no parameter Theirs");
+    }
+
+    #[test]
+    fn a_parameter_value_may_be_empty_or_contain_an_equals_sign() {
+        let parsed = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(parse("A="), parsed("A", ""));
+        assert_eq!(parse("A=b=c"), parsed("A", "b=c"));
+        assert!(parse("A").is_err() && parse("=b").is_err());
+    }
 }

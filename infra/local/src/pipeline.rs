@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::clients::Clients;
 use crate::error::LocalError;
-use crate::outputs::StackOutputs;
+use onewrite_stack::outputs::StackOutputs;
 
 /// A running pipeline that can receive messages and be inspected.
 pub trait Pipeline {

@@ -9,11 +9,11 @@ use crate::emulator::Emulator;
 use crate::emulator_template;
 use crate::error::Result;
 use crate::functions::{self, Deployer, Deployment, Programs};
-use crate::outputs::Outputs;
 use crate::parameters::STACK_NAME;
 use crate::progress::Progress;
 use crate::python::{self, Environment, Interpreter};
 use crate::workspace::Workspace;
+use onewrite_stack::outputs::Outputs;
 
 /// How the functions are built and deployed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

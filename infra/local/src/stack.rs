@@ -14,13 +14,14 @@ use onewrite_event_sources::choices::Choices;
 use crate::alarms::monitor::{AlarmMonitor, MetricSources};
 use crate::alarms::{Alarm, TimeScale};
 use crate::clients::Clients;
+use crate::deploy::ARTIFACT_BUCKET;
 use crate::emulator::{self, Credentials, Emulator};
 use crate::emulator_fixes;
 use crate::error::{LocalError, Result};
 use crate::event_sources::{EventSources, Invoker, LambdaInvoker, LambdaMetrics};
+use crate::functions::{Deployer, Redeployment};
 use crate::metrics::Samples;
-use crate::outputs::StackOutputs;
-use crate::parameters;
+use crate::parameters::{self, STACK_NAME};
 use crate::pipeline::{Pipeline, WaitSettings};
 use crate::profile::{self, Profile};
 use crate::progress::Progress;
@@ -28,6 +29,7 @@ use crate::python::Interpreter;
 use crate::template::Template;
 use crate::watch::Watch;
 use crate::workspace::Workspace;
+use onewrite_stack::outputs::StackOutputs;
 
 /// The directory of a killed stack is kept this long for its logs.
 const KEEP_DIRECTORY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -89,7 +91,12 @@ impl StackOptions {
 /// A running pipeline. Dropping it ends it shortly after and keeps its logs. [`Stack::stop`] waits and removes them.
 #[derive(Debug)]
 pub struct Stack {
+    workspace: Workspace,
     emulator: Emulator,
+    /// The deployed values of the template's parameters, without defaults.
+    parameters: BTreeMap<String, String>,
+    /// Only the dev profile has it.
+    deployer: Option<Deployer>,
     watch: Option<Watch>,
     event_sources: Option<EventSources>,
     alarms: Option<AlarmMonitor>,
@@ -112,6 +119,8 @@ impl Stack {
             progress,
             ..
         } = &options;
+        let template = Template::from_workspace(workspace)?;
+        parameters::check_names(&template, &options.parameters)?;
         let interpreter = Interpreter::find().await?;
         let profile = if options.watch {
             Profile::Dev
@@ -129,13 +138,14 @@ impl Stack {
             .deploy(&emulator, &clients, &parameters, &directory)
             .await?;
         let outputs = StackOutputs::new(deployed.outputs)?;
-        let is_protected = parameters.get("TableDeletionProtection");
-        let is_protected = is_protected.is_some_and(|protection| protection == "true");
-        emulator_fixes::apply(&clients, &outputs, is_protected).await?;
+        emulator_fixes::apply(&clients, &outputs, is_protected(&parameters)).await?;
         step.done();
 
         let mut stack = Self {
+            workspace: workspace.clone(),
             emulator,
+            parameters,
+            deployer: deployed.reloadable.as_ref().map(|one| one.deployer.clone()),
             watch: None,
             event_sources: None,
             alarms: None,
@@ -145,10 +155,10 @@ impl Stack {
             directory,
         };
         if let Some(scale) = options.alarms {
-            stack.start_alarms(workspace, &parameters, scale)?;
+            stack.start_alarms(&template, scale)?;
         }
         if let Some(reloadable) = deployed.reloadable.filter(|_| options.watch) {
-            let functions = stack.outputs.binaries();
+            let functions = binaries(&stack.outputs);
             let watch = Watch::start(workspace.clone(), reloadable, functions, *progress);
             stack.watch = Some(watch);
         }
@@ -160,18 +170,12 @@ impl Stack {
         Ok(stack)
     }
 
-    fn start_alarms(
-        &mut self,
-        workspace: &Workspace,
-        parameters: &BTreeMap<String, String>,
-        scale: TimeScale,
-    ) -> Result<()> {
-        let template = Template::from_workspace(workspace)?;
+    fn start_alarms(&mut self, template: &Template, scale: TimeScale) -> Result<()> {
         let value = |name: &str| {
-            let value = parameters.get(name).cloned();
+            let value = self.parameters.get(name).cloned();
             value.or_else(|| template.default(name))
         };
-        let alarms = Alarm::read_all(&template, &value)?;
+        let alarms = Alarm::read_all(template, &value)?;
         let sources = MetricSources {
             clients: self.clients.clone(),
             outputs: self.outputs.clone(),
@@ -202,6 +206,30 @@ impl Stack {
         let metrics = LambdaMetrics::new(&self.outputs, self.samples.clone());
         let sources = EventSources::start(&self.clients, invoker, choices, &metrics).await?;
         self.event_sources = Some(sources);
+        Ok(())
+    }
+
+    /// Deploys the stack again with these parameters; the others keep their values. Messages keep flowing. The pollers of
+    /// this tool keep the settings of the mappings with which they started.
+    ///
+    /// # Errors
+    /// [`LocalError::UnknownParameter`], [`LocalError::NotRedeployable`], or [`LocalError::Step`] with the reason for the
+    /// failure.
+    pub async fn redeploy(&mut self, changed: &BTreeMap<String, String>) -> Result<()> {
+        let template = Template::from_workspace(&self.workspace)?;
+        parameters::check_names(&template, changed)?;
+        let deployer = self.deployer.as_ref().ok_or(LocalError::NotRedeployable)?;
+        let mut parameters = self.parameters.clone();
+        parameters.extend(changed.clone());
+        let redeployment = Redeployment {
+            stack_name: STACK_NAME,
+            bucket: ARTIFACT_BUCKET,
+            parameters: &parameters,
+        };
+        self.outputs = StackOutputs::new(deployer.redeploy(&redeployment).await?)?;
+        // An update of a mapping enables the emulator's own pollers again.
+        emulator_fixes::apply(&self.clients, &self.outputs, is_protected(&parameters)).await?;
+        self.parameters = parameters;
         Ok(())
     }
 
@@ -267,6 +295,24 @@ impl Stack {
         self.emulator.end().await;
         let _ = std::fs::remove_dir_all(self.directory.join("tmp"));
     }
+}
+
+/// The binary of each function, by the function's deployed name.
+fn binaries(outputs: &StackOutputs) -> BTreeMap<String, String> {
+    let functions = [
+        (&outputs.ingest, "ingest"),
+        (&outputs.forward, "forward"),
+        (&outputs.complete, "complete"),
+    ];
+    functions
+        .into_iter()
+        .map(|(name, binary)| (name.clone(), binary.to_owned()))
+        .collect()
+}
+
+fn is_protected(parameters: &BTreeMap<String, String>) -> bool {
+    let protection = parameters.get("TableDeletionProtection");
+    protection.is_some_and(|protection| protection == "true")
 }
 
 impl Pipeline for Stack {

@@ -13,12 +13,12 @@ use crate::clients::Clients;
 use crate::emulator::{Credentials, REGION};
 use crate::error::{LocalError, Result};
 use crate::messages;
-use crate::outputs::Outputs;
 use crate::progress::Progress;
+use crate::redeploy;
 use crate::stack::{Stack, StackOptions};
 use crate::workspace::{FileLock, Workspace};
+use onewrite_stack::outputs::Outputs;
 
-const FAILURE_POLL: Duration = Duration::from_millis(500);
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// The contents of `target/local/stack.json`: all that an SDK or the AWS CLI needs to use the stack.
@@ -88,7 +88,7 @@ fn no_stack(reason: String) -> LocalError {
 /// [`LocalError::AlreadyUp`], a failed start, or the exit of one of its processes.
 pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) -> Result<()> {
     let workspace = options.workspace.clone();
-    let lock = FileLock::try_acquire(&workspace.local().join("up.lock"))?;
+    let lock = FileLock::try_acquire(&redeploy::up_lock(&workspace))?;
     let _lock = lock.ok_or(LocalError::AlreadyUp)?;
     tokio::pin!(interrupted);
     let start = Stack::start(options);
@@ -105,7 +105,7 @@ pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) ->
         path.display()
     );
     let ended = tokio::select! {
-        failure = wait_for_failure(&mut stack) => Err(failure),
+        failure = redeploy::serve(&workspace, &mut stack) => Err(failure),
         () = &mut interrupted => Ok(()),
     };
     drop(file_guard);
@@ -114,15 +114,6 @@ pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) ->
         Err(_) => stack.end().await,
     }
     ended
-}
-
-async fn wait_for_failure(stack: &mut Stack) -> LocalError {
-    loop {
-        if let Some(failure) = stack.failure() {
-            return failure;
-        }
-        tokio::time::sleep(FAILURE_POLL).await;
-    }
 }
 
 /// Removes the stack file when dropped.

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use onewrite_stack::{location::StackLocation, stack::Stack};
+use onewrite_stack::location::StackLocation;
 
 use crate::{
     arguments::StackArguments,
@@ -18,6 +18,7 @@ use crate::{
     },
     context::Context,
     error::OperatorError,
+    find,
     terminal::Output,
 };
 
@@ -116,7 +117,7 @@ impl Cli {
             return arguments.run(self.output);
         }
         let context = Context {
-            stack: Stack::find(&self.location()).await?,
+            stack: find::find(&self.location()).await?,
             output: self.output,
             command: self.stack.command(),
         };

@@ -17,6 +17,7 @@ pub mod confirmation;
 pub mod context;
 pub mod doctor;
 pub mod error;
+pub mod find;
 pub mod format;
 pub mod interrupt;
 pub mod progress;

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+/// The outputs of a stack, by the names the template gives them.
+pub type Outputs = BTreeMap<String, String>;
+
 /// The outputs that the tools need, each in its own field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackOutputs {
@@ -13,8 +16,8 @@ pub struct StackOutputs {
     pub ingest: String,
     pub forward: String,
     pub complete: String,
-    /// Every output, including those above, by the names the template gives them.
-    pub all: BTreeMap<String, String>,
+    /// Every output, including those above.
+    pub all: Outputs,
 }
 
 /// The template of the stack has no such output.
@@ -25,7 +28,7 @@ pub struct MissingOutput(pub &'static str);
 impl StackOutputs {
     /// # Errors
     /// [`MissingOutput`]: the stack was deployed from another template.
-    pub fn new(all: BTreeMap<String, String>) -> Result<Self, MissingOutput> {
+    pub fn new(all: Outputs) -> Result<Self, MissingOutput> {
         let output = |name| all.get(name).cloned().ok_or(MissingOutput(name));
         Ok(Self {
             queue_url: output("NotificationQueueUrl")?,

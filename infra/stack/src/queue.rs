@@ -3,7 +3,7 @@
 use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Serialize;
 
-use crate::{error::StackError, stack::Stack};
+use crate::{clients::Clients, error::StackError};
 
 /// The approximate number of messages in a queue, as SQS reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -14,13 +14,20 @@ pub struct QueueDepth {
     pub hidden: usize,
 }
 
+impl QueueDepth {
+    #[must_use]
+    pub fn total(self) -> usize {
+        self.waiting + self.hidden
+    }
+}
+
 /// Reads the depth of a queue.
 ///
 /// # Errors
 /// [`StackError`]: the call failed.
-pub async fn read_depth(stack: &Stack, queue_url: &str) -> Result<QueueDepth, StackError> {
+pub async fn read_depth(clients: &Clients, queue_url: &str) -> Result<QueueDepth, StackError> {
     use QueueAttributeName as Name;
-    let attributes = stack
+    let attributes = clients
         .sqs
         .get_queue_attributes()
         .queue_url(queue_url)

@@ -1,26 +1,17 @@
 //! A deployed stack: the SDK clients for it, its outputs and its parameters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Deref};
 
 use aws_config::SdkConfig;
 use onewrite::notification::{MessagePointers, Pointer};
 
-use crate::{
-    error::StackError,
-    location::{StackLocation, is_loopback},
-    outputs::StackOutputs,
-};
+use crate::{clients::Clients, error::StackError, location::is_loopback, outputs::StackOutputs};
 
-/// A deployed stack.
+/// A deployed stack. It dereferences to its clients.
 #[derive(Debug, Clone)]
 pub struct Stack {
     pub name: String,
-    pub cloudwatch: aws_sdk_cloudwatch::Client,
-    pub dynamodb: aws_sdk_dynamodb::Client,
-    pub kinesis: aws_sdk_kinesis::Client,
-    pub lambda: aws_sdk_lambda::Client,
-    pub s3: aws_sdk_s3::Client,
-    pub sqs: aws_sdk_sqs::Client,
+    pub clients: Clients,
     pub outputs: StackOutputs,
     /// The template's parameters and their deployed values.
     pub parameters: BTreeMap<String, String>,
@@ -28,22 +19,15 @@ pub struct Stack {
     pub is_local: bool,
 }
 
-impl Stack {
-    /// Finds a stack by its name and reads its outputs.
-    ///
-    /// # Errors
-    /// [`StackError`]: there are no credentials, the stack does not exist, or it is not a onewrite stack.
-    pub async fn find(location: &StackLocation) -> Result<Self, StackError> {
-        let config = location.load_config().await?;
-        let (outputs, parameters) = describe(&config, &location.stack).await?;
-        let outputs = StackOutputs::new(outputs).map_err(|missing| StackError::NotOnewrite {
-            name: location.stack.clone(),
-            output: missing.0,
-        })?;
-        let name = location.stack.clone();
-        Ok(Self::new(name, &config, outputs, parameters))
-    }
+impl Deref for Stack {
+    type Target = Clients;
 
+    fn deref(&self) -> &Clients {
+        &self.clients
+    }
+}
+
+impl Stack {
     /// Creates the clients for a stack whose outputs are known.
     #[must_use]
     pub fn new(
@@ -52,18 +36,9 @@ impl Stack {
         outputs: StackOutputs,
         parameters: BTreeMap<String, String>,
     ) -> Self {
-        let s3 = aws_sdk_s3::config::Builder::from(config)
-            // Emulators have no host name for each bucket.
-            .force_path_style(config.endpoint_url().is_some())
-            .build();
         Self {
             name,
-            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
-            dynamodb: aws_sdk_dynamodb::Client::new(config),
-            kinesis: aws_sdk_kinesis::Client::new(config),
-            lambda: aws_sdk_lambda::Client::new(config),
-            s3: aws_sdk_s3::Client::from_conf(s3),
-            sqs: aws_sdk_sqs::Client::new(config),
+            clients: Clients::new(config),
             outputs,
             parameters,
             is_local: config.endpoint_url().is_some_and(is_loopback),
@@ -99,40 +74,4 @@ impl Stack {
             payload: pointer("PAYLOAD_POINTER", default.payload),
         })
     }
-}
-
-type Texts = BTreeMap<String, String>;
-
-/// Reads the outputs and the parameters of a stack.
-async fn describe(config: &SdkConfig, name: &str) -> Result<(Texts, Texts), StackError> {
-    let described = aws_sdk_cloudformation::Client::new(config)
-        .describe_stacks()
-        .stack_name(name)
-        .send()
-        .await;
-    let not_found = || StackError::StackNotFound {
-        name: name.to_owned(),
-        region: config.region().map(ToString::to_string).unwrap_or_default(),
-    };
-    let described = described.map_err(|error| {
-        match StackError::from_sdk("DescribeStacks", &error) {
-            // CloudFormation has no error code of its own for a stack that does not exist.
-            StackError::Call { reason, .. } if reason == "ValidationError" => not_found(),
-            other => other,
-        }
-    })?;
-    let stack = described
-        .stacks
-        .and_then(|stacks| stacks.into_iter().next());
-    let stack = stack.ok_or_else(not_found)?;
-    let outputs = stack.outputs.unwrap_or_default().into_iter();
-    let parameters = stack.parameters.unwrap_or_default().into_iter();
-    Ok((
-        outputs
-            .filter_map(|output| Some((output.output_key?, output.output_value?)))
-            .collect(),
-        parameters
-            .filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)))
-            .collect(),
-    ))
 }

@@ -12,10 +12,13 @@ use onewrite::event::NotificationEvent;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{error::StackError, stack::Stack};
+use crate::{clients::Clients, error::StackError, stack::Stack};
 
 /// The pause between two reads of a shard. Kinesis allows five reads a second, and the functions read too.
 const READ_INTERVAL: Duration = Duration::from_millis(400);
+
+/// The most time to read a whole stream.
+const READ_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// The pause after a throttled read. After a response of 10 MB, Kinesis throttles reads of the shard for five seconds
 /// (Kinesis API reference, `GetRecords`).
@@ -87,12 +90,13 @@ pub async fn find_records(
     search: StreamSearch,
 ) -> Result<FoundRecords, StackError> {
     let mut found = FoundRecords::default();
-    for shard in list_shards(stack).await? {
+    let stream = &stack.outputs.stream;
+    for shard in list_shards(stack, stream).await? {
         if !can_hold(&shard, id) {
             continue;
         }
         let name = shard.shard_id();
-        let first = get_iterator(stack, name, search.since).await?;
+        let first = get_iterator(stack, stream, name, search.since).await?;
         let read = async |iterator| read_page(stack, iterator).await;
         let mut keep = |record: &Record| {
             if record.partition_key() == Some(id) {
@@ -106,8 +110,37 @@ pub async fn find_records(
     Ok(found)
 }
 
+/// Reads every record of the stream up to now, shard by shard in the shard's order. Returns them with the shard's id.
+///
+/// # Errors
+/// [`StackError`]: a call failed.
+pub async fn read_records(
+    clients: &Clients,
+    stream: &str,
+) -> Result<Vec<(String, Record)>, StackError> {
+    let search = StreamSearch {
+        since: None,
+        until: Timestamp::now(),
+        deadline: Instant::now() + READ_LIMIT,
+    };
+    let mut records = Vec::new();
+    for shard in list_shards(clients, stream).await? {
+        let name = shard.shard_id();
+        let first = get_iterator(clients, stream, name, None).await?;
+        let read = async |iterator| read_page(clients, iterator).await;
+        let mut keep = |record: &Record| records.push((name.to_owned(), record.clone()));
+        if read_shard(first, search, read, &mut keep).await?.is_some() {
+            return Err(StackError::Call {
+                call: "GetRecords",
+                reason: "the stream is too long to be read".to_owned(),
+            });
+        }
+    }
+    Ok(records)
+}
+
 /// Lists all shards that still have records, including closed ones.
-async fn list_shards(stack: &Stack) -> Result<Vec<Shard>, StackError> {
+async fn list_shards(clients: &Clients, stream: &str) -> Result<Vec<Shard>, StackError> {
     let filter = ShardFilter::builder()
         .r#type(ShardFilterType::FromTrimHorizon)
         .build()
@@ -117,12 +150,10 @@ async fn list_shards(stack: &Stack) -> Result<Vec<Shard>, StackError> {
         })?;
     let (mut shards, mut next) = (Vec::new(), None);
     loop {
-        let list = stack.kinesis.list_shards();
+        let list = clients.kinesis.list_shards();
         // A token replaces the stream name and the filter (Kinesis API reference, ListShards).
         let list = match next {
-            None => list
-                .stream_name(&stack.outputs.stream)
-                .shard_filter(filter.clone()),
+            None => list.stream_name(stream).shard_filter(filter.clone()),
             Some(token) => list.next_token(token),
         };
         let page = list
@@ -162,8 +193,8 @@ struct Page {
     next: Option<String>,
 }
 
-async fn read_page(stack: &Stack, iterator: String) -> Result<Page, StackError> {
-    let page = stack.kinesis.get_records().shard_iterator(iterator);
+async fn read_page(clients: &Clients, iterator: String) -> Result<Page, StackError> {
+    let page = clients.kinesis.get_records().shard_iterator(iterator);
     let page = page.send().await;
     let page = page.map_err(|error| StackError::from_sdk("GetRecords", &error))?;
     Ok(Page {
@@ -206,14 +237,15 @@ async fn read_shard(
 }
 
 async fn get_iterator(
-    stack: &Stack,
+    clients: &Clients,
+    stream: &str,
     shard: &str,
     since: Option<Timestamp>,
 ) -> Result<Option<String>, StackError> {
-    let request = stack
+    let request = clients
         .kinesis
         .get_shard_iterator()
-        .stream_name(&stack.outputs.stream)
+        .stream_name(stream)
         .shard_id(shard);
     let request = match since {
         Some(since) => request

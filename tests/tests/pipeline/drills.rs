@@ -203,7 +203,7 @@ async fn drill_rejected_and_conflict(stack: &Stack) {
     }
     wait_until("both are dead letters", async || {
         let depth = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await;
-        depth.unwrap().visible == 2
+        depth.unwrap().waiting == 2
     })
     .await;
     let stdout = run(stack, &["redrive", "dlq"]).await;

@@ -196,7 +196,7 @@ async fn send_until(stack: &Stack, is_enough: &AtomicBool) -> Vec<SentMessage> {
         // Bounds the backlog.
         wait_until("few messages are waiting", async || {
             let depth = inspect::read_queue_depth(clients, &outputs.queue_url).await;
-            depth.unwrap().visible < 40
+            depth.unwrap().waiting < 40
         })
         .await;
     }

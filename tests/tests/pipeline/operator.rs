@@ -165,7 +165,7 @@ async fn traces_notifications_in_every_place_and_redrives_failures() {
 async fn count_dead_letters(stack: &Stack) -> usize {
     let queue_url = &stack.outputs().dead_letter_queue_url;
     let depth = inspect::read_queue_depth(stack.clients(), queue_url).await;
-    depth.unwrap().visible
+    depth.unwrap().waiting
 }
 
 /// Sends a notification, then a conflicting one and an invalid one, and waits until the last two are dead letters.

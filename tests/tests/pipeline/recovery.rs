@@ -12,9 +12,9 @@ use jiff::Timestamp;
 use onewrite_local::{
     clients::{self, Clients},
     inspect,
-    outputs::StackOutputs,
     stack::Stack,
 };
+use onewrite_stack::outputs::StackOutputs;
 use onewrite_tests::recorder::Recorder;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -81,7 +81,7 @@ async fn depths(stack: &Stack) -> (usize, usize) {
     let dead = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await;
     let waiting = inspect::read_queue_depth(clients, &outputs.queue_url).await;
     // A message that was not put back would be hidden.
-    (dead.unwrap().visible, waiting.unwrap().visible)
+    (dead.unwrap().waiting, waiting.unwrap().waiting)
 }
 
 /// Runs a command of the operator's tool that must succeed; returns its output.

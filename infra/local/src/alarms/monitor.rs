@@ -14,8 +14,8 @@ use crate::clients::Clients;
 use crate::error::{LocalError, Result};
 use crate::inspect;
 use crate::metrics::{Metric, Samples};
-use crate::outputs::StackOutputs;
 use crate::parameters::STACK_NAME;
+use onewrite_stack::outputs::StackOutputs;
 
 /// The evaluation interval. The shortest period must contain several.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -114,7 +114,7 @@ async fn collect(sources: &MetricSources, queue: &mut QueueAge) -> Result<()> {
 
     let dead = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await?;
     let metric = of_queue("ApproximateNumberOfMessagesVisible", "DeadLetterQueue");
-    samples.record(metric, Instant::now(), dead.visible as f64);
+    samples.record(metric, Instant::now(), dead.waiting as f64);
 
     let objects = clients.s3.list_objects_v2().bucket(&outputs.failure_bucket);
     let objects = objects.send().await;

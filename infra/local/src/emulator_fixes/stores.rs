@@ -8,7 +8,7 @@ use onewrite::item::attribute;
 
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
-use crate::outputs::StackOutputs;
+use onewrite_stack::outputs::StackOutputs;
 
 pub(super) async fn fix(
     clients: &Clients,

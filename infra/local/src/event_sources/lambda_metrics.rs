@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::invoker::{Function, InvocationResult, Invoker};
 use crate::metrics::{Metric, Samples};
-use crate::outputs::StackOutputs;
+use onewrite_stack::outputs::StackOutputs;
 
 /// The metrics of one stack's functions.
 #[derive(Debug, Clone, Default)]
