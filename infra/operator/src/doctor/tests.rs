@@ -40,7 +40,7 @@ fn valid_mapping(function: &str) -> Mapping {
     }
 }
 
-fn valid_stream_mapping(function: &str, attempts: Option<i32>, pattern: &str) -> Mapping {
+fn valid_stream_mapping(function: &str, attempts: Option<i64>, pattern: &str) -> Mapping {
     Mapping {
         batch_size: 100,
         starting_position: Some("TRIM_HORIZON".to_owned()),
@@ -53,7 +53,7 @@ fn valid_stream_mapping(function: &str, attempts: Option<i32>, pattern: &str) ->
     }
 }
 
-fn valid_consumer(timeout_seconds: i32, variable: (&str, &str), mapping: Mapping) -> Consumer {
+fn valid_consumer(timeout_seconds: i64, variable: (&str, &str), mapping: Mapping) -> Consumer {
     Consumer {
         name: mapping.function.clone(),
         function: Ok(Function {
