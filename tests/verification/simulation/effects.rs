@@ -17,7 +17,7 @@ pub(crate) const ENTRY_ID: &str = "entry_id";
 pub(crate) const NOTIFICATION_ID: &str = "of";
 
 /// The message of a planned panic.
-pub(crate) const PANIC: &str = "planned panic: an injected fault makes this call panic";
+pub(crate) const PANIC: &str = "injected panic";
 
 #[derive(Clone)]
 pub(crate) struct LedgerDownstream {
