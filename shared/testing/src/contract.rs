@@ -1,8 +1,10 @@
-//! Checks the contract of the table ports. Each function makes calls and panics at the first violation. The in-memory
-//! model and every adapter must meet the contract.
+//! Checks the contracts of the ports to table and queue. Each function makes calls and panics at the first violation. The
+//! in-memory model of the table and every adapter must meet them.
 //!
 //! All ids and keys begin with `prefix`, so several runs can share a table. Pass a unique prefix of at most 100 characters
 //! to each call.
+
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use futures::future::join_all;
@@ -12,6 +14,7 @@ use onewrite::{
     item::{Enrichment, NotificationItem, expiry, to_millis},
     limits::{ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_TRANSACT_WRITES},
     notification::{MessagePointers, NotificationId, Status},
+    queue::{Deferral, DeferralResult, DelayedDelivery},
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
     },
@@ -110,6 +113,24 @@ async fn writes_the_largest_item(table: &impl NewNotifications, id: &str) {
     let item = notification(id, &payload);
     assert_eq!(expect_ok(table.insert(&item).await), InsertResult::Created);
     assert_eq!(expect_ok(table.insert(&item).await), existing(&item));
+}
+
+/// Checks the contract of [`DelayedDelivery`] with the handle of a message that was received and not deleted. The message
+/// stays hidden for an hour.
+pub async fn delayed_delivery(queue: &impl DelayedDelivery, receipt_handle: &str) {
+    let deferral = |receipt_handle: &str| Deferral {
+        receipt_handle: receipt_handle.to_owned(),
+        wait: Duration::from_secs(3_600),
+    };
+    let deferrals = [deferral("unknown"), deferral(receipt_handle)];
+    let results = expect_ok(queue.defer(&deferrals).await);
+    assert!(
+        matches!(
+            results[..],
+            [DeferralResult::Failed { .. }, DeferralResult::Deferred]
+        ),
+        "one result per deferral, in their order: {results:?}"
+    );
 }
 
 /// Checks the contract of [`Completions`] without the consumer's writes.

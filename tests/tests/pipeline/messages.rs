@@ -9,7 +9,7 @@ use onewrite::{
     item::attribute,
     limits::{MAX_ITEM_BYTES, MAX_RECEIVES},
 };
-use onewrite_aws::dynamodb::DynamoDbTable;
+use onewrite_aws::{dynamodb::DynamoDbTable, sqs::SqsQueue};
 use onewrite_local::{
     clients::{self, Clients},
     demo,
@@ -28,6 +28,31 @@ use super::support::{
     CANARY, assert_no_violations, malformed, options, receive_counts, settle, start, valid,
     wait_until_idle,
 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqs_adapter_hides_a_received_message() {
+    let stack = Stack::start(options("visibility")).await.unwrap();
+    let config = clients::config(&stack.endpoint(), stack.credentials());
+    let (sqs, url) = (&stack.clients().sqs, &stack.outputs().queue_url);
+    sqs.send_message()
+        .queue_url(url)
+        .message_body("1")
+        .send()
+        .await
+        .unwrap();
+    // The second receive would return the message again, unless the adapter hides it.
+    let receive = async || {
+        let request = sqs.receive_message().queue_url(url);
+        let request = request.visibility_timeout(1).wait_time_seconds(2);
+        let received = request.send().await.unwrap().messages.unwrap_or_default();
+        received.into_iter().next()
+    };
+    let message = receive().await.unwrap();
+    let handle = message.receipt_handle.unwrap();
+    contract::delayed_delivery(&SqsQueue::new(&config, url), &handle).await;
+    assert!(receive().await.is_none());
+    stack.stop().await;
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_adapter_fulfils_the_table_contract() {
