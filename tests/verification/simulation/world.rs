@@ -207,11 +207,9 @@ impl World {
         for id in fresh {
             self.send(Message::fresh(id));
         }
-        let poison = self.send(Message::malformed(0, "poison", 1));
-        self.advance(clock::now() + MAX_POISON_TIME).await?;
-        if self.queue.contains(&poison) {
-            let what = "a message that can never be stored stays in the queue for too long";
-            return violated("Progress", "?", what);
+        // It takes much virtual time, so not every world does it.
+        if self.plan.seed.is_multiple_of(8) {
+            self.check_poison().await?;
         }
         self.drain().await?;
         for id in fresh {
@@ -284,6 +282,17 @@ impl World {
         self.table_stream.trim(clock::now());
         self.invariants.record_trimmed();
         self.is_trimmed = true;
+        Ok(())
+    }
+
+    /// Checks that a message that can never be stored soon leaves the queue.
+    async fn check_poison(&mut self) -> CheckResult {
+        let poison = self.send(Message::malformed(0, "poison", 1));
+        self.advance(clock::now() + MAX_POISON_TIME).await?;
+        if self.queue.contains(&poison) {
+            let what = "a message that can never be stored stays in the queue for too long";
+            return violated("Progress", "?", what);
+        }
         Ok(())
     }
 
