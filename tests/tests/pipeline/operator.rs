@@ -12,7 +12,7 @@ use onewrite_local::{
     emulator::REGION, inspect, messages, oracle::Meaning, sample::Sample, stack::Stack,
 };
 use onewrite_tests::cargo::cargo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::support::{malformed, options, start_event_sources, store, valid, wait_until};
@@ -152,6 +152,8 @@ async fn traces_notifications_in_every_place_and_redrives_failures() {
     traces_final_places(&stack).await;
     shows_status(&stack).await;
     redrives_the_failure(&stack).await;
+    redrives_a_lost_event_of_done_once(&stack).await;
+    erases_a_settled_notification(&stack).await;
 
     let (code, _, stderr) = onewrite(&stack, &["--stack", "other", "trace", "x"]).await;
     assert_eq!(code, 1);
@@ -273,5 +275,80 @@ async fn redrives_the_failure(stack: &Stack) {
     assert_eq!(
         (code, stderr.as_str()),
         (3, "slow is in no failure record\n")
+    );
+}
+
+/// Writes an object to the failure bucket.
+async fn put_failure(stack: &Stack, key: &str, text: String) {
+    let put = stack.clients().s3.put_object();
+    put.bucket(&stack.outputs().failure_bucket)
+        .key(key)
+        .body(text.into_bytes().into())
+        .send()
+        .await
+        .unwrap();
+}
+
+/// Lambda gave up on the change to DONE, so its event was never published. An object that is no failure record is named.
+async fn redrives_a_lost_event_of_done_once(stack: &Stack) {
+    let image = json!({"status": {"S": "DONE"}, "redrives": {"N": "0"}});
+    let keys = json!({"notification_id": {"S": "slow"}});
+    let records = json!({"Records": [{"dynamodb": {"Keys": keys, "NewImage": image}}]});
+    let failure = json!({
+        "requestContext": {
+            "functionArn": stack.outputs().forward,
+            "condition": "RecordAgeExceeded",
+            "approximateInvokeCount": 1,
+        },
+        "payload": records.to_string(),
+    });
+    put_failure(stack, "aws/lambda/lost", failure.to_string()).await;
+    let redrive = ["redrive", "failures", "--id", "slow", "--yes"];
+    let (code, stdout, _) = onewrite(stack, &redrive).await;
+    assert_eq!(
+        (code, stdout.contains("1 of 1 redriven")),
+        (0, true),
+        "{stdout}"
+    );
+    let (code, stdout, _) = onewrite(stack, &redrive).await;
+    assert_eq!(
+        (code, stdout.contains("0 of 1 redriven")),
+        (0, true),
+        "{stdout}"
+    );
+
+    put_failure(stack, "notes.txt", "not a failure record".to_owned()).await;
+    let (code, _, stderr) = onewrite(stack, &redrive).await;
+    assert_eq!((code, stderr.contains("notes.txt")), (1, true), "{stderr}");
+}
+
+async fn erases_a_settled_notification(stack: &Stack) {
+    let (clients, outputs) = (stack.clients(), stack.outputs());
+    let preview = ["erase", "slow", "never-sent"];
+    let (code, stdout, _) = onewrite(stack, &preview).await;
+    assert_eq!(code, 3, "{stdout}");
+    for line in [
+        "would be erased    slow",
+        "no item            never-sent",
+        "35 days",
+    ] {
+        assert!(stdout.contains(line), "{line}: {stdout}");
+    }
+    let (code, stdout, _) = onewrite(stack, &["erase", "slow", "--yes"]).await;
+    assert_eq!(
+        (code, stdout.ends_with("1 erased.\n")),
+        (0, true),
+        "{stdout}"
+    );
+    let got = clients.dynamodb.get_item().table_name(&outputs.table);
+    let id = AttributeValue::S("slow".to_owned());
+    let item = got.key("notification_id", id).send().await.unwrap().item;
+    let item = item.unwrap();
+    assert!(!item.contains_key("payload") && item.contains_key("fingerprint"));
+    let (code, stdout) = trace(stack, "slow").await;
+    assert_eq!(
+        (code, stdout.contains("erased        ")),
+        (0, true),
+        "{stdout}"
     );
 }
