@@ -82,7 +82,6 @@ fn expected_permissions() -> BTreeMap<&'static str, Permissions> {
                         "sqs:DeleteMessage",
                         "sqs:GetQueueAttributes",
                         "sqs:ChangeMessageVisibility",
-                        "sqs:ChangeMessageVisibility",
                     ],
                     get_att("NotificationQueue.Arn"),
                 ),
