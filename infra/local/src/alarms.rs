@@ -27,6 +27,10 @@ const SHORTEST_PERIOD: Duration = Duration::from_secs(2);
 /// The longest scaled period. Without it, an hour, or a day for S3 metrics, would still take minutes.
 const LONGEST_PERIOD: Duration = Duration::from_secs(30);
 
+/// How late metrics are. In metric math, `FILL` replaces what is not there yet (CloudWatch user guide, "Using metric math": the
+/// most recent minute never has data). Other alarms wait for the data.
+const LATENESS: Duration = Duration::from_secs(60);
+
 /// The state of an alarm. "Insufficient data" is missing, because every alarm of the template treats missing data as not
 /// breaching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct Alarm {
     /// The name without the stack's prefix, such as `DeadLetters`.
     pub name: String,
     terms: Vec<Term>,
+    /// Whether the terms are those of metric math, in which missing data is 0.
+    is_filled: bool,
     period: Duration,
     periods: u32,
     /// The number of periods that must breach.
@@ -103,7 +109,8 @@ impl Alarm {
     ) -> Option<Self> {
         let is_supported = properties["ComparisonOperator"] == "GreaterThanThreshold"
             && properties["TreatMissingData"] == "notBreaching";
-        let (terms, period) = match properties["Metrics"].as_array() {
+        let metrics = properties["Metrics"].as_array();
+        let (terms, period) = match metrics {
             None => {
                 let term = term(1.0, properties, &properties["Statistic"])?;
                 (vec![term], properties["Period"].as_u64()?)
@@ -122,6 +129,7 @@ impl Alarm {
         is_supported.then_some(Self {
             name: resource.strip_suffix("Alarm")?.to_owned(),
             terms,
+            is_filled: metrics.is_some(),
             period: Duration::from_secs(period),
             periods: u32::try_from(periods).ok()?,
             breaches: usize::try_from(breaches).ok()?,
@@ -142,6 +150,7 @@ impl Alarm {
             0 | 1 => self.period,
             _ => (self.period / scale).clamp(SHORTEST_PERIOD, LONGEST_PERIOD),
         };
+        let newest = u32::from(self.is_filled && self.period <= LATENESS);
         let is_breached = |number: u32| {
             let (Some(from), Some(to)) = (
                 now.checked_sub(period * (number + 1)),
@@ -152,7 +161,8 @@ impl Alarm {
             self.value(samples, from, to)
                 .is_some_and(|value| value > self.threshold)
         };
-        if (0..self.periods)
+        // What `FILL` yields for the newest period, 0, never exceeds the threshold of an alarm.
+        if (newest..self.periods)
             .filter(|number| is_breached(*number))
             .count()
             >= self.breaches
@@ -256,8 +266,8 @@ mod tests {
 
     const METRIC_MATH: &str = concat!(
         "{Metrics: [{Id: all, Expression: \"FILL(a, 0) - FILL(b, 0)\"}, ",
-        "{Id: a, MetricStat: {Metric: {Namespace: n, MetricName: a, Dimensions: []}, Stat: Sum, Period: 60}}, ",
-        "{Id: b, MetricStat: {Metric: {Namespace: n, MetricName: b, Dimensions: []}, Stat: Sum, Period: 60}}], ",
+        "{Id: a, MetricStat: {Metric: {Namespace: n, MetricName: a, Dimensions: []}, Stat: Sum, Period: 70}}, ",
+        "{Id: b, MetricStat: {Metric: {Namespace: n, MetricName: b, Dimensions: []}, Stat: Sum, Period: 70}}], ",
         "EvaluationPeriods: 1, ComparisonOperator: GreaterThanThreshold, Threshold: 0, TreatMissingData: notBreaching}",
     );
 
@@ -310,9 +320,24 @@ mod tests {
         samples.record(metric("a"), at(75), 2.0);
         samples.record(metric("a"), at(80), 2.0);
         assert_eq!(state(100), AlarmState::Alarm);
-        assert_eq!(state(133), AlarmState::Alarm, "b is outside the period");
+        assert_eq!(state(143), AlarmState::Alarm, "b is outside the period");
         samples.record(metric("b"), at(100), 1.0);
         assert_eq!(state(101), AlarmState::Ok, "sum of zero");
+    }
+
+    #[test]
+    fn newest_minute_has_no_data_in_metric_math() {
+        let per_minute = METRIC_MATH.replace("Period: 70", "Period: 60");
+        let every_period = per_minute.replace("Periods: 1", "Periods: 3");
+        let enough = per_minute.replace("Periods: 1", "Periods: 4, DatapointsToAlarm: 3");
+        let (samples, start) = (Samples::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for seconds in [10, 70, 130, 190, 250, 310] {
+            samples.record(Metric::new("n", "a", &[]), at(seconds), 1.0);
+        }
+        let state = |text: &str| read(text).unwrap().state(&samples, at(311), UNSCALED);
+        assert_eq!(state(&every_period), AlarmState::Ok, "it can never go off");
+        assert_eq!(state(&enough), AlarmState::Alarm);
     }
 
     #[test]
@@ -325,7 +350,7 @@ mod tests {
             alarm.state(&samples, at(15), TimeScale(10)),
             AlarmState::Alarm
         );
-        assert_eq!(alarm.state(&samples, at(16), TimeScale(10)), AlarmState::Ok);
+        assert_eq!(alarm.state(&samples, at(17), TimeScale(10)), AlarmState::Ok);
         let shortest = alarm.state(&samples, at(11), TimeScale(1_000_000));
         assert_eq!(shortest, AlarmState::Alarm);
     }
