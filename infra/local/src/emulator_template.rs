@@ -10,6 +10,8 @@ use crate::parameters::{LOCAL_OUTAGE_SECONDS, LOCAL_PARAMETERS};
 /// The name of the parameter that says that requests may use plain HTTP.
 const REQUIRE_TLS: &str = "RequireTls";
 
+const CHANGE_VISIBILITY: &str = "sqs:ChangeMessageVisibility";
+
 /// Reads the template at `source` and writes it to `target` with changes for the emulator.
 ///
 /// The emulator's SAM transform uses the default of a parameter, where AWS uses the value that is given. Its alarms
@@ -20,6 +22,9 @@ const REQUIRE_TLS: &str = "RequireTls";
 ///
 /// The emulator serves plain HTTP on the loopback interface, so the policies accept it. The parameter [`REQUIRE_TLS`], which only
 /// this copy of the template has, says so to `onewrite doctor`.
+///
+/// The emulator authorizes a batch of visibility changes by an action of that name. AWS authorizes it by
+/// `sqs:ChangeMessageVisibility` and has no other action (Service Authorization Reference, "Actions defined by Amazon SQS").
 ///
 /// `code`, if given, is the prefix of the S3 URI that the code of each function has instead of its `CodeUri`.
 ///
@@ -38,6 +43,7 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
     template["Parameters"][REQUIRE_TLS]["Type"] = "String".into();
     template["Parameters"][REQUIRE_TLS]["Default"] = "false".into();
     accept_plain_http(&mut template["Resources"]);
+    name_batch_action(&mut template["Resources"]);
     let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
     for (_, resource) in resources {
         if resource["Type"] == "AWS::CloudWatch::Alarm" {
@@ -81,6 +87,21 @@ fn accept_plain_http(value: &mut Yaml) {
     }
 }
 
+/// Adds the emulator's action for batches to each list of actions that has the one of AWS.
+fn name_batch_action(value: &mut Yaml) {
+    match value {
+        Yaml::Mapping(members) => members.values_mut().for_each(name_batch_action),
+        Yaml::Sequence(items) => {
+            if items.iter().any(|item| item == CHANGE_VISIBILITY) {
+                items.push(format!("{CHANGE_VISIBILITY}Batch").into());
+            }
+            items.iter_mut().for_each(name_batch_action);
+        }
+        Yaml::Tagged(tagged) => name_batch_action(&mut tagged.value),
+        _ => {}
+    }
+}
+
 fn detach_alarm(properties: &mut Yaml) {
     if let Some(properties) = properties.as_mapping_mut() {
         properties.remove("Metrics");
@@ -103,6 +124,7 @@ mod tests {
         "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
         "  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/ingest, ",
         "Environment: {Variables: {OUTAGE_SECONDS: \"10800\"}}}}\n",
+        "  D: {Type: AWS::IAM::Role, Properties: {Action: [sqs:ReceiveMessage, sqs:ChangeMessageVisibility]}}\n",
     );
 
     fn written(code: Option<&str>) -> Yaml {
@@ -124,6 +146,10 @@ mod tests {
         template["Resources"]["B"]["Properties"] = serde_yaml_ng::from_str(alarm).unwrap();
         let variables = &mut template["Resources"]["C"]["Properties"]["Environment"]["Variables"];
         variables["OUTAGE_SECONDS"] = LOCAL_OUTAGE_SECONDS.to_string().into();
+        let actions =
+            "[sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:ChangeMessageVisibilityBatch]";
+        template["Resources"]["D"]["Properties"]["Action"] =
+            serde_yaml_ng::from_str(actions).unwrap();
         template
     }
 

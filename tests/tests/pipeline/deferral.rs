@@ -63,6 +63,11 @@ async fn messages_that_the_table_fails_wait_longer_and_malformed_ones_do_not() {
     let of_malformed = receives_of(1).into_iter().filter(|at| *at < fourth);
     assert!(of_malformed.count() > 2);
 
+    // Between these receives, nothing that `settle` looks at changes.
+    wait_until("the malformed message had six receives", async || {
+        receives_of(1).len() == 6
+    })
+    .await;
     settle(&mut stack, sent.len()).await;
     let found = inspect::read_final_state(&clients, &outputs).await.unwrap();
     assert_no_violations(&oracle::verify(&sent, &found));
