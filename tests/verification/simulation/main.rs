@@ -31,8 +31,9 @@ use onewrite_verification::repository;
 use plan::Plan;
 use world::World;
 
-/// Number of seeds in a plain `cargo test`.
-const SEEDS: u64 = 10_000;
+/// Number of seeds in a plain `cargo test`. The worlds need every pair of faults ([`run::WORLDS_FOR_PAIRS`]), and the rarest
+/// planted bug takes 220 of them.
+const SEEDS: u64 = run::WORLDS_FOR_PAIRS;
 
 fn plans(seeds: u64) -> Vec<Plan> {
     (0..seeds).map(Plan::from_seed).collect()

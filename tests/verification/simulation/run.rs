@@ -11,6 +11,9 @@ use crate::fault_plan::FaultKind;
 use crate::plan::Plan;
 use crate::world::{Run, World};
 
+/// So many worlds meet every pair of faults.
+pub(crate) const WORLDS_FOR_PAIRS: u64 = 3_000;
+
 /// Totals over all worlds.
 #[derive(Default)]
 pub(crate) struct Summary {
@@ -82,7 +85,7 @@ impl Summary {
     }
 
     /// Lists faults that these worlds should have met but did not. A fault that never happened proves nothing. Every
-    /// thousand seeds must meet every kind, and ten thousand must meet every pair of kinds.
+    /// thousand seeds must meet every kind, and [`WORLDS_FOR_PAIRS`] must meet every pair of kinds.
     pub(crate) fn gaps(&self) -> Vec<String> {
         let mut gaps = Vec::new();
         for (thousand, (worlds, occurrences)) in &self.thousands {
@@ -96,7 +99,7 @@ impl Summary {
                 )
             }));
         }
-        if self.worlds >= 10_000 {
+        if self.worlds >= WORLDS_FOR_PAIRS {
             for (place, kind) in FaultKind::ALL.iter().enumerate() {
                 let others = FaultKind::ALL[place + 1..].iter();
                 let missing = others.filter(|other| !self.pairs.contains(&(*kind, **other)));
