@@ -101,7 +101,9 @@ impl Cli {
         match location.find_local(&directory, is_set) {
             Some(local) => {
                 let endpoint = local.endpoint_url.as_deref().unwrap_or_default();
-                eprintln!("Using the local stack at {endpoint}. For another one, set --profile or --region.");
+                eprintln!(
+                    "Using the local stack at {endpoint}. For another one, set --profile or --region."
+                );
                 local
             }
             None => location,

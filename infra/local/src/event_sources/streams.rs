@@ -110,8 +110,14 @@ impl<S: Source> Executor<StreamPoller> for StreamExecutor<S> {
                 let destinations = Arc::clone(&self.destinations);
                 let (metrics, function) = (self.metrics.clone(), self.function.name.clone());
                 let notify = async move {
-                    let result = destinations.send(&destination, &failure_record, &event).await;
-                    metrics.record_discarded_batch(&function, failure_record.batch_size, result.is_ok());
+                    let result = destinations
+                        .send(&destination, &failure_record, &event)
+                        .await;
+                    metrics.record_discarded_batch(
+                        &function,
+                        failure_record.batch_size,
+                        result.is_ok(),
+                    );
                     match result {
                         Ok(()) => Input::FailureRecordDelivered { call },
                         Err(error) => {
