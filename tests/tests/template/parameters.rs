@@ -88,11 +88,10 @@ fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
 
 #[test]
 fn ingest_gets_exactly_the_settings_it_reads() {
-    assert_settings_match(
-        "IngestFunction",
-        &["TABLE_NAME", "QUEUE_URL"],
-        |environment| onewrite_ingest::config::Config::read(environment),
-    );
+    let references = ["TABLE_NAME", "QUEUE_URL"];
+    assert_settings_match("IngestFunction", &references, |environment| {
+        onewrite_ingest::config::Config::read(environment)
+    });
 }
 
 #[test]

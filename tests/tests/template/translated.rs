@@ -309,10 +309,13 @@ fn an_existing_table_replaces_the_table_of_the_stack() {
     assert_eq!(outputs.value(table).unwrap(), "restored");
 }
 
+/// Parameters, and the rule that rejects them.
+type RuleCase<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
 #[test]
 fn rules_reject_combinations_that_a_service_would_reject_later() {
     let translated = translate(&[Parameters::new()]);
-    let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+    let cases: &[RuleCase<'_>] = &[
         (&[], None),
         (
             &[("IngestMinimumPollers", "1")],

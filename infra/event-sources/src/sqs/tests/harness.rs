@@ -217,8 +217,8 @@ impl Harness {
 
     /// Changes the visibility of a message that the function has received, as the function would.
     pub(super) fn change_visibility(&mut self, body: &str, timeout: Millis) {
-        let records = self.seen.iter().flat_map(|seen| &seen.event.records);
-        let latest = records.filter(|record| record["body"] == body).next_back();
+        let mut records = self.seen.iter().flat_map(|seen| &seen.event.records);
+        let latest = records.rfind(|record| record["body"] == body);
         let handle = latest.unwrap()["receiptHandle"].as_str().unwrap();
         self.queue
             .change_visibility(self.now, handle, timeout)
