@@ -9,42 +9,42 @@
 
 use futures::{StreamExt as _, stream};
 use onewrite::{
-    limits::{DEFERRAL_TIME, MAX_VISIBILITY_ENTRIES},
+    limits::{DEFERRAL_TIME, MAX_DEFERRAL_CALLS, MAX_VISIBILITY_ENTRIES},
     queue::{Deferral, DeferralResult, DelayedDelivery},
 };
 use onewrite_runtime::budget::Budget;
 
-/// Defers messages with at most `max_in_flight` concurrent calls, and returns how many were deferred. It never fails, and it
-/// ends with the budget.
+/// Defers messages and returns how many were deferred. It never fails, and it ends with the budget.
+///
+/// The number of concurrent calls does not depend on that of concurrent writes. A table that throttles is a reason to write
+/// less at the same time, and then the most messages must be deferred.
 pub(crate) async fn defer(
     queue: &impl DelayedDelivery,
     deferrals: &[Deferral],
-    max_in_flight: usize,
     budget: Budget,
 ) -> usize {
     let budget = budget.at_most(DEFERRAL_TIME);
     stream::iter(deferrals.chunks(MAX_VISIBILITY_ENTRIES))
         .map(|chunk| defer_chunk(queue, chunk, budget))
-        .buffer_unordered(max_in_flight)
+        .buffer_unordered(MAX_DEFERRAL_CALLS)
         .fold(0, |sum, deferred| async move { sum + deferred })
         .await
 }
 
 async fn defer_chunk(queue: &impl DelayedDelivery, chunk: &[Deferral], budget: Budget) -> usize {
-    let (deferred, reason) = match tokio::time::timeout_at(budget.end(), queue.defer(chunk)).await {
+    let (mut deferred, mut reason) = (0, None);
+    match tokio::time::timeout_at(budget.end(), queue.defer(chunk)).await {
         Ok(Ok(results)) => {
-            let failed = results.iter().find_map(|result| match result {
-                DeferralResult::Deferred => None,
-                DeferralResult::Failed { code } => Some(code.clone()),
-            });
-            let deferred = results
-                .iter()
-                .filter(|result| **result == DeferralResult::Deferred);
-            (deferred.count(), failed)
+            for result in results {
+                match result {
+                    DeferralResult::Deferred => deferred += 1,
+                    DeferralResult::Failed { code } => reason = Some(code),
+                }
+            }
         }
-        Ok(Err(error)) => (0, Some(error.to_string())),
-        Err(_elapsed) => (0, Some("the time for deferring was up".to_owned())),
-    };
+        Ok(Err(error)) => reason = Some(error.to_string()),
+        Err(_elapsed) => reason = Some("the time for deferring was up".to_owned()),
+    }
     if let Some(reason) = reason {
         tracing::warn!(
             messages = chunk.len() - deferred,

@@ -213,7 +213,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
             .filter_map(|one| one.deferral.take())
             .collect();
         let deferred = match &self.queue {
-            Some(queue) => defer(queue, &deferrals, self.max_in_flight, budget).await,
+            Some(queue) => defer(queue, &deferrals, budget).await,
             None => 0,
         };
         let mut metrics = metrics(&batch, budget);

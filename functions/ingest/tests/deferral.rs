@@ -31,6 +31,7 @@ const CANARY: &str = "canary-7f3a";
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Answer {
     Deferred,
+    Slow,
     EntriesFail,
     Throttled,
     Refused,
@@ -55,6 +56,10 @@ impl DelayedDelivery for Queue {
         let code = "RequestThrottled".to_owned();
         match self.answer {
             Answer::Deferred => results(DeferralResult::Deferred),
+            Answer::Slow => {
+                tokio::time::sleep(Duration::from_millis(60)).await;
+                results(DeferralResult::Deferred)
+            }
             Answer::EntriesFail => results(DeferralResult::Failed { code }),
             Answer::Throttled => Err(ServiceError::Throttled { code }),
             Answer::Refused => Err(ServiceError::refused("AccessDeniedException")),
@@ -259,6 +264,16 @@ async fn defers_after_all_messages_in_calls_of_at_most_ten() {
     assert!(calls.is_sorted(), "{:?}", outcome.journal);
     assert_eq!(outcome.waits.len(), ids.len());
     assert_eq!(outcome.metrics.get("Deferred"), 25);
+}
+
+/// The largest batch of a standard queue has 10,000 messages (Lambda API reference, `BatchSize`).
+#[tokio::test(start_paused = true)]
+async fn defers_the_largest_batch_of_a_throttled_table_in_time() {
+    let ids = (0..10_000).map(|n| format!("throttled-{n}"));
+    let records: Vec<Value> = ids.map(|id| message(&id, 1)).collect();
+    let outcome = invoke(Answer::Slow, event(&records)).await;
+    assert_eq!(outcome.metrics.get("Deferred"), 10_000);
+    assert!(outcome.time < DEFERRAL_TIME, "{:?}", outcome.time);
 }
 
 #[tokio::test(start_paused = true)]

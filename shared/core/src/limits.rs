@@ -38,6 +38,10 @@ pub const MAX_VISIBILITY_ENTRIES: usize = 10;
 /// A call usually takes some milliseconds. The limit is for an SQS endpoint that does not answer, as in a VPC without one.
 pub const DEFERRAL_TIME: Duration = Duration::from_millis(2_000);
 
+/// Most concurrent `ChangeMessageVisibilityBatch` calls of an invocation. The largest batch has 10,000 messages and so needs
+/// 1,000 calls. If a call takes at most 60 ms, all of them fit into [`DEFERRAL_TIME`].
+pub const MAX_DEFERRAL_CALLS: usize = 32;
+
 /// Most records in one `PutRecords` call (Kinesis API reference).
 pub const MAX_PUT_RECORDS: usize = 500;
 
