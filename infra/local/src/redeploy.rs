@@ -14,15 +14,25 @@ use crate::progress::Progress;
 use crate::stack::Stack;
 use crate::workspace::{FileLock, Workspace};
 
-/// Time between two looks for a file of the other process.
+/// How long each process waits before it checks again for a file of the other one.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Parameters and their new values.
 type Changes = BTreeMap<String, String>;
 
+/// A request to deploy.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Request {
+    /// A random number, because the process of an earlier request may have been killed before its answer.
+    id: u64,
+    changes: Changes,
+}
+
 /// The answer to a request.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Answer {
+    /// The `id` of the request.
+    request: u64,
     /// Why the deployment failed.
     failure: Option<String>,
 }
@@ -57,11 +67,14 @@ pub(crate) async fn request(
     let lock = workspace.local().join("deploy.lock");
     let _lock = FileLock::acquire(&lock, progress).await?;
     let (request, answer) = (request_file(workspace), answer_file(workspace));
-    let _ = std::fs::remove_file(&answer);
-    write(&request, changes)?;
+    let id = rand::random();
+    let changes = changes.clone();
+    write(&request, &Request { id, changes })?;
     let step = progress.step("Deploying the changed parameters");
     let failure = loop {
-        if let Some(Answer { failure }) = take(&answer) {
+        if let Some(Answer { request, failure }) = take(&answer)
+            && request == id
+        {
             break failure;
         }
         if FileLock::try_acquire(&up_lock(workspace))?.is_some() {
@@ -87,10 +100,13 @@ pub(crate) async fn serve(workspace: &Workspace, stack: &mut Stack) -> LocalErro
         if let Some(failure) = stack.failure() {
             return failure;
         }
-        if let Some(changes) = take::<Changes>(&request_file(workspace)) {
+        if let Some(Request { id, changes }) = take(&request_file(workspace)) {
             let deployed = stack.redeploy(&changes).await;
-            let failure = deployed.err().map(|error| error.to_string());
-            if let Err(error) = write(&answer_file(workspace), &Answer { failure }) {
+            let answer = Answer {
+                request: id,
+                failure: deployed.err().map(|error| error.to_string()),
+            };
+            if let Err(error) = write(&answer_file(workspace), &answer) {
                 return error;
             }
         }
@@ -149,15 +165,28 @@ mod tests {
         let changes = Changes::from([("Name".to_owned(), "value".to_owned())]);
         for failure in [None, Some("no such parameter".to_owned())] {
             let answering = async {
-                let asked = loop {
-                    if let Some(asked) = take::<Changes>(&request_file(&workspace)) {
+                let Request { id, changes } = loop {
+                    if let Some(asked) = take(&request_file(&workspace)) {
                         break asked;
                     }
                     tokio::task::yield_now().await;
                 };
+                // The answer to a request whose process was killed comes first.
+                let late = Answer {
+                    request: id.wrapping_add(1),
+                    failure: Some("late".to_owned()),
+                };
+                write(&answer_file(&workspace), &late).unwrap();
+                while answer_file(&workspace).exists() {
+                    tokio::task::yield_now().await;
+                }
                 let failure = failure.clone();
-                write(&answer_file(&workspace), &Answer { failure }).unwrap();
-                asked
+                let answer = Answer {
+                    request: id,
+                    failure,
+                };
+                write(&answer_file(&workspace), &answer).unwrap();
+                changes
             };
             let request = request(&workspace, &changes, Progress::Silent);
             let (answered, asked) = tokio::join!(request, answering);

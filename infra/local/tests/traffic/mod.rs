@@ -13,8 +13,10 @@ use tokio::task::JoinHandle;
 
 /// The time between two messages.
 const PACE: Duration = Duration::from_millis(25);
-/// How long to wait for items at most.
-const LIMIT: Duration = Duration::from_secs(120);
+/// The time between two reads of the table. Each reads all items.
+const POLL: Duration = Duration::from_millis(250);
+/// How long the table may stay without a change while items are awaited.
+const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
 /// A message with two parts that may be the payload.
 pub(crate) fn body(id: &str) -> String {
@@ -83,27 +85,40 @@ pub(crate) async fn read_items(clients: &Clients, table: &str) -> HashMap<String
     items
 }
 
-/// Waits until the items are as expected, and returns them.
+fn is_done(item: &Attributes) -> bool {
+    text(item, attribute::STATUS) == "DONE"
+}
+
+/// Waits until the items are as expected, and returns them. Fails if the pipeline makes no progress.
 pub(crate) async fn wait_for_items(
     stack: &Stack,
     what: &str,
     is_expected: impl Fn(&HashMap<String, Attributes>) -> bool,
 ) -> HashMap<String, Attributes> {
-    let started = Instant::now();
+    let mut progress = (0, 0);
+    let mut changed_at = Instant::now();
     loop {
         let items = read_items(stack.clients(), &stack.outputs().table).await;
         if is_expected(&items) {
             return items;
         }
-        let number = items.len();
-        assert!(started.elapsed() < LIMIT, "{what}: {number} items");
-        tokio::time::sleep(PACE).await;
+        let now = (
+            items.len(),
+            items.values().filter(|item| is_done(item)).count(),
+        );
+        if now != progress {
+            (progress, changed_at) = (now, Instant::now());
+        }
+        assert!(
+            changed_at.elapsed() < IDLE_LIMIT,
+            "{what}: items and DONE items: {progress:?}"
+        );
+        tokio::time::sleep(POLL).await;
     }
 }
 
 /// Waits until each of these messages is stored and processed downstream.
 pub(crate) async fn wait_until_done(stack: &Stack, ids: &[String]) -> HashMap<String, Attributes> {
-    let is_done = |item: &Attributes| text(item, attribute::STATUS) == "DONE";
     wait_for_items(stack, "until every message is done", |items| {
         ids.iter().all(|id| items.get(id).is_some_and(is_done))
     })
