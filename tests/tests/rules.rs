@@ -14,7 +14,7 @@ const CHAPTERS: &str = "SFDKXQ";
 /// The directories whose code cites rules.
 const CODE: [&str; 4] = ["infra/event-sources", "infra/local", "shared", "tests"];
 
-/// The rule numbers in a text, each a word of its own.
+/// The rule numbers in a text, each a separate word.
 fn rules_in(text: &str) -> impl Iterator<Item = &str> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '-');
     words.filter(|word| {

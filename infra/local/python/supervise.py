@@ -1,7 +1,7 @@
 """Runs a command and ends it together with every process it started.
 
 It ends the command when standard input closes (the tool that holds the other end exited or was killed) or on SIGTERM.
-A process group would not be enough, because some commands put their children into groups of their own. So on Linux this
+A process group would not be enough, because some commands put their children into other groups. So on Linux this
 process adopts every orphan below it, and exits when it has no descendants left.
 
     supervise.py GRACE_SECONDS COMMAND [ARGUMENT ...]
