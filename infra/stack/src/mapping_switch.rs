@@ -6,7 +6,7 @@ use aws_sdk_lambda::types::EventSourceMappingConfiguration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::{error::StackError, mappings, stack::Stack};
+use crate::{error::StackError, mappings, queue, stack::Stack};
 
 /// How long the table's stream keeps changes (DynamoDB developer guide, "Change data capture for DynamoDB Streams").
 const TABLE_STREAM_RETENTION: Duration = Duration::from_secs(24 * 3_600);
@@ -106,16 +106,8 @@ pub async fn read_safe_time(
 
 async fn read_queue_retention(stack: &Stack) -> Result<Duration, StackError> {
     use aws_sdk_sqs::types::QueueAttributeName::MessageRetentionPeriod;
-    let attributes = stack
-        .sqs
-        .get_queue_attributes()
-        .queue_url(&stack.outputs.queue_url)
-        .attribute_names(MessageRetentionPeriod)
-        .send()
-        .await
-        .map_err(|error| StackError::from_sdk("GetQueueAttributes", &error))?
-        .attributes
-        .unwrap_or_default();
+    let url = &stack.outputs.queue_url;
+    let attributes = queue::read_attributes(stack, url, MessageRetentionPeriod).await?;
     let seconds = attributes.get(&MessageRetentionPeriod);
     let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(0);
     Ok(Duration::from_secs(seconds))

@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::{ListMessageMoveTasksResultEntry, QueueAttributeName};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::{error::StackError, stack::Stack};
+use crate::{error::StackError, queue, stack::Stack};
 
 /// The most messages per second of a task (`MaxNumberOfMessagesPerSecond`).
 pub const MAX_RATE: u32 = 500;
@@ -146,18 +146,9 @@ impl MoveTasks for Stack {
 }
 
 async fn queue_arn(stack: &Stack, url: &str) -> Result<String, StackError> {
-    let attributes = stack
-        .sqs
-        .get_queue_attributes()
-        .queue_url(url)
-        .attribute_names(QueueAttributeName::QueueArn)
-        .send()
-        .await
-        .map_err(|error| StackError::from_sdk("GetQueueAttributes", &error))?
-        .attributes;
-    let arn =
-        attributes.and_then(|mut attributes| attributes.remove(&QueueAttributeName::QueueArn));
-    arn.ok_or_else(|| StackError::Call {
+    let name = QueueAttributeName::QueueArn;
+    let mut attributes = queue::read_attributes(stack, url, name.clone()).await?;
+    attributes.remove(&name).ok_or_else(|| StackError::Call {
         call: "GetQueueAttributes",
         reason: "no QueueArn in the response".to_owned(),
     })
