@@ -4,12 +4,13 @@
 //! - At [`MAX_IN_FLIGHT`] messages in flight, a receive returns nothing and no error.
 //! - A standard queue returns messages in any order, and fewer than requested. A FIFO queue returns nothing of a group that
 //!   has a message in flight.
+//! - The depth can count deleted messages for a while.
 //! - Every call takes time, on the clock of tokio, which a test can pause.
 //!
 //! It keeps a few bytes for each message and makes up the bodies, so that it can hold millions.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -39,6 +40,7 @@ pub struct MemoryQueue<L> {
     letter: L,
     is_fifo: bool,
     stored: HashMap<String, StoredContent>,
+    count_delay: Duration,
     state: Mutex<State>,
 }
 
@@ -53,6 +55,8 @@ struct State {
     /// The groups with messages in flight, and their number.
     groups: HashMap<String, usize>,
     sent: BTreeMap<u64, u32>,
+    /// When the depth stops counting each deleted message.
+    counted_until: VecDeque<Instant>,
     receipts: u64,
     random: u64,
     most_in_flight: usize,
@@ -83,6 +87,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> MemoryQueue<L> {
             letter,
             is_fifo,
             stored: HashMap::new(),
+            count_delay: Duration::ZERO,
             state: Mutex::new(state),
         }
     }
@@ -91,6 +96,13 @@ impl<L: Fn(u64) -> Letter + Send + Sync> MemoryQueue<L> {
     #[must_use]
     pub fn with_stored(mut self, id: &str, content: StoredContent) -> Self {
         self.stored.insert(id.to_owned(), content);
+        self
+    }
+
+    /// Lets the depth count deleted messages for this long.
+    #[must_use]
+    pub fn with_count_delay(mut self, delay: Duration) -> Self {
+        self.count_delay = delay;
         self
     }
 
@@ -293,15 +305,24 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
         if let Some((number, _)) = read_handle(receipt_handle) {
             self.end_flight(&mut state, number);
             state.visible.remove(&number);
+            if !self.count_delay.is_zero() {
+                let until = Instant::now() + self.count_delay;
+                state.counted_until.push_back(until);
+            }
         }
         Ok(())
     }
 
     async fn depth(&self) -> Result<QueueDepth, StackError> {
         self.call("GetQueueAttributes").await?;
-        let state = self.settled();
+        let mut state = self.settled();
+        while let Some(until) = state.counted_until.front()
+            && *until <= Instant::now()
+        {
+            state.counted_until.pop_front();
+        }
         Ok(QueueDepth {
-            waiting: state.visible.len(),
+            waiting: state.visible.len() + state.counted_until.len(),
             hidden: state.hidden.len(),
         })
     }

@@ -11,7 +11,7 @@ use std::{
 use aws_sdk_sqs::types::Message;
 use futures::{StreamExt as _, future, stream};
 use jiff::Timestamp;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     held::HeldLetters,
@@ -25,6 +25,10 @@ use crate::{dead_letter::DeadLetter, error::StackError, pace::Pace};
 /// group.
 const RECEIVERS: usize = 8;
 const CONCURRENT_MOVES: usize = 40;
+
+/// For how long SQS may still count letters that were moved: at least a minute (SQS API reference, `GetQueueAttributes`).
+const COUNT_DELAY: Duration = Duration::from_secs(90);
+const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Which letters to move, and how fast.
 pub struct Redrive<'a, F: Fn(&DeadLetter) -> bool> {
@@ -99,7 +103,10 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         let ended = self
             .redrive_held(queue, hide, &mut held, &mut stayed, &mut on_letter)
             .await;
-        let left = count(queue).await;
+        let left = match ended {
+            Ok(EndReason::NoMore) => self.settled_count(queue, stayed).await,
+            _ => count(queue).await,
+        };
         let made_visible = held.make_visible(queue).await;
         let not_judged = left.as_ref().ok().map(|left| left.saturating_sub(stayed));
         let hidden_for = made_visible.is_err().then_some(hide);
@@ -174,6 +181,23 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
             failed?;
         }
         Ok(EndReason::Interrupted)
+    }
+
+    /// Counts the letters when SQS returns no others. Waits for a late count before it reports letters that were not judged.
+    async fn settled_count(
+        &self,
+        queue: &impl DeadLetterQueue,
+        stayed: usize,
+    ) -> Result<usize, StackError> {
+        let end = Instant::now() + COUNT_DELAY;
+        loop {
+            let left = count(queue).await?;
+            let is_over = Instant::now() >= end || self.is_interrupted.load(Ordering::Relaxed);
+            if left <= stayed || is_over {
+                return Ok(left);
+            }
+            sleep(COUNT_INTERVAL).await;
+        }
     }
 
     /// The result for a letter that stays; `None` for one to move.

@@ -170,6 +170,15 @@ async fn reports_letters_that_somebody_else_received() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_late_count_is_not_reported_as_letters_that_were_not_judged() {
+    let queue = queue(1_000, 50).with_count_delay(Duration::from_secs(60));
+    let outcome = redrive(&queue, &[], is_valid).await;
+    assert!(matches!(outcome.end.reason, EndReason::NoMore));
+    assert_eq!(outcome.end.not_judged, Some(0));
+    assert_eq!((queue.sent().len(), queue.count_visible()), (980, 20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn reports_letters_behind_those_that_stay_in_a_fifo_group() {
     let queue = fifo(60, 20);
     let inspection = inspect(&queue, &judge(&[]), 1_000, |_| {}).await.unwrap();
