@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use onewrite::notification::NotificationId;
 use onewrite_stack::{
     pace::Pace,
-    scan::{self, PageQuery, Selection},
+    scan::{self, PageQuery, SelectedItem, Selection},
     stack::Stack,
     table::{self, EraseResult},
 };
@@ -20,6 +20,7 @@ use crate::{
     context::Context,
     error::{FAILED, NOT_FOUND, OperatorError},
     format::shell_quote,
+    progress,
     terminal::{Output, json, print},
 };
 
@@ -52,6 +53,20 @@ struct Erasure {
     outcome: EraseResult,
 }
 
+impl Erasure {
+    fn line(&self) -> String {
+        format!("{:<18} {}\n", self.outcome.text(), self.id)
+    }
+}
+
+/// The results of the command.
+#[derive(Debug, Default)]
+struct Erasures {
+    results: Vec<Erasure>,
+    /// Settled items that the scan found, but that somebody edited. They are kept.
+    unreadable: u64,
+}
+
 /// A place with a copy of a payload, and when the copy is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Copy {
@@ -75,22 +90,37 @@ pub async fn run(arguments: &EraseArguments, context: &Context) -> Result<ExitCo
     if is_apply {
         arguments.confirmation.ask(&arguments.question())?;
     }
-    let erasures = arguments.erase(&context.stack, is_apply).await?;
+    let print_result = |erasure: &Erasure| {
+        if context.output == Output::Table {
+            print(&erasure.line());
+        }
+    };
+    let erasures = arguments
+        .erase(&context.stack, is_apply, print_result)
+        .await?;
     let copies = copies(&context.stack);
+    let results = &erasures.results;
     print(&match context.output {
-        Output::Table => arguments.text(&erasures, &copies, is_apply, &context.command),
+        Output::Table => arguments.summary(results, &copies, is_apply, &context.command),
         Output::Json => json(&Report {
-            erasures: &erasures,
+            erasures: results,
             copies,
         }),
     });
+    if erasures.unreadable > 0 {
+        eprintln!(
+            "{} settled items cannot be read, because somebody edited them; they are kept",
+            erasures.unreadable
+        );
+    }
     Ok(exit_code(&erasures))
 }
 
 /// A notification that must be erased and was not makes the command fail.
-fn exit_code(erasures: &[Erasure]) -> ExitCode {
-    let has = |outcome| erasures.iter().any(|erasure| erasure.outcome == outcome);
-    if has(EraseResult::NotSettled) || has(EraseResult::Unreadable) {
+fn exit_code(erasures: &Erasures) -> ExitCode {
+    let results = &erasures.results;
+    let has = |outcome| results.iter().any(|erasure| erasure.outcome == outcome);
+    if erasures.unreadable > 0 || has(EraseResult::NotSettled) || has(EraseResult::Unreadable) {
         ExitCode::from(FAILED)
     } else if has(EraseResult::NoItem) {
         ExitCode::from(NOT_FOUND)
@@ -109,50 +139,91 @@ impl EraseArguments {
         }
     }
 
-    async fn erase(&self, stack: &Stack, is_apply: bool) -> Result<Vec<Erasure>, OperatorError> {
-        let mut updates = Pace::new(self.rate);
-        let mut erasures = Vec::new();
+    /// Erases the notifications. Each result is printed at once, so that it is known if a later call fails.
+    async fn erase(
+        &self,
+        stack: &Stack,
+        is_apply: bool,
+        print_result: impl Fn(&Erasure),
+    ) -> Result<Erasures, OperatorError> {
         if let Some(before) = self.settled_before {
-            let selection = Selection::SettledBefore(before);
-            let (mut after, mut reads) = (None, Pace::new(self.read_units));
-            loop {
-                sleep_until(reads.free_at()).await;
-                let query = PageQuery {
-                    segment: 0,
-                    segments: 1,
-                    selection,
-                    limit: None,
-                    after,
-                };
-                let page = scan::read_page(stack, query).await?;
-                reads.record_use(page.read_units);
-                for item in page.selected {
-                    erasures.push(erase_one(stack, item.id, is_apply, &mut updates).await?);
-                }
-                after = page.last_key;
-                if after.is_none() {
-                    return Ok(erasures);
-                }
-            }
+            return self
+                .erase_settled(stack, before, is_apply, print_result)
+                .await;
         }
+        let mut updates = Pace::new(self.rate);
+        let mut erasures = Erasures::default();
         for id in &self.ids {
-            erasures.push(erase_one(stack, id.to_string(), is_apply, &mut updates).await?);
+            let id = id.to_string();
+            let outcome = if is_apply {
+                sleep_until(updates.reserve()).await;
+                table::erase(stack, &id, Timestamp::now()).await?
+            } else {
+                table::preview_erase(stack, &id).await?
+            };
+            let erasure = Erasure { id, outcome };
+            print_result(&erasure);
+            erasures.results.push(erasure);
         }
         Ok(erasures)
     }
 
-    /// The result as text. A preview ends with the command that applies it.
-    fn text(&self, erasures: &[Erasure], copies: &[Copy], is_apply: bool, command: &str) -> String {
-        let line = |erasure: &Erasure| {
-            let result = erasure.outcome.text();
-            format!("{result:<18} {}", erasure.id)
-        };
-        let mut lines: Vec<String> = erasures.iter().map(line).collect();
+    /// Scans the table for settled notifications and erases them. A preview needs no other reads.
+    async fn erase_settled(
+        &self,
+        stack: &Stack,
+        before: Timestamp,
+        is_apply: bool,
+        print_result: impl Fn(&Erasure),
+    ) -> Result<Erasures, OperatorError> {
+        let bar = progress::bar("items read:", None);
+        let (mut reads, mut updates) = (Pace::new(self.read_units), Pace::new(self.rate));
+        let mut erasures = Erasures::default();
+        let mut after = None;
+        loop {
+            sleep_until(reads.free_at()).await;
+            let query = PageQuery {
+                segment: 0,
+                segments: 1,
+                selection: Selection::SettledBefore(before),
+                limit: None,
+                after,
+            };
+            let page = scan::read_page(stack, query).await?;
+            reads.record_use(page.read_units);
+            bar.inc(page.items_read);
+            erasures.unreadable += page.unreadable;
+            for SelectedItem { id, .. } in page.selected {
+                let outcome = if is_apply {
+                    sleep_until(updates.reserve()).await;
+                    table::erase(stack, &id, Timestamp::now()).await?
+                } else {
+                    EraseResult::WouldBeErased
+                };
+                let erasure = Erasure { id, outcome };
+                bar.suspend(|| print_result(&erasure));
+                erasures.results.push(erasure);
+            }
+            after = page.last_key;
+            if after.is_none() {
+                return Ok(erasures);
+            }
+        }
+    }
+
+    /// The text below the results. A preview ends with the command that applies it.
+    fn summary(
+        &self,
+        erasures: &[Erasure],
+        copies: &[Copy],
+        is_apply: bool,
+        command: &str,
+    ) -> String {
         let count = |outcome| {
             let has_outcome = |erasure: &&Erasure| erasure.outcome == outcome;
             erasures.iter().filter(has_outcome).count()
         };
-        lines.push("Other copies, which this command does not touch:".to_owned());
+        let mut lines = vec!["Other copies, which this command does not touch:".to_owned()];
         let copies = copies.iter();
         lines.extend(copies.map(|copy| format!("    {:<26} {}", copy.place, copy.until)));
         let waiting = count(EraseResult::WouldBeErased);
@@ -181,21 +252,6 @@ impl EraseArguments {
             .collect();
         flags + &ids
     }
-}
-
-async fn erase_one(
-    stack: &Stack,
-    id: String,
-    is_apply: bool,
-    pace: &mut Pace,
-) -> Result<Erasure, OperatorError> {
-    let outcome = if is_apply {
-        sleep_until(pace.reserve()).await;
-        table::erase(stack, &id, Timestamp::now()).await?
-    } else {
-        table::preview_erase(stack, &id).await?
-    };
-    Ok(Erasure { id, outcome })
 }
 
 /// The places with other copies of a payload. The documentation has the sources.
@@ -276,7 +332,9 @@ mod tests {
         }];
         let text = |arguments: &[&str], outcome, is_apply| {
             let arguments = parse(arguments).unwrap();
-            arguments.text(&[erasure(outcome)], &copies, is_apply, "onewrite")
+            let result = erasure(outcome);
+            let line = result.line();
+            line + &arguments.summary(&[result], &copies, is_apply, "onewrite")
         };
         assert_eq!(
             text(&["it's"], EraseResult::WouldBeErased, false),
@@ -308,7 +366,13 @@ mod tests {
             (EraseResult::Unreadable, ExitCode::from(FAILED)),
             (EraseResult::NoItem, ExitCode::from(NOT_FOUND)),
         ] {
-            assert_eq!(exit_code(&[erasure(outcome)]), code, "{outcome:?}");
+            let erasures = |unreadable| Erasures {
+                results: vec![erasure(outcome)],
+                unreadable,
+            };
+            assert_eq!(exit_code(&erasures(0)), code, "{outcome:?}");
+            let failed = ExitCode::from(FAILED);
+            assert_eq!(exit_code(&erasures(1)), failed, "{outcome:?}");
         }
     }
 }
