@@ -9,13 +9,13 @@ use onewrite_stack::{
     stack::Stack,
 };
 use serde::Serialize;
+use tokio::task::JoinSet;
 
 use crate::{
     confirmation::Confirmation,
     context::Context,
     error::{FAILED, OperatorError},
     format::duration,
-    progress,
     terminal::{Output, json, print},
 };
 
@@ -82,13 +82,25 @@ pub async fn run(
         }
         let question = format!("{} {pending} event sources?", switch.verb());
         arguments.confirmation.ask(&question)?;
-        let bar = progress::bar("waiting for Lambda", Some(reports.len() as u64));
-        for report in &mut reports {
-            let is_enabled = switch == Switch::Resume;
-            report.state = mapping_switch::switch(&context.stack, &report.uuid, is_enabled).await?;
-            bar.inc(1);
+        eprintln!("waiting for Lambda");
+        let (stack, is_enabled) = (&context.stack, switch == Switch::Resume);
+        let mut switches = JoinSet::new();
+        for (index, report) in reports.iter().enumerate() {
+            let (stack, uuid) = (stack.clone(), report.uuid.clone());
+            switches.spawn(async move {
+                let state = mapping_switch::switch(&stack, &uuid, is_enabled).await;
+                (index, state)
+            });
         }
-        bar.finish_and_clear();
+        // An error does not stop the others: the mappings must not wait for each other.
+        let mut failed = Ok(());
+        for (index, state) in switches.join_all().await {
+            match state {
+                Ok(state) => reports[index].state = state,
+                Err(error) => failed = Err(error),
+            }
+        }
+        failed?;
     }
     print(&match context.output {
         Output::Json => json(&reports),
@@ -96,7 +108,7 @@ pub async fn run(
             let parameter = context.stack.parameters.get(PARAMETER);
             let is_enabled = parameter.is_none_or(|value| value == "true");
             lines(&reports, switch, is_applied)
-                + &arguments.advice(&reports, switch, is_enabled, &context.command)
+                + &arguments.advice(&reports, switch, is_applied, is_enabled, &context.command)
         }
     });
     let is_late = is_applied && !reports.iter().all(|one| switch.is_done(one));
@@ -163,6 +175,7 @@ impl PauseArguments {
         &self,
         reports: &[MappingReport],
         switch: Switch,
+        is_applied: bool,
         is_enabled_by_stack: bool,
         command: &str,
     ) -> String {
@@ -178,9 +191,12 @@ impl PauseArguments {
         let mut text = deployment(switch, is_enabled_by_stack).to_owned();
         if !is_done {
             let verb = switch.verb().to_lowercase();
-            text += &format!(
-                "Nothing was changed, or Lambda is not done.\nNext: {command} {verb}{functions} --apply\n"
-            );
+            let state = if is_applied {
+                "Lambda is not done after ten minutes."
+            } else {
+                "Nothing was changed."
+            };
+            text += &format!("{state}\nNext: {command} {verb}{functions} --apply\n");
         } else if switch == Switch::Pause {
             text += &format!("Next: {command} resume{functions} --apply\n");
         }
@@ -330,7 +346,7 @@ mod tests {
     fn names_the_next_command_and_what_a_deployment_does() {
         let advice = |functions: &[Function], switch, state, is_enabled_by_stack| {
             let reports = [report(Function::Ingest, state)];
-            arguments(functions).advice(&reports, switch, is_enabled_by_stack, "onewrite")
+            arguments(functions).advice(&reports, switch, false, is_enabled_by_stack, "onewrite")
         };
         let preview = advice(&[Function::Ingest], Switch::Pause, "Enabled", true);
         assert!(
