@@ -36,6 +36,8 @@ use crate::{
 /// The default of `--inspect`. A look at this many letters takes less than a minute.
 const DEFAULT_INSPECTED: u32 = 10_000;
 
+const NOTHING_TO_MOVE: &str = "Nothing to move.\n";
+
 #[derive(Debug, Clone, Args)]
 pub struct DlqArguments {
     #[command(flatten)]
@@ -96,7 +98,10 @@ pub async fn run(arguments: &DlqArguments, context: &Context) -> Result<ExitCode
         let plan = arguments.plan(&judge, context).await?;
         print(&match context.output {
             Output::Table => plan.lines() + &arguments.preview(&plan, &context.command),
-            Output::Json => json(&plan.letters),
+            Output::Json => {
+                eprint!("{}", plan.gap().unwrap_or_default());
+                json(&plan.letters)
+            }
         });
         return Ok(arguments.exit_code(&plan.tally, plan.not_inspected));
     }
@@ -106,9 +111,14 @@ pub async fn run(arguments: &DlqArguments, context: &Context) -> Result<ExitCode
             print(&plan.lines());
             print(&plan.sentences().concat());
         }
-        if plan.tally.would_be_moved > 0 || plan.not_inspected > 0 {
-            arguments.confirmation.ask(&plan.question())?;
+        if plan.is_empty() {
+            print(&match context.output {
+                Output::Table => NOTHING_TO_MOVE.to_owned(),
+                Output::Json => json(&plan.letters),
+            });
+            return Ok(arguments.exit_code(&plan.tally, 0));
         }
+        arguments.confirmation.ask(&plan.question())?;
     }
     arguments.apply(&judge, context).await
 }
@@ -187,10 +197,10 @@ impl DlqArguments {
     /// The sentences below a preview. They end with the command that applies it.
     fn preview(&self, plan: &Plan, command: &str) -> String {
         let mut text = plan.sentences().concat();
-        let pending = plan.tally.would_be_moved;
-        if pending == 0 && plan.not_inspected == 0 {
-            return text + "Nothing to move.\n";
+        if plan.is_empty() {
+            return text + NOTHING_TO_MOVE;
         }
+        let pending = plan.tally.would_be_moved;
         text += &format!("{pending} would be moved; nothing was changed.\n");
         let letters = plan.inspected + plan.not_inspected;
         if letters > DEFAULT_INSPECTED as usize && self.selection.is_default() {
@@ -222,7 +232,7 @@ impl DlqArguments {
                 "{moved} moved; each has a new message id and keeps its notification id. `{command} trace ID` shows the progress of one."
             )
         } else {
-            "Nothing to move.".to_owned()
+            NOTHING_TO_MOVE.trim_end().to_owned()
         });
         sentences.join("\n") + "\n"
     }
@@ -275,17 +285,24 @@ impl Plan {
 
     /// What stays, and what was not inspected; one line each.
     fn sentences(&self) -> Vec<String> {
-        let mut sentences = self.tally.staying();
-        if self.not_inspected > 0 {
-            sentences.push(format!(
-                "About {} letters were not inspected: they are beyond --inspect, in flight, or behind others of their message group.",
-                self.not_inspected
-            ));
-        }
-        sentences
-            .iter()
-            .map(|sentence| format!("{sentence}\n"))
-            .collect()
+        let staying = self.tally.staying();
+        let staying = staying.iter().map(|sentence| format!("{sentence}\n"));
+        staying.chain(self.gap()).collect()
+    }
+
+    /// The line about letters that were not inspected; `None` if all were.
+    fn gap(&self) -> Option<String> {
+        let count = self.not_inspected;
+        (count > 0).then(|| {
+            format!(
+                "About {count} letters were not inspected: they are beyond --inspect, in flight, or behind others of their message group.\n"
+            )
+        })
+    }
+
+    /// Whether no letter can be moved.
+    fn is_empty(&self) -> bool {
+        self.tally.would_be_moved == 0 && self.not_inspected == 0
     }
 }
 

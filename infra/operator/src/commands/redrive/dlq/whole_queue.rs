@@ -10,7 +10,7 @@ use onewrite_stack::{
 use crate::{
     confirmation::Confirmation,
     context::Context,
-    error::OperatorError,
+    error::{FAILED, OperatorError},
     format::duration,
     interrupt, progress,
     terminal::{Output, json, print},
@@ -51,7 +51,11 @@ pub(super) async fn run(
         previous
     };
     let task = follow(previous.as_ref(), context).await?;
-    report(task, context)
+    Ok(match report(task, context)? {
+        MoveTaskStatus::Completed => ExitCode::SUCCESS,
+        // As for letters that are moved one by one: after Ctrl-C, some were not moved.
+        _ => ExitCode::from(FAILED),
+    })
 }
 
 /// Cancels the task that runs, and waits for its end.
@@ -68,7 +72,8 @@ pub(super) async fn cancel(context: &Context) -> Result<ExitCode, OperatorError>
         context.stack.cancel(handle).await?;
     }
     let task = follow(None, context).await?;
-    report(task, context)
+    report(task, context)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn follow(
@@ -90,7 +95,8 @@ async fn follow(
     })
 }
 
-fn report(task: Option<MoveTask>, context: &Context) -> Result<ExitCode, OperatorError> {
+/// Prints how the task ended.
+fn report(task: Option<MoveTask>, context: &Context) -> Result<MoveTaskStatus, OperatorError> {
     let lost = || OperatorError::MoveTask {
         reason: "SQS does not list it".to_owned(),
     };
@@ -103,7 +109,7 @@ fn report(task: Option<MoveTask>, context: &Context) -> Result<ExitCode, Operato
         MoveTaskStatus::Failed => Err(OperatorError::MoveTask {
             reason: task.failure.unwrap_or_else(|| "no reason".to_owned()),
         }),
-        _ => Ok(ExitCode::SUCCESS),
+        status => Ok(status),
     }
 }
 
