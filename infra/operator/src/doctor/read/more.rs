@@ -41,6 +41,12 @@ pub(super) async fn concurrency_quota(stack: &Stack) -> ReadResult<Option<i64>> 
 /// The queues by the stack's naming scheme that are not its queues now, with messages. After a change of `QueueType`, the
 /// template keeps the old queues.
 pub(super) async fn orphaned_queues(stack: &Stack) -> ReadResult<Vec<OrphanedQueue>> {
+    // The host of a URL depends on the endpoint of the request.
+    let name_of = |url: &str| url.rsplit('/').next().unwrap_or_default().to_owned();
+    let own = [
+        name_of(&stack.outputs.queue_url),
+        name_of(&stack.outputs.dead_letter_queue_url),
+    ];
     let mut orphaned = Vec::new();
     for name in QUEUES {
         let prefix = format!("{}-{name}-", stack.name);
@@ -48,8 +54,7 @@ pub(super) async fn orphaned_queues(stack: &Stack) -> ReadResult<Vec<OrphanedQue
         let mut urls = pages.into_paginator().page_size(1_000).items().send();
         while let Some(url) = urls.next().await {
             let url = url.map_err(|error| ReadError::from_sdk("ListQueues", &error))?;
-            let outputs = &stack.outputs;
-            if url == outputs.queue_url || url == outputs.dead_letter_queue_url {
+            if own.contains(&name_of(&url)) {
                 continue;
             }
             let messages = count_messages(stack, &url).await?;
