@@ -37,7 +37,7 @@ async fn describe(config: &SdkConfig, name: &str) -> Result<(Texts, Texts), Stac
     };
     let described = described.map_err(|error| {
         match StackError::from_sdk("DescribeStacks", &error) {
-            // CloudFormation has no error code of its own for a stack that does not exist.
+            // For a stack that does not exist, CloudFormation returns the general code for invalid arguments.
             StackError::Call { reason, .. } if reason == "ValidationError" => not_found(),
             other => other,
         }

@@ -1,7 +1,7 @@
 //! The dead-letter queue: lists its messages with the reason for each, and moves them back to the queue.
 //!
 //! SQS cannot show a message without receiving it. So each message is received, inspected, and made visible again at the
-//! end. Its receive count rises; nothing reads that count in a queue without a dead-letter queue of its own.
+//! end. Its receive count rises. That has no effect: the dead-letter queue has no redrive policy, so no count is too high.
 //!
 //! - [`port`]: the calls that the rules need
 //! - [`judge`]: why a message is a dead letter

@@ -26,7 +26,7 @@ pub enum StackError {
     #[error("{call} failed: {reason}")]
     Call {
         call: &'static str,
-        /// The service's error code; if there is none, the kind of failure.
+        /// The service's error code, or the kind of failure if the service returned no code.
         reason: String,
     },
 }

@@ -125,7 +125,7 @@ async fn read_object(stack: &Stack, key: &str) -> Result<Option<Vec<u8>>, StackE
     Ok(Some(bytes.to_vec()))
 }
 
-/// Parses a failure record, and whether the ids of all its records were found; `None` if the object is something else.
+/// Parses a failure record, and whether the ids of all its records were found; `None` if the object is not a failure record.
 fn parse(bytes: &[u8], key: &str, at: Timestamp) -> Option<(FailedBatch, bool)> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -189,7 +189,7 @@ const SETTLED_WITH_PAYLOAD: &str =
     "#updated < :before AND #status = :done AND attribute_exists(#payload)";
 
 /// Reads one page of the selected items. The read is eventually consistent, which is enough: such an item did
-/// not change for a long time, and the update after it has a condition of its own.
+/// not change for a long time, and the update that follows checks the item again with its condition.
 ///
 /// # Errors
 /// [`StackError`]: a call failed.

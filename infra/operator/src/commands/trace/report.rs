@@ -16,7 +16,7 @@ use crate::{
     format::{duration, shell_quote},
 };
 
-/// The shortest pause in the history that gets a line of its own, in milliseconds.
+/// The shortest pause in the history that is shown as a line, in milliseconds.
 const MIN_GAP_MILLIS: i64 = 60_000;
 
 /// The digits of a fingerprint that are shown.

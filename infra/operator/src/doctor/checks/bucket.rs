@@ -45,7 +45,7 @@ const LIFECYCLE: &[Check<Lifecycle>] = &[Check {
         Lifecycle { .. } => Some("no rule for delete markers".to_owned()),
     },
     needed: Fixed(
-        "NoncurrentVersionExpiration, and ExpiredObjectDeleteMarker in a rule of its own",
+        "NoncurrentVersionExpiration, and ExpiredObjectDeleteMarker in another rule",
     ),
     why: "S3 counts old versions and delete markers, so the alarm stays on for months after a repair, and nobody believes it",
     fix: Fixed("restore the template's rules with `sam deploy`"),
