@@ -9,7 +9,7 @@ use super::*;
 use crate::replay::{Answer, Endpoint, Server, error, ok};
 use onewrite::limits::{MAX_ATTEMPTS, MAX_VISIBILITY_ENTRIES, OPERATION_TIMEOUT};
 
-/// A receipt handle is no payload, but nobody needs it in a log either.
+/// A receipt handle is not a payload, but a log does not need it either.
 const CANARY: &str = "canary-7f3a";
 const URL: &str = "https://sqs.us-east-1.amazonaws.com/111111111111/notifications";
 
