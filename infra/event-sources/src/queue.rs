@@ -20,10 +20,11 @@ pub use api::{
     SendError, SendReceipt, VisibilityError,
 };
 
-/// How long a deduplication id is entry after a send (F10).
+/// How long a queue remembers a deduplication id after a send (F10).
 pub const DEDUPLICATION_INTERVAL: Millis = 5 * 60 * 1000;
 /// How many messages from its head a FIFO queue searches for message groups (F12).
 pub const FIFO_SEARCH_DEPTH: usize = 120_000;
+
 /// A queue and, with a redrive policy, its dead-letter queue.
 ///
 /// Every call passes the time. Times must not go backwards.

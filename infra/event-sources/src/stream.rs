@@ -175,9 +175,9 @@ impl StreamPoller {
         let batches = lanes.filter_map(|lane| lane.due_at(batch_size, window));
         let reads = self
             .shards
-            .iter()
-            .filter(|(id, _)| self.wants_read(id))
-            .map(|(_, shard)| shard.read_after);
+            .values()
+            .filter(|shard| self.wants_read(shard))
+            .map(|shard| shard.read_after);
         let list = self.listing.is_none().then_some(self.list_after);
         let times = batches.chain(reads).chain(list);
         times.filter(|time| *time > self.now).min()
@@ -344,14 +344,12 @@ impl StreamPoller {
     }
 
     /// Returns whether to read a shard, now or after its pause.
-    fn wants_read(&self, id: &str) -> bool {
+    fn wants_read(&self, shard: &Shard) -> bool {
         let is_done_with = |parent: &String| self.shards.get(parent).is_none_or(Shard::is_finished);
-        self.shards.get(id).is_some_and(|shard| {
-            shard.read.is_none()
-                && !shard.ended
-                && shard.has_room(&self.mapping)
-                && shard.parents.iter().all(is_done_with)
-        })
+        shard.read.is_none()
+            && !shard.ended
+            && shard.has_room(&self.mapping)
+            && shard.parents.iter().all(is_done_with)
     }
 
     fn read_more(&mut self, actions: &mut Vec<Action>) {
@@ -359,26 +357,23 @@ impl StreamPoller {
             StreamKind::DynamoDb => (DYNAMODB_READ_RECORDS, DYNAMODB_POLL_MILLIS),
             StreamKind::Kinesis => (KINESIS_READ_RECORDS, KINESIS_POLL_MILLIS),
         };
-        let ids: Vec<String> = self.shards.keys().cloned().collect();
-        for id in ids
-            .into_iter()
-            .filter(|id| self.wants_read(id))
-            .collect::<Vec<_>>()
-        {
+        let shards = self.shards.iter();
+        let due =
+            shards.filter(|(_, shard)| shard.read_after <= self.now && self.wants_read(shard));
+        let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
+        for id in due {
             let call = CallId(self.next_id());
             let Some(shard) = self.shards.get_mut(&id) else {
                 continue;
             };
-            if shard.read_after <= self.now {
-                shard.read = Some(call);
-                shard.read_after = self.now + interval;
-                actions.push(Action::Read {
-                    call,
-                    position: shard.position.clone(),
-                    shard: id,
-                    limit,
-                });
-            }
+            shard.read = Some(call);
+            shard.read_after = self.now + interval;
+            actions.push(Action::Read {
+                call,
+                position: shard.position.clone(),
+                shard: id,
+                limit,
+            });
         }
     }
 
@@ -427,7 +422,11 @@ impl StreamPoller {
     fn invoke_due(&mut self, actions: &mut Vec<Action>) {
         let (batch_size, window) = (self.mapping.batch_size, self.mapping.batching_window());
         let (now, choices) = (self.now, self.choices);
-        let ids: Vec<String> = self.shards.keys().cloned().collect();
+        let is_due =
+            |lane: &batch::Lane| lane.due_at(batch_size, window).is_some_and(|at| at <= now);
+        let shards = self.shards.iter();
+        let due = shards.filter(|(_, shard)| shard.lanes.iter().any(is_due));
+        let ids: Vec<String> = due.map(|(id, _)| id.clone()).collect();
         for id in ids {
             for lane in 0..self.mapping.parallelization_factor {
                 while let Some(batch) = self.shards.get_mut(&id).and_then(|shard| {

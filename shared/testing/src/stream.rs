@@ -139,6 +139,9 @@ impl InMemoryStream {
     #[must_use]
     pub fn records_since(&self, count: u64) -> Vec<StoredRecord> {
         let state = lock(&self.state);
+        if count >= state.stored {
+            return Vec::new();
+        }
         let last = sequence_number(count);
         let behind = |shard: &Shard| {
             let records = &shard.records;
