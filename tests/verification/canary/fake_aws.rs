@@ -1,5 +1,5 @@
 //! The AWS endpoints of a function process, on the loopback interface: Lambda's Runtime API, and one endpoint for
-//! DynamoDB and Kinesis with scripted responses. Keeps every request of the process.
+//! DynamoDB, Kinesis and SQS with scripted responses. Keeps every request of the process.
 
 use std::{
     future::pending,
@@ -25,7 +25,7 @@ use tokio::{
 /// Enough time for any invocation.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// The response to one request to DynamoDB or Kinesis.
+/// The response to one request to a service.
 pub(crate) enum Answer {
     Http(u16, String),
     /// Closes the connection.
@@ -34,7 +34,7 @@ pub(crate) enum Answer {
     Silence,
 }
 
-/// An error response of either service.
+/// An error response of a service.
 pub(crate) fn error_response(status: u16, code: &str, mut details: Value) -> Answer {
     details["__type"] = format!("com.amazonaws.service#{code}").into();
     Answer::Http(status, details.to_string())
@@ -75,7 +75,7 @@ pub(crate) struct FakeAws {
 }
 
 impl FakeAws {
-    /// Starts the endpoint. `respond` returns the response of DynamoDB and Kinesis for an operation and a request.
+    /// Starts the endpoint. `respond` returns the response of the service for an operation and a request.
     pub(crate) async fn start(
         respond: impl Fn(&str, &Value) -> Answer + Send + Sync + 'static,
     ) -> Self {
@@ -119,7 +119,7 @@ impl FakeAws {
         self.state.requests_to_lambda.lock().unwrap().clone()
     }
 
-    /// Everything the process sent to DynamoDB and Kinesis.
+    /// Everything the process sent to DynamoDB, Kinesis and SQS.
     pub(crate) fn requests_to_services(&self) -> Vec<RecordedRequest> {
         self.state.requests_to_services.lock().unwrap().clone()
     }

@@ -8,15 +8,17 @@ use aws_sdk_dynamodb::types::{AttributeValue, Put as PutItem, TransactWriteItem}
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use onewrite::{
     completion::{Completer, Downstream, DownstreamError, Effect},
+    error::ServiceError,
     event::NotificationEvent,
     item::{Enrichment, NotificationItem},
     notification::Notification,
+    queue::{Deferral, DeferralResult, DelayedDelivery},
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
     },
 };
-use onewrite_aws::{clients, dynamodb::DynamoDbTable, kinesis::KinesisStream};
+use onewrite_aws::{clients, dynamodb::DynamoDbTable, kinesis::KinesisStream, sqs::SqsQueue};
 use onewrite_complete::handler::Complete;
 use onewrite_forward::handler::Forward;
 use onewrite_ingest::handler::Ingest;
@@ -56,11 +58,13 @@ fn process() {
 
 async fn ingest() -> Result<(), Error> {
     let config = onewrite_ingest::config::Config::read(&Environment::from_process())?;
-    let table = PrintingPort(DynamoDbTable::new(
-        &clients::sdk_config().await,
-        &config.table_name,
-    ));
-    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate);
+    let sdk_config = clients::sdk_config().await;
+    let table = PrintingPort(DynamoDbTable::new(&sdk_config, &config.table_name));
+    let queue = config.queue_url;
+    let queue = queue.map(|url| PrintingPort(SqsQueue::new(&sdk_config, url.as_str())));
+    let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate)
+        .with_queue(queue)
+        .with_waits(config.waits);
     lambda_runtime::run(service_fn(
         async |event: LambdaEvent<Incoming<SqsEvent>>| {
             let budget = Budget::from_context(&event.context, config.invocation_budget);
@@ -179,6 +183,15 @@ impl<T: Completions> Completions for PrintingPort<T> {
     ) -> Result<CompletionResult, TableError> {
         print_debug(completion);
         let answer = self.0.complete(completion, writes).await;
+        print_result(&answer);
+        answer
+    }
+}
+
+impl<Q: DelayedDelivery> DelayedDelivery for PrintingPort<Q> {
+    async fn defer(&self, deferrals: &[Deferral]) -> Result<Vec<DeferralResult>, ServiceError> {
+        // A receipt handle has the marker too, but is not confidential: `Debug` prints it.
+        let answer = self.0.defer(deferrals).await;
         print_result(&answer);
         answer
     }

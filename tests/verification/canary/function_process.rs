@@ -43,6 +43,10 @@ impl FunctionProcess {
             .env("AWS_ACCESS_KEY_ID", "AKIAIOSFODNN7EXAMPLE")
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .env("TABLE_NAME", "notifications")
+            .env(
+                "QUEUE_URL",
+                format!("http://{address}/000000000000/notifications"),
+            )
             .env("STREAM_NAME", "notifications")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

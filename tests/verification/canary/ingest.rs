@@ -118,8 +118,38 @@ fn event(messages: &[Value]) -> Vec<u8> {
     json!({"Records": messages}).to_string().into_bytes()
 }
 
-fn table(operation: &str, request: &Value) -> Answer {
-    assert_eq!(operation, "PutItem");
+/// A message that is deferred if it fails for a transient reason.
+fn first_receive(id: &str) -> Value {
+    let mut message = message(id, Some(&body(id)));
+    message["attributes"]["ApproximateReceiveCount"] = "1".into();
+    message
+}
+
+fn service(operation: &str, request: &Value) -> Answer {
+    match operation {
+        "PutItem" => table(request),
+        "ChangeMessageVisibilityBatch" => queue(request),
+        other => panic!("{other}"),
+    }
+}
+
+/// Refuses a call with one entry. Otherwise, the first entry succeeds and the others fail.
+fn queue(request: &Value) -> Answer {
+    let entries = request["Entries"].as_array().unwrap();
+    let message = json!({"message": MARKER, "Message": MARKER});
+    let [first, others @ ..] = &entries[..] else {
+        panic!("a call without entries");
+    };
+    if others.is_empty() {
+        return error_response(403, "AccessDeniedException", message);
+    }
+    let failed = |entry: &Value| json!({"Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": MARKER});
+    let failed: Vec<Value> = others.iter().map(failed).collect();
+    let body = json!({"Successful": [{"Id": first["Id"]}], "Failed": failed});
+    Answer::Http(200, body.to_string())
+}
+
+fn table(request: &Value) -> Answer {
     let item = &request["Item"];
     let exists = |item: Value| {
         error_response(
@@ -170,13 +200,10 @@ fn unreadable_events() -> Vec<Vec<u8>> {
 
 #[tokio::test]
 async fn ingest_does_not_log_payloads_on_any_path() {
-    let mut aws = FakeAws::start(table).await;
+    let mut aws = FakeAws::start(service).await;
     let function = FunctionProcess::start("ingest", &aws);
 
-    let mut messages: Vec<Value> = WRITES
-        .iter()
-        .map(|(id, ..)| message(id, Some(&body(id))))
-        .collect();
+    let mut messages: Vec<Value> = WRITES.iter().map(|(id, ..)| first_receive(id)).collect();
     let rejected = rejected();
     for (place, (name, body)) in rejected.iter().enumerate() {
         messages.push(message(&format!("{name}-{place}"), Some(body)));
@@ -192,9 +219,8 @@ async fn ingest_does_not_log_payloads_on_any_path() {
     assert_eq!(failures(&result.outcome.unwrap()), must_fail);
 
     let short = Duration::from_millis(1_500);
-    let result = aws
-        .invoke(event(&[message("silent", Some(&body("silent")))]), short)
-        .await;
+    let silent = event(&[first_receive("silent")]);
+    let result = aws.invoke(silent, short).await;
     assert_eq!(
         failures(&result.outcome.unwrap()),
         BTreeSet::from(["silent"])
@@ -221,6 +247,7 @@ async fn ingest_does_not_log_payloads_on_any_path() {
     let log = function.stop_and_check(&aws).await;
     assert_outcome_lines(&log, &rejected);
     assert_eq!(log.metric_sum("Created"), 1);
+    assert_eq!(log.metric_sum("Deferred"), 1);
     assert_eq!(
         log.metric_sum("Received") as usize,
         messages.len() + 1 + fifo.len()
@@ -240,6 +267,11 @@ fn assert_outcome_lines(log: &Log, rejected: &[(&'static str, String)]) {
         ("reason", "the time of the invocation was up"),
     ]);
     log.assert_line(&[("message_id", "behind"), ("reason", "earlier message")]);
+    log.assert_line(&[("message", "not deferred"), ("reason", "InternalError")]);
+    log.assert_line(&[
+        ("message", "not deferred"),
+        ("reason", "refused (AccessDenied"),
+    ]);
     log.assert_line(&[("message", "panicked")]);
 }
 

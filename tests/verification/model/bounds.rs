@@ -8,7 +8,7 @@ use crate::bugs::Bug;
 pub const MAX_IDS: usize = 4;
 pub const MAX_WORKERS: usize = 4;
 
-/// Bounds of the state space. They limit everything that could repeat without end, so that every path final_states. Progress
+/// Bounds of the state space. They limit everything that could repeat without end, so that every path ends. Progress
 /// is only guaranteed once faults stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::Args)]
 pub struct Bounds {

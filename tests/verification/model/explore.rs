@@ -16,7 +16,7 @@ use crate::{
     state::{Change, Item, Place, Records, State},
 };
 
-/// Properties space in the states of a pipeline.
+/// Properties seen in the states of a pipeline.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct StateSpace {
     /// Broken guarantees.

@@ -155,7 +155,7 @@ struct CodeUnderTest<'a> {
     workers: Vec<Option<Invocation<Vec<String>>>>,
     /// Its response is the sequence number of the first change to retry.
     forward: Option<Invocation<Option<String>>>,
-    /// FinalState of the batch that `forward` processes.
+    /// The end of the batch that `forward` processes.
     batch_end: usize,
     /// Number of `complete` invocations. It makes the effect of each invocation distinct.
     calls: usize,
