@@ -20,8 +20,20 @@ thread_local! {
     static JITTER: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Starts a world on this thread, inside its runtime.
-pub(crate) fn begin(seed: u64) {
+/// Runs a world on this thread, in virtual time from [`START`].
+pub(crate) fn run<T>(seed: u64, world: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        begin(seed);
+        world.await
+    })
+}
+
+fn begin(seed: u64) {
     STARTED.set(Some(Instant::now()));
     SKIPPED.set(START);
     ERROR.set(0);

@@ -100,7 +100,7 @@ struct State {
 pub(crate) struct FaultPlan(Arc<Mutex<State>>);
 
 impl FaultPlan {
-    /// Creates the fault_plan of a seed without these kinds. Each world has its own rates: some faults are more
+    /// Creates the fault plan of a seed without these kinds. Each world has its own rates: some faults are more
     /// frequent, some are absent.
     pub(crate) fn new(seed: u64, without: &[FaultKind]) -> Self {
         let mut rates = Mixer::new(seed ^ 0x5707_4a11);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use onewrite::event::NotificationEvent;
 use onewrite::item::{NotificationItem, attribute};
-use onewrite::notification::{Fingerprint, Status};
+use onewrite::notification::Status;
 use onewrite_event_sources::queue::Queue;
 use onewrite_testing::{Change, InMemoryTable, StoredRecord};
 use serde_dynamo::{AttributeValue, Item};
@@ -46,6 +46,8 @@ pub(crate) fn violated(guarantee: &'static str, id: &str, what: impl Into<String
 pub(crate) struct SentMessage {
     pub(crate) message_id: String,
     pub(crate) message: Message,
+    /// The fingerprint of its notification. A malformed message has none.
+    fingerprint: Option<String>,
     /// Whether an operator redrove it from the dead-letter queue.
     pub(crate) is_redriven: bool,
 }
@@ -74,7 +76,7 @@ struct StreamChange {
     /// Index of the event that the change requires, if any.
     document: Option<usize>,
     shard: String,
-    /// Whether the mapping discarded it with a notice, or the stream dropped it.
+    /// Whether the mapping discarded it with a failure record, or the stream dropped it.
     is_discarded: bool,
 }
 
@@ -102,16 +104,19 @@ pub(crate) enum Consumer {
 impl Invariants {
     /// Records a message that is now in the queue.
     pub(crate) fn record_sent(&mut self, message_id: String, message: Message) {
+        let mut known = None;
         if let Meaning::Valid { id, content } = &message.meaning {
             let life = self.lives.entry(id.clone()).or_default();
             life.payloads.insert(message.payload.clone());
-            let fingerprint: Fingerprint = fingerprint(id, *content);
-            life.fingerprints.insert(fingerprint.to_string());
+            let fingerprint = fingerprint(id, *content).to_string();
+            life.fingerprints.insert(fingerprint.clone());
+            known = Some(fingerprint);
         }
         self.places.insert(message_id.clone(), self.sent.len());
         self.sent.push(SentMessage {
             message_id,
             message,
+            fingerprint: known,
             is_redriven: false,
         });
     }
@@ -151,7 +156,7 @@ impl Invariants {
     pub(crate) fn check_deleted(&self, message_id: &str) -> CheckResult {
         const GUARANTEE: &str = "Acknowledged means stored";
         let sent = &self.sent[self.places[message_id]];
-        let Meaning::Valid { id, content } = &sent.message.meaning else {
+        let Meaning::Valid { id, .. } = &sent.message.meaning else {
             return violated(GUARANTEE, "?", "a malformed message was deleted");
         };
         let stored = self.lives.get(id).and_then(|life| life.stored.as_ref());
@@ -161,7 +166,7 @@ impl Invariants {
                 id,
                 "the message was deleted, but there is no item",
             ),
-            Some(stored) if *stored != fingerprint(id, *content).to_string() => violated(
+            stored if stored != sent.fingerprint.as_ref() => violated(
                 GUARANTEE,
                 id,
                 "the message was deleted, but the item has different content",
@@ -309,7 +314,7 @@ impl Invariants {
         Ok(())
     }
 
-    /// Records the notice of a mapping about a batch that it discarded, from one sequence number to another.
+    /// Records that a mapping discarded a batch with a failure record, from one sequence number to another.
     pub(crate) fn record_discarded(
         &mut self,
         consumer: Consumer,
@@ -354,7 +359,7 @@ impl Invariants {
         if let Some(change) =
             changes.find(|change| !change.is_discarded && !self.is_published(change))
         {
-            let what = "a change was neither published nor discarded with a notice";
+            let what = "a change was neither published nor discarded with a failure record";
             return violated("Conservation", &change.id, what).err();
         }
         let mut lives = self.lives.iter();
@@ -417,11 +422,11 @@ impl Invariants {
 
     /// Whether the table has the notification of this message, with its content.
     fn is_in_table(&self, sent: &SentMessage) -> bool {
-        let Meaning::Valid { id, content } = &sent.message.meaning else {
+        let Meaning::Valid { id, .. } = &sent.message.meaning else {
             return false;
         };
         let stored = self.lives.get(id).and_then(|life| life.stored.as_ref());
-        stored.is_some_and(|stored| *stored == fingerprint(id, *content).to_string())
+        stored.is_some() && stored == sent.fingerprint.as_ref()
     }
 
     /// Whether the item is stored with the content that was sent.

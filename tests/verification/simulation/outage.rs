@@ -32,13 +32,7 @@ pub(crate) fn seeds() -> impl Iterator<Item = u64> {
 
 /// Runs the world of a seed through an outage. If the queue cannot be reached either, no message is deferred.
 pub(crate) fn run(seed: u64, is_queue_reachable: bool) -> Result<Outage, Violation> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        clock::begin(seed);
+    clock::run(seed, async {
         let plan = Plan {
             without: FaultKind::ALL.to_vec(),
             ..Plan::from_seed(seed)

@@ -109,13 +109,7 @@ impl World {
     }
 
     fn run_unguarded(plan: &Plan, bug: Option<Bug>, keeps_history: bool) -> Run {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            clock::begin(plan.seed);
+        clock::run(plan.seed, async {
             let mut world = Self::new(plan, bug, keeps_history);
             let outcome = world.run_to_end().await;
             let dead = world.queue.dead_letter_queue();
@@ -230,15 +224,11 @@ impl World {
     /// Sends messages and injects faults.
     async fn run_fault_period(&mut self) -> CheckResult {
         let end = clock::START + self.plan.fault_period;
-        let messages = generate_messages(
-            &mut self.mixer,
-            &self.fault_plan,
-            crate::plan::FAULT_PERIOD * 3 / 4,
-        );
+        let until = crate::plan::FAULT_PERIOD * 3 / 4;
+        let messages = generate_messages(&mut self.mixer, &self.fault_plan, until);
         let kept = messages.into_iter().enumerate();
-        let mut messages = kept.filter(|(place, _)| self.plan.sends(*place)).peekable();
-        let messages: Vec<Message> =
-            std::iter::from_fn(|| messages.next().map(|(_, message)| message)).collect();
+        let kept = kept.filter(|(place, _)| self.plan.sends(*place));
+        let messages: Vec<Message> = kept.map(|(_, message)| message).collect();
         let mut messages = messages.into_iter().peekable();
         let mut next_fault = clock::START;
         loop {

@@ -201,7 +201,7 @@ fn failure_records(
     log: &Log,
 ) -> Result<(), String> {
     equal(
-        "number of failure notices",
+        "number of failure records",
         Some(&expected.len()),
         &log.failure_records.len(),
     )?;
