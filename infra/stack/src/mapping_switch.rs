@@ -109,8 +109,10 @@ async fn read_queue_retention(stack: &Stack) -> Result<Duration, StackError> {
     let url = &stack.outputs.queue_url;
     let attributes = queue::read_attributes(stack, url, MessageRetentionPeriod).await?;
     let seconds = attributes.get(&MessageRetentionPeriod);
-    let seconds = seconds.and_then(|text| text.parse().ok()).unwrap_or(0);
-    Ok(Duration::from_secs(seconds))
+    let seconds = seconds.and_then(|text| text.parse().ok());
+    seconds
+        .map(Duration::from_secs)
+        .ok_or_else(|| incomplete("GetQueueAttributes"))
 }
 
 async fn read_stream_retention(stack: &Stack) -> Result<Duration, StackError> {
@@ -122,10 +124,15 @@ async fn read_stream_retention(stack: &Stack) -> Result<Duration, StackError> {
         .await
         .map_err(|error| StackError::from_sdk("DescribeStreamSummary", &error))?
         .stream_description_summary;
-    let hours = summary.map_or(0, |summary| summary.retention_period_hours);
-    Ok(Duration::from_secs(
-        u64::try_from(hours).unwrap_or(0) * 3_600,
-    ))
+    let hours = summary.and_then(|summary| u64::try_from(summary.retention_period_hours).ok());
+    hours
+        .map(|hours| Duration::from_secs(hours * 3_600))
+        .ok_or_else(|| incomplete("DescribeStreamSummary"))
+}
+
+fn incomplete(call: &'static str) -> StackError {
+    let reason = "the response lacks the retention".to_owned();
+    StackError::Call { call, reason }
 }
 
 /// The calls that switching a mapping needs.
