@@ -226,11 +226,18 @@ impl Stack {
             bucket: ARTIFACT_BUCKET,
             parameters: &parameters,
         };
-        self.outputs = StackOutputs::new(deployer.redeploy(&redeployment).await?)?;
-        // An update of a mapping enables the emulator's own pollers again.
-        emulator_fixes::apply(&self.clients, &self.outputs, is_protected(&parameters)).await?;
-        self.parameters = parameters;
-        Ok(())
+        let deployed = deployer.redeploy(&redeployment).await;
+        let result = match deployed.and_then(|outputs| Ok(StackOutputs::new(outputs)?)) {
+            Ok(outputs) => {
+                (self.outputs, self.parameters) = (outputs, parameters);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        // An update of a mapping enables the emulator's own pollers again, also if the deployment fails.
+        let is_protected = is_protected(&self.parameters);
+        emulator_fixes::apply(&self.clients, &self.outputs, is_protected).await?;
+        result
     }
 
     /// Clients with the emulator's account credentials.
