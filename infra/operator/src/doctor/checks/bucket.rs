@@ -44,9 +44,7 @@ const LIFECYCLE: &[Check<Lifecycle>] = &[Check {
         } => Some("no rule for old versions".to_owned()),
         Lifecycle { .. } => Some("no rule for delete markers".to_owned()),
     },
-    needed: Fixed(
-        "NoncurrentVersionExpiration, and ExpiredObjectDeleteMarker in another rule",
-    ),
+    needed: Fixed("NoncurrentVersionExpiration, and ExpiredObjectDeleteMarker in another rule"),
     why: "S3 counts old versions and delete markers, so the alarm stays on for months after a repair, and nobody believes it",
     fix: Fixed("restore the template's rules with `sam deploy`"),
 }];
