@@ -78,6 +78,21 @@ pub async fn build(
     architecture: Architecture,
     progress: Progress,
 ) -> Result<Vec<Binary>> {
+    let functions = workspace.root().join("functions");
+    let programs = FUNCTIONS.map(|function| (functions.join(function), function));
+    build_programs(workspace, &programs, architecture, progress).await
+}
+
+/// Builds other programs in the same way. Each has the directory of its package and the name of its binary.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_programs(
+    workspace: &Workspace,
+    programs: &[(PathBuf, &'static str)],
+    architecture: Architecture,
+    progress: Progress,
+) -> Result<Vec<Binary>> {
     let interpreter = Interpreter::find().await?;
     let directory = workspace.local().join("binaries");
     let _lock = FileLock::acquire(&directory.join("lock"), progress).await?;
@@ -86,21 +101,21 @@ pub async fn build(
     let sam = Sam::new(workspace.clone(), packages, interpreter);
     let built = directory.join(architecture.name());
     let mut binaries = Vec::new();
-    for function in FUNCTIONS {
-        let log = directory.join(format!("{function}-{}.log", architecture.name()));
+    for (package, program) in programs {
+        let log = directory.join(format!("{program}-{}.log", architecture.name()));
         let _ = std::fs::remove_file(&log);
-        let name = format!("Building {function} for {}", architecture.name());
+        let name = format!("Building {program} for {}", architecture.name());
         let step = progress.long_step(name, "3 minutes the first time", Some(&log));
         sam.cargo_lambda(&directory, &log)
             .args(["build", "--locked", "--release"])
             .args(architecture.option())
-            .args(["--bin", function, "--lambda-dir"])
+            .args(["--bin", program, "--lambda-dir"])
             .arg(&built)
-            .current_dir(workspace.root().join("functions").join(function))
+            .current_dir(package)
             .run("cargo lambda build")
             .await?;
-        let path = built.join(function).join("bootstrap");
-        binaries.push(binary(function, architecture, path)?);
+        let path = built.join(program).join("bootstrap");
+        binaries.push(binary(program, architecture, path)?);
         step.done();
     }
     Ok(binaries)

@@ -28,6 +28,9 @@ struct Arguments {
     /// Measure only what the gate checks: the functions and the bare SDK calls.
     #[arg(long)]
     short: bool,
+    /// Only build the programs that would be measured.
+    #[arg(long)]
+    build_only: bool,
     /// Also measure another build of the functions: a directory with ingest/bootstrap and so on, such as
     /// target/local/binaries.
     #[arg(long, value_name = "DIRECTORY")]
@@ -58,6 +61,9 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     let other = arguments.beside.as_deref().map(peer::other_build);
     let other = other.transpose()?.unwrap_or_default();
     let mut peers = build_peers(&workspace, arguments.short).await?;
+    if arguments.build_only {
+        return Ok(ExitCode::SUCCESS);
+    }
     peers.extend(other);
     let stub = Stub::start(&home).await?;
     let mut bench = Bench {
@@ -91,14 +97,10 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
 }
 
 async fn build_peers(workspace: &Workspace, short: bool) -> Result<Vec<Peer>> {
-    use peer::{BARE, BARE_FORWARD, RAW, SAMPLE, SAMPLE_ALL, SAMPLE_FORWARD};
+    use peer::{RAW, SAMPLE, SAMPLE_ALL, SAMPLE_FORWARD};
     let progress = Progress::detect();
     let mut all = peer::functions(workspace, progress).await?;
-    let bare = [
-        ("bare-ingest", BARE, Job::Ingest),
-        ("bare-forward", BARE_FORWARD, Job::Forward),
-    ];
-    all.extend(peer::rust(workspace, "bare", &bare, progress).await?);
+    all.extend(peer::bare(workspace, progress).await?);
     if !short {
         let raw = [("raw-ingest", RAW, Job::Ingest)];
         all.extend(peer::rust(workspace, "raw", &raw, progress).await?);

@@ -99,22 +99,42 @@ fn program(name: &'static str, job: Job, path: PathBuf) -> Result<Peer> {
     })
 }
 
+/// The architecture of this machine.
+fn own_architecture() -> Architecture {
+    let is_here =
+        |architecture: &Architecture| architecture.target().starts_with(std::env::consts::ARCH);
+    let architecture = Architecture::ALL.into_iter().find(is_here);
+    architecture.unwrap_or(Architecture::X86_64)
+}
+
 /// Builds this project's functions for the architecture of this machine, as they are deployed.
 ///
 /// # Errors
 /// If the build fails.
 pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<Peer>> {
-    let is_here =
-        |architecture: &Architecture| architecture.target().starts_with(std::env::consts::ARCH);
-    let architecture = Architecture::ALL.into_iter().find(is_here);
-    let architecture = architecture.unwrap_or(Architecture::X86_64);
-    let built = binaries::build(workspace, architecture, progress).await?;
+    let built = binaries::build(workspace, own_architecture(), progress).await?;
     let path = |function: &str| {
         let binary = built.iter().find(|binary| binary.function == function);
         let binary = binary.with_context(|| format!("{function} was not built"))?;
         Ok(binary.path.clone())
     };
     own_functions([INGEST, FORWARD, COMPLETE], path)
+}
+
+/// Builds the bare calls as the functions are built, so that they share compiled dependencies.
+///
+/// # Errors
+/// If the build fails.
+pub async fn bare(workspace: &Workspace, progress: Progress) -> Result<Vec<Peer>> {
+    let package = workspace.root().join("tests/bench/bare");
+    let programs = ["bare-ingest", "bare-forward"].map(|program| (package.clone(), program));
+    let built =
+        binaries::build_programs(workspace, &programs, own_architecture(), progress).await?;
+    let jobs = [(BARE, Job::Ingest), (BARE_FORWARD, Job::Forward)];
+    let built = built.into_iter().zip(jobs);
+    built
+        .map(|(binary, (name, job))| program(name, job, binary.path))
+        .collect()
 }
 
 /// Finds another build of the functions, from other code or with other options, in the output folder of `cargo lambda
