@@ -2,6 +2,8 @@
 
 use aws_config::SdkConfig;
 
+use crate::json_service::JsonService;
+
 /// The clients of the services that a stack uses. They share connections.
 #[derive(Debug, Clone)]
 pub struct Clients {
@@ -9,6 +11,7 @@ pub struct Clients {
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub kinesis: aws_sdk_kinesis::Client,
     pub lambda: aws_sdk_lambda::Client,
+    pub logs: JsonService,
     pub s3: aws_sdk_s3::Client,
     pub sqs: aws_sdk_sqs::Client,
 }
@@ -25,6 +28,7 @@ impl Clients {
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             kinesis: aws_sdk_kinesis::Client::new(config),
             lambda: aws_sdk_lambda::Client::new(config),
+            logs: JsonService::cloudwatch_logs(config),
             s3: aws_sdk_s3::Client::from_conf(s3),
             sqs: aws_sdk_sqs::Client::new(config),
         }

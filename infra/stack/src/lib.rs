@@ -7,9 +7,12 @@
 //! - [`move_task`]: moves the whole dead-letter queue
 //! - [`mappings`], [`mapping_switch`], [`alarms`], [`metrics`]: event source mappings,
 //!   how to pause them, firing alarms and recent failures
+//! - [`function_errors`]: the errors in the logs of the functions
+//! - [`json_service`]: calls of a service without its SDK crate
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
-//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> error`, never in a circle.
+//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> json_service -> error`, never in a
+//! circle.
 
 pub mod alarms;
 pub mod clients;
@@ -17,6 +20,8 @@ pub mod dead_letter;
 pub mod dead_letter_queue;
 pub mod error;
 pub mod failure_bucket;
+pub mod function_errors;
+pub mod json_service;
 pub mod location;
 pub mod mapping_switch;
 pub mod mappings;

@@ -1,7 +1,7 @@
-//! For tests: a stack whose services answer below the real SDK, with one response for each operation.
+//! For tests: a stack whose services answer below the real SDK, with recorded responses for each operation.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex},
 };
 
@@ -22,6 +22,13 @@ use crate::{outputs::StackOutputs, stack::Stack};
 pub(crate) struct Sent(Arc<Mutex<Vec<(String, Value)>>>);
 
 impl Sent {
+    /// The bodies of all calls of an operation.
+    pub(crate) fn bodies(&self, operation: &str) -> Vec<Value> {
+        let sent = self.0.lock().unwrap();
+        let bodies = sent.iter().filter(|(sent, _)| sent == operation);
+        bodies.map(|(_, body)| body.clone()).collect()
+    }
+
     /// The body of the first call of an operation.
     pub(crate) fn body(&self, operation: &str) -> Value {
         let sent = self.0.lock().unwrap();
@@ -35,8 +42,25 @@ impl Sent {
 
 #[derive(Clone, Debug)]
 struct Wire {
-    responses: BTreeMap<String, Value>,
+    responses: Responses,
     sent: Sent,
+}
+
+/// The responses that are left, by operation. The last one is given for ever.
+type Responses = Arc<Mutex<BTreeMap<String, VecDeque<Value>>>>;
+
+impl Wire {
+    fn response(&self, operation: &str) -> Value {
+        let mut responses = self.responses.lock().unwrap();
+        let left = responses.get_mut(operation);
+        let left = left.unwrap_or_else(|| panic!("no response to {operation}"));
+        let first = if left.len() > 1 {
+            left.pop_front()
+        } else {
+            left.front().cloned()
+        };
+        first.unwrap()
+    }
 }
 
 /// The operation of a request: the target of the JSON protocols, otherwise method and path.
@@ -54,8 +78,7 @@ impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let operation = operation(&request);
         let body = serde_json::from_slice(request.body().bytes().unwrap()).unwrap_or_default();
-        let response = self.responses.get(&operation).cloned();
-        let response = response.unwrap_or_else(|| panic!("no response to {operation}"));
+        let response = self.response(&operation);
         self.sent.0.lock().unwrap().push((operation, body));
         let status = if response["__type"].is_string() {
             400
@@ -77,14 +100,17 @@ impl HttpClient for Wire {
     }
 }
 
-/// A stack whose services give these responses, by operation. One with `__type` is an error.
+/// A stack whose services give these responses, by operation; several of one operation in this order. One with `__type` is
+/// an error.
 pub(crate) async fn stack(responses: &[(&str, Value)]) -> (Stack, Sent) {
     let sent = Sent::default();
-    let responses = responses.iter().cloned();
+    let mut queued = BTreeMap::<String, VecDeque<Value>>::new();
+    for (name, body) in responses {
+        let queue = queued.entry((*name).to_owned()).or_default();
+        queue.push_back(body.clone());
+    }
     let wire = Wire {
-        responses: responses
-            .map(|(name, body)| (name.to_owned(), body))
-            .collect(),
+        responses: Arc::new(Mutex::new(queued)),
         sent: sent.clone(),
     };
     let config = aws_config::defaults(aws_config::BehaviorVersion::latest())

@@ -8,6 +8,7 @@ use onewrite_stack::{
     alarms::{self, Alarm},
     error::StackError,
     failure_bucket,
+    function_errors::{self, ErrorKind, ErrorSearch, FunctionErrors},
     mappings::{self, Mapping},
     metrics::{self, RecentFailures},
     queue::{self, QueueDepth},
@@ -15,6 +16,7 @@ use onewrite_stack::{
     stack::Stack,
 };
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::{
     context::Context,
@@ -25,6 +27,14 @@ use crate::{
 
 /// The result that Lambda reports for a mapping that has read nothing.
 const NO_RECORDS: &str = "No records processed";
+
+/// The part of the logs that is searched for errors, and how long. Our own choice: a busy log is searched as far back as these
+/// seconds allow, and `--watch` repeats it.
+const ERRORS_SINCE: Duration = Duration::from_secs(3_600);
+const ERRORS_LIMIT: Duration = Duration::from_secs(5);
+
+/// The kinds of errors of each function in the text. JSON has all.
+const SHOWN_KINDS: usize = 3;
 
 /// The state of a local stack's mappings.
 const LOCAL: &str = "run by `cargo local`";
@@ -57,6 +67,8 @@ struct StackStatus {
     /// What failed in the last quarter of an hour; `None` if the metrics could not be read, or if there are none, as in a
     /// local stack.
     recent_failures: Option<Vec<RecentFailures>>,
+    /// The errors that the functions logged in the last hour.
+    errors: Vec<FunctionErrors>,
     /// The alarms in state ALARM.
     alarms: Vec<Alarm>,
     /// The item counts, if requested.
@@ -116,6 +128,13 @@ impl StackStatus {
         ] {
             mappings.insert(name, mappings::list(stack, function).await?);
         }
+        let now = Timestamp::now();
+        let errors = ErrorSearch {
+            since: now.checked_sub(ERRORS_SINCE).unwrap_or(now),
+            now,
+            deadline: Instant::now() + ERRORS_LIMIT,
+            id: None,
+        };
         Ok(Self {
             queue: queue::read_depth(stack, &outputs.queue_url).await?,
             dead_letters: queue::read_depth(stack, &outputs.dead_letter_queue_url).await?,
@@ -126,9 +145,9 @@ impl StackStatus {
                 None
             } else {
                 // A role that may not read metrics still gets the rest.
-                let now = Timestamp::now();
                 metrics::read_recent_failures(stack, now).await.ok()
             },
+            errors: function_errors::read_all(stack, errors).await,
             alarms: alarms::list_firing(stack).await?,
             items: if count {
                 Some(scan::count_items(stack).await?)
@@ -159,6 +178,7 @@ impl StackStatus {
         for failures in self.recent_failures.iter().flatten() {
             rows.push(("failing".to_owned(), failures_text(failures)));
         }
+        rows.extend(error_rows(&self.errors));
         let failures = format!("{} objects", self.failures);
         rows.push(("failure bucket".to_owned(), failures));
         if self.alarms.is_empty() {
@@ -180,7 +200,8 @@ impl StackStatus {
         let line = |(name, text): (String, String)| {
             // The escape codes of a colour must not count as characters.
             let padded = format!("{name:<15}");
-            let is_alarm = name == "ALARM" || name == "failing" || text.contains("PROBLEM");
+            let is_alarm =
+                matches!(name.as_str(), "ALARM" | "failing" | "error") || text.contains("PROBLEM");
             let name = if is_alarm {
                 paint(&padded, Color::Red)
             } else {
@@ -206,7 +227,47 @@ fn failures_text(failures: &RecentFailures) -> String {
         count,
         last,
     } = failures;
-    format!("{function}: {count} in 15 minutes, last at {last}; its log has the reasons")
+    format!("{function}: {count} in 15 minutes, last at {last}")
+}
+
+/// The errors of the functions, and what was not read of their logs.
+fn error_rows(errors: &[FunctionErrors]) -> Vec<(String, String)> {
+    let mut rows = Vec::new();
+    for one in errors {
+        let function = one.function;
+        let mut add =
+            |name: &str, text: String| rows.push((name.to_owned(), format!("{function}: {text}")));
+        if let Some(reason) = &one.not_read {
+            add("errors", format!("log not read: {reason}"));
+        }
+        for ErrorKind { count, last } in one.kinds.iter().take(SHOWN_KINDS) {
+            add(
+                "error",
+                format!(
+                    "{}, {count} in the last hour, last at {}",
+                    last.text(),
+                    last.at
+                ),
+            );
+        }
+        if one.kinds.len() > SHOWN_KINDS {
+            let more = one.kinds.len() - SHOWN_KINDS;
+            add("error", format!("{more} more kinds; --output json has all"));
+        }
+        if let Some(since) = one.read_since {
+            add(
+                "errors",
+                format!("log not read before {since}: too many lines"),
+            );
+        }
+    }
+    if rows.is_empty() && !errors.is_empty() {
+        rows.push((
+            "errors".to_owned(),
+            "none logged in the last hour".to_owned(),
+        ));
+    }
+    rows
 }
 
 fn alarm_text(alarm: &Alarm) -> String {
@@ -240,7 +301,27 @@ fn mapping_text(mapping: &Mapping, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
+    use onewrite_stack::function_errors::LoggedError;
+
     use super::*;
+
+    fn errors(function: &'static str, names: &[&str], not_read: Option<&str>) -> FunctionErrors {
+        let kinds = names.iter().map(|name| ErrorKind {
+            count: 14,
+            last: LoggedError {
+                at: Timestamp::UNIX_EPOCH,
+                name: (*name).to_owned(),
+                reason: Some("denied".to_owned()),
+                notification_id: None,
+            },
+        });
+        FunctionErrors {
+            function,
+            kinds: kinds.collect(),
+            read_since: None,
+            not_read: not_read.map(str::to_owned),
+        }
+    }
 
     #[test]
     fn marks_approximate_counts() {
@@ -262,6 +343,10 @@ mod tests {
                 count: 14,
                 last: Timestamp::UNIX_EPOCH,
             }]),
+            errors: vec![
+                errors("ingest", &[], Some("FilterLogEvents: access denied")),
+                errors("complete", &["A", "B", "C", "D"], None),
+            ],
             mappings: BTreeMap::from([
                 ("ingest", vec![mapping(None, false)]),
                 (
@@ -290,7 +375,12 @@ mod tests {
                 "forward         Enabled, no records in the last 30.000s (this alone is not a fault)\n",
                 "forward         Enabled, OK\n",
                 "complete        no event source mapping\n",
-                "failing         complete: 14 in 15 minutes, last at 1970-01-01T00:00:00Z; its log has the reasons\n",
+                "failing         complete: 14 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
+                "errors          ingest: log not read: FilterLogEvents: access denied\n",
+                "error           complete: A: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
+                "error           complete: B: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
+                "error           complete: C: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
+                "error           complete: 1 more kinds; --output json has all\n",
                 "failure bucket  2 objects\n",
                 "ALARM           onewrite-DeadLetters since 1970-01-01T00:00:30Z: Fix it.\n",
                 "INIT            1 items\n",
@@ -312,16 +402,21 @@ mod tests {
             dead_letters: QueueDepth::default(),
             failures: 0,
             recent_failures: None,
+            errors: vec![errors("forward", &[], None)],
             mappings: BTreeMap::from([("forward", vec![mapping.clone()])]),
             alarms: Vec::new(),
             items: None,
             looked_at: Timestamp::UNIX_EPOCH,
             is_local,
         };
+        let local = status(true).text();
         assert!(
-            status(true)
-                .text()
-                .contains("forward         run by `cargo local`\n")
+            local.contains("forward         run by `cargo local`\n"),
+            "{local}"
+        );
+        assert!(
+            local.contains("errors          none logged in the last hour\n"),
+            "{local}"
         );
         assert!(
             status(false)

@@ -8,7 +8,9 @@ use onewrite::{item::UnreadableItem, notification::Status};
 use onewrite_stack::{
     dead_letter_queue,
     error::StackError,
-    failure_bucket, mappings,
+    failure_bucket,
+    function_errors::{self, ErrorSearch, FunctionErrors, LoggedError},
+    mappings,
     queue::{self, QueueDepth},
     stack::Stack,
     stream::{self, FoundRecords, StreamSearch},
@@ -20,6 +22,10 @@ use super::evidence::{Evidence, StreamPart};
 
 /// The clock of `ingest`, which writes `created_at`, may be ahead of the clock of Kinesis by this much.
 const CLOCK_SKEW: Duration = Duration::from_secs(300);
+
+/// How far back and how long the logs are searched. Our own choice: `FilterLogEvents` reads every line of a log.
+const ERRORS_SINCE: Duration = Duration::from_secs(24 * 3_600);
+const ERRORS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Which resources to search.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +50,7 @@ pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
     } else {
         None
     };
+    let (errors, last_error_of_forward) = read_errors(stack, id, readable).await;
     let uninspected_dead_letters = dead_letters.as_ref().map_or(0, |found| found.not_inspected);
     let QueueDepth { waiting, hidden } = queue::read_depth(stack, &stack.outputs.queue_url).await?;
     Ok(Evidence {
@@ -56,10 +63,37 @@ pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
         uninspected_dead_letters,
         failures: failures.batches,
         unreadable_failures: failures.unreadable.len(),
+        errors,
+        last_error_of_forward,
         last_result_of_forward: last_result(stack, &stack.outputs.forward).await?,
         last_result_of_complete: last_result(stack, &stack.outputs.complete).await?,
         waiting: waiting + hidden,
     })
+}
+
+/// Reads the newest error of the notification in each log and, if it may wait for `forward`, the last error of `forward`.
+async fn read_errors(
+    stack: &Stack,
+    id: &str,
+    item: Option<&StoredItem>,
+) -> (Vec<FunctionErrors>, Option<LoggedError>) {
+    let now = Timestamp::now();
+    let search = ErrorSearch {
+        since: now.checked_sub(ERRORS_SINCE).unwrap_or(now),
+        now,
+        deadline: Instant::now() + ERRORS_LIMIT,
+        id: Some(id),
+    };
+    let errors = function_errors::read_all(stack, search).await;
+    let is_pending = item.is_some_and(|item| item.item.status == Status::Init);
+    if !is_pending {
+        return (errors, None);
+    }
+    let search = ErrorSearch { id: None, ..search };
+    (
+        errors,
+        function_errors::read_last_of_forward(stack, search).await,
+    )
 }
 
 async fn last_result(stack: &Stack, function: &str) -> Result<Option<String>, StackError> {

@@ -3,7 +3,11 @@
 use jiff::Timestamp;
 use onewrite::item::UnreadableItem;
 use onewrite_stack::{
-    dead_letter::DeadLetter, failure_bucket::FailedBatch, stream::StreamRecord, table::StoredItem,
+    dead_letter::DeadLetter,
+    failure_bucket::FailedBatch,
+    function_errors::{FunctionErrors, LoggedError},
+    stream::StreamRecord,
+    table::StoredItem,
 };
 
 /// The part of the notification stream that was searched.
@@ -32,6 +36,10 @@ pub(super) struct Evidence {
     pub failures: Vec<FailedBatch>,
     /// The number of objects in the failure bucket that cannot be read. They may contain the notification.
     pub unreadable_failures: usize,
+    /// The newest error of the notification in the log of each function.
+    pub errors: Vec<FunctionErrors>,
+    /// The last error of `forward`, of whichever notification: calls that failed are logged without ids.
+    pub last_error_of_forward: Option<LoggedError>,
     /// The last results of the mappings, as Lambda reports them.
     pub last_result_of_forward: Option<String>,
     pub last_result_of_complete: Option<String>,

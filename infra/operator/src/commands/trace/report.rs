@@ -5,6 +5,7 @@ use onewrite::notification::Status;
 use onewrite_stack::{
     dead_letter::{DeadLetter, DeadLetterReason},
     failure_bucket::FailedBatch,
+    function_errors::FunctionErrors,
     stream::StreamRecord,
     table::StoredItem,
 };
@@ -93,6 +94,8 @@ pub(super) struct TraceReport {
     pub records: Vec<StreamRecord>,
     pub dead_letters: Vec<DeadLetter>,
     pub failures: Vec<FailedBatch>,
+    /// The newest error of the notification in the log of each function.
+    pub errors: Vec<FunctionErrors>,
     /// If the search of the stream ended early: records after this time were not searched.
     pub stream_searched_until: Option<Timestamp>,
     pub looked_at: Timestamp,
@@ -109,6 +112,7 @@ impl TraceReport {
             records: evidence.records.clone(),
             dead_letters: evidence.dead_letters.clone(),
             failures: evidence.failures.clone(),
+            errors: evidence.errors.clone(),
             stream_searched_until: match evidence.stream {
                 StreamPart::Until(until) => Some(until),
                 StreamPart::All | StreamPart::Nothing => None,
@@ -168,6 +172,7 @@ fn history(evidence: &Evidence) -> Vec<Step> {
     let mut steps = item_steps(evidence);
     steps.extend(record_steps(&evidence.records));
     steps.extend(evidence.failures.iter().map(failure_step));
+    steps.extend(evidence.errors.iter().filter_map(error_step));
     let letters = evidence.dead_letters.iter();
     steps.extend(letters.map(|letter| dead_letter_step(letter, evidence.collected_at)));
     steps.sort_by_key(|step| step.at);
@@ -230,6 +235,16 @@ fn failure_step(failure: &FailedBatch) -> Step {
     }
 }
 
+/// The newest error that a function logged for the notification.
+fn error_step(errors: &FunctionErrors) -> Option<Step> {
+    let newest = errors.kinds.first()?;
+    Some(Step {
+        at: newest.last.at,
+        what: "error",
+        detail: format!("{}: {}", errors.function, newest.last.text()),
+    })
+}
+
 fn dead_letter_step(letter: &DeadLetter, now: Timestamp) -> Step {
     Step {
         at: letter.sent_at.unwrap_or(now),
@@ -249,6 +264,7 @@ fn summary(evidence: &Evidence, place: Place) -> Vec<String> {
         summary.push(format!("{error}."));
     }
     summary.extend(consumer_problem(evidence, place));
+    summary.extend(error_of_forward(evidence, place));
     summary.extend(dead_letter_notes(&evidence.dead_letters));
     summary.extend(gaps_in_search(evidence));
     summary
@@ -294,6 +310,15 @@ fn consumer_problem(evidence: &Evidence, place: Place) -> Option<String> {
     Some(format!("The last result of {function} is: {result}."))
 }
 
+/// The last error of `forward`, if the notification waits for it.
+fn error_of_forward(evidence: &Evidence, place: Place) -> Option<String> {
+    let error = evidence.last_error_of_forward.as_ref()?;
+    (place == Place::Stored).then(|| {
+        let (text, at) = (error.text(), error.at);
+        format!("The last error of forward, of any notification, at {at}: {text}.")
+    })
+}
+
 /// Whether Lambda reports a failed batch. Its other results are `OK` and `No records processed`.
 fn is_problem(last_result: &str) -> bool {
     last_result.starts_with("PROBLEM")
@@ -334,6 +359,16 @@ fn gaps_in_search(evidence: &Evidence) -> Vec<String> {
             gaps.push(format!("The stream was not searched beyond {until}."));
         }
         StreamPart::Nothing => gaps.push("The stream was not searched.".to_owned()),
+    }
+    for errors in &evidence.errors {
+        let function = errors.function;
+        if let Some(reason) = &errors.not_read {
+            gaps.push(format!("The log of {function} was not read: {reason}."));
+        } else if let Some(since) = errors.read_since {
+            gaps.push(format!(
+                "The log of {function} was not searched before {since}."
+            ));
+        }
     }
     if evidence.uninspected_dead_letters > 0 {
         gaps.push(format!(

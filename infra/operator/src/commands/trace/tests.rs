@@ -8,6 +8,7 @@ use onewrite::{
 use onewrite_stack::{
     dead_letter::{DeadLetter, DeadLetterReason},
     failure_bucket::FailedBatch,
+    function_errors::{ErrorKind, FunctionErrors, LoggedError},
     stream::StreamRecord,
     table::StoredItem,
 };
@@ -61,6 +62,8 @@ fn nothing() -> Evidence {
         uninspected_dead_letters: 0,
         failures: vec![],
         unreadable_failures: 0,
+        errors: vec![],
+        last_error_of_forward: None,
         last_result_of_forward: None,
         last_result_of_complete: Some("OK".to_owned()),
         waiting: 3,
@@ -310,5 +313,85 @@ fn shows_when_a_payload_was_erased() {
     assert!(
         text.contains("erased        payload and enrichment"),
         "{text}"
+    );
+}
+
+fn error(name: &str, reason: &str, millis: i64) -> LoggedError {
+    LoggedError {
+        at: at(millis),
+        name: name.to_owned(),
+        reason: Some(reason.to_owned()),
+        notification_id: None,
+    }
+}
+
+fn errors(function: &'static str) -> FunctionErrors {
+    FunctionErrors {
+        function,
+        kinds: vec![],
+        read_since: None,
+        not_read: None,
+    }
+}
+
+#[test]
+fn shows_the_last_error_and_the_logs_that_were_not_read() {
+    let kinds = vec![ErrorKind {
+        count: 14,
+        last: error(
+            "TableFailed",
+            "DynamoDB: refused (AccessDeniedException)",
+            80_000,
+        ),
+    }];
+    let trace = TraceReport::new(&Evidence {
+        item: stored(init()),
+        records: vec![record("INIT", 190)],
+        errors: vec![
+            FunctionErrors {
+                not_read: Some("FilterLogEvents: access denied".to_owned()),
+                ..errors("ingest")
+            },
+            FunctionErrors {
+                read_since: Some(at(0)),
+                ..errors("forward")
+            },
+            FunctionErrors {
+                kinds,
+                ..errors("complete")
+            },
+        ],
+        // Of no use once the notification is published.
+        last_error_of_forward: Some(error("a PutRecords call failed", "denied", 7)),
+        ..nothing()
+    });
+    let text = trace.text("onewrite");
+    let (_, rest) = text.split_once('\n').unwrap();
+    assert_eq!(
+        rest,
+        concat!(
+            "+0.159s    published     rf_8841/INIT, shard-2, seq 49660514\n",
+            "   gap     1m19s\n",
+            "+1m19s     error         complete: TableFailed: DynamoDB: refused (AccessDeniedException)\n",
+            "   gap     2m52s\n",
+            "Published, not DONE. Safe to redrive.\n",
+            "The log of ingest was not read: FilterLogEvents: access denied.\n",
+            "The log of forward was not searched before 2026-11-23T10:00:00Z.\n",
+        )
+    );
+}
+
+#[test]
+fn shows_the_last_error_of_forward_if_it_waits_for_it() {
+    let trace = TraceReport::new(&Evidence {
+        item: stored(init()),
+        last_error_of_forward: Some(error("a PutRecords call failed", "denied", 7)),
+        ..nothing()
+    });
+    let expected = "The last error of forward, of any notification, at 2026-11-23T10:00:00.007Z: a PutRecords call failed: denied.";
+    assert!(
+        trace.summary.iter().any(|line| line == expected),
+        "{:?}",
+        trace.summary
     );
 }
