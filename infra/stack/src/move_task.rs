@@ -106,14 +106,35 @@ pub trait MoveTasks: Send + Sync {
     fn cancel(&self, handle: &str) -> impl Future<Output = Result<(), StackError>> + Send;
 }
 
-impl MoveTasks for Stack {
+/// The move tasks from the dead-letter queue of a stack to its queue.
+#[derive(Debug)]
+pub struct StackMoveTasks<'a> {
+    stack: &'a Stack,
+    source: String,
+    destination: String,
+}
+
+impl<'a> StackMoveTasks<'a> {
+    /// Reads the ARNs of both queues.
+    ///
+    /// # Errors
+    /// [`StackError`]: a call failed.
+    pub async fn new(stack: &'a Stack) -> Result<Self, StackError> {
+        Ok(Self {
+            stack,
+            source: queue_arn(stack, &stack.outputs.dead_letter_queue_url).await?,
+            destination: queue_arn(stack, &stack.outputs.queue_url).await?,
+        })
+    }
+}
+
+impl MoveTasks for StackMoveTasks<'_> {
     async fn start(&self, rate: u32) -> Result<String, StackError> {
-        let started = self
-            .sqs
-            .start_message_move_task()
-            .source_arn(queue_arn(self, &self.outputs.dead_letter_queue_url).await?)
+        let start = self.stack.sqs.start_message_move_task();
+        let started = start
+            .source_arn(&self.source)
             // Without it, the task fails at a message that somebody sent to the dead-letter queue: it has no source.
-            .destination_arn(queue_arn(self, &self.outputs.queue_url).await?)
+            .destination_arn(&self.destination)
             .max_number_of_messages_per_second(rate.min(MAX_RATE).cast_signed())
             .send()
             .await
@@ -122,10 +143,9 @@ impl MoveTasks for Stack {
     }
 
     async fn newest(&self) -> Result<Option<MoveTask>, StackError> {
-        let listed = self
-            .sqs
-            .list_message_move_tasks()
-            .source_arn(queue_arn(self, &self.outputs.dead_letter_queue_url).await?)
+        let list = self.stack.sqs.list_message_move_tasks();
+        let listed = list
+            .source_arn(&self.source)
             .max_results(1)
             .send()
             .await
@@ -135,12 +155,9 @@ impl MoveTasks for Stack {
     }
 
     async fn cancel(&self, handle: &str) -> Result<(), StackError> {
-        self.sqs
-            .cancel_message_move_task()
-            .task_handle(handle)
-            .send()
-            .await
-            .map_err(|error| StackError::from_sdk("CancelMessageMoveTask", &error))?;
+        let cancel = self.stack.sqs.cancel_message_move_task();
+        let cancelled = cancel.task_handle(handle).send().await;
+        cancelled.map_err(|error| StackError::from_sdk("CancelMessageMoveTask", &error))?;
         Ok(())
     }
 }
@@ -158,14 +175,14 @@ async fn queue_arn(stack: &Stack, url: &str) -> Result<String, StackError> {
 /// `is_interrupted` to cancel it. `on_progress` is called at each look. The result is `None` if SQS does not list the task.
 ///
 /// # Errors
-/// [`StackError`]: a call failed. The task goes on in SQS.
+/// [`StackError`]: a call failed, or SQS refused to cancel the task. The task goes on in SQS.
 pub async fn follow(
     tasks: &impl MoveTasks,
     previous: Option<&MoveTask>,
     is_interrupted: &AtomicBool,
     on_progress: impl Fn(&MoveTask),
 ) -> Result<Option<MoveTask>, StackError> {
-    let mut is_cancelled = false;
+    let (mut is_cancelled, mut was_refused) = (false, false);
     let mut missing = 0;
     while missing < MAX_MISSING {
         let newest = tasks.newest().await?;
@@ -180,7 +197,11 @@ pub async fn follow(
                     && !is_cancelled
                 {
                     // A task that ended in the meantime cannot be cancelled; the next look shows how it ended.
-                    is_cancelled = tasks.cancel(handle).await.is_ok();
+                    match tasks.cancel(handle).await {
+                        Ok(()) => is_cancelled = true,
+                        Err(error) if was_refused => return Err(error),
+                        Err(_) => was_refused = true,
+                    }
                 }
             }
             _ => missing += 1,

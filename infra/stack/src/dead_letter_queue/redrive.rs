@@ -30,6 +30,9 @@ const CONCURRENT_MOVES: usize = 40;
 const COUNT_DELAY: Duration = Duration::from_secs(90);
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often a move that waits for its time looks whether it may still start.
+const STOP_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Which letters to move, and how fast.
 pub struct Redrive<'a, F: Fn(&DeadLetter) -> bool> {
     pub judge: &'a Judge,
@@ -164,7 +167,9 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
             let mut failed = Ok(());
             while let Some(result) = moved.next().await {
                 match result {
-                    Ok((letter, result)) => {
+                    // It was not started, and becomes visible again at the end.
+                    Ok(None) => {}
+                    Ok(Some((letter, result))) => {
                         if matches!(result, LetterResult::Moved(_)) {
                             held.remove(&letter.message_id);
                         } else {
@@ -211,7 +216,8 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         }
     }
 
-    /// Moves letters at the rate. After an interruption or a failure, no further move starts.
+    /// Moves letters at the rate. After an interruption or a failure, no further move starts: the result of those that waited
+    /// for their time is `None`.
     fn move_all<'s>(
         &'s self,
         queue: &'s impl DeadLetterQueue,
@@ -219,19 +225,25 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         concurrency: usize,
         pace: &'s mut Pace,
         has_failed: &'s AtomicBool,
-    ) -> impl futures::Stream<Item = Result<(DeadLetter, LetterResult), StackError>> + Unpin + 's
+    ) -> impl futures::Stream<Item = Result<Option<(DeadLetter, LetterResult)>, StackError>> + Unpin + 's
     {
+        let is_stopped = move || {
+            let flags = [self.is_interrupted, has_failed];
+            flags.iter().any(|flag| flag.load(Ordering::Relaxed))
+        };
         let moves = stream::iter(letters)
-            .take_while(|_| {
-                let flags = [self.is_interrupted, has_failed];
-                future::ready(!flags.iter().any(|flag| flag.load(Ordering::Relaxed)))
-            })
+            .take_while(move |_| future::ready(!is_stopped()))
             .map(move |(message, letter)| {
                 let start = pace.reserve();
                 async move {
-                    sleep_until(start).await;
+                    while Instant::now() < start && !is_stopped() {
+                        sleep_until(start.min(Instant::now() + STOP_INTERVAL)).await;
+                    }
+                    if is_stopped() {
+                        return Ok(None);
+                    }
                     let result = move_one(queue, message).await?;
-                    Ok((letter, result))
+                    Ok(Some((letter, result)))
                 }
             })
             .buffer_unordered(concurrency);

@@ -295,6 +295,7 @@ async fn an_interruption_ends_it_and_makes_the_rest_visible() {
     });
     let end = end.await;
     assert!(matches!(end.reason, EndReason::Interrupted));
+    assert_eq!(queue.sent().len(), 3, "moves that waited did not start");
     assert_eq!(end.not_judged, Some(1_000 - queue.sent().len()));
     assert_eq!(queue.count_visible(), 1_000 - queue.sent().len());
 }

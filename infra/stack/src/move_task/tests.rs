@@ -17,6 +17,8 @@ const STARTED_AT: i64 = 1_700_000_000_000;
 struct Scripted {
     states: Mutex<VecDeque<MoveTask>>,
     cancelled: AtomicUsize,
+    /// Whether SQS refuses to cancel.
+    refuses: bool,
 }
 
 fn task(status: MoveTaskStatus, moved: u64) -> MoveTask {
@@ -35,6 +37,7 @@ fn scripted(states: impl IntoIterator<Item = MoveTask>) -> Scripted {
     Scripted {
         states: Mutex::new(states.into_iter().collect()),
         cancelled: AtomicUsize::new(0),
+        refuses: false,
     }
 }
 
@@ -50,6 +53,11 @@ impl MoveTasks for Scripted {
     async fn cancel(&self, handle: &str) -> Result<(), StackError> {
         assert_eq!(handle, "h-1");
         self.cancelled.fetch_add(1, Ordering::Relaxed);
+        if self.refuses {
+            return Err(StackError::AccessDenied {
+                call: "CancelMessageMoveTask",
+            });
+        }
         Ok(())
     }
 }
@@ -79,6 +87,24 @@ async fn an_interruption_cancels_the_task_once_and_waits_for_its_end() {
     let end = follow(&tasks, None, &is_interrupted, |_| {}).await.unwrap();
     assert_eq!(end, Some(task(Cancelled, 8)));
     assert_eq!(tasks.cancelled.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_a_refused_cancellation_unless_the_task_has_ended() {
+    use MoveTaskStatus::{Completed, Running};
+    let refusing = |states: Vec<MoveTask>| Scripted {
+        refuses: true,
+        ..scripted(states)
+    };
+    let is_interrupted = AtomicBool::new(true);
+    let ended = refusing(vec![task(Running, 5), task(Completed, 6)]);
+    let end = follow(&ended, None, &is_interrupted, |_| {}).await.unwrap();
+    assert_eq!(end, Some(task(Completed, 6)));
+    let running = refusing(vec![task(Running, 5), task(Running, 6), task(Running, 7)]);
+    let error = follow(&running, None, &is_interrupted, |_| {}).await;
+    let error = error.unwrap_err().to_string();
+    assert_eq!(error, "CancelMessageMoveTask: access denied");
+    assert_eq!(running.cancelled.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -122,10 +148,15 @@ async fn starts_lists_and_cancels_tasks_on_the_wire() {
         ),
     ])
     .await;
-    assert_eq!(stack.start(10_000).await.unwrap(), "h-1");
-    let newest = stack.newest().await.unwrap().unwrap();
-    assert_eq!(newest, task(MoveTaskStatus::Running, 12));
-    stack.cancel("h-1").await.unwrap();
+    let tasks = StackMoveTasks::new(&stack).await.unwrap();
+    assert_eq!(tasks.start(10_000).await.unwrap(), "h-1");
+    for _ in 0..2 {
+        let newest = tasks.newest().await.unwrap().unwrap();
+        assert_eq!(newest, task(MoveTaskStatus::Running, 12));
+    }
+    tasks.cancel("h-1").await.unwrap();
+    // Once for each queue, not for each look.
+    assert_eq!(sent.bodies("GetQueueAttributes").len(), 2);
     let arn = "arn:aws:sqs:us-east-1:1:queue";
     let start = json!({
         "SourceArn": arn, "DestinationArn": arn, "MaxNumberOfMessagesPerSecond": 500,
@@ -146,7 +177,8 @@ async fn reports_an_endpoint_without_move_tasks_by_its_error_code() {
         ("ListMessageMoveTasks", unknown),
     ];
     let (stack, _) = wire::stack(&responses).await;
-    let error = stack.newest().await.unwrap_err();
+    let tasks = StackMoveTasks::new(&stack).await.unwrap();
+    let error = tasks.newest().await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "ListMessageMoveTasks failed: InvalidAction"

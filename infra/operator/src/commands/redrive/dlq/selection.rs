@@ -7,7 +7,7 @@ use onewrite_stack::dead_letter::{DeadLetter, DeadLetterReason};
 use crate::{arguments::parse_id, format::shell_quote};
 
 /// The names of all [`DeadLetterReason`]s, including the names of the rejections.
-const REASONS: [&str; 15] = [
+const REASONS: [&str; 18] = [
     "NotStored",
     "AlreadyStored",
     "Conflict",
@@ -16,8 +16,11 @@ const REASONS: [&str; 15] = [
     "NotAnObject",
     "TooDeep",
     "DuplicateKey",
+    "BucketNotification",
+    "MissingMessage",
     "MissingId",
     "IdNotAString",
+    "IdNotAnInteger",
     "InvalidId",
     "TypeNotAString",
     "InvalidType",

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use onewrite_stack::{
-    move_task::{self, MAX_DURATION, MAX_RATE, MoveTask, MoveTaskStatus, MoveTasks as _},
+    move_task::{
+        self, MAX_DURATION, MAX_RATE, MoveTask, MoveTaskStatus, MoveTasks as _, StackMoveTasks,
+    },
     queue,
 };
 
@@ -27,7 +29,8 @@ pub(super) async fn run(
 ) -> Result<ExitCode, OperatorError> {
     let is_applied = confirmation.is_apply()?;
     let stack = &context.stack;
-    let previous = stack.newest().await?;
+    let tasks = StackMoveTasks::new(stack).await?;
+    let previous = tasks.newest().await?;
     let active = previous.as_ref().filter(|task| task.status.is_active());
     let depth = queue::read_depth(stack, &stack.outputs.dead_letter_queue_url).await?;
     let letters = depth.waiting + depth.hidden;
@@ -47,10 +50,10 @@ pub(super) async fn run(
     } else {
         let question = format!("Move about {letters} letters, whatever the reason for each?");
         confirmation.ask(&question)?;
-        stack.start(used_rate).await?;
+        tasks.start(used_rate).await?;
         previous
     };
-    let task = follow(previous.as_ref(), context).await?;
+    let task = follow(&tasks, previous.as_ref(), context).await?;
     Ok(match report(task, context)? {
         MoveTaskStatus::Completed => ExitCode::SUCCESS,
         // As for letters that are moved one by one: after Ctrl-C, some were not moved.
@@ -63,20 +66,22 @@ pub(super) async fn run(
 /// # Errors
 /// [`OperatorError`]: a call failed.
 pub(super) async fn cancel(context: &Context) -> Result<ExitCode, OperatorError> {
-    let newest = context.stack.newest().await?;
+    let tasks = StackMoveTasks::new(&context.stack).await?;
+    let newest = tasks.newest().await?;
     let Some(task) = newest.filter(|task| task.status.is_active()) else {
         eprintln!("no move task is running");
         return Ok(ExitCode::SUCCESS);
     };
     if let Some(handle) = &task.handle {
-        context.stack.cancel(handle).await?;
+        tasks.cancel(handle).await?;
     }
-    let task = follow(None, context).await?;
+    let task = follow(&tasks, None, context).await?;
     report(task, context)?;
     Ok(ExitCode::SUCCESS)
 }
 
 async fn follow(
+    tasks: &StackMoveTasks<'_>,
     previous: Option<&MoveTask>,
     context: &Context,
 ) -> Result<Option<MoveTask>, OperatorError> {
@@ -86,7 +91,7 @@ async fn follow(
         bar.set_length(task.to_move.unwrap_or(0).max(task.moved));
         bar.set_position(task.moved);
     };
-    let task = move_task::follow(&context.stack, previous, &is_interrupted, on_progress).await;
+    let task = move_task::follow(tasks, previous, &is_interrupted, on_progress).await;
     bar.finish_and_clear();
     task.map_err(|error| {
         let command = &context.command;
