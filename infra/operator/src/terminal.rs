@@ -40,6 +40,11 @@ impl JsonArray {
         before.to_owned() + &serde_json::to_string(value).unwrap_or_default()
     }
 
+    /// Whether it has an element.
+    pub fn is_begun(&self) -> bool {
+        self.is_begun
+    }
+
     /// Formats the end of the array.
     pub fn end(self) -> String {
         if self.is_begun { "\n]\n" } else { "[]\n" }.to_owned()

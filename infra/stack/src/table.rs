@@ -53,7 +53,7 @@ impl RedriveResult {
 }
 
 /// The result of an erasure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum EraseResult {
     /// The payload of the item would be removed.
     WouldBeErased,

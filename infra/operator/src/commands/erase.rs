@@ -1,6 +1,6 @@
 //! `onewrite erase`: removes payload and enrichment of settled items, and lists where else copies are.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ use crate::{
     error::{FAILED, NOT_FOUND, OperatorError},
     format::shell_quote,
     progress,
-    terminal::{Output, json, print},
+    terminal::{JsonArray, Output, json, print},
 };
 
 /// The default read units per second, as for `reconcile`.
@@ -59,12 +59,39 @@ impl Erasure {
     }
 }
 
-/// The results of the command.
-#[derive(Debug, Default)]
+/// The results of the command. Each is printed at once and only counted, so that memory does not grow with their number, and
+/// so that they are known if a later call fails.
+#[derive(Debug)]
 struct Erasures {
-    results: Vec<Erasure>,
+    counts: BTreeMap<EraseResult, u64>,
     /// Settled items that the scan found, but that somebody edited. They are kept.
     unreadable: u64,
+    output: Output,
+    array: JsonArray,
+}
+
+impl Erasures {
+    fn new(output: Output) -> Self {
+        Self {
+            counts: BTreeMap::new(),
+            unreadable: 0,
+            output,
+            array: JsonArray::default(),
+        }
+    }
+
+    fn count(&self, outcome: EraseResult) -> u64 {
+        self.counts.get(&outcome).copied().unwrap_or_default()
+    }
+
+    /// Counts a result and returns its text.
+    fn add(&mut self, erasure: &Erasure) -> String {
+        *self.counts.entry(erasure.outcome).or_default() += 1;
+        match self.output {
+            Output::Table => erasure.line(),
+            Output::Json => self.array.next(erasure),
+        }
+    }
 }
 
 /// A place with a copy of a payload, and when the copy is gone.
@@ -72,13 +99,6 @@ struct Erasures {
 struct Copy {
     place: &'static str,
     until: String,
-}
-
-/// What the command prints as JSON.
-#[derive(Serialize)]
-struct Report<'a> {
-    erasures: &'a [Erasure],
-    copies: Vec<Copy>,
 }
 
 /// Erases the notifications if confirmed, and prints the result of each and the places with other copies.
@@ -90,23 +110,23 @@ pub async fn run(arguments: &EraseArguments, context: &Context) -> Result<ExitCo
     if is_apply {
         arguments.confirmation.ask(&arguments.question())?;
     }
-    let print_result = |erasure: &Erasure| {
-        if context.output == Output::Table {
-            print(&erasure.line());
-        }
-    };
-    let erasures = arguments
-        .erase(&context.stack, is_apply, print_result)
-        .await?;
+    let mut erasures = Erasures::new(context.output);
+    if context.output == Output::Json {
+        print("{\"erasures\": ");
+    }
+    let erased = arguments
+        .erase(&context.stack, is_apply, &mut erasures)
+        .await;
     let copies = copies(&context.stack);
-    let results = &erasures.results;
     print(&match context.output {
-        Output::Table => arguments.summary(results, &copies, is_apply, &context.command),
-        Output::Json => json(&Report {
-            erasures: results,
-            copies,
-        }),
+        Output::Json => {
+            let array = std::mem::take(&mut erasures.array).end();
+            format!("{array}, \"copies\": {}}}\n", json(&copies).trim_end())
+        }
+        Output::Table if erased.is_err() => String::new(),
+        Output::Table => arguments.summary(&erasures, &copies, is_apply, &context.command),
     });
+    erased?;
     if erasures.unreadable > 0 {
         eprintln!(
             "{} settled items cannot be read, because somebody edited them; they are kept",
@@ -118,8 +138,7 @@ pub async fn run(arguments: &EraseArguments, context: &Context) -> Result<ExitCo
 
 /// A notification that must be erased and was not makes the command fail.
 fn exit_code(erasures: &Erasures) -> ExitCode {
-    let results = &erasures.results;
-    let has = |outcome| results.iter().any(|erasure| erasure.outcome == outcome);
+    let has = |outcome| erasures.count(outcome) > 0;
     if erasures.unreadable > 0 || has(EraseResult::NotSettled) || has(EraseResult::Unreadable) {
         ExitCode::from(FAILED)
     } else if has(EraseResult::NoItem) {
@@ -139,20 +158,17 @@ impl EraseArguments {
         }
     }
 
-    /// Erases the notifications. Each result is printed at once, so that it is known if a later call fails.
+    /// Erases the notifications and prints each result.
     async fn erase(
         &self,
         stack: &Stack,
         is_apply: bool,
-        print_result: impl Fn(&Erasure),
-    ) -> Result<Erasures, OperatorError> {
+        erasures: &mut Erasures,
+    ) -> Result<(), OperatorError> {
         if let Some(before) = self.settled_before {
-            return self
-                .erase_settled(stack, before, is_apply, print_result)
-                .await;
+            return self.erase_settled(stack, before, is_apply, erasures).await;
         }
         let mut updates = Pace::new(self.rate);
-        let mut erasures = Erasures::default();
         for id in &self.ids {
             let id = id.to_string();
             let outcome = if is_apply {
@@ -161,11 +177,9 @@ impl EraseArguments {
             } else {
                 table::preview_erase(stack, &id).await?
             };
-            let erasure = Erasure { id, outcome };
-            print_result(&erasure);
-            erasures.results.push(erasure);
+            print(&erasures.add(&Erasure { id, outcome }));
         }
-        Ok(erasures)
+        Ok(())
     }
 
     /// Scans the table for settled notifications and erases them. A preview needs no other reads.
@@ -174,11 +188,10 @@ impl EraseArguments {
         stack: &Stack,
         before: Timestamp,
         is_apply: bool,
-        print_result: impl Fn(&Erasure),
-    ) -> Result<Erasures, OperatorError> {
+        erasures: &mut Erasures,
+    ) -> Result<(), OperatorError> {
         let bar = progress::bar("items read:", None);
         let (mut reads, mut updates) = (Pace::new(self.read_units), Pace::new(self.rate));
-        let mut erasures = Erasures::default();
         let mut after = None;
         loop {
             sleep_until(reads.free_at()).await;
@@ -200,13 +213,12 @@ impl EraseArguments {
                 } else {
                     EraseResult::WouldBeErased
                 };
-                let erasure = Erasure { id, outcome };
-                bar.suspend(|| print_result(&erasure));
-                erasures.results.push(erasure);
+                let text = erasures.add(&Erasure { id, outcome });
+                bar.suspend(|| print(&text));
             }
             after = page.last_key;
             if after.is_none() {
-                return Ok(erasures);
+                return Ok(());
             }
         }
     }
@@ -214,21 +226,17 @@ impl EraseArguments {
     /// The text below the results. A preview ends with the command that applies it.
     fn summary(
         &self,
-        erasures: &[Erasure],
+        erasures: &Erasures,
         copies: &[Copy],
         is_apply: bool,
         command: &str,
     ) -> String {
-        let count = |outcome| {
-            let has_outcome = |erasure: &&Erasure| erasure.outcome == outcome;
-            erasures.iter().filter(has_outcome).count()
-        };
         let mut lines = vec!["Other copies, which this command does not touch:".to_owned()];
         let copies = copies.iter();
         lines.extend(copies.map(|copy| format!("    {:<26} {}", copy.place, copy.until)));
-        let waiting = count(EraseResult::WouldBeErased);
+        let waiting = erasures.count(EraseResult::WouldBeErased);
         if is_apply {
-            lines.push(format!("{} erased.", count(EraseResult::Erased)));
+            lines.push(format!("{} erased.", erasures.count(EraseResult::Erased)));
         } else if waiting == 0 {
             lines.push("Nothing to erase.".to_owned());
         } else {
@@ -332,9 +340,9 @@ mod tests {
         }];
         let text = |arguments: &[&str], outcome, is_apply| {
             let arguments = parse(arguments).unwrap();
-            let result = erasure(outcome);
-            let line = result.line();
-            line + &arguments.summary(&[result], &copies, is_apply, "onewrite")
+            let mut erasures = Erasures::new(Output::Table);
+            let line = erasures.add(&erasure(outcome));
+            line + &arguments.summary(&erasures, &copies, is_apply, "onewrite")
         };
         assert_eq!(
             text(&["it's"], EraseResult::WouldBeErased, false),
@@ -366,9 +374,14 @@ mod tests {
             (EraseResult::Unreadable, ExitCode::from(FAILED)),
             (EraseResult::NoItem, ExitCode::from(NOT_FOUND)),
         ] {
-            let erasures = |unreadable| Erasures {
-                results: vec![erasure(outcome)],
-                unreadable,
+            let erasures = |unreadable| {
+                let mut erasures = Erasures::new(Output::Json);
+                let text = erasures.add(&erasure(outcome));
+                assert!(text.contains(r#"{"id":"it's","outcome":"#), "{text}");
+                Erasures {
+                    unreadable,
+                    ..erasures
+                }
             };
             assert_eq!(exit_code(&erasures(0)), code, "{outcome:?}");
             let failed = ExitCode::from(FAILED);

@@ -32,7 +32,7 @@ use crate::{
     error::OperatorError,
     format::shell_quote,
     progress,
-    terminal::{Output, json, print},
+    terminal::{JsonArray, Output, print},
 };
 
 /// The default number of segments. Our own choice.
@@ -111,15 +111,6 @@ impl PendingItem {
     }
 }
 
-/// A completed run.
-#[derive(Debug)]
-struct Reconciliation {
-    /// The items that were found since the run was last resumed.
-    pending: Vec<PendingItem>,
-    /// The final checkpoint; its counts include the time before an interruption.
-    checkpoint: Checkpoint,
-}
-
 /// Scans the table, redrives the pending items if confirmed, and prints each item as soon as it is handled.
 ///
 /// # Errors
@@ -128,29 +119,31 @@ pub async fn run(
     arguments: &ReconcileArguments,
     context: &Context,
 ) -> Result<ExitCode, OperatorError> {
-    let print_item = |item: &PendingItem| {
-        if context.output == Output::Table {
-            print(&item.line());
-        }
+    // Items are not kept: there can be millions.
+    let mut array = JsonArray::default();
+    let print_item = |item: &PendingItem| match context.output {
+        Output::Table => print(&item.line()),
+        Output::Json => print(&array.next(item)),
     };
-    let reconciliation = arguments.reconcile(&context.stack, print_item).await?;
-    let summary = arguments.summary(&reconciliation.checkpoint, &context.command);
+    let reconciled = arguments.reconcile(&context.stack, print_item).await;
+    if context.output == Output::Json && (reconciled.is_ok() || array.is_begun()) {
+        print(&array.end());
+    }
+    let summary = arguments.summary(&reconciled?, &context.command);
     match context.output {
         Output::Table => print(&summary),
-        Output::Json => {
-            eprint!("{summary}");
-            print(&json(&reconciliation.pending));
-        }
+        Output::Json => eprint!("{summary}"),
     }
     Ok(ExitCode::SUCCESS)
 }
 
 impl ReconcileArguments {
+    /// Returns the final checkpoint; its counts include the time before an interruption.
     async fn reconcile(
         &self,
         stack: &Stack,
-        print_item: impl Fn(&PendingItem),
-    ) -> Result<Reconciliation, OperatorError> {
+        print_item: impl FnMut(&PendingItem),
+    ) -> Result<Checkpoint, OperatorError> {
         let apply = self.confirmation.is_apply()?;
         let size = read_table_size(stack).await?;
         let run = Run {
@@ -174,15 +167,12 @@ impl ReconcileArguments {
         }
         let bar = progress::bar("items", Some(size.items));
         bar.inc(checkpoint.tally.read);
-        let pending = self.scan(stack, &mut checkpoint, &bar, print_item).await?;
+        self.scan(stack, &mut checkpoint, &bar, print_item).await?;
         bar.finish_and_clear();
         if let Some(path) = &self.checkpoint {
             Checkpoint::remove(path)?;
         }
-        Ok(Reconciliation {
-            pending,
-            checkpoint,
-        })
+        Ok(checkpoint)
     }
 
     /// Reads the checkpoint of an interrupted run, or creates a new one.
@@ -213,8 +203,8 @@ impl ReconcileArguments {
         stack: &Stack,
         checkpoint: &mut Checkpoint,
         bar: &ProgressBar,
-        print_item: impl Fn(&PendingItem),
-    ) -> Result<Vec<PendingItem>, OperatorError> {
+        mut print_item: impl FnMut(&PendingItem),
+    ) -> Result<(), OperatorError> {
         let limits = ScanLimits {
             segments: self.segments,
             read_units_per_second: self.read_units,
@@ -222,7 +212,6 @@ impl ReconcileArguments {
         };
         let mut pages = Pages::start(stack, checkpoint, limits);
         let mut redrives = Pace::new(self.rate);
-        let mut items = Vec::new();
         while let Some(page) = pages.next().await {
             let Page {
                 segment,
@@ -247,7 +236,6 @@ impl ReconcileArguments {
                 bar.suspend(|| print_item(&item));
                 checkpoint.tally.pending += 1;
                 checkpoint.tally.redriven += u64::from(outcome == RedriveResult::Redriven);
-                items.push(item);
             }
             checkpoint.tally.read += items_read;
             checkpoint.tally.unreadable += unreadable;
@@ -259,7 +247,7 @@ impl ReconcileArguments {
                 checkpoint.write(path)?;
             }
         }
-        Ok(items)
+        Ok(())
     }
 
     /// The summary at the end. After a preview, it contains the command that applies it.
