@@ -1,6 +1,7 @@
 //! All checks, as tables: one file for each kind of resource.
 
 mod bucket;
+mod deferral;
 mod filters;
 mod functions;
 mod keys;

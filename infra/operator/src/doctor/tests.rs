@@ -1,6 +1,7 @@
 //! The checks on synthetic stacks. `tests/pipeline/doctor.rs` in `tests/` runs them on a deployed stack.
 
 mod aws;
+mod deferral;
 
 use std::collections::BTreeMap;
 
@@ -67,7 +68,7 @@ fn valid_consumer(timeout_seconds: i64, variable: (&str, &str), mapping: Mapping
 }
 
 fn valid_ingest() -> Consumer {
-    valid_consumer(
+    let mut ingest = valid_consumer(
         30,
         ("TABLE_NAME", "t"),
         Mapping {
@@ -75,7 +76,16 @@ fn valid_ingest() -> Consumer {
             maximum_concurrency: Some(50),
             ..valid_mapping("ingest")
         },
-    )
+    );
+    // The host depends on the endpoint.
+    set_variable(&mut ingest, "QUEUE_URL", "https://other/sqs/q");
+    set_variable(&mut ingest, "OUTAGE_SECONDS", "10800");
+    ingest
+}
+
+fn set_variable(consumer: &mut Consumer, name: &str, value: &str) {
+    let variables = &mut consumer.function.as_mut().unwrap().variables;
+    variables.insert(name.to_owned(), value.to_owned());
 }
 
 fn valid_forward() -> Consumer {

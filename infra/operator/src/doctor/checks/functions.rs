@@ -1,7 +1,8 @@
 //! Checks of the functions' environment variables.
 
-use onewrite::notification::{MessagePointers, Pointer};
+use onewrite::notification::{IdPointers, MessagePointers, Pointer};
 
+use super::deferral;
 use crate::doctor::{
     check::{
         Breaks::{Guarantee, GuaranteeOfPlace},
@@ -21,6 +22,7 @@ use crate::doctor::{
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
+const MESSAGE_POINTER: &str = "MESSAGE_POINTER";
 const NOTIFICATION_ID_POINTER: &str = "NOTIFICATION_ID_POINTER";
 
 pub(super) fn of_ingest(scope: Scope<'_>) -> Vec<Finding> {
@@ -29,6 +31,7 @@ pub(super) fn of_ingest(scope: Scope<'_>) -> Vec<Finding> {
     };
     let mut findings = run(DEPLOYED, scope, function);
     findings.extend(run(TABLE_NAME, scope, function));
+    findings.extend(deferral::findings(scope, function));
     for setting in pointer_settings(function) {
         findings.extend(run(POINTERS, scope, &setting));
     }
@@ -156,8 +159,14 @@ struct PointerSetting {
 }
 
 impl PointerSetting {
-    fn is_valid(&self) -> bool {
-        self.value.parse::<Pointer>().is_ok()
+    /// Why `ingest` does not accept the value.
+    fn error(&self) -> Option<String> {
+        if self.variable == NOTIFICATION_ID_POINTER {
+            let error = self.value.parse::<IdPointers>().err()?;
+            return Some(error.to_string());
+        }
+        let error = self.value.parse::<Pointer>().err()?;
+        Some(error.to_string())
     }
 
     fn is_empty_id(&self) -> bool {
@@ -168,6 +177,11 @@ impl PointerSetting {
 fn pointer_settings(function: &Function) -> Vec<PointerSetting> {
     let mut settings: Vec<PointerSetting> = Vec::new();
     for (variable, parameter, default) in [
+        (
+            MESSAGE_POINTER,
+            "MessagePointer",
+            MessagePointers::DEFAULT_MESSAGE,
+        ),
         (
             NOTIFICATION_ID_POINTER,
             "NotificationIdPointer",
@@ -185,7 +199,11 @@ fn pointer_settings(function: &Function) -> Vec<PointerSetting> {
         ),
     ] {
         let value = function.variable(variable).unwrap_or(default);
-        let earlier = settings.iter().find(|earlier| earlier.value == value);
+        // The pointer to the message applies to the body, the others to the message, so equal texts differ in meaning.
+        let mut earlier = settings
+            .iter()
+            .filter(|one| one.variable != MESSAGE_POINTER);
+        let earlier = earlier.find(|earlier| earlier.value == value);
         settings.push(PointerSetting {
             variable,
             parameter,
@@ -203,7 +221,7 @@ const POINTERS: &[Check<PointerSetting>] = &[
         severity: Broken,
         breaks: GuaranteeOfPlace,
         found: |_, setting| {
-            let error = setting.value.parse::<Pointer>().err()?;
+            let error = setting.error()?;
             Some(format!("{}: {error}", setting.variable))
         },
         needed: Fixed("a JSON pointer"),
@@ -229,7 +247,7 @@ const POINTERS: &[Check<PointerSetting>] = &[
         breaks: GuaranteeOfPlace,
         found: |_, setting| {
             let other = setting.duplicate_of?;
-            (setting.is_valid() && !setting.is_empty_id()).then(|| {
+            (setting.error().is_none() && !setting.is_empty_id()).then(|| {
                 format!(
                     "{} and {other} are both {:?}",
                     setting.variable, setting.value

@@ -175,7 +175,7 @@ const DEAD_LETTER_CHECKS: &[Check<Queue>] = &[
             format!("at least {retention}, the retention of the queue")
         }),
         why: RETENTION_CONSEQUENCE,
-        fix: For(set_longest_retention),
+        fix: For(|_, queue| set_longest_retention(queue)),
     },
     Check {
         id: "dead-letter-retention",
@@ -187,7 +187,7 @@ const DEAD_LETTER_CHECKS: &[Check<Queue>] = &[
         },
         needed: For(|_, _| format!("{MAX_RETENTION_SECONDS}, the maximum")),
         why: RETENTION_CONSEQUENCE,
-        fix: For(set_longest_retention),
+        fix: For(|_, queue| set_longest_retention(queue)),
     },
 ];
 
@@ -198,7 +198,7 @@ fn retention(queue: &Queue) -> String {
     format!("MessageRetentionPeriod {}", queue.retention_seconds)
 }
 
-fn set_longest_retention(_: &Scope<'_>, queue: &Queue) -> String {
+pub(super) fn set_longest_retention(queue: &Queue) -> String {
     set_queue_attribute(queue, "MessageRetentionPeriod", MAX_RETENTION_SECONDS)
 }
 
