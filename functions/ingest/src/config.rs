@@ -13,7 +13,7 @@ use onewrite_runtime::config::{ConfigError, Environment};
 pub struct Config {
     /// `TABLE_NAME`: the table of notifications.
     pub table_name: String,
-    /// `NOTIFICATION_ID_POINTER`, `NOTIFICATION_TYPE_POINTER`, `PAYLOAD_POINTER`.
+    /// `MESSAGE_POINTER`, `NOTIFICATION_ID_POINTER`, `NOTIFICATION_TYPE_POINTER`, `PAYLOAD_POINTER`.
     pub pointers: MessagePointers,
     /// `QUEUE_URL`: the queue of the messages. Without it, messages that failed for a transient reason keep the visibility
     /// timeout of their queue.
@@ -39,6 +39,7 @@ impl Config {
         Ok(Self {
             table_name: environment.required("TABLE_NAME")?,
             pointers: MessagePointers {
+                message: environment.parsed("MESSAGE_POINTER", default.message)?,
                 id: environment.parsed("NOTIFICATION_ID_POINTER", default.id)?,
                 kind: environment.parsed("NOTIFICATION_TYPE_POINTER", default.kind)?,
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,

@@ -151,7 +151,11 @@ impl MessageBody {
 /// Finds the string behind the name of the id's field: `"notification_id" : "rf_8841"`. A value that is not a valid id, or
 /// that contains an escape, is not shown: it could be anything.
 fn find_id(body: &str, pointers: &MessagePointers) -> Option<String> {
-    let pointer = pointers.id.to_string();
+    // Several values are not the id yet.
+    let [pointer] = pointers.id.as_slice() else {
+        return None;
+    };
+    let pointer = pointer.to_string();
     let field = format!("\"{}\"", pointer.rsplit('/').next()?);
     let (_, rest) = body.split_once(&field)?;
     let value = rest.trim_start().strip_prefix(':')?.trim_start();

@@ -1,9 +1,13 @@
 //! A deployed stack: the SDK clients for it, its outputs and its parameters.
 
-use std::{collections::BTreeMap, ops::Deref};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Deref,
+    str::FromStr,
+};
 
 use aws_config::SdkConfig;
-use onewrite::notification::{MessagePointers, Pointer};
+use onewrite::notification::MessagePointers;
 
 use crate::{clients::Clients, error::StackError, location::is_loopback, outputs::StackOutputs};
 
@@ -61,17 +65,18 @@ impl Stack {
             .environment
             .and_then(|environment| environment.variables)
             .unwrap_or_default();
-        let pointer = |name: &str, default: Pointer| {
-            variables
-                .get(name)
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(default)
-        };
         let default = MessagePointers::default();
         Ok(MessagePointers {
-            id: pointer("NOTIFICATION_ID_POINTER", default.id),
-            kind: pointer("NOTIFICATION_TYPE_POINTER", default.kind),
-            payload: pointer("PAYLOAD_POINTER", default.payload),
+            message: parsed(&variables, "MESSAGE_POINTER", default.message),
+            id: parsed(&variables, "NOTIFICATION_ID_POINTER", default.id),
+            kind: parsed(&variables, "NOTIFICATION_TYPE_POINTER", default.kind),
+            payload: parsed(&variables, "PAYLOAD_POINTER", default.payload),
         })
     }
+}
+
+/// A variable's value, or the default if it is absent or invalid.
+fn parsed<T: FromStr>(variables: &HashMap<String, String>, name: &str, default: T) -> T {
+    let value = variables.get(name).and_then(|text| text.parse().ok());
+    value.unwrap_or(default)
 }

@@ -6,6 +6,9 @@ use std::time::Duration;
 /// (`PutRecordsRequestEntry.PartitionKey`). DynamoDB keys may be longer.
 pub const MAX_ID_CHARS: usize = 256;
 
+/// Most pointers whose values together are the notification id. Our own limit.
+pub const MAX_ID_POINTERS: usize = 4;
+
 /// Longest notification type, in characters (ASCII, so also bytes). Our own limit; the type is part of the CloudEvents `type`.
 pub const MAX_TYPE_CHARS: usize = 128;
 
@@ -14,6 +17,17 @@ pub const MAX_SOURCE_CHARS: usize = 256;
 
 /// Deepest nesting of arrays and objects in a message. Our own limit: it bounds the stack, here and in the consumers.
 pub const MAX_JSON_DEPTH: usize = 64;
+
+/// Longest number in a message, in characters with sign, point and exponent. Jackson, which AWS's event matcher and many
+/// consumers use, reads no longer ones (`StreamReadConstraints.DEFAULT_MAX_NUM_LEN`; aws/event-ruler keeps the default), and
+/// Lambda drops an event that its filter cannot read. Python reads no integer above 4,300 digits
+/// (`sys.int_info.default_max_str_digits`).
+pub const MAX_NUMBER_CHARS: usize = 1_000;
+
+/// Longest object key in a message, in bytes as written between its quotes. Jackson reads no longer ones
+/// (`StreamReadConstraints.DEFAULT_MAX_NAME_LEN`, in characters or bytes of the decoded key, of which there are never more).
+/// Its other limits are far away: strings of 20,000,000 characters, a depth of 1,000.
+pub const MAX_KEY_BYTES: usize = 50_000;
 
 /// Largest item, in bytes, names and values counted (DynamoDB developer guide, "Constraints": 400 KB).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use onewrite::{
     event::NotificationEvent,
     item::NotificationItem,
@@ -10,8 +9,8 @@ use onewrite::{
     notification::{MessagePointers, NotificationId, Pointer},
     stream::Record as StreamRecord,
 };
-use onewrite_ingest::{aggregate::aggregate, handler::Ingest};
-use onewrite_runtime::invocation::Incoming;
+use onewrite_ingest::{aggregate::aggregate, handler::Ingest, message::QueueEvent};
+use onewrite_runtime::event::decode;
 use onewrite_testing::InMemoryTable;
 use serde_json::{Value, json};
 
@@ -214,7 +213,7 @@ async fn handle(
     event: &[u8],
 ) -> Result<Vec<String>, &'static str> {
     check::lines();
-    let Ok(Incoming(event)) = serde_json::from_slice::<Incoming<SqsEvent>>(event) else {
+    let Ok(event) = decode::<QueueEvent>(event) else {
         return Err("Unreadable");
     };
     let ingest = Ingest::new(table.clone(), pointers, 32, aggregate);
@@ -249,8 +248,10 @@ fn pointers(named: &BTreeMap<String, String>) -> MessagePointers {
         Some(pointer) => text::string(pointer).parse().unwrap(),
         None => default,
     };
+    let id = named.get("id").map(|id| text::string(id).parse().unwrap());
     MessagePointers {
-        id: pointer("id", default.id),
+        message: pointer("message", default.message),
+        id: id.unwrap_or(default.id),
         kind: pointer("type", default.kind),
         payload: pointer("payload", default.payload),
     }

@@ -1,86 +1,21 @@
 //! Parses an SQS body into a notification, or rejects it.
 
-use std::{fmt, str::FromStr};
-
 use super::{
-    Fingerprint, Notification, NotificationId, NotificationType, Payload, Rejection,
-    json::{Node, Value},
+    Fingerprint, IdPointers, Notification, NotificationId, NotificationType, Payload, Pointer,
+    Rejection, check_name,
+    json::{Document, Node, Object, Value},
+    pointer::escape,
 };
-
-/// A JSON pointer (RFC 6901): the path to one value of a document. The empty pointer is the whole document.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer(Vec<String>);
-
-/// A text that is not a JSON pointer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is not a JSON pointer (RFC 6901): it must be empty or begin with '/', and '~' may only occur in '~0' and '~1'"
-)]
-pub struct InvalidPointer(String);
-
-impl FromStr for Pointer {
-    type Err = InvalidPointer;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPointer> {
-        if text.is_empty() {
-            return Ok(Self(Vec::new()));
-        }
-        let invalid = || InvalidPointer(text.to_owned());
-        let tokens = text.strip_prefix('/').ok_or_else(invalid)?.split('/');
-        tokens
-            .map(|token| unescape(token).ok_or_else(invalid))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-}
-
-/// Replaces `~1` by `/` and `~0` by `~`. Returns `None` for any other `~`.
-fn unescape(token: &str) -> Option<String> {
-    let mut parts = token.split('~');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let (escaped, rest) = if let Some(rest) = part.strip_prefix('0') {
-            ('~', rest)
-        } else {
-            ('/', part.strip_prefix('1')?)
-        };
-        text.push(escaped);
-        text.push_str(rest);
-    }
-    Some(text)
-}
-
-impl fmt::Display for Pointer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1")))
-    }
-}
-
-impl Pointer {
-    fn find<'n, 'a>(&self, document: &'n Node<'a>) -> Option<&'n Node<'a>> {
-        self.0
-            .iter()
-            .try_fold(document, |node, token| match &node.value {
-                Value::Object(object) => object.get(token),
-                Value::Array(elements) => elements.get(array_index(token)?),
-                Value::String(_) | Value::Literal => None,
-            })
-    }
-}
-
-/// Parses an array index of RFC 6901: digits without leading zeros. `-` (the element after the last) matches no value.
-fn array_index(token: &str) -> Option<usize> {
-    let canonical = token == "0" || !token.starts_with(['0', '+']);
-    canonical.then(|| token.parse().ok()).flatten()
-}
+use crate::limits::MAX_ID_CHARS;
 
 /// The positions of the parts of a notification within a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessagePointers {
-    /// The position of the notification id. Required.
-    pub id: Pointer,
+    /// The position of the message within the body. A string there is parsed as the message; an object is the message.
+    /// Empty: the body is the message. The other pointers apply inside the message.
+    pub message: Pointer,
+    /// The positions of the values that together are the notification id. Required.
+    pub id: IdPointers,
     /// The position of the type. Without a value there, the type is [`super::DEFAULT_TYPE`].
     pub kind: Pointer,
     /// The position of the payload. Required.
@@ -88,6 +23,8 @@ pub struct MessagePointers {
 }
 
 impl MessagePointers {
+    /// The default of `MESSAGE_POINTER`.
+    pub const DEFAULT_MESSAGE: &str = "";
     /// The default of `NOTIFICATION_ID_POINTER`.
     pub const DEFAULT_ID: &str = "/notification_id";
     /// The default of `NOTIFICATION_TYPE_POINTER`.
@@ -100,27 +37,34 @@ impl MessagePointers {
     /// # Errors
     /// [`Rejection`]: the body is invalid and will be invalid at each further receive.
     pub fn parse(&self, body: &str) -> Result<Notification, Rejection> {
-        let document = Node::parse(body)?;
-        if !matches!(document.value, Value::Object(_)) {
-            return Err(Rejection::NotAnObject);
+        let document = Document::parse(body)?;
+        let envelope = checked(document.root())?;
+        if self.message.is_empty() {
+            return self.parse_message(envelope);
         }
-        let id = match &self.id.find(&document).ok_or(Rejection::MissingId)?.value {
-            Value::String(text) => {
-                NotificationId::parse(text.as_ref()).map_err(Rejection::InvalidId)?
-            }
-            _ => return Err(Rejection::IdNotAString),
-        };
-        let kind = match self.kind.find(&document).map(|node| &node.value) {
+        let message = self.message.find(envelope).filter(|node| !is_null(*node));
+        let message = message.ok_or(Rejection::MissingMessage)?;
+        match message.value {
+            Value::String(text) => self.parse_message(checked(Document::parse(text)?.root())?),
+            _ => self.parse_message(checked(message)?),
+        }
+    }
+
+    fn parse_message(&self, message: Node<'_>) -> Result<Notification, Rejection> {
+        let id = parse_id(&self.id, message)?;
+        let kind = match self.kind.find(message) {
             None => NotificationType::default(),
-            Some(Value::String(text)) => {
-                NotificationType::parse(text.as_ref()).map_err(Rejection::InvalidType)?
-            }
+            // .NET and Java serializers write an absent value as null.
+            Some(node) if is_null(node) => NotificationType::default(),
+            Some(Node {
+                value: Value::String(text),
+                ..
+            }) => NotificationType::parse(text).map_err(Rejection::InvalidType)?,
             Some(_) => return Err(Rejection::TypeNotAString),
         };
-        let payload = self
-            .payload
-            .find(&document)
-            .ok_or(Rejection::MissingPayload)?;
+        // A payload of null is a payload: it is what the sender has to say.
+        let payload = self.payload.find(message);
+        let payload = payload.ok_or(Rejection::MissingPayload)?;
         Ok(Notification {
             fingerprint: Fingerprint::new(&kind, payload),
             id,
@@ -130,11 +74,82 @@ impl MessagePointers {
     }
 }
 
+/// The node, if it is an object that can be a message.
+fn checked(node: Node<'_>) -> Result<Node<'_>, Rejection> {
+    match node.value {
+        Value::Object(object) if is_bucket_notification(object) => {
+            Err(Rejection::BucketNotification)
+        }
+        Value::Object(_) => Ok(node),
+        _ => Err(Rejection::NotAnObject),
+    }
+}
+
+/// Whether S3 wrote this: a notification of a bucket, whose records are several events with one body, or the test event
+/// that S3 sends when a bucket's notifications are configured (S3 user guide, "Event message structure").
+fn is_bucket_notification(object: Object<'_>) -> bool {
+    if let Some(Value::Array(records)) = object.get("Records").map(|node| node.value) {
+        let is_of_bucket = |record: Node<'_>| match record.value {
+            Value::Object(record) => has_text(record, "eventSource", "aws:s3"),
+            _ => false,
+        };
+        return records.iter().any(is_of_bucket);
+    }
+    has_text(object, "Event", "s3:TestEvent")
+}
+
+fn has_text(object: Object<'_>, key: &str, expected: &str) -> bool {
+    matches!(object.get(key).map(|node| node.value), Some(Value::String(text)) if text == expected)
+}
+
+fn is_null(node: Node<'_>) -> bool {
+    node.text == "null"
+}
+
+fn parse_id(pointers: &IdPointers, message: Node<'_>) -> Result<NotificationId, Rejection> {
+    let part = |pointer: &Pointer| id_part(pointer.find(message).ok_or(Rejection::MissingId)?);
+    if let [pointer] = pointers.as_slice() {
+        return NotificationId::parse(part(pointer)?).map_err(Rejection::InvalidId);
+    }
+    let mut id = String::new();
+    for (index, pointer) in pointers.as_slice().iter().enumerate() {
+        let part = part(pointer)?;
+        // Each part by itself, so that positions in errors are positions in the sender's value.
+        check_name(part, MAX_ID_CHARS).map_err(Rejection::InvalidId)?;
+        if index > 0 {
+            id.push('/');
+        }
+        id.push_str(&escape(part));
+    }
+    NotificationId::parse(id).map_err(Rejection::InvalidId)
+}
+
+/// The text of one value of the id. An integer counts by its digits: a float has only 53 bits for them.
+fn id_part(node: Node<'_>) -> Result<&str, Rejection> {
+    match node.value {
+        Value::String(text) => Ok(text),
+        Value::Literal => match node.text {
+            "null" => Err(Rejection::MissingId),
+            "true" | "false" => Err(Rejection::IdNotAString),
+            // The grammar of JSON has no leading zeros, so each other integer has one spelling.
+            number if number != "-0" && is_integer(number) => Ok(number),
+            _ => Err(Rejection::IdNotAnInteger),
+        },
+        Value::Array(_) | Value::Object(_) => Err(Rejection::IdNotAString),
+    }
+}
+
+fn is_integer(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl Default for MessagePointers {
     fn default() -> Self {
-        let member = |pointer: &str| Pointer(vec![pointer[1..].to_owned()]);
+        let member = |pointer: &str| Pointer::to_member(&pointer[1..]);
         Self {
-            id: member(Self::DEFAULT_ID),
+            message: Pointer::default(),
+            id: member(Self::DEFAULT_ID).into(),
             kind: member(Self::DEFAULT_TYPE),
             payload: member(Self::DEFAULT_PAYLOAD),
         }
@@ -153,6 +168,7 @@ mod tests {
 
     fn pointers(id: &str, kind: &str, payload: &str) -> MessagePointers {
         MessagePointers {
+            message: Pointer::default(),
             id: id.parse().unwrap(),
             kind: kind.parse().unwrap(),
             payload: payload.parse().unwrap(),
@@ -200,39 +216,6 @@ mod tests {
             ("o-7", "Refund")
         );
         assert_eq!(notification.payload.as_str(), eventbridge);
-    }
-
-    #[test]
-    fn pointers_follow_rfc_6901() {
-        // The examples of section 5 of the RFC.
-        let document = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"m~n":8," ":7}"#;
-        let node = Node::parse(document).unwrap();
-        let find = |pointer: &str| {
-            pointer
-                .parse::<Pointer>()
-                .unwrap()
-                .find(&node)
-                .map(|found| found.text)
-        };
-        assert_eq!(find(""), Some(document));
-        assert_eq!(find("/foo"), Some(r#"["bar","baz"]"#));
-        assert_eq!(find("/foo/0"), Some("\"bar\""));
-        assert_eq!(find("/"), Some("0"));
-        assert_eq!(find("/a~1b"), Some("1"));
-        assert_eq!(find("/c%d"), Some("2"));
-        assert_eq!(find("/m~0n"), Some("8"));
-        assert_eq!(find("/ "), Some("7"));
-        for nothing in [
-            "/foo/2", "/foo/00", "/foo/01", "/foo/+1", "/foo/-", "/foo/0/x", "/x",
-        ] {
-            assert_eq!(find(nothing), None, "{nothing}");
-        }
-        for wrong in ["foo", "/a~", "/a~2b", " /a"] {
-            assert!(wrong.parse::<Pointer>().is_err(), "{wrong}");
-        }
-        for text in ["", "/", "/a~1b/m~0n/0"] {
-            assert_eq!(text.parse::<Pointer>().unwrap().to_string(), text);
-        }
     }
 
     #[test]

@@ -7,15 +7,17 @@ mod fingerprint;
 pub(crate) mod json;
 mod message;
 mod name;
+mod pointer;
 mod rejection;
 mod status;
 mod trace;
 
 pub use content::{Notification, Payload};
 pub use fingerprint::Fingerprint;
-pub use message::{InvalidPointer, MessagePointers, Pointer};
+pub use message::MessagePointers;
 pub(crate) use name::check_name;
 pub use name::{DEFAULT_TYPE, InvalidName, NotificationId, NotificationType};
+pub use pointer::{IdPointers, InvalidIdPointers, InvalidPointer, Pointer};
 pub use rejection::Rejection;
 pub use status::{Status, UnknownStatus};
 pub use trace::TraceParent;

@@ -22,15 +22,57 @@ pub enum Rejection {
     /// The body is nested deeper than [`crate::limits::MAX_JSON_DEPTH`].
     #[error("the body is nested too deeply")]
     TooDeep,
+    /// A string contains half of a UTF-16 surrogate pair, as JavaScript writes it when it cuts a text within a character.
+    /// This is JSON, but not Unicode text, and each parser replaces or refuses it in its own way.
+    #[error(
+        "a string in the body contains half of a surrogate pair (line {line}, column {column})"
+    )]
+    LoneSurrogate {
+        /// The line of the escape, from 1.
+        line: usize,
+        /// The column of the escape in bytes, from 1.
+        column: usize,
+    },
+    /// A number has more than [`crate::limits::MAX_NUMBER_CHARS`] characters.
+    #[error(
+        "a number in the body has more than {} characters (line {line}, column {column})",
+        crate::limits::MAX_NUMBER_CHARS
+    )]
+    NumberTooLong {
+        /// The line of the number, from 1.
+        line: usize,
+        /// The column of the number in bytes, from 1.
+        column: usize,
+    },
+    /// A key has more than [`crate::limits::MAX_KEY_BYTES`] bytes.
+    #[error(
+        "a key in the body has more than {} bytes (line {line}, column {column})",
+        crate::limits::MAX_KEY_BYTES
+    )]
+    KeyTooLong {
+        /// The line of the key, from 1.
+        line: usize,
+        /// The column of the key in bytes, from 1.
+        column: usize,
+    },
     /// An object contains a key twice.
     #[error("an object in the body contains a key twice")]
     DuplicateKey,
-    /// The id is missing.
+    /// A bucket sent the message. One of its messages can have several records, and none of them has an id.
+    #[error("a bucket sent the message: send the bucket's events through EventBridge instead")]
+    BucketNotification,
+    /// The body has no message at `MESSAGE_POINTER`, or null.
+    #[error("the body has no message at MESSAGE_POINTER")]
+    MissingMessage,
+    /// The id, or a part of it, is missing or null.
     #[error("the body has no notification id")]
     MissingId,
-    /// The id is not a string.
-    #[error("the notification id is not a string")]
+    /// The id, or a part of it, is neither a string nor a number.
+    #[error("the notification id is neither a string nor an integer")]
     IdNotAString,
+    /// The id, or a part of it, is a number that is not written as an integer: it could be written in another way too.
+    #[error("the notification id is a number but not an integer such as 12 or -7")]
+    IdNotAnInteger,
     /// The id is not valid.
     #[error("the notification id is invalid: {0}")]
     InvalidId(InvalidName),
@@ -53,14 +95,20 @@ pub enum Rejection {
 
 impl Rejection {
     /// One rejection of each kind, for tests and documents that cover all of them.
-    pub const EXAMPLES: [Self; 12] = [
+    pub const EXAMPLES: [Self; 18] = [
         Self::MissingBody,
         Self::InvalidJson { line: 1, column: 1 },
         Self::NotAnObject,
         Self::TooDeep,
+        Self::LoneSurrogate { line: 1, column: 1 },
+        Self::NumberTooLong { line: 1, column: 1 },
+        Self::KeyTooLong { line: 1, column: 1 },
         Self::DuplicateKey,
+        Self::BucketNotification,
+        Self::MissingMessage,
         Self::MissingId,
         Self::IdNotAString,
+        Self::IdNotAnInteger,
         Self::InvalidId(InvalidName::Empty),
         Self::TypeNotAString,
         Self::InvalidType(InvalidName::Empty),
@@ -76,9 +124,15 @@ impl Rejection {
             Self::InvalidJson { .. } => "InvalidJson",
             Self::NotAnObject => "NotAnObject",
             Self::TooDeep => "TooDeep",
+            Self::LoneSurrogate { .. } => "LoneSurrogate",
+            Self::NumberTooLong { .. } => "NumberTooLong",
+            Self::KeyTooLong { .. } => "KeyTooLong",
             Self::DuplicateKey => "DuplicateKey",
+            Self::BucketNotification => "BucketNotification",
+            Self::MissingMessage => "MissingMessage",
             Self::MissingId => "MissingId",
             Self::IdNotAString => "IdNotAString",
+            Self::IdNotAnInteger => "IdNotAnInteger",
             Self::InvalidId(_) => "InvalidId",
             Self::TypeNotAString => "TypeNotAString",
             Self::InvalidType(_) => "InvalidType",
@@ -102,17 +156,23 @@ mod tests {
             Rejection::InvalidJson { .. } => 2,
             Rejection::NotAnObject => 3,
             Rejection::TooDeep => 4,
-            Rejection::DuplicateKey => 5,
-            Rejection::MissingId => 6,
-            Rejection::IdNotAString => 7,
-            Rejection::InvalidId(_) => 8,
-            Rejection::TypeNotAString => 9,
-            Rejection::InvalidType(_) => 10,
-            Rejection::MissingPayload => 11,
-            Rejection::ItemTooLarge { .. } => 12,
+            Rejection::LoneSurrogate { .. } => 5,
+            Rejection::NumberTooLong { .. } => 6,
+            Rejection::KeyTooLong { .. } => 7,
+            Rejection::DuplicateKey => 8,
+            Rejection::BucketNotification => 9,
+            Rejection::MissingMessage => 10,
+            Rejection::MissingId => 11,
+            Rejection::IdNotAString => 12,
+            Rejection::IdNotAnInteger => 13,
+            Rejection::InvalidId(_) => 14,
+            Rejection::TypeNotAString => 15,
+            Rejection::InvalidType(_) => 16,
+            Rejection::MissingPayload => 17,
+            Rejection::ItemTooLarge { .. } => 18,
         };
         let numbers: Vec<usize> = Rejection::EXAMPLES.iter().map(number).collect();
-        assert_eq!(numbers, (1..=12).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=18).collect::<Vec<_>>());
         let names: BTreeSet<_> = Rejection::EXAMPLES.iter().map(Rejection::name).collect();
         assert_eq!(names.len(), numbers.len());
     }
