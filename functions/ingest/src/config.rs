@@ -121,6 +121,19 @@ mod tests {
     }
 
     #[test]
+    fn reads_the_pointers_of_an_envelope() {
+        let config = read(&[
+            ("TABLE_NAME", "t"),
+            ("MESSAGE_POINTER", "/Message"),
+            ("NOTIFICATION_ID_POINTER", "/source,/id"),
+        ])
+        .unwrap();
+        assert_eq!(config.pointers.message.to_string(), "/Message");
+        assert_eq!(config.pointers.id.to_string(), "/source,/id");
+        assert_eq!(config.pointers.kind, MessagePointers::default().kind);
+    }
+
+    #[test]
     fn accepts_only_urls_of_queues() {
         let of = |url| read(&[("TABLE_NAME", "t"), ("QUEUE_URL", url)]);
         for url in [
@@ -143,7 +156,9 @@ mod tests {
     #[test]
     fn errors_name_the_variable() {
         for (name, value) in [
+            ("MESSAGE_POINTER", "Message"),
             ("NOTIFICATION_ID_POINTER", "id"),
+            ("NOTIFICATION_ID_POINTER", "/a,/b,/c,/d,/e"),
             ("QUEUE_URL", "notifications"),
             ("OUTAGE_SECONDS", "36001"),
             ("MAX_IN_FLIGHT", "0"),

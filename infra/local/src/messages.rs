@@ -210,9 +210,9 @@ fn entry(
     }
     let deduplication_id = format!("{:032x}", rand::random::<u128>());
     // A malformed message is in its own group, so that it blocks no other. A group id has at most 128 characters;
-    // notifications that share the first 128 are in one group.
+    // notifications that share the first 128 are in one group. It contains no space (SQS API reference, SendMessage).
     let id = message.meaning.id().unwrap_or(&deduplication_id);
-    let group_id: String = id.chars().take(128).collect();
+    let group_id: String = id.replace(' ', "_").chars().take(128).collect();
     entry
         .message_group_id(group_id)
         .message_deduplication_id(deduplication_id)

@@ -9,7 +9,7 @@ pub const DEFAULT_TYPE: &str = "notification";
 
 /// The id of a notification. It is the table's key and the Kinesis partition key, and is never truncated or changed.
 ///
-/// 1 to [`MAX_ID_CHARS`] printable ASCII characters without space (0x21 to 0x7e).
+/// 1 to [`MAX_ID_CHARS`] printable ASCII characters (0x20 to 0x7e). The first and the last one are no spaces.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NotificationId(String);
 
@@ -39,7 +39,7 @@ impl fmt::Display for NotificationId {
 
 /// The type of a notification. It is the first part of the CloudEvents `type`.
 ///
-/// 1 to [`MAX_TYPE_CHARS`] printable ASCII characters without space.
+/// 1 to [`MAX_TYPE_CHARS`] printable ASCII characters. The first and the last one are no spaces.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct NotificationType(String);
 
@@ -87,22 +87,38 @@ pub enum InvalidName {
         /// The largest allowed number.
         max: usize,
     },
-    /// The text contains a space, a control character or a character beyond ASCII.
-    #[error("character {position} is not printable ASCII without space")]
+    /// The text contains a control character or a character beyond ASCII.
+    #[error("character {position} is not printable ASCII")]
     Character {
         /// The position of the character, from 1.
         position: usize,
     },
+    /// The text begins or ends with a space. A source contains none at all.
+    #[error("character {position} is a space, which is not allowed there")]
+    Space {
+        /// The position of the space, from 1.
+        position: usize,
+    },
 }
 
+/// Checks an id or a type. Spaces inside are allowed, because senders use them ("Object Created", "INV 2026/0001"). Those at
+/// the ends are not, because people and tools drop them.
 pub(crate) fn check_name(text: &str, max: usize) -> Result<(), InvalidName> {
     if text.is_empty() {
         return Err(InvalidName::Empty);
     }
-    if let Some(index) = text.chars().position(|c| !c.is_ascii_graphic()) {
+    let is_allowed = |c: char| c.is_ascii_graphic() || c == ' ';
+    if let Some(index) = text.chars().position(|c| !is_allowed(c)) {
         return Err(InvalidName::Character {
             position: index + 1,
         });
+    }
+    if text.starts_with(' ') {
+        return Err(InvalidName::Space { position: 1 });
+    }
+    if text.ends_with(' ') {
+        let position = text.len();
+        return Err(InvalidName::Space { position });
     }
     if text.len() > max {
         return Err(InvalidName::TooLong {
@@ -119,7 +135,15 @@ mod tests {
 
     #[test]
     fn ids_have_1_to_256_printable_ascii_characters() {
-        for good in ["a", "!", "~", "rf_8841", &"x".repeat(256)] {
+        for good in [
+            "a",
+            "!",
+            "~",
+            "rf_8841",
+            "INV 2026/0001",
+            "a  b",
+            &"x".repeat(256),
+        ] {
             assert_eq!(NotificationId::parse(good).unwrap().as_str(), good);
         }
         assert_eq!(NotificationId::parse(""), Err(InvalidName::Empty));
@@ -131,7 +155,8 @@ mod tests {
             })
         );
         for bad in [
-            "a b",
+            "a\tb",
+            "a\u{a0}b",
             "a\u{0}",
             "a\u{7f}",
             "a\n",
@@ -144,6 +169,31 @@ mod tests {
                 Err(InvalidName::Character { position: 2 }),
                 "{bad:?}"
             );
+        }
+        for (bad, position) in [(" a", 1), ("a ", 2), (" ", 1)] {
+            assert_eq!(
+                NotificationId::parse(bad),
+                Err(InvalidName::Space { position }),
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn types_have_1_to_128_characters_and_may_contain_spaces() {
+        for good in ["Refund Requested", &"x".repeat(128)] {
+            assert_eq!(NotificationType::parse(good).unwrap().as_str(), good);
+        }
+        let too_long = InvalidName::TooLong {
+            chars: 129,
+            max: 128,
+        };
+        for (bad, error) in [
+            (String::new(), InvalidName::Empty),
+            ("x".repeat(129), too_long),
+            ("x ".to_owned(), InvalidName::Space { position: 2 }),
+        ] {
+            assert_eq!(NotificationType::parse(bad), Err(error));
         }
     }
 }

@@ -192,4 +192,22 @@ mod tests {
             assert_eq!(text.parse::<Pointer>().unwrap().to_string(), text);
         }
     }
+
+    #[test]
+    fn id_pointers_are_one_to_four_pointers_separated_by_commas() {
+        let parse = str::parse::<IdPointers>;
+        for text in ["", "/id", "/source,/id", "/a~1b/0,/c d,/,/~0"] {
+            assert_eq!(parse(text).unwrap().to_string(), text);
+        }
+        assert_eq!(parse("/a,/b,/c").unwrap().as_slice().len(), 3);
+        for text in ["/a,", ",/a", ",", "/a,,/b"] {
+            assert_eq!(parse(text), Err(InvalidIdPointers::Empty), "{text}");
+        }
+        let too_many = InvalidIdPointers::TooMany { count: 5 };
+        assert_eq!(parse("/a,/b,/c,/d,/e"), Err(too_many));
+        for text in ["id", "/a, /b", "/a,b", "/a~"] {
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().contains("',' separates"), "{error}");
+        }
+    }
 }

@@ -8,16 +8,16 @@ pub enum Rejection {
     /// The message has no body.
     #[error("the message has no body")]
     MissingBody,
-    /// The body is not one JSON value.
-    #[error("the body is not JSON (line {line}, column {column})")]
+    /// The body, or the text of the message in it, is not one JSON value.
+    #[error("the body or the message in it is not JSON (line {line}, column {column})")]
     InvalidJson {
         /// The line of the error, from 1.
         line: usize,
         /// The column of the error in bytes, from 1.
         column: usize,
     },
-    /// The JSON value is not an object.
-    #[error("the body is not a JSON object")]
+    /// The body, or the message in it, is not an object.
+    #[error("the body or the message in it is not a JSON object")]
     NotAnObject,
     /// The body is nested deeper than [`crate::limits::MAX_JSON_DEPTH`].
     #[error("the body is nested too deeply")]
@@ -58,20 +58,22 @@ pub enum Rejection {
     /// An object contains a key twice.
     #[error("an object in the body contains a key twice")]
     DuplicateKey,
-    /// A bucket sent the message. One of its messages can have several records, and none of them has an id.
-    #[error("a bucket sent the message: send the bucket's events through EventBridge instead")]
+    /// A bucket sent the message. A message of a bucket can contain several events, and none of them has an id.
+    #[error("an S3 bucket sent the message directly; send its events through EventBridge")]
     BucketNotification,
     /// The body has no message at `MESSAGE_POINTER`, or null.
-    #[error("the body has no message at MESSAGE_POINTER")]
+    #[error("the body has no message at the position of MESSAGE_POINTER")]
     MissingMessage,
     /// The id, or a part of it, is missing or null.
-    #[error("the body has no notification id")]
+    #[error("the message has no notification id at the position of NOTIFICATION_ID_POINTER")]
     MissingId,
     /// The id, or a part of it, is neither a string nor a number.
     #[error("the notification id is neither a string nor an integer")]
     IdNotAString,
-    /// The id, or a part of it, is a number that is not written as an integer: it could be written in another way too.
-    #[error("the notification id is a number but not an integer such as 12 or -7")]
+    /// The id, or a part of it, is a number such as 1.0, 1e3 or -0, which has other spellings too.
+    #[error(
+        "the notification id is a number, but not an integer in its plain form, such as 12 or -7"
+    )]
     IdNotAnInteger,
     /// The id is not valid.
     #[error("the notification id is invalid: {0}")]
@@ -83,7 +85,9 @@ pub enum Rejection {
     #[error("the notification type is invalid: {0}")]
     InvalidType(InvalidName),
     /// The payload is missing.
-    #[error("the body has no payload")]
+    #[error(
+        "the message has no payload at the position of PAYLOAD_POINTER; an empty pointer is the whole message"
+    )]
     MissingPayload,
     /// The item would exceed [`crate::limits::MAX_ITEM_BYTES`].
     #[error("the item would have {bytes} bytes, more than DynamoDB stores")]
