@@ -1,4 +1,4 @@
-//! The questions that the AWS documentation leaves open (Q1 to Q20), each with a default answer and an answer drawn
+//! The questions that the AWS documentation leaves open (Q1 to Q21), each with a default answer and an answer drawn
 //! from a seed.
 //!
 //! A consumer that is correct under only one of the answers is wrong, so the simulation draws all of them.
@@ -31,6 +31,8 @@ pub struct Choices {
     pub delete_fails_one_in: u32,
     /// Q15: standard queues return messages in shuffled order.
     pub shuffle_standard: bool,
+    /// Q21: plain numbers in a filter pattern match by value. By default they match by spelling.
+    pub numbers_by_value: bool,
 }
 
 impl Choices {
@@ -48,6 +50,7 @@ impl Choices {
             ignore_in_flight_on_change: false,
             delete_fails_one_in: 0,
             shuffle_standard: false,
+            numbers_by_value: false,
         }
     }
 
@@ -70,6 +73,7 @@ impl Choices {
                 2 + (bits.next() % 20) as u32
             },
             shuffle_standard: bits.one_in(2),
+            numbers_by_value: bits.one_in(2),
         }
     }
 }
@@ -130,5 +134,6 @@ mod tests {
         assert!(both(|c| c.ignore_in_flight_on_change));
         assert!(both(|c| c.delete_fails_one_in == 0));
         assert!(both(|c| c.shuffle_standard));
+        assert!(both(|c| c.numbers_by_value));
     }
 }

@@ -1,11 +1,13 @@
 //! Filter criteria: compiled once, then matched against event records (X4 to X10, S19, D24, D25, K9).
 //!
-//! Records are matched as JSON text, because plain numbers are compared by their spelling (X6). The poller decides
-//! what happens to a record that does not match.
+//! Records are matched as JSON text, because plain numbers may be compared by their spelling (X6, Q21). The poller
+//! decides what happens to a record that does not match.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::value::RawValue;
+
+use crate::choices::Choices;
 
 mod error;
 mod json;
@@ -59,6 +61,15 @@ impl FilterCriteria {
         patterns
             .map(|patterns| Self { source, patterns })
             .map_err(InvalidFilterCriteria::Pattern)
+    }
+
+    /// Applies the answer to Q21.
+    pub(crate) fn apply(&mut self, choices: &Choices) {
+        if choices.numbers_by_value {
+            self.patterns
+                .iter_mut()
+                .for_each(Pattern::compare_numbers_by_value);
+        }
     }
 
     /// Returns whether there are no filters, so that every record passes.

@@ -91,6 +91,7 @@ impl Mapping {
                 StreamMapping::new(StreamKind::DynamoDb, settings).map(Self::Stream)
             }
             Some("kinesis") => StreamMapping::new(StreamKind::Kinesis, settings).map(Self::Stream),
+            _ if settings.event_source_arn.is_empty() => Err(InvalidMapping::EventSourceMissing),
             _ => Err(InvalidMapping::EventSource),
         }
     }

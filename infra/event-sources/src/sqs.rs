@@ -75,7 +75,8 @@ pub struct SqsPoller {
 impl SqsPoller {
     /// Creates a poller that waits for [`Input::Enable`].
     #[must_use]
-    pub fn new(mapping: SqsMapping, queue: QueueInfo, choices: Choices) -> Self {
+    pub fn new(mut mapping: SqsMapping, queue: QueueInfo, choices: Choices) -> Self {
+        mapping.filter_criteria.apply(&choices);
         Self {
             lifecycle: Lifecycle::new(mapping.enabled),
             concurrency: Concurrency::new(mapping.maximum_concurrency),
@@ -223,7 +224,8 @@ impl SqsPoller {
         self.abandon_in_flight(actions);
     }
 
-    fn reconfigure(&mut self, mapping: SqsMapping, actions: &mut Vec<Action>) {
+    fn reconfigure(&mut self, mut mapping: SqsMapping, actions: &mut Vec<Action>) {
+        mapping.filter_criteria.apply(&self.choices);
         self.concurrency.set_maximum(mapping.maximum_concurrency);
         self.mapping = mapping;
         if self.state() != State::Disabling {

@@ -86,7 +86,8 @@ impl StreamPoller {
 
     /// Creates a poller that continues from the checkpoints of a lost one.
     #[must_use]
-    pub fn resume(mapping: StreamMapping, choices: Choices, checkpoints: &Checkpoints) -> Self {
+    pub fn resume(mut mapping: StreamMapping, choices: Choices, checkpoints: &Checkpoints) -> Self {
+        mapping.filter_criteria.apply(&choices);
         let lanes = mapping.parallelization_factor;
         let shards = checkpoints.shards.iter().map(|(id, (parents, progress))| {
             let shard = Shard::new(parents.clone(), progress.clone(), lanes, &choices);
@@ -237,7 +238,8 @@ impl StreamPoller {
         self.drain();
     }
 
-    fn reconfigure(&mut self, mapping: StreamMapping) {
+    fn reconfigure(&mut self, mut mapping: StreamMapping) {
+        mapping.filter_criteria.apply(&self.choices);
         self.next_mapping = Some(mapping);
         if self.state() != State::Disabling {
             self.change(Change::Settle);

@@ -12,8 +12,8 @@ const RULES: [(char, u32); 6] = [
     ('f', 13),
     ('d', 29),
     ('k', 10),
-    ('x', 12),
-    ('q', 20),
+    ('x', 13),
+    ('q', 21),
 ];
 
 /// Rules without a test, with the reason.

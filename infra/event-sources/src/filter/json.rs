@@ -1,6 +1,6 @@
 //! Parses JSON one level at a time and keeps the spelling of numbers.
 //!
-//! `serde_json::Value` would turn `3.0e2` and `300` into the same number, but rule X6 distinguishes them. Parsing
+//! `serde_json::Value` would turn `3.0e2` and `300` into the same number, but rule X6 can distinguish them (Q21). Parsing
 //! lazily also bounds the depth of the work by the depth of the pattern, not of the record.
 
 use std::collections::BTreeMap;

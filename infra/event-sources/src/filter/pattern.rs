@@ -83,6 +83,19 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// Makes plain numbers match by value, as `numeric` does (Q21).
+    pub(super) fn compare_numbers_by_value(&mut self) {
+        for (_, node) in &mut self.fields {
+            match node {
+                Node::Object(pattern) => pattern.compare_numbers_by_value(),
+                Node::Leaf(tests) => tests.iter_mut().for_each(Test::compare_number_by_value),
+            }
+        }
+        self.alternatives
+            .iter_mut()
+            .for_each(Self::compare_numbers_by_value);
+    }
+
     /// Matches a whole record. Its `data` is matched by separate rules.
     pub(super) fn matches_record(&self, record: &Record<'_>) -> bool {
         let field = |(key, node): &(String, Node)| match &record.data {
@@ -229,6 +242,18 @@ impl Test {
             ("numeric", _) => Err(InvalidPattern::Operand("numeric")),
             ("anything-but", operand) => anything_but(operand).map(Self::AnythingBut),
             _ => Err(InvalidPattern::UnknownOperator(name)),
+        }
+    }
+
+    fn compare_number_by_value(&mut self) {
+        match self {
+            Self::Number(spelling) => {
+                if let Ok(value) = spelling.parse() {
+                    *self = Self::Numeric(vec![(Comparison::Equal, value)]);
+                }
+            }
+            Self::AnythingBut(tests) => tests.iter_mut().for_each(Self::compare_number_by_value),
+            _ => {}
         }
     }
 

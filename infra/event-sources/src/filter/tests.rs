@@ -207,6 +207,33 @@ fn x6_numbers_compare_by_spelling_and_numeric_by_value() {
 }
 
 #[test]
+fn q21_plain_numbers_match_by_spelling_or_by_value() {
+    for numbers_by_value in [false, true] {
+        let choices = Choices {
+            numbers_by_value,
+            ..Choices::default_outcomes()
+        };
+        let passes = |pattern: &str, n: &str| {
+            let pattern = format!(r#"{{"body": {pattern}}}"#);
+            let mut criteria = FilterCriteria::compile(Source::Sqs, &[pattern]).unwrap();
+            criteria.apply(&choices);
+            criteria.matches(&json!({"body": format!(r#"{{"n": {n}}}"#)}).to_string())
+        };
+        for pattern in [
+            r#"{"n": [300]}"#,
+            r#"{"$or": [{"n": [300]}, {"m": ["x"]}]}"#,
+        ] {
+            assert!(passes(pattern, "300"));
+            assert!(!passes(pattern, "301"));
+            assert_eq!(passes(pattern, "300.0"), numbers_by_value);
+        }
+        let anything_but = r#"{"n": [{"anything-but": [300]}]}"#;
+        assert!(!passes(anything_but, "300"));
+        assert_eq!(passes(anything_but, "300.0"), !numbers_by_value);
+    }
+}
+
+#[test]
 fn x6_strings_compare_after_unescaping() {
     assert!(body_passes(r#"{"k": ["ä"]}"#, r#"{"k": "\u00e4"}"#));
     assert!(!body_passes(r#"{"k": ["ä"]}"#, r#"{"k": "a\u0308"}"#));

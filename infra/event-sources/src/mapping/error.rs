@@ -11,6 +11,9 @@ pub enum InvalidMapping {
     /// The text is not the JSON of a mapping.
     #[error("the settings of the mapping cannot be parsed: {0}")]
     Unreadable(String),
+    /// The request does not name an event source (X13).
+    #[error("Unrecognized event source.")]
+    EventSourceMissing,
     /// The event source is neither a queue nor a stream.
     #[error("the event source is not an SQS queue, a DynamoDB stream or a Kinesis stream")]
     EventSource,
@@ -97,6 +100,9 @@ pub enum InvalidMapping {
         "The failure destination must be a standard SQS queue, a standard SNS topic, an S3 bucket or a Kafka topic"
     )]
     Destination,
+    /// A queue has no destinations, and no source has one for successful invocations (X13).
+    #[error("Unsupported DestinationConfig parameter for given event source mapping type.")]
+    DestinationConfig,
     /// Tumbling windows are not modelled (D29).
     #[error("TumblingWindowInSeconds is not supported by this implementation")]
     TumblingWindow,

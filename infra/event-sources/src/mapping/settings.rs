@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::error::InvalidMapping;
 use super::limits;
@@ -14,6 +15,8 @@ use crate::filter::{FilterCriteria, Source};
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Settings {
+    /// Empty if it is missing.
+    #[serde(default)]
     pub(super) event_source_arn: String,
     function_arn: Option<String>,
     function_name: Option<String>,
@@ -58,6 +61,7 @@ struct ScalingConfig {
 #[serde(rename_all = "PascalCase")]
 struct DestinationConfig {
     on_failure: Option<OnFailure>,
+    on_success: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -164,11 +168,12 @@ impl Settings {
     }
 
     pub(super) fn destination(&self) -> Result<Option<Destination>, InvalidMapping> {
-        let on_failure = self
-            .destination_config
-            .as_ref()
-            .and_then(|c| c.on_failure.as_ref());
-        let Some(arn) = on_failure
+        let config = self.destination_config.as_ref();
+        if config.is_some_and(|c| c.on_success.is_some()) {
+            return Err(InvalidMapping::DestinationConfig);
+        }
+        let Some(arn) = config
+            .and_then(|c| c.on_failure.as_ref())
             .and_then(|f| f.destination.clone())
             .filter(|arn| !arn.is_empty())
         else {
@@ -242,9 +247,12 @@ impl Settings {
                 "TumblingWindowInSeconds",
                 set(self.tumbling_window_in_seconds, 0),
             ),
-            ("DestinationConfig", !matches!(self.destination(), Ok(None))),
         ];
-        reject_first(&asked_for, "SQS")
+        reject_first(&asked_for, "SQS")?;
+        match self.destination() {
+            Ok(None) => Ok(()),
+            _ => Err(InvalidMapping::DestinationConfig),
+        }
     }
 
     /// Rejects settings that streams do not support. Tumbling windows exist in AWS, but are not modelled here (D29).

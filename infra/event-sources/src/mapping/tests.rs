@@ -271,6 +271,18 @@ fn d21_accepts_standard_queue_topic_bucket_or_kafka_destination() {
 }
 
 #[test]
+fn x13_rejects_destinations_of_queues_and_of_successful_invocations() {
+    let to = |when: &str| json!({"DestinationConfig": {when: {"Destination": "arn:aws:sqs:eu-west-1:111111111111:q"}}});
+    for rejected in [
+        sqs(QUEUE, &to("OnSuccess")).unwrap_err(),
+        sqs(QUEUE, &to("OnFailure")).unwrap_err(),
+        stream(TABLE, &to("OnSuccess")).unwrap_err(),
+    ] {
+        assert_eq!(rejected, InvalidMapping::DestinationConfig);
+    }
+}
+
+#[test]
 fn d29_rejects_tumbling_windows() {
     assert_eq!(
         stream(TABLE, &json!({"TumblingWindowInSeconds": 30})).unwrap_err(),
@@ -413,6 +425,12 @@ fn x12_accepts_defaults_of_unsupported_settings() {
             ..
         }
     ));
+}
+
+#[test]
+fn x13_rejects_a_missing_event_source() {
+    let missing = Mapping::from_json(r#"{"FunctionName": "f"}"#);
+    assert_eq!(missing.unwrap_err(), InvalidMapping::EventSourceMissing);
 }
 
 #[test]

@@ -490,3 +490,24 @@ fn retries_failed_listing_and_read_without_loss() {
     let failed = |finding: &&Finding| matches!(finding, Finding::ReadFailed { .. });
     assert_eq!(harness.findings.iter().filter(failed).count(), 3);
 }
+
+#[test]
+fn q21_poller_compares_numbers_by_spelling_or_by_value() {
+    for (numbers_by_value, delivered) in [(false, 1), (true, 2)] {
+        let choices = Choices {
+            numbers_by_value,
+            ..Choices::default_outcomes()
+        };
+        let settings = json!({"FilterCriteria": {"Filters": [{"Pattern": r#"{"n": [300]}"#}]}});
+        let mut harness = Harness::with(DynamoDb, settings, choices);
+        for n in ["300", "300.0", "301"] {
+            harness.stream.put(START, n, |_, number| {
+                format!(r#"{{"label": "{n}", "number": "{number}", "n": {n}}}"#)
+            });
+        }
+        harness.enable();
+        harness.pass(5_000);
+        let labels = harness.invocations.iter().flat_map(|seen| &seen.labels);
+        assert_eq!(labels.count(), delivered);
+    }
+}
