@@ -27,5 +27,9 @@ pub mod shards;
 pub mod sqs;
 pub mod stream;
 
+// Tests that the crate shares with its integration tests use its public name.
+#[cfg(test)]
+extern crate self as onewrite_event_sources;
+
 /// A time in milliseconds since the Unix epoch. The driver's clock provides it; in a simulation it is virtual.
 pub type Millis = u64;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Placeholders that match any value, wherever they are (listed in the README of the recordings). All others bind a
+/// Placeholders that match any value, wherever they are (listed in the READMEs of the recordings). All others bind a
 /// value.
-const FREE: [&str; 6] = [
+const FREE: [&str; 7] = [
     "<partition>",
     "<approximate-first-receive-timestamp>",
     "<approximate-creation-datetime>",
+    "<approximate-arrival-timestamp>",
     "sent-timestamp",
     "sender-id",
     "<region>",

@@ -34,11 +34,10 @@ pub(crate) struct Case {
     #[serde(rename = "notes")]
     _notes: Option<Value>,
     #[serde(rename = "mapping_set")]
-    _mapping_set: Value,
+    _mapping_set: Option<Value>,
     #[serde(rename = "mapping_inferred")]
     _mapping_inferred: Option<Value>,
-    #[serde(rename = "not_recorded")]
-    _not_recorded: Value,
+    not_recorded: Vec<String>,
 }
 
 impl Case {
@@ -46,9 +45,26 @@ impl Case {
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &str> {
         self.input.iter().filter_map(|step| match step {
             Step::Send(send) => Some(send.id.as_str()),
-            Step::Put { id, .. } => Some(id.as_str()),
+            Step::Put { id, .. } | Step::PutRecord { id, .. } => Some(id.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether the recording does not show how long the first poll came after the first record. The wait in the case
+    /// is then only a guess.
+    pub(crate) fn start_delay_is_open(&self) -> bool {
+        self.not_recorded
+            .iter()
+            .any(|open| open.starts_with("The time from the put to the start of polling"))
+    }
+
+    /// Replaces every wait.
+    pub(crate) fn set_waits(&mut self, delay: f64) {
+        for step in &mut self.input {
+            if let Step::Wait { seconds } = step {
+                *seconds = delay;
+            }
+        }
     }
 }
 
@@ -58,6 +74,7 @@ pub(crate) enum Source {
     Sqs,
     SqsFifo,
     Dynamodb,
+    Kinesis,
 }
 
 #[derive(Deserialize)]
@@ -110,6 +127,11 @@ pub(crate) enum Step {
         item: Map<String, Value>,
         event: Option<String>,
     },
+    PutRecord {
+        id: String,
+        data: String,
+        partition_key: String,
+    },
     CreateMapping {
         target_version: Option<String>,
     },
@@ -117,6 +139,7 @@ pub(crate) enum Step {
         set: Changes,
     },
     ListMappings {},
+    GetMapping {},
     DeleteTable {},
     PublishVersion {
         version: String,
@@ -141,9 +164,11 @@ impl Step {
         match self {
             Self::Send(_) => "send",
             Self::Put { .. } => "put",
+            Self::PutRecord { .. } => "put_record",
             Self::CreateMapping { .. } => "create_mapping",
             Self::UpdateMapping { .. } => "update_mapping",
             Self::ListMappings {} => "list_mappings",
+            Self::GetMapping {} => "get_mapping",
             Self::DeleteTable {} => "delete_table",
             Self::PublishVersion { .. } => "publish_version",
             Self::Wait { .. } => "wait",
@@ -182,12 +207,14 @@ pub(crate) struct Changes {
     pub(crate) enabled: Option<bool>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Function {
     pub(crate) always: Option<String>,
     #[serde(default, deserialize_with = "even_null")]
     pub(crate) respond: Option<Value>,
+    /// A response that need not be JSON.
+    pub(crate) respond_text: Option<String>,
     pub(crate) error_while_receive_count_at_most: Option<BTreeMap<String, u64>>,
     pub(crate) report_while_receive_count_at_most: Option<BTreeMap<String, u64>>,
     pub(crate) report_inputs: Option<Vec<String>>,

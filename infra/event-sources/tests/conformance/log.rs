@@ -31,6 +31,8 @@ pub(crate) struct Log {
     pub(crate) dead_letters_before_the_last_invocation: bool,
     pub(crate) left_in_queue: Vec<Value>,
     pub(crate) failure_records: Vec<SentFailureRecord>,
+    /// The inputs of a stream by sequence number.
+    pub(crate) inputs: BTreeMap<String, String>,
     pub(crate) states: Vec<Value>,
     pub(crate) most_concurrent: usize,
     pub(crate) last_result: Option<ProcessingResult>,
@@ -86,6 +88,14 @@ impl Log {
     }
 }
 
+/// The sequence number of a record of a stream.
+pub(crate) fn sequence_number(record: &Value) -> &Value {
+    record
+        .pointer("/dynamodb/SequenceNumber")
+        .or_else(|| record.pointer("/kinesis/sequenceNumber"))
+        .unwrap_or(&Value::Null)
+}
+
 /// One run of the function of a case.
 pub(crate) struct Run {
     pub(crate) outcome: InvocationOutcome,
@@ -98,6 +108,7 @@ impl Function {
     pub(crate) const NONE: Self = Self {
         always: None,
         respond: None,
+        respond_text: None,
         error_while_receive_count_at_most: None,
         report_while_receive_count_at_most: None,
         report_inputs: None,
@@ -108,6 +119,13 @@ impl Function {
 
     /// Responds to an event as the case specifies.
     pub(crate) fn run(&self, event: &Value, records: &[(String, Value)]) -> Result<Run, String> {
+        if let Some(text) = &self.respond_text {
+            return Ok(Run {
+                outcome: InvocationOutcome::Response(text.clone()),
+                name: "success",
+                response: None,
+            });
+        }
         let response = self.response(event, records)?;
         Ok(match response {
             Some(response) => {
@@ -186,11 +204,7 @@ impl Function {
                 ..
             } => {
                 let failed = records.iter().filter(|(input, _)| inputs.contains(input));
-                report(
-                    failed
-                        .map(|(_, record)| &record["dynamodb"]["SequenceNumber"])
-                        .collect(),
-                )
+                report(failed.map(|(_, record)| sequence_number(record)).collect())
             }
             _ => return Err("the case does not specify the behaviour of the function".to_owned()),
         })

@@ -2,47 +2,46 @@
 //! field by field.
 //!
 //! The recordings are third-party data and not part of this repository. Set `ONEWRITE_RECORDED_AWS` to their folder;
-//! the default is `../shared/recorded-aws` beside the workspace. Without them the suite prints a message and passes,
-//! unless `ONEWRITE_REQUIRE_RECORDED_AWS=1` is set.
+//! the default is `../shared/recorded-aws` beside the workspace. If neither exists, the suite prints a message and passes,
+//! unless `ONEWRITE_REQUIRE_RECORDED_AWS=1` is set. A folder that lacks a file fails the suite.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bindings;
 mod case;
+/// Shared with the unit tests, which use more of it.
+#[allow(dead_code)]
+#[path = "../../src/sqs/tests/harness.rs"]
+mod harness;
 mod log;
+mod mappings;
 mod sqs_replay;
 mod stream_replay;
 mod verdict;
 
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use case::{Case, Source};
 use log::{MAPPING_UUID, REGION};
-use onewrite_event_sources::mapping::{InvalidMapping, Mapping};
+use onewrite_event_sources::mapping::Mapping;
 use serde_json::{Map, Value, json};
+
+const FOLDER: &str = "ONEWRITE_RECORDED_AWS";
 
 /// Cases that cannot be reproduced, with the reason.
 const CANNOT_HOLD: [(&str, &str); 0] = [];
 
+/// The seconds from the first record to the first poll, where the recording leaves them open. A start can take minutes
+/// (D4).
+const START_DELAYS: RangeInclusive<u32> = 0..=120;
+
 #[test]
 fn every_recorded_case_is_reproduced() {
-    let file = recordings().join("cases.json");
-    let Ok(text) = std::fs::read_to_string(&file) else {
-        let demanded =
-            std::env::var("ONEWRITE_REQUIRE_RECORDED_AWS").is_ok_and(|value| value == "1");
-        assert!(
-            !demanded,
-            "the recorded cases are demanded, but {} cannot be read",
-            file.display()
-        );
-        say(&format!(
-            "conformance: SKIPPED, for there are no recorded cases at {}",
-            file.display()
-        ));
+    let Some(mut cases) = recorded("cases.json") else {
         return;
     };
-    let cases: Vec<Value> = serde_json::from_str(&text).unwrap();
-    assert!(!cases.is_empty(), "{} holds no case", file.display());
+    cases.extend(recorded("kinesis/kinesis-cases.json").unwrap());
 
     let mut reproduced = 0;
     let mut failures = Vec::new();
@@ -65,6 +64,49 @@ fn every_recorded_case_is_reproduced() {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
+#[test]
+fn recorded_mapping_requests_get_the_recorded_answers() {
+    let requests = recorded("kinesis/mapping-requests.json").unwrap_or_default();
+    check_all(&requests, "name", mappings::check_request);
+}
+
+#[test]
+fn recorded_mapping_descriptions_are_read_completely() {
+    let descriptions = recorded("kinesis/mapping-responses.json").unwrap_or_default();
+    check_all(&descriptions, "provenance", mappings::check_description);
+}
+
+fn check_all(entries: &[Value], name: &str, check: fn(&Value) -> Result<(), String>) {
+    let failures: Vec<String> = entries
+        .iter()
+        .filter_map(|entry| {
+            let difference = check(entry).err()?;
+            Some(format!("{}: {difference}", entry[name]))
+        })
+        .collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// Reads the entries of one file of the recordings. Returns `None` if there are no recordings and nobody asked for
+/// them.
+fn recorded(file: &str) -> Option<Vec<Value>> {
+    let folder = recordings();
+    let required = std::env::var("ONEWRITE_REQUIRE_RECORDED_AWS").is_ok_and(|value| value == "1");
+    if !required && std::env::var_os(FOLDER).is_none() && !folder.exists() {
+        say(&format!(
+            "conformance: SKIPPED, because there are no recordings at {}",
+            folder.display()
+        ));
+        return None;
+    }
+    let path = folder.join(file);
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|e| panic!("the recordings have no readable {}: {e}", path.display()));
+    let entries: Vec<Value> = serde_json::from_str(&text).unwrap();
+    assert!(!entries.is_empty(), "{} is empty", path.display());
+    Some(entries)
+}
+
 /// Prints to the terminal, because the test harness only shows the output of failed tests.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
@@ -77,21 +119,36 @@ fn recordings() -> PathBuf {
             .unwrap_or(Path::new(".."))
             .join("shared/recorded-aws")
     };
-    std::env::var_os("ONEWRITE_RECORDED_AWS").map_or_else(beside, PathBuf::from)
+    std::env::var_os(FOLDER).map_or_else(beside, PathBuf::from)
 }
 
 fn play(case: &Value) -> Result<(), String> {
-    let case: Case =
+    let mut case: Case =
         serde_json::from_value(case.clone()).map_err(|e| format!("not understood: {e}"))?;
-    let mapping = Mapping::from_json(&request(&case).to_string());
+    if !case.start_delay_is_open() {
+        return play_once(&case);
+    }
+    let mut last = Ok(());
+    for delay in START_DELAYS {
+        case.set_waits(f64::from(delay));
+        last = play_once(&case);
+        if last.is_ok() {
+            return last;
+        }
+    }
+    last.map_err(|difference| format!("no start delay reproduces it, the last: {difference}"))
+}
+
+fn play_once(case: &Case) -> Result<(), String> {
+    let mapping = Mapping::from_json(&request(case).to_string());
     let log = match (mapping, &case.expect.error) {
-        (Err(error), Some(expected)) => return compare_rejection(&error, expected),
+        (Err(error), Some(expected)) => return mappings::compare_rejection(&error, expected),
         (Ok(_), Some(_)) => return Err("the mapping was accepted".to_owned()),
         (Err(error), None) => return Err(format!("the mapping was rejected: {error}")),
-        (Ok(Mapping::Sqs(mapping)), None) => sqs_replay::replay(&case, mapping)?,
-        (Ok(Mapping::Stream(mapping)), None) => stream_replay::replay(&case, mapping)?,
+        (Ok(Mapping::Sqs(mapping)), None) => sqs_replay::replay(case, mapping)?,
+        (Ok(Mapping::Stream(mapping)), None) => stream_replay::replay(case, mapping)?,
     };
-    verdict::compare(&case, &log)
+    verdict::compare(case, &log)
 }
 
 /// Builds the request that creates the mapping of a case.
@@ -104,6 +161,7 @@ fn request(case: &Case) -> Value {
         Source::Sqs => arn("sqs", "queue"),
         Source::SqsFifo => arn("sqs", "queue.fifo"),
         Source::Dynamodb => arn("dynamodb", "table/orders/stream/2026-01-01T00:00:00.000"),
+        Source::Kinesis => arn("kinesis", "stream/orders"),
     };
     let destination = request.remove("OnFailureDestination").unwrap_or_default();
     let destination = match destination.as_str() {
@@ -124,18 +182,4 @@ fn request(case: &Case) -> Value {
     );
     request.insert("UUID".to_owned(), MAPPING_UUID.into());
     request.into()
-}
-
-fn compare_rejection(error: &InvalidMapping, expected: &Value) -> Result<(), String> {
-    let actual = json!({
-        "Code": error.code(),
-        "Message": error.to_string(),
-        "Type": "User",
-        "HTTPStatusCode": error.http_status(),
-    });
-    if actual == *expected {
-        Ok(())
-    } else {
-        Err(format!("rejected with {actual}, recorded {expected}"))
-    }
 }

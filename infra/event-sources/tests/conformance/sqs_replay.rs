@@ -1,18 +1,21 @@
-//! Replays the case of a queue in virtual time: the model of the queue, the poller, and the function of the case.
+//! Replays the case of a queue in virtual time, with the harness of the unit tests and the function of the case.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
 use onewrite_event_sources::invocation::InvocationOutcome;
 use onewrite_event_sources::mapping::{Change, Lifecycle, SqsMapping};
 use onewrite_event_sources::message::{AttributeValue, Message, MessageAttribute};
-use onewrite_event_sources::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
-use onewrite_event_sources::sqs::{Action, CallId, Input, InvocationId, QueueInfo, SqsPoller};
+use onewrite_event_sources::queue::{NewMessage, QueueSettings, Redrive};
+use onewrite_event_sources::sqs::Input;
 use serde_json::{Value, json};
 
-use crate::case::{Case, Function, Send, Step};
-use crate::log::{DeadLetter, EPOCH, Invocation, Log, OBSERVATION, PATIENCE, REGION, RUN};
+use crate::case::{Case, Function, QueueSpec, Send, Step};
+use crate::harness::{Event, Harness, SECOND};
+use crate::log::{DeadLetter, Invocation, Log, OBSERVATION, PATIENCE, RUN};
 
 /// The defaults of SQS and Lambda.
 const DEFAULT_VISIBILITY_SECONDS: u32 = 30;
@@ -26,40 +29,57 @@ pub(crate) fn replay(case: &Case, mapping: SqsMapping) -> Result<Log, String> {
     world.finish()
 }
 
-struct World<'a> {
-    now: Millis,
+struct World {
+    harness: Harness,
     mapping: SqsMapping,
-    function: &'a Function,
-    queue: Queue,
-    poller: SqsPoller,
     /// The state of the mapping as the API returns it.
     lifecycle: Lifecycle,
-    /// The inputs by message body.
-    inputs: BTreeMap<String, String>,
-    receives: Vec<Receive>,
-    runs: Vec<Run>,
-    versions: BTreeMap<String, Value>,
-    version: Option<String>,
+    function: Rc<RefCell<FunctionLog>>,
     log: Log,
 }
 
-struct Receive {
-    call: CallId,
-    max: u32,
-    visibility: Millis,
-    until: Millis,
+/// What the function of the case knows and does.
+#[derive(Default)]
+struct FunctionLog {
+    /// The inputs by message body.
+    inputs: BTreeMap<String, String>,
+    versions: BTreeMap<String, Value>,
+    version: Option<String>,
+    invocations: Vec<Invocation>,
 }
 
-struct Run {
-    invocation: InvocationId,
-    outcome: InvocationOutcome,
-    ends: Millis,
+impl FunctionLog {
+    fn run(
+        &mut self,
+        function: &Function,
+        now: Millis,
+        event: &Event,
+    ) -> (InvocationOutcome, Millis) {
+        let records = event.records.iter().map(|record| {
+            let input = &self.inputs[record["body"].as_str().unwrap()];
+            (input.clone(), record.clone())
+        });
+        let records: Vec<(String, Value)> = records.collect();
+        let run = function
+            .run(&json!({"Records": event.records}), &records)
+            .unwrap();
+        let version = self.version.as_ref();
+        self.invocations.push(Invocation {
+            at: now,
+            records,
+            outcome: run.name,
+            response: run.response,
+            function_version: self.version.clone(),
+            function_setting: version.and_then(|version| self.versions.get(version).cloned()),
+        });
+        (run.outcome, RUN + function.sleep_s * SECOND)
+    }
 }
 
-impl<'a> World<'a> {
-    fn new(case: &'a Case, mapping: SqsMapping) -> Result<Self, String> {
+impl World {
+    fn new(case: &Case, mapping: SqsMapping) -> Result<Self, String> {
         let spec = case.queue.as_ref().ok_or("the case has no queue")?;
-        let function = case.function.as_ref().ok_or("the case has no function")?;
+        let function = case.function.clone().ok_or("the case has no function")?;
         let visibility = spec
             .visibility_timeout
             .unwrap_or(DEFAULT_VISIBILITY_SECONDS);
@@ -69,46 +89,24 @@ impl<'a> World<'a> {
         mapping
             .check_timeouts(visibility, function_timeout)
             .map_err(|e| e.to_string())?;
-        let fifo = spec.kind == "fifo";
-        let dead_letters_fifo = spec.dead_letter_queue.as_deref().unwrap_or("standard") == "fifo";
-        if spec.redrive_policy.is_some() && fifo != dead_letters_fifo {
-            return Err("a dead-letter queue of another type".to_owned());
-        }
-        let defaults = if fifo {
-            QueueSettings::fifo()
-        } else {
-            QueueSettings::standard()
-        };
-        let queue = Queue::new(QueueSettings {
+        let settings = QueueSettings {
             arn: mapping.event_source_arn.clone(),
-            visibility_timeout: Millis::from(visibility) * 1_000,
-            content_based_deduplication: spec.content_based_deduplication,
-            redrive: spec.redrive_policy.as_ref().map(|policy| Redrive {
-                max_receive_count: policy.max_receive_count,
-                retention: defaults.retention,
-            }),
-            ..defaults
-        });
-        let facts = QueueInfo {
-            arn: mapping.event_source_arn.clone(),
-            region: REGION.to_owned(),
-            fifo,
-            visibility_timeout_seconds: visibility,
-            function_timeout_seconds: function_timeout,
+            visibility_timeout: Millis::from(visibility) * SECOND,
+            ..queue_settings(spec)?
         };
-        let poller = SqsPoller::new(mapping.clone(), facts, Choices::default_outcomes());
+        let log = Rc::<RefCell<FunctionLog>>::default();
+        let shared = Rc::clone(&log);
         Ok(Self {
-            now: EPOCH,
+            harness: Harness::over(
+                settings,
+                mapping.clone(),
+                function_timeout,
+                Choices::default_outcomes(),
+                move |now, event| shared.borrow_mut().run(&function, now, event),
+            ),
             lifecycle: Lifecycle::new(mapping.enabled),
             mapping,
-            function,
-            queue,
-            poller,
-            inputs: BTreeMap::new(),
-            receives: Vec::new(),
-            runs: Vec::new(),
-            versions: BTreeMap::new(),
-            version: None,
+            function: log,
             log: Log::default(),
         })
     }
@@ -116,40 +114,49 @@ impl<'a> World<'a> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Send(send) => self.send(send)?,
-            Step::CreateMapping { target_version } => self.version.clone_from(target_version),
+            Step::CreateMapping { target_version } => {
+                self.function
+                    .borrow_mut()
+                    .version
+                    .clone_from(target_version);
+            }
             Step::UpdateMapping { set } => {
                 self.change(Change::Update {
                     enabled: set.enabled,
                 })?;
                 if let Some(version) = &set.target_version {
-                    self.version = Some(version.clone());
-                    self.handle(Input::Reconfigure(self.mapping.clone()))?;
+                    self.function.borrow_mut().version = Some(version.clone());
+                    self.harness.input(Input::Reconfigure(self.mapping.clone()));
                 }
             }
             Step::PublishVersion {
                 version,
                 function_setting,
             } => {
-                self.versions
+                let mut function = self.function.borrow_mut();
+                function
+                    .versions
                     .insert(version.clone(), function_setting.clone());
             }
-            Step::Wait { seconds } => self.run_until(self.now + (seconds * 1_000.0) as Millis)?,
+            Step::Wait { seconds } => self.harness.pass((seconds * 1_000.0) as Millis),
             Step::WaitUntilEnabled {} => {
                 self.change(Change::Settle)?;
-                self.handle(Input::Enable)?;
+                self.harness.enable();
             }
             Step::WaitUntilQueueSize { exactly, at_least } => {
-                let size = self.queue.len();
+                let size = self.harness.queue.len();
                 if exactly.is_some_and(|n| n != size) || at_least.is_some_and(|n| n > size) {
                     return Err(format!("{size} messages are in the queue"));
                 }
             }
             Step::WaitUntilInvocations { count } => {
-                self.run_until_true(|world| {
-                    world.log.invocations.len() >= *count && world.runs.is_empty()
-                })?;
+                self.pass_until(|it| it.seen.len() >= *count && it.concurrent() == 0)?;
             }
-            Step::Put { .. } | Step::ListMappings {} | Step::DeleteTable {} => {
+            Step::Put { .. }
+            | Step::PutRecord { .. }
+            | Step::ListMappings {}
+            | Step::GetMapping {}
+            | Step::DeleteTable {} => {
                 return Err(format!("{} is no step of a queue", step.name()));
             }
         }
@@ -158,27 +165,40 @@ impl<'a> World<'a> {
         Ok(())
     }
 
+    fn pass_until(&mut self, reached: impl Fn(&Harness) -> bool) -> Result<(), String> {
+        if self.harness.pass_until(PATIENCE, reached) {
+            Ok(())
+        } else {
+            Err("the case waits for something that never happens".to_owned())
+        }
+    }
+
     /// Runs until the queue is empty, reads the dead-letter queue, and continues to observe what must not happen.
     fn finish(mut self) -> Result<Log, String> {
-        self.run_until_true(|world| world.queue.is_empty() && world.poller.is_idle())?;
-        let left = self.queue.receive(self.now, 10);
+        self.pass_until(|it| it.queue.is_empty() && it.poller.is_idle())?;
+        let left = self.harness.queue.receive(self.harness.now, 10);
         self.log.left_in_queue = left
             .into_iter()
             .map(|message| Value::from(message.body))
             .collect();
-        self.run_until(self.now + OBSERVATION)?;
-        if let Some(dead_letters) = self.queue.dead_letter_queue_mut() {
+        self.harness.pass(OBSERVATION);
+        let mut function = self.function.borrow_mut();
+        if let Some(dead_letters) = self.harness.queue.dead_letter_queue_mut() {
             loop {
-                let messages = dead_letters.receive(self.now, 10);
+                let messages = dead_letters.receive(self.harness.now, 10);
                 if messages.is_empty() {
                     break;
                 }
                 let found = messages
                     .iter()
-                    .map(|message| dead_letter(&self.inputs, message));
+                    .map(|message| dead_letter(&function.inputs, message));
                 self.log.dead_letters.extend(found);
             }
         }
+        self.log.invocations = std::mem::take(&mut function.invocations);
+        self.log.most_concurrent = self.harness.peak;
+        let mut seen = self.harness.seen.iter();
+        self.log.dead_letters_before_the_last_invocation = seen.any(|seen| seen.after_dead_letter);
         Ok(self.log)
     }
 
@@ -206,8 +226,9 @@ impl<'a> World<'a> {
             ..NewMessage::new(send.body.clone())
         };
         let sent = self
+            .harness
             .queue
-            .send(self.now, outgoing)
+            .send(self.harness.now, outgoing)
             .map_err(|e| e.to_string())?;
         if let Some(recorded) = &send.reply {
             let mut reply = recorded.clone();
@@ -218,191 +239,37 @@ impl<'a> World<'a> {
             reply["MD5OfMessageBody"] = sent.md5_of_body.into();
             self.log.replies.push((recorded.clone(), reply));
         }
-        if self
-            .inputs
-            .insert(send.body.clone(), send.id.clone())
-            .is_some()
-        {
+        let mut function = self.function.borrow_mut();
+        let same = function.inputs.insert(send.body.clone(), send.id.clone());
+        if same.is_some() {
             return Err("two inputs have the same body".to_owned());
         }
-        self.work()
-    }
-
-    fn handle(&mut self, input: Input) -> Result<(), String> {
-        for action in self.poller.handle(self.now, input) {
-            match action {
-                Action::Receive {
-                    call,
-                    max_messages,
-                    wait_seconds,
-                    visibility_timeout_seconds,
-                } => {
-                    self.receives.push(Receive {
-                        call,
-                        max: max_messages,
-                        visibility: Millis::from(visibility_timeout_seconds) * 1_000,
-                        until: self.now + Millis::from(wait_seconds) * 1_000,
-                    });
-                }
-                Action::Invoke {
-                    invocation,
-                    payload,
-                    message_ids,
-                } => {
-                    self.invoke(invocation, &payload, &message_ids)?;
-                }
-                Action::Delete { call, entries } => {
-                    let failed = entries.into_iter().filter_map(|entry| {
-                        let deletion = self.queue.delete(self.now, &entry.receipt_handle);
-                        (deletion == DeleteResult::Rejected).then_some(entry.message_id)
-                    });
-                    let message_ids: Vec<String> = failed.collect();
-                    if message_ids.is_empty() {
-                        self.handle(Input::Deleted { call })?;
-                    } else {
-                        self.handle(Input::DeleteFailed { call, message_ids })?;
-                    }
-                }
-                Action::Report(_) => {}
-            }
-        }
+        drop(function);
+        self.harness.pass(0);
         Ok(())
     }
+}
 
-    fn invoke(
-        &mut self,
-        invocation: InvocationId,
-        payload: &str,
-        message_ids: &[String],
-    ) -> Result<(), String> {
-        let event: Value = serde_json::from_str(payload).map_err(|e| e.to_string())?;
-        let mut records = Vec::new();
-        for record in event["Records"]
-            .as_array()
-            .ok_or("an event without Records")?
-        {
-            let body = record["body"].as_str().unwrap_or_default();
-            let input = self.inputs.get(body).ok_or("a message that was not sent")?;
-            records.push((input.clone(), record.clone()));
-        }
-        let delivered: Vec<&str> = records
-            .iter()
-            .filter_map(|(_, record)| record["messageId"].as_str())
-            .collect();
-        if delivered != message_ids {
-            return Err("the event and its list of message ids differ".to_owned());
-        }
-        let run = self.function.run(&event, &records)?;
-        let dead_letters = self.queue.dead_letter_queue();
-        self.log.dead_letters_before_the_last_invocation |=
-            dead_letters.is_some_and(|queue| !queue.is_empty());
-        self.log.invocations.push(Invocation {
-            at: self.now,
-            records,
-            outcome: run.name,
-            response: run.response,
-            function_version: self.version.clone(),
-            function_setting: self
-                .version
-                .as_ref()
-                .and_then(|version| self.versions.get(version).cloned()),
-        });
-        let ends = self.now + RUN + self.function.sleep_s * 1_000;
-        self.runs.push(Run {
-            invocation,
-            outcome: run.outcome,
-            ends,
-        });
-        self.log.most_concurrent = self.log.most_concurrent.max(self.runs.len());
-        Ok(())
+/// The queue of a case, without its ARN and visibility timeout.
+fn queue_settings(spec: &QueueSpec) -> Result<QueueSettings, String> {
+    let fifo = spec.kind == "fifo";
+    let dead_letters_fifo = spec.dead_letter_queue.as_deref().unwrap_or("standard") == "fifo";
+    if spec.redrive_policy.is_some() && fifo != dead_letters_fifo {
+        return Err("a dead-letter queue of another type".to_owned());
     }
-
-    /// Performs everything that is due now.
-    fn work(&mut self) -> Result<(), String> {
-        loop {
-            if let Some(n) = self.runs.iter().position(|run| run.ends <= self.now) {
-                let Run {
-                    invocation,
-                    outcome,
-                    ..
-                } = self.runs.remove(n);
-                self.handle(Input::Invoked {
-                    invocation,
-                    outcome,
-                })?;
-            } else if !self.answer_a_receive()? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Answers one receive that finds messages or whose wait time ended.
-    fn answer_a_receive(&mut self) -> Result<bool, String> {
-        let receivable = self.queue.has_receivable(self.now);
-        let Some(n) = self
-            .receives
-            .iter()
-            .position(|receive| receivable || receive.until <= self.now)
-        else {
-            return Ok(false);
-        };
-        let Receive {
-            call,
-            max,
-            visibility,
-            until,
-        } = self.receives[n];
-        let messages = self.queue.receive_for(self.now, max, visibility);
-        // A receive that only moved dead letters continues to wait.
-        if !messages.is_empty() || until <= self.now {
-            self.receives.remove(n);
-            self.handle(Input::Received { call, messages })?;
-        }
-        Ok(true)
-    }
-
-    /// The next time at which something happens.
-    fn next(&self) -> Option<Millis> {
-        let runs = self.runs.iter().map(|run| run.ends);
-        let receives = self.receives.iter().map(|receive| receive.until);
-        let visible = self
-            .queue
-            .next_visible(self.now)
-            .filter(|_| !self.receives.is_empty());
-        runs.chain(receives)
-            .chain(visible)
-            .chain(self.poller.next_wakeup())
-            .min()
-    }
-
-    fn run_until(&mut self, end: Millis) -> Result<(), String> {
-        while let Some(next) = self.next().filter(|next| *next <= end) {
-            self.advance(next)?;
-        }
-        self.now = end;
-        Ok(())
-    }
-
-    fn run_until_true(&mut self, reached: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let end = self.now + PATIENCE;
-        while !reached(self) {
-            let next = self.next().filter(|next| *next <= end);
-            self.advance(next.ok_or("the case waits for something that never happens")?)?;
-        }
-        Ok(())
-    }
-
-    fn advance(&mut self, to: Millis) -> Result<(), String> {
-        self.now = self.now.max(to);
-        if self
-            .poller
-            .next_wakeup()
-            .is_some_and(|wakeup| wakeup <= self.now)
-        {
-            self.handle(Input::Wake)?;
-        }
-        self.work()
-    }
+    let defaults = if fifo {
+        QueueSettings::fifo()
+    } else {
+        QueueSettings::standard()
+    };
+    Ok(QueueSettings {
+        content_based_deduplication: spec.content_based_deduplication,
+        redrive: spec.redrive_policy.as_ref().map(|policy| Redrive {
+            max_receive_count: policy.max_receive_count,
+            retention: defaults.retention,
+        }),
+        ..defaults
+    })
 }
 
 fn dead_letter(inputs: &BTreeMap<String, String>, message: &Message) -> DeadLetter {

@@ -1,5 +1,5 @@
-//! Replays the case of a table in virtual time: the table, the model of its stream, the poller, and the function of
-//! the case.
+//! Replays the case of a table or of a Kinesis stream in virtual time: the table, the model of the stream, the poller,
+//! and the function of the case.
 
 use std::collections::BTreeMap;
 
@@ -13,13 +13,15 @@ use onewrite_event_sources::mapping::{
 };
 use onewrite_event_sources::shards::{self, ReadError, Stream, StreamSettings};
 use onewrite_event_sources::stream::{
-    Action, DynamoDbRecord, Input, InvocationId, Position, SourceInfo, StreamPoller, StreamRecord,
+    Action, DynamoDbRecord, Input, InvocationId, KinesisRecord, Position, SourceInfo, StreamPoller,
+    StreamRecord,
 };
 use serde_json::{Map, Value, json};
 
 use crate::case::{Case, Function, Step, TableSpec};
 use crate::log::{
     EPOCH, Invocation, Log, MAPPING_UUID, OBSERVATION, REGION, RUN, SentFailureRecord,
+    sequence_number,
 };
 
 pub(crate) fn replay(case: &Case, mapping: StreamMapping) -> Result<Log, String> {
@@ -36,7 +38,9 @@ type Item = Map<String, Value>;
 
 struct World<'a> {
     now: Millis,
-    table: &'a TableSpec,
+    /// Missing for a Kinesis stream.
+    table: Option<&'a TableSpec>,
+    kind: StreamKind,
     function: &'a Function,
     facts: SourceInfo,
     items: BTreeMap<String, Item>,
@@ -45,8 +49,6 @@ struct World<'a> {
     poller: StreamPoller,
     /// The state of the mapping as the API returns it.
     lifecycle: Lifecycle,
-    /// The inputs by sequence number.
-    inputs: BTreeMap<String, String>,
     runs: Vec<Run>,
     log: Log,
 }
@@ -60,27 +62,24 @@ struct Run {
 
 impl<'a> World<'a> {
     fn new(case: &'a Case, mapping: StreamMapping) -> Result<Self, String> {
-        if mapping.kind != StreamKind::DynamoDb {
-            return Err("only streams of tables were recorded".to_owned());
-        }
         // A case without a function must never invoke one.
         static NONE: Function = Function::NONE;
         let settings = StreamSettings::new(mapping.kind);
         Ok(Self {
             now: EPOCH,
-            table: case.table.as_ref().ok_or("the case has no table")?,
+            table: case.table.as_ref(),
+            kind: mapping.kind,
             function: case.function.as_ref().unwrap_or(&NONE),
             facts: SourceInfo {
                 arn: mapping.event_source_arn.clone(),
                 region: REGION.to_owned(),
-                invoke_identity_arn: String::new(),
+                invoke_identity_arn: "arn:aws:iam::111111111111:role/execution".to_owned(),
             },
             items: BTreeMap::new(),
             stream: Stream::new(settings, 1, 0),
             iterators: BTreeMap::new(),
             lifecycle: Lifecycle::new(mapping.enabled),
             poller: StreamPoller::new(mapping, Choices::default_outcomes()),
-            inputs: BTreeMap::new(),
             runs: Vec::new(),
             log: Log::default(),
         })
@@ -89,7 +88,15 @@ impl<'a> World<'a> {
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Put { id, item, event } => self.put(id, item, event.as_deref())?,
-            Step::CreateMapping { .. } | Step::ListMappings {} | Step::DeleteTable {} => {}
+            Step::PutRecord {
+                id,
+                data,
+                partition_key,
+            } => self.put_record(id, data, partition_key),
+            Step::CreateMapping { .. }
+            | Step::ListMappings {}
+            | Step::GetMapping {}
+            | Step::DeleteTable {} => {}
             Step::UpdateMapping { set } => {
                 self.change(Change::Update {
                     enabled: set.enabled,
@@ -111,10 +118,10 @@ impl<'a> World<'a> {
                 }
             }
             Step::Send(_) | Step::PublishVersion { .. } | Step::WaitUntilQueueSize { .. } => {
-                return Err(format!("{} is no step of a table", step.name()));
+                return Err(format!("{} is no step of a stream", step.name()));
             }
         }
-        let reason = Lifecycle::state_transition_reason(Some(StreamKind::DynamoDb));
+        let reason = Lifecycle::state_transition_reason(Some(self.kind));
         self.log.note_state(step.name(), self.lifecycle, reason);
         Ok(())
     }
@@ -127,7 +134,8 @@ impl<'a> World<'a> {
 
     /// Writes an item. A write without a change creates no record (D5).
     fn put(&mut self, input: &str, item: &Item, recorded: Option<&str>) -> Result<(), String> {
-        let name = &self.table.partition_key.name;
+        let table = self.table.ok_or("the case has no table")?;
+        let name = &table.partition_key.name;
         let value = item.get(name).ok_or("an item without its key")?;
         let keys = Map::from_iter([(name.clone(), value.clone())]);
         let key = value.to_string();
@@ -140,7 +148,7 @@ impl<'a> World<'a> {
         if recorded.is_some_and(|recorded| recorded != event_name) {
             return Err(format!("{input} is a {event_name}"));
         }
-        let view = self.table.stream_view_type.as_str();
+        let view = table.stream_view_type.as_str();
         let new_image = Some(item.clone()).filter(|_| view.starts_with("NEW"));
         let old_image = old.filter(|_| view.ends_with("OLD_IMAGES") || view == "OLD_IMAGE");
         let images = [Some(&keys), new_image.as_ref(), old_image.as_ref()];
@@ -162,8 +170,22 @@ impl<'a> World<'a> {
             };
             record.encode(facts).event
         });
-        self.inputs.insert(number, input.to_owned());
+        self.log.inputs.insert(number, input.to_owned());
         Ok(())
+    }
+
+    fn put_record(&mut self, input: &str, data: &str, partition_key: &str) {
+        let (facts, now) = (&self.facts, self.now);
+        let (_, number) = self.stream.put(now, partition_key, |shard, number| {
+            let record = KinesisRecord {
+                partition_key: partition_key.to_owned(),
+                sequence_number: number.to_owned(),
+                data: data.as_bytes().to_vec(),
+                arrived: now,
+            };
+            record.encode(facts, shard).event
+        });
+        self.log.inputs.insert(number, input.to_owned());
     }
 
     fn handle(&mut self, input: Input) -> Result<(), String> {
@@ -259,14 +281,14 @@ impl<'a> World<'a> {
             .as_array()
             .ok_or("an event without Records")?
         {
-            let number = record["dynamodb"]["SequenceNumber"].as_str();
-            let input = self.inputs.get(number.unwrap_or_default());
+            let number = sequence_number(record).as_str();
+            let input = self.log.inputs.get(number.unwrap_or_default());
             let input = input.ok_or("a record that was not put")?;
             records.push((input.clone(), record.clone()));
         }
         let delivered: Vec<&str> = records
             .iter()
-            .filter_map(|(_, record)| record["dynamodb"]["SequenceNumber"].as_str())
+            .filter_map(|(_, record)| sequence_number(record).as_str())
             .collect();
         if delivered != sequence_numbers {
             return Err("the event and its list of sequence numbers differ".to_owned());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
+use onewrite_event_sources::Millis;
 use serde_json::{Map, Value};
 
 use crate::bindings::Bindings;
@@ -229,6 +230,13 @@ fn failure_records(
     Ok(())
 }
 
+/// The batch of a failure record (D21, K8).
+fn batch_info(actual: &SentFailureRecord) -> &Value {
+    let body = &actual.body;
+    body.get("KinesisBatchInfo")
+        .unwrap_or(&body["DDBStreamBatchInfo"])
+}
+
 /// A failure record identifies its batch by the first and last sequence number and the size.
 fn covers(
     at: &str,
@@ -236,14 +244,10 @@ fn covers(
     actual: &SentFailureRecord,
     log: &Log,
 ) -> Result<(), String> {
-    let info = &actual.body["DDBStreamBatchInfo"];
-    let number_of = |input: Option<&String>| -> Option<&Value> {
-        let (_, record) = log.records().find(|(seen, _)| Some(seen) == input)?;
-        record["dynamodb"].get("SequenceNumber")
-    };
-    let (first, last) = (expected.covers.first(), expected.covers.last());
-    let same = number_of(first) == info.get("startSequenceNumber")
-        && number_of(last) == info.get("endSequenceNumber")
+    let info = batch_info(actual);
+    let covered = |key: &str| log.inputs.get(info[key].as_str().unwrap_or_default());
+    let same = covered("startSequenceNumber") == expected.covers.first()
+        && covered("endSequenceNumber") == expected.covers.last()
         && info["batchSize"] == expected.covers.len();
     require(same, || {
         format!("{at} covers another batch than {:?}", expected.covers)
@@ -253,9 +257,7 @@ fn covers(
 /// The README says that parts in angle brackets are arbitrary. Date and time are those of the failure record (`checked`).
 fn object_key(at: &str, prefix: &str, actual: &SentFailureRecord) -> Result<(), String> {
     let key = actual.object_key.as_deref().unwrap_or_default();
-    let shard = actual.body["DDBStreamBatchInfo"]["shardId"]
-        .as_str()
-        .unwrap_or_default();
+    let shard = batch_info(actual)["shardId"].as_str().unwrap_or_default();
     let timestamp = actual.body["timestamp"].as_str().unwrap_or_default();
     let second = timestamp.get(..19).unwrap_or_default().replace(':', ".");
     let mut expected = prefix
@@ -302,9 +304,16 @@ fn checked(sentence: &str, case: &Case, log: &Log) -> Result<(), String> {
         })
     } else if says("ApproximateCreationDateTime is a") {
         let seconds = |(_, record): &(String, Value)| {
-            creation_time(&record["dynamodb"]["ApproximateCreationDateTime"])
+            seconds_since_1970(&record["dynamodb"]["ApproximateCreationDateTime"])
         };
         require(log.records().all(seconds), || sentence.to_owned())
+    } else if says("approximateArrivalTimestamp is seconds") {
+        let seconds = |(_, record): &(String, Value)| {
+            seconds_since_1970(&record["kinesis"]["approximateArrivalTimestamp"])
+        };
+        require(log.records().all(seconds), || sentence.to_owned())
+    } else if says("began more than 5 s after the first") {
+        require(shortest_gap(log) > 5_000, || sentence.to_owned())
     } else {
         const COVERED: [(&str, &str); 9] = [
             ("no third invocation", "invocation_count"),
@@ -333,11 +342,20 @@ fn checked(sentence: &str, case: &Case, log: &Log) -> Result<(), String> {
 }
 
 /// Returns whether a time is in seconds since 1970 with ten digits before the point, and has a point or an exponent.
-fn creation_time(time: &Value) -> bool {
+fn seconds_since_1970(time: &Value) -> bool {
     time.is_f64()
         && time
             .as_f64()
             .is_some_and(|seconds| (1e9..1e10).contains(&seconds))
+}
+
+/// The shortest time between two starts of the function.
+fn shortest_gap(log: &Log) -> Millis {
+    let gaps = log
+        .invocations
+        .windows(2)
+        .map(|pair| pair[1].at - pair[0].at);
+    gaps.min().unwrap_or_default()
 }
 
 fn retries_wait(case: &Case, log: &Log) -> Result<(), String> {
@@ -346,11 +364,7 @@ fn retries_wait(case: &Case, log: &Log) -> Result<(), String> {
         .as_ref()
         .and_then(|queue| queue.visibility_timeout)
         .unwrap_or(30);
-    let gaps = log
-        .invocations
-        .windows(2)
-        .map(|pair| pair[1].at - pair[0].at);
-    let shortest = gaps.min().unwrap_or_default();
+    let shortest = shortest_gap(log);
     require(shortest >= u64::from(visibility) * 1_000, || {
         format!("a retry came after {shortest} ms")
     })

@@ -1,16 +1,19 @@
 //! A poller, its queue and its function on one virtual clock. The harness performs the poller's actions at once,
 //! except that receives wait for messages and the function takes time.
+//!
+//! The replay of recorded cases (`tests/conformance`) uses this file too, so it names the crate as a user does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use onewrite_event_sources::Millis;
+use onewrite_event_sources::choices::{Choices, Mixer};
+use onewrite_event_sources::invocation::InvocationOutcome;
+use onewrite_event_sources::mapping::SqsMapping;
+use onewrite_event_sources::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
+use onewrite_event_sources::sqs::{
+    Action, CallId, Finding, Input, InvocationId, QueueInfo, SqsPoller,
+};
 use serde_json::Value;
-
-use crate::Millis;
-use crate::choices::{Choices, Mixer};
-use crate::invocation::InvocationOutcome;
-use crate::mapping::SqsMapping;
-use crate::queue::{DeleteResult, NewMessage, Queue, QueueSettings, Redrive};
-use crate::sqs::{Action, CallId, Finding, Input, InvocationId, QueueInfo, SqsPoller};
 
 pub(super) const SECOND: Millis = 1_000;
 /// The start of virtual time; its value does not matter.
@@ -65,6 +68,8 @@ pub(super) struct ObservedInvocation {
     pub(super) at: Millis,
     pub(super) until: Millis,
     pub(super) event: Event,
+    /// Whether the dead-letter queue had messages.
+    pub(super) after_dead_letter: bool,
 }
 
 impl ObservedInvocation {
@@ -157,16 +162,28 @@ impl Harness {
         choices: Choices,
         function: impl FnMut(Millis, &Event) -> (InvocationOutcome, Millis) + 'static,
     ) -> Self {
+        let mapping = mapping(queue.fifo, settings);
+        Self::over(queue, mapping, 3, choices, function)
+    }
+
+    /// Creates a harness from a whole mapping.
+    pub(super) fn over(
+        queue: QueueSettings,
+        mapping: SqsMapping,
+        function_timeout_seconds: u32,
+        choices: Choices,
+        function: impl FnMut(Millis, &Event) -> (InvocationOutcome, Millis) + 'static,
+    ) -> Self {
         let facts = QueueInfo {
             arn: queue.arn.clone(),
             region: "us-east-1".to_owned(),
             fifo: queue.fifo,
             visibility_timeout_seconds: (queue.visibility_timeout / SECOND) as u32,
-            function_timeout_seconds: 3,
+            function_timeout_seconds,
         };
         Self {
             now: START,
-            poller: SqsPoller::new(mapping(queue.fifo, settings), facts, choices),
+            poller: SqsPoller::new(mapping, facts, choices),
             queue: Queue::new(queue),
             seen: Vec::new(),
             findings: Vec::new(),
@@ -273,6 +290,10 @@ impl Harness {
                     at: self.now,
                     until,
                     event,
+                    after_dead_letter: self
+                        .queue
+                        .dead_letter_queue()
+                        .is_some_and(|dead| !dead.is_empty()),
                 });
             }
             Action::Delete { call, entries } => {
@@ -305,17 +326,26 @@ impl Harness {
     /// Advances the clock.
     pub(super) fn pass(&mut self, time: Millis) {
         let end = self.now + time;
-        loop {
-            while self.step() {}
-            match self.next_event() {
-                Some(next) if next <= end => self.now = next,
-                _ => break,
-            }
-            self.input(Input::Wake);
-        }
+        self.pass_until(time, |_| false);
         self.now = end;
         self.input(Input::Wake);
         while self.step() {}
+    }
+
+    /// Advances the clock until something is true. Returns whether that is so before the time has passed.
+    pub(super) fn pass_until(&mut self, time: Millis, reached: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + time;
+        loop {
+            while self.step() {}
+            if reached(self) {
+                return true;
+            }
+            match self.next_event() {
+                Some(next) if next <= end => self.now = next,
+                _ => return false,
+            }
+            self.input(Input::Wake);
+        }
     }
 
     /// Performs one step that is due now.
