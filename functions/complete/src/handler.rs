@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::event::{kinesis::KinesisEvent, streams::KinesisEventResponse};
+use aws_lambda_events::event::streams::KinesisEventResponse;
 use futures::{StreamExt as _, stream};
 use onewrite::{
     completion::{Completer, CompletionError, CompletionOutcome, Downstream},
-    event::{NotificationEvent, UnreadableEvent},
+    event::NotificationEvent,
     table::Completions,
 };
 use onewrite_runtime::{
@@ -16,7 +16,7 @@ use onewrite_runtime::{
     telemetry::{Metrics, elapsed},
 };
 
-use crate::record::{IncomingEvent, MissingSequenceNumber, lowest};
+use crate::record::{IncomingEvent, MissingSequenceNumber, ShardEvent, UnreadableRecord, lowest};
 
 /// The outcome of one event.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub enum EventOutcome {
 pub enum EventFailure {
     /// The record is not an event of this project.
     #[error(transparent)]
-    Unreadable(#[from] UnreadableEvent),
+    Unreadable(#[from] UnreadableRecord),
     /// The notification could not be completed.
     #[error(transparent)]
     Completion(#[from] CompletionError),
@@ -143,7 +143,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
     /// [`MissingSequenceNumber`]: the whole batch fails. Notifications that are DONE by then stay DONE.
     pub async fn handle(
         &self,
-        event: KinesisEvent,
+        event: ShardEvent,
         budget: Budget,
     ) -> Result<KinesisEventResponse, MissingSequenceNumber> {
         let received = event.records.len();

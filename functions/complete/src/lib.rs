@@ -14,14 +14,13 @@ pub mod downstream;
 pub mod handler;
 pub mod record;
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use lambda_runtime::Error;
 use onewrite::completion::{Completer, Downstream};
 use onewrite_aws::{clients, dynamodb::DynamoDbTable};
 use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
 
-use crate::{config::Config, handler::Complete};
+use crate::{config::Config, handler::Complete, record::ShardEvent};
 
 /// Runs the Lambda function with your own downstream.
 ///
@@ -56,7 +55,7 @@ pub async fn run(downstream: impl Downstream<TransactWriteItem>) -> Result<(), E
     let complete = Complete::new(completer, downstream, config.max_in_flight);
     invocation::serve(
         config.invocation_budget,
-        async |event: KinesisEvent, budget: Budget| complete.handle(event, budget).await,
+        async |event: ShardEvent, budget: Budget| complete.handle(event, budget).await,
     )
     .await
 }

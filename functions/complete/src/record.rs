@@ -2,13 +2,97 @@
 
 use std::collections::HashMap;
 
-use aws_lambda_events::event::kinesis::KinesisEventRecord;
+use aws_lambda_events::encodings::Base64Data;
 use onewrite::event::{NotificationEvent, UnreadableEvent};
+use onewrite_runtime::event::{Batch, BatchRecord};
+use serde::Deserialize;
+
+/// The event of a Kinesis shard.
+pub type ShardEvent = Batch<KinesisRecord>;
+
+/// A record of the event: the fields that are used (Lambda developer guide, "Using Lambda with Kinesis").
+#[derive(Deserialize, Clone, PartialEq, Eq)]
+#[serde(from = "Envelope<Content>")]
+pub struct KinesisRecord {
+    /// The sequence number, which a batch item failure names. Empty only in a malformed record.
+    pub sequence_number: String,
+    /// The data. `None` if the record cannot be decoded.
+    pub data: Option<Vec<u8>>,
+}
+
+/// The record around what Kinesis stores.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    kinesis: T,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    #[serde(default)]
+    sequence_number: String,
+    data: Base64Data,
+}
+
+impl From<Envelope<Content>> for KinesisRecord {
+    fn from(Envelope { kinesis }: Envelope<Content>) -> Self {
+        Self {
+            sequence_number: kinesis.sequence_number,
+            data: Some(kinesis.data.0),
+        }
+    }
+}
+
+/// What a record needs to be reported as failed.
+#[derive(Deserialize, Default)]
+#[serde(from = "Envelope<SequenceNumber>")]
+pub struct RecordIdentity(String);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct SequenceNumber {
+    sequence_number: String,
+}
+
+impl From<Envelope<SequenceNumber>> for RecordIdentity {
+    fn from(Envelope { kinesis }: Envelope<SequenceNumber>) -> Self {
+        Self(kinesis.sequence_number)
+    }
+}
+
+impl BatchRecord for KinesisRecord {
+    type Identity = RecordIdentity;
+
+    fn undecodable(RecordIdentity(sequence_number): RecordIdentity) -> Self {
+        Self {
+            sequence_number,
+            data: None,
+        }
+    }
+}
+
+/// Why a record has no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnreadableRecord {
+    /// The record has no data, or no valid data.
+    #[error("the record cannot be decoded")]
+    Undecodable,
+    /// The data is not an event of this project.
+    #[error(transparent)]
+    Event(#[from] UnreadableEvent),
+}
+
+impl KinesisRecord {
+    fn event(&self) -> Result<NotificationEvent, UnreadableRecord> {
+        let data = self.data.as_deref().ok_or(UnreadableRecord::Undecodable)?;
+        Ok(NotificationEvent::parse(data)?)
+    }
+}
 
 /// One unit of work in a batch: an event with all its copies, or one record that cannot be decoded.
 pub struct IncomingEvent {
     /// The event, if the record can be decoded.
-    pub event: Result<NotificationEvent, UnreadableEvent>,
+    pub event: Result<NotificationEvent, UnreadableRecord>,
     /// The sequence numbers of all records that contain the event.
     pub sequence_numbers: Vec<String>,
 }
@@ -17,11 +101,11 @@ impl IncomingEvent {
     /// Decodes a batch and merges copies. Redelivery and redrive can put the same event into a batch twice, and handling
     /// both would call the downstream twice for no reason.
     #[must_use]
-    pub fn read_all(records: Vec<KinesisEventRecord>) -> Vec<Self> {
+    pub fn read_all(records: Vec<KinesisRecord>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::with_capacity(records.len());
         let mut position_of_event = HashMap::new();
         for record in records {
-            let event = NotificationEvent::parse(&record.kinesis.data);
+            let event = record.event();
             let mut position = all.len();
             if let Ok(event) = &event {
                 // Includes the version: it differs if somebody edited the item, and then one of the events may succeed.
@@ -34,9 +118,7 @@ impl IncomingEvent {
                     sequence_numbers: Vec::new(),
                 });
             }
-            all[position]
-                .sequence_numbers
-                .push(record.kinesis.sequence_number);
+            all[position].sequence_numbers.push(record.sequence_number);
         }
         all
     }

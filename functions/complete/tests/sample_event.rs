@@ -13,6 +13,7 @@ use onewrite::{
 use onewrite_complete::{
     downstream::LogOnly,
     handler::{Complete, METRICS},
+    record::ShardEvent,
 };
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
 use onewrite_testing::InMemoryTable;
@@ -21,8 +22,8 @@ use serde_dynamo::AttributeValue;
 const EVENT: &str = include_str!("../../../infra/events/complete.json");
 const CHANGE: &str = include_str!("../../../infra/events/forward.json");
 
-fn event() -> KinesisEvent {
-    serde_json::from_str(EVENT).unwrap()
+fn event() -> ShardEvent {
+    EVENT.parse().unwrap()
 }
 
 /// The item in the sample event of `forward`.
@@ -78,7 +79,7 @@ async fn reports_an_event_without_an_item() {
     let complete = Complete::new(Completer::new(InMemoryTable::default(), 0), LogOnly, 4);
     let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = complete.handle(event(), budget).await.unwrap();
-    let sequence_number = event().records[0].kinesis.sequence_number.clone();
+    let sequence_number = event().records[0].sequence_number.clone();
     assert_eq!(
         response.batch_item_failures[0].item_identifier,
         Some(sequence_number)
@@ -88,6 +89,17 @@ async fn reports_an_event_without_an_item() {
 #[test]
 fn has_the_document_of_the_item_as_its_data() {
     let document = NotificationEvent::from_item(&item()).to_json();
-    let data = event().records[0].kinesis.data.0.clone();
+    let data = event().records[0].data.clone().unwrap();
     assert_eq!(String::from_utf8(data).unwrap(), document);
+}
+
+#[test]
+fn reads_the_fields_that_aws_lambda_events_reads() {
+    let theirs: KinesisEvent = serde_json::from_str(EVENT).unwrap();
+    let ours = event();
+    assert_eq!(ours.records.len(), theirs.records.len());
+    for (ours, theirs) in ours.records.into_iter().zip(theirs.records) {
+        assert_eq!(ours.sequence_number, theirs.kinesis.sequence_number);
+        assert_eq!(ours.data, Some(theirs.kinesis.data.0));
+    }
 }

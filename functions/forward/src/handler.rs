@@ -1,9 +1,6 @@
 //! Handles one batch of stream records and returns its batch item failure.
 
-use aws_lambda_events::event::{
-    dynamodb::{Event, EventRecord},
-    streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse},
-};
+use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use jiff::Timestamp;
 use onewrite::{
     event::EventSource,
@@ -18,11 +15,13 @@ use onewrite_runtime::{
 };
 
 use crate::{
+    change::{ChangeEvent, ChangeRecord},
     publish::{PublishResult, publish},
-    select::{Selection, is_redrive, key, select},
+    select::{Selection, Unreadable, is_redrive, key, select},
 };
 
-/// An unpublished record without sequence number cannot be reported, so the whole batch fails and nothing is skipped.
+/// An unpublished record without sequence number cannot be reported, so the whole batch fails and nothing is skipped. The
+/// same holds for an undecodable record without one: it may be a record of another service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an unpublished record has no sequence number: the whole batch fails")]
 pub struct MissingSequenceNumber;
@@ -103,11 +102,11 @@ impl<S: EventStream> Forward<S> {
     /// [`MissingSequenceNumber`]: the whole batch fails.
     pub async fn handle(
         &self,
-        event: Event,
+        event: ChangeEvent,
         budget: Budget,
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
         let started = self.observer.now();
-        let batch = self.read(&event.records);
+        let batch = self.read(&event.records)?;
         let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
         let now = self.observer.now();
         self.observer.report(
@@ -130,7 +129,7 @@ impl<S: EventStream> Forward<S> {
         Ok(response)
     }
 
-    fn read(&self, records: &[EventRecord]) -> Batch {
+    fn read(&self, records: &[ChangeRecord]) -> Result<Batch, MissingSequenceNumber> {
         let mut batch = Batch::default();
         for (position, record) in records.iter().enumerate() {
             match select(record) {
@@ -146,6 +145,11 @@ impl<S: EventStream> Forward<S> {
                     });
                 }
                 Selection::Skip(_) => batch.skipped += 1,
+                Selection::Unreadable(Unreadable::Undecodable)
+                    if sequence_number(record).is_none() =>
+                {
+                    return Err(MissingSequenceNumber);
+                }
                 Selection::Unreadable(unreadable) => {
                     batch.unreadable += 1;
                     tracing::error!(
@@ -157,7 +161,7 @@ impl<S: EventStream> Forward<S> {
                 }
             }
         }
-        batch
+        Ok(batch)
     }
 }
 
@@ -174,8 +178,8 @@ impl Batch {
     }
 }
 
-fn sequence_number(record: &EventRecord) -> Option<&str> {
-    let number = record.change.sequence_number.as_deref();
+fn sequence_number(record: &ChangeRecord) -> Option<&str> {
+    let number = record.sequence_number.as_deref();
     number.filter(|number| !number.is_empty())
 }
 
@@ -239,7 +243,7 @@ mod tests {
         table.edit("a", |item| {
             drop(item.insert(attribute::STATUS.to_owned(), broken));
         });
-        let event = table.stream_event();
+        let event: ChangeEvent = table.stream_event();
         let forward = Forward::new(
             FaultyStream::new(InMemoryStream::new(1), |number, records| {
                 let fault = |record: &Record| match (number, record.id.as_str()) {
@@ -254,7 +258,7 @@ mod tests {
             }),
             EventSource::default(),
         );
-        let batch = forward.read(&event.records);
+        let batch = forward.read(&event.records).unwrap();
         let budget = Budget::from_remaining(None, Duration::from_secs(10));
         let published = publish(&forward.stream, &batch.records, budget, forward.jitter).await;
         let now = "2026-11-23T10:00:02Z".parse().unwrap();

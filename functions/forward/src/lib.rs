@@ -1,23 +1,24 @@
 //! `forward`: publishes each change of the table to Kinesis, in order for each notification.
 //!
 //! - [`run`]: the whole function
+//! - [`change`]: the parts of a change that are used
 //! - [`select`]: which changes become events
 //! - [`publish`]: events into the stream, in order for each notification
 //! - [`handler`]: handles one batch
 //! - [`config`]: the settings
 #![deny(missing_docs)]
 
+pub mod change;
 pub mod config;
 pub mod handler;
 pub mod publish;
 pub mod select;
 
-use aws_lambda_events::event::dynamodb::Event;
 use lambda_runtime::Error;
 use onewrite_aws::{clients, kinesis::KinesisStream};
 use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
 
-use crate::{config::Config, handler::Forward};
+use crate::{change::ChangeEvent, config::Config, handler::Forward};
 
 /// Runs the Lambda function.
 ///
@@ -30,7 +31,7 @@ pub async fn run() -> Result<(), Error> {
     let forward = Forward::new(stream, config.event_source);
     invocation::serve(
         config.invocation_budget,
-        async |event: Event, budget: Budget| forward.handle(event, budget).await,
+        async |event: ChangeEvent, budget: Budget| forward.handle(event, budget).await,
     )
     .await
 }

@@ -1,11 +1,11 @@
 //! Decides which changes of the table become events. Pure: no I/O, no clock.
 
-use aws_lambda_events::event::dynamodb::EventRecord;
 use onewrite::{
     event::NotificationEvent,
-    item::{NotificationItem, UnreadableItem, attribute, erased_at},
+    item::{AttributeRef, Attributes as _, NotificationItem, UnreadableItem, attribute, erased_at},
 };
-use serde_dynamo::{AttributeValue, Item};
+
+use crate::change::{Change, ChangeRecord, Image};
 
 /// The decision about one change.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +33,9 @@ pub enum SkipReason {
 /// Why a change cannot become an event.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
+    /// The record of the change cannot be decoded.
+    #[error("the record of the change cannot be decoded")]
+    Undecodable,
     /// The change is neither INSERT, MODIFY nor REMOVE.
     #[error("the change is neither INSERT, MODIFY nor REMOVE")]
     UnknownKind,
@@ -46,64 +49,69 @@ pub enum Unreadable {
 
 /// Decides on one change.
 #[must_use]
-pub fn select(record: &EventRecord) -> Selection {
-    let (old, new) = (&record.change.old_image, &record.change.new_image);
-    match record.event_name.as_str() {
-        "REMOVE" => Selection::Skip(SkipReason::Removed),
-        "MODIFY" if changes_other_attributes_only(old, new) => {
+pub fn select(record: &ChangeRecord) -> Selection {
+    let Some(change) = &record.change else {
+        return Selection::Unreadable(Unreadable::Undecodable);
+    };
+    match change.kind.as_deref() {
+        Some("REMOVE") => Selection::Skip(SkipReason::Removed),
+        Some("MODIFY") if changes_other_attributes_only(change) => {
             Selection::Skip(SkipReason::OtherAttributes)
         }
-        "INSERT" | "MODIFY" if erased_at(new).is_some() => Selection::Skip(SkipReason::Erased),
-        "INSERT" | "MODIFY" => match event(new) {
-            Ok(event) => Selection::Forward(Box::new(event)),
-            Err(unreadable) => Selection::Unreadable(unreadable),
+        Some("INSERT" | "MODIFY") => match &change.new_image {
+            None => Selection::Unreadable(Unreadable::NoNewImage),
+            Some(image) if erased_at(image).is_some() => Selection::Skip(SkipReason::Erased),
+            Some(image) => match event(image) {
+                Ok(event) => Selection::Forward(Box::new(event)),
+                Err(unreadable) => Selection::Unreadable(unreadable.into()),
+            },
         },
         _ => Selection::Unreadable(Unreadable::UnknownKind),
     }
 }
 
-/// Compares the raw values. If the old image is missing or was edited into something invalid, the change is published
-/// rather than skipped.
-fn changes_other_attributes_only(old: &Item, new: &Item) -> bool {
-    let same = |name| old.get(name).is_some() && old.get(name) == new.get(name);
-    same(attribute::STATUS) && same(attribute::REDRIVES)
+/// If the old image is missing or was edited into something invalid, the change is published rather than skipped.
+fn changes_other_attributes_only(change: &Change) -> bool {
+    keeps(change, attribute::STATUS) && keeps(change, attribute::REDRIVES)
+}
+
+/// Whether this attribute is the same in both images.
+fn keeps(change: &Change, name: &str) -> bool {
+    let new = change.new_image.as_ref();
+    let old = change.old_image.attribute(name);
+    old.is_some() && old == new.and_then(|image| image.attribute(name))
 }
 
 /// Whether the change requests an event again: `redrives` was increased and the status is unchanged.
 #[must_use]
-pub fn is_redrive(record: &EventRecord) -> bool {
-    let (old, new) = (&record.change.old_image, &record.change.new_image);
-    record.event_name == "MODIFY"
-        && old.get(attribute::STATUS).is_some()
-        && old.get(attribute::STATUS) == new.get(attribute::STATUS)
+pub fn is_redrive(record: &ChangeRecord) -> bool {
+    record.change.as_ref().is_some_and(|change| {
+        change.kind.as_deref() == Some("MODIFY") && keeps(change, attribute::STATUS)
+    })
 }
 
-fn event(image: &Item) -> Result<NotificationEvent, Unreadable> {
-    if image.is_empty() {
-        return Err(Unreadable::NoNewImage);
-    }
-    Ok(NotificationEvent::from_item(&NotificationItem::from_item(
-        image,
-    )?))
+fn event(image: &Image) -> Result<NotificationEvent, UnreadableItem> {
+    NotificationItem::from_attributes(image).map(Into::into)
 }
 
 /// The notification id of the change, if it is a text. For the log.
 #[must_use]
-pub fn key(record: &EventRecord) -> Option<&str> {
-    match record.change.keys.get(attribute::NOTIFICATION_ID)? {
-        AttributeValue::S(id) => Some(id),
+pub fn key(record: &ChangeRecord) -> Option<&str> {
+    let keys = record.change.as_ref()?.keys.as_ref()?;
+    match keys.attribute(attribute::NOTIFICATION_ID)? {
+        AttributeRef::Text(id) => Some(id),
         _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_lambda_events::event::dynamodb::Event;
     use onewrite::notification::Status;
     use onewrite_testing::contract;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::change::ChangeEvent;
 
     fn item() -> Value {
         json!(contract::notification("n1", "{\"a\": 1.0}").to_item())
@@ -116,7 +124,7 @@ mod tests {
         item
     }
 
-    fn record(name: &str, old: Option<Value>, new: Option<Value>) -> EventRecord {
+    fn record(name: &str, old: Option<Value>, new: Option<Value>) -> ChangeRecord {
         let mut change = json!({
             "Keys": {"notification_id": {"S": "n1"}},
             "SequenceNumber": "1",
@@ -133,11 +141,11 @@ mod tests {
             "eventID": "e", "eventName": name, "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
             "eventSourceARN": "arn", "dynamodb": change,
         });
-        let mut event: Event = serde_json::from_value(json!({"Records": [record]})).unwrap();
-        event.records.remove(0)
+        let event = json!({"Records": [record]}).to_string();
+        event.parse::<ChangeEvent>().unwrap().records.remove(0)
     }
 
-    fn forwarded(record: &EventRecord) -> Option<(String, Status)> {
+    fn forwarded(record: &ChangeRecord) -> Option<(String, Status)> {
         match select(record) {
             Selection::Forward(event) => Some((event.id(), event.status)),
             _ => None,

@@ -8,12 +8,14 @@ use aws_lambda_events::event::{
 };
 use onewrite::{
     event::{EventSource, NotificationEvent},
+    item::{Attributes as _, NotificationItem, attribute},
     notification::Status,
     stream::Record,
 };
-use onewrite_forward::handler::Forward;
+use onewrite_forward::{change::ChangeEvent, handler::Forward, select::key};
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
-use onewrite_testing::InMemoryStream;
+use onewrite_testing::{InMemoryStream, lambda_event};
+use serde_json::{Value, json};
 
 const INSERT: &str = include_str!("../../../infra/events/forward.json");
 const MODIFY: &str = include_str!("../../../infra/events/forward-modify.json");
@@ -25,10 +27,10 @@ thread_local! {
 
 /// Returns the only record that `forward` publishes for an event.
 async fn forwarded(event: &str) -> Record {
-    published(serde_json::from_str(event).unwrap()).await
+    published(event.parse().unwrap()).await
 }
 
-async fn published(event: Event) -> Record {
+async fn published(event: ChangeEvent) -> Record {
     let stream = InMemoryStream::new(1);
     let forward = Forward::new(stream.clone(), EventSource::default()).with_observer(
         Observer::default()
@@ -64,15 +66,12 @@ async fn publishes_a_done_event_for_the_modify() {
 #[tokio::test]
 async fn measures_the_time_to_publish_except_for_redrives() {
     forwarded(INSERT).await;
-    let mut redrive: Event = serde_json::from_str(INSERT).unwrap();
-    let record = &mut redrive.records[0];
-    "MODIFY".clone_into(&mut record.event_name);
-    record.change.old_image = record.change.new_image.clone();
-    record.change.old_image.insert(
-        "redrives".to_owned(),
-        serde_dynamo::AttributeValue::N("7".to_owned()),
-    );
-    published(redrive).await;
+    let mut redrive: Value = serde_json::from_str(INSERT).unwrap();
+    let record = &mut redrive["Records"][0];
+    record["eventName"] = "MODIFY".into();
+    record["dynamodb"]["OldImage"] = record["dynamodb"]["NewImage"].clone();
+    record["dynamodb"]["OldImage"]["redrives"] = json!({"N": "7"});
+    published(lambda_event::parse(&redrive)).await;
     let emitted = EMITTED.take();
     let times: Vec<_> = emitted
         .iter()
@@ -80,4 +79,28 @@ async fn measures_the_time_to_publish_except_for_redrives() {
         .collect();
     assert_eq!(times, [(0, (1, 1877.0)), (1, (0, 0.0))]);
     assert!(emitted.iter().all(|one| one.times("RemainingTime").0 == 1));
+}
+
+#[test]
+fn reads_the_fields_that_aws_lambda_events_reads() {
+    for event in [INSERT, MODIFY] {
+        let theirs: Event = serde_json::from_str(event).unwrap();
+        let ours: ChangeEvent = event.parse().unwrap();
+        assert_eq!(ours.records.len(), theirs.records.len());
+        for (ours, theirs) in ours.records.iter().zip(theirs.records) {
+            let change = ours.change.as_ref().unwrap();
+            assert_eq!(change.kind, Some(theirs.event_name));
+            assert_eq!(ours.sequence_number, theirs.change.sequence_number);
+            assert_eq!(key(ours), Some("rf_8841"));
+            let image = change.new_image.as_ref().unwrap();
+            assert_eq!(
+                NotificationItem::from_attributes(image),
+                NotificationItem::from_item(&theirs.change.new_image)
+            );
+            for name in [attribute::STATUS, attribute::REDRIVES] {
+                let theirs = theirs.change.old_image.attribute(name);
+                assert!(change.old_image.attribute(name) == theirs, "{name}");
+            }
+        }
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::SqsBatchResponse;
 use futures::{FutureExt, StreamExt, stream};
 use onewrite::{
     deferral::Waits,
-    item::{Enrichment, NotificationItem, to_millis},
+    item::{Enrichment, InvalidItem, NotificationItem, to_millis},
     limits::DEFERRAL_TIME,
     notification::{MessagePointers, Notification, NotificationId, Rejection},
     queue::{Deferral, DelayedDelivery, NoQueue},
@@ -21,7 +21,7 @@ use onewrite_runtime::{
 
 use crate::{
     deferral::defer,
-    message::{Message, MissingMessageId, lanes},
+    message::{Message, MissingMessageId, QueueEvent, lanes},
 };
 
 /// The outcome of one message.
@@ -45,6 +45,15 @@ pub enum MessageFailure {
     /// The table gave no usable answer.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The record of the message cannot be decoded.
+    #[error("the record of the message cannot be decoded")]
+    Undecodable,
+    /// The aggregation returned an enrichment that could not be published. It is pure, so it would do so again.
+    #[error(
+        "aggregate returned an enrichment that breaks the rule {} of messages, so it could not be published",
+        .0.name()
+    )]
+    InvalidEnrichment(Rejection),
     /// The code panicked. The other messages go on.
     #[error("the code panicked")]
     Panicked,
@@ -63,7 +72,10 @@ impl MessageFailure {
         match self {
             Self::Table(error) => error.is_transient(),
             Self::OutOfTime => true,
-            Self::Panicked | Self::BehindFailure => false,
+            Self::Undecodable
+            | Self::InvalidEnrichment(_)
+            | Self::Panicked
+            | Self::BehindFailure => false,
         }
     }
 }
@@ -193,7 +205,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
     /// [`MissingMessageId`]: the whole batch fails, and no message was tried.
     pub async fn handle(
         &self,
-        event: SqsEvent,
+        event: QueueEvent,
         budget: Budget,
     ) -> Result<SqsBatchResponse, MissingMessageId> {
         let messages = Message::read_all(event.records)?;
@@ -291,6 +303,9 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
         budget: Budget,
     ) -> (Option<NotificationId>, MessageOutcome) {
         let mut id = None;
+        if message.is_undecodable {
+            return (id, MessageOutcome::Failed(MessageFailure::Undecodable));
+        }
         if budget.left().is_zero() {
             return (id, MessageOutcome::Failed(MessageFailure::OutOfTime));
         }
@@ -312,7 +327,13 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
     ) -> Result<MessageOutcome, TableError> {
         let item = match self.to_item(message, id) {
             Ok(item) => item,
-            Err(rejection) => return Ok(MessageOutcome::Rejected(rejection)),
+            Err(InvalidItem::Rejected(rejection)) => {
+                return Ok(MessageOutcome::Rejected(rejection));
+            }
+            Err(InvalidItem::Enrichment(rejection)) => {
+                let failure = MessageFailure::InvalidEnrichment(rejection);
+                return Ok(MessageOutcome::Failed(failure));
+            }
         };
         let fingerprint = item.notification.fingerprint;
         Ok(match self.table.insert(&item).await? {
@@ -328,7 +349,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
         &self,
         message: &Message,
         id: &mut Option<NotificationId>,
-    ) -> Result<NotificationItem, Rejection> {
+    ) -> Result<NotificationItem, InvalidItem> {
         let body = message.body.as_ref().ok_or(Rejection::MissingBody)?;
         let notification = self.pointers.parse(body)?;
         *id = Some(notification.id.clone());

@@ -17,13 +17,12 @@ pub mod deferral;
 pub mod handler;
 pub mod message;
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::Error;
 use onewrite::{item::Enrichment, notification::Notification};
 use onewrite_aws::{clients, dynamodb::DynamoDbTable, sqs::SqsQueue};
 use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
 
-use crate::{config::Config, handler::Ingest};
+use crate::{config::Config, handler::Ingest, message::QueueEvent};
 
 /// Runs the Lambda function with your own aggregation. See [`aggregate::aggregate`] for what it may do.
 ///
@@ -57,7 +56,7 @@ pub async fn run(aggregate: impl Fn(&Notification) -> Enrichment) -> Result<(), 
         .with_waits(config.waits);
     invocation::serve(
         config.invocation_budget,
-        async |event: SqsEvent, budget: Budget| ingest.handle(event, budget).await,
+        async |event: QueueEvent, budget: Budget| ingest.handle(event, budget).await,
     )
     .await
 }

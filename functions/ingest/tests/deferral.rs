@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use onewrite::{
     deferral::{WAITS, Waits},
     error::ServiceError,
@@ -18,9 +17,9 @@ use onewrite::{
     notification::{MessagePointers, Notification},
     queue::{Deferral, DeferralResult, DelayedDelivery},
 };
-use onewrite_ingest::handler::Ingest;
+use onewrite_ingest::{handler::Ingest, message::QueueEvent};
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
-use onewrite_testing::{Fault, FaultyTable, InMemoryTable, Log};
+use onewrite_testing::{Fault, FaultyTable, InMemoryTable, Log, lambda_event};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -100,11 +99,11 @@ fn aggregate(notification: &Notification) -> Enrichment {
     Enrichment::default()
 }
 
-async fn invoke(answer: Answer, event: SqsEvent) -> Outcome {
+async fn invoke(answer: Answer, event: QueueEvent) -> Outcome {
     invoke_with(answer, event, || 0.0).await
 }
 
-async fn invoke_with(answer: Answer, event: SqsEvent, jitter: fn() -> f64) -> Outcome {
+async fn invoke_with(answer: Answer, event: QueueEvent, jitter: fn() -> f64) -> Outcome {
     let (journal, calls) = (Journal::default(), Arc::default());
     let queue = Queue {
         answer,
@@ -159,8 +158,8 @@ fn handle(id: &str) -> String {
     format!("handle-{id}")
 }
 
-fn event(records: &[Value]) -> SqsEvent {
-    serde_json::from_value(json!({"Records": records})).unwrap()
+fn event(records: &[Value]) -> QueueEvent {
+    lambda_event::parse(&json!({"Records": records}))
 }
 
 fn waits<const N: usize>(waits: [(&str, Duration); N]) -> BTreeMap<String, Duration> {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use aws_lambda_events::event::sqs::SqsBatchResponse;
 use onewrite::error::ServiceError;
 use onewrite::{
     item::{Enrichment, NotificationItem},
@@ -19,9 +19,9 @@ use onewrite::{
     notification::{MessagePointers, Notification, TraceParent},
     table::{InsertResult, NewNotifications, TableError},
 };
-use onewrite_ingest::handler::Ingest;
+use onewrite_ingest::{handler::Ingest, message::QueueEvent};
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
-use onewrite_testing::Log;
+use onewrite_testing::{Log, lambda_event};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn body(id: &str) -> String {
     json!({"notification_id": id, "type": "refund", "payload": {"of": id}}).to_string()
 }
 
-fn event(bodies: &[(&str, String)]) -> SqsEvent {
+fn event(bodies: &[(&str, String)]) -> QueueEvent {
     let records: Vec<Value> = bodies
         .iter()
         .map(|(message_id, body)| {
@@ -103,11 +103,15 @@ fn event(bodies: &[(&str, String)]) -> SqsEvent {
                 "attributes": {"ApproximateReceiveCount": "1"}})
         })
         .collect();
-    serde_json::from_value(json!({"Records": records})).unwrap()
+    lambda_event::parse(&json!({"Records": records}))
+}
+
+fn fifo_event(messages: &[(&str, &str)]) -> QueueEvent {
+    fifo_json(messages).parse().unwrap()
 }
 
 /// Builds a FIFO event from pairs of notification id and group. The message id equals the notification id.
-fn fifo_event(messages: &[(&str, &str)]) -> SqsEvent {
+fn fifo_json(messages: &[(&str, &str)]) -> String {
     let records: Vec<Value> = messages
         .iter()
         .map(|(id, group)| {
@@ -116,14 +120,14 @@ fn fifo_event(messages: &[(&str, &str)]) -> SqsEvent {
                 "attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": group}})
         })
         .collect();
-    serde_json::from_value(json!({"Records": records})).unwrap()
+    json!({"Records": records}).to_string()
 }
 
-async fn handle(table: &Table, event: SqsEvent) -> BTreeSet<String> {
+async fn handle(table: &Table, event: QueueEvent) -> BTreeSet<String> {
     handle_within(table, event, BUDGET).await
 }
 
-async fn handle_within(table: &Table, event: SqsEvent, budget: Duration) -> BTreeSet<String> {
+async fn handle_within(table: &Table, event: QueueEvent, budget: Duration) -> BTreeSet<String> {
     let ingest = Ingest::new(table, MessagePointers::default(), 4, aggregate);
     failures(
         ingest
@@ -241,6 +245,23 @@ async fn fails_a_message_without_a_body_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn fails_an_undecodable_message_alone_and_holds_its_group() {
+    for broken in [
+        r#""body":7"#,
+        r#""body":"x","body":"y""#,
+        r#""body":"\ud800""#,
+    ] {
+        let event = fifo_json(&[("a", "g"), ("b", "g"), ("c", "h")]);
+        let valid = format!(r#""body":{}"#, json!(body("a")));
+        assert!(event.contains(&valid));
+        let event = event.replace(&valid, broken).parse().unwrap();
+        let table = Table::default();
+        assert_eq!(handle(&table, event).await, set(["a", "b"]), "{broken}");
+        assert_eq!(table.ids(), ["c"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn fails_the_batch_if_a_message_has_no_id() {
     for missing in [None, Some(String::new())] {
         let table = Table::default();
@@ -346,9 +367,8 @@ async fn stores_the_trace_and_the_message_id_in_the_item() {
     let table = Table::default();
     let mut event = event(&[("m1", body("a")), ("m2", body("b")), ("m3", body("c"))]);
     let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
-    event.records[0]
-        .attributes
-        .insert("AWSTraceHeader".to_owned(), header.to_owned());
+    let attributes = event.records[0].attributes.as_mut().unwrap();
+    attributes.aws_trace_header = Some(header.to_owned());
     let own = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
     let attributes = json!({"traceparent": {"stringValue": own, "stringListValues": [], "binaryListValues": [],
         "dataType": "String"}});

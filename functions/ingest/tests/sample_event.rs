@@ -6,7 +6,10 @@ use std::{cell::RefCell, time::Duration};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use jiff::Timestamp;
 use onewrite::{item::Enrichment, notification::MessagePointers};
-use onewrite_ingest::handler::{Ingest, METRICS};
+use onewrite_ingest::{
+    handler::{Ingest, METRICS},
+    message::{MessageAttributes, QueueEvent, SqsRecord, SystemAttributes, TextAttribute},
+};
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
 use onewrite_testing::InMemoryTable;
 use serde_json::{Value, json};
@@ -21,7 +24,7 @@ thread_local! {
 }
 
 async fn handle(table: &InMemoryTable, event: &str) -> SqsBatchResponse {
-    let event: SqsEvent = serde_json::from_str(event).unwrap();
+    let event: QueueEvent = event.parse().unwrap();
     let pointers = MessagePointers::default();
     let ingest = Ingest::new(table.clone(), pointers, 4, |_| Enrichment::default()).with_observer(
         Observer::default()
@@ -83,4 +86,38 @@ async fn reports_a_conflict_as_a_batch_item_failure() {
         "059f36b4-87a3-44ab-83d2-661975830a7d"
     );
     assert_eq!(table.items(), before);
+}
+
+#[test]
+fn reads_the_fields_that_aws_lambda_events_reads() {
+    for event in [NEW, DUPLICATE, CONFLICT] {
+        let theirs: SqsEvent = serde_json::from_str(event).unwrap();
+        let ours: QueueEvent = event.parse().unwrap();
+        assert_eq!(ours.records.len(), theirs.records.len());
+        for (ours, theirs) in ours.records.into_iter().zip(theirs.records) {
+            let attribute = |name: &str| theirs.attributes.get(name).cloned();
+            let expected = SqsRecord {
+                attributes: Some(SystemAttributes {
+                    approximate_receive_count: attribute("ApproximateReceiveCount"),
+                    sent_timestamp: attribute("SentTimestamp"),
+                    aws_trace_header: attribute("AWSTraceHeader"),
+                    message_group_id: attribute("MessageGroupId"),
+                }),
+                message_attributes: Some(MessageAttributes {
+                    traceparent: theirs
+                        .message_attributes
+                        .get("traceparent")
+                        .map(|attribute| TextAttribute {
+                            string_value: attribute.string_value.clone(),
+                        }),
+                }),
+                message_id: theirs.message_id,
+                receipt_handle: theirs.receipt_handle,
+                body: theirs.body,
+                event_source_arn: theirs.event_source_arn,
+                is_undecodable: false,
+            };
+            assert!(ours == expected);
+        }
+    }
 }

@@ -1,38 +1,30 @@
 //! Runs a handler under the Lambda runtime. The runtime logs every error and sends it to Lambda, so neither an event that
 //! cannot be decoded nor a panic may become an error that quotes the event.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    str::FromStr,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use futures::FutureExt as _;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{
+    Error, LambdaEvent, LambdaInvocation, Runtime, Service, layers::TracingLayer, service_fn,
+    tower::Layer,
+};
 use serde::Serialize;
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
-use serde_json::value::RawValue;
 
-use crate::budget::Budget;
-
-/// A Lambda event whose decoding errors quote nothing.
-///
-/// An event that cannot be decoded fails the invocation, and its source delivers it again, so nothing is lost. The error
-/// names only the position, because serde's own error quotes what it found there.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub struct Incoming<T>(pub T);
-
-impl<'de, T: DeserializeOwned> Deserialize<'de> for Incoming<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let raw = <&RawValue>::deserialize(deserializer)?;
-        serde_json::from_str(raw.get()).map(Self).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            D::Error::custom(format!(
-                "the event cannot be decoded (line {line}, column {column})"
-            ))
-        })
-    }
-}
+use crate::{
+    budget::Budget,
+    event::{UndecodableEvent, decode},
+};
 
 /// Serves invocations with `handle` until Lambda stops the process.
 ///
-/// Each invocation gets a [`Budget`] from its deadline and `configured`, the timeout of the function.
+/// Each invocation gets a [`Budget`] from its deadline and `configured`, the timeout of the function. An event that cannot
+/// be decoded fails its invocation.
 ///
 /// # Errors
 /// The Lambda runtime API cannot be reached.
@@ -41,15 +33,72 @@ pub async fn serve<E, R, F>(
     handle: impl AsyncFn(E, Budget) -> Result<R, F>,
 ) -> Result<(), Error>
 where
-    E: DeserializeOwned,
+    E: FromStr<Err = UndecodableEvent>,
     R: Serialize,
     F: Into<Error>,
 {
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<Incoming<E>>| {
+    let bodies = Bodies::default();
+    let handler = service_fn(async |event: LambdaEvent<()>| {
         let budget = Budget::from_context(&event.context, configured);
-        guard(handle(event.payload.0, budget)).await
-    }))
-    .await
+        guard(async {
+            let event = decode(&bodies.take())?;
+            handle(event, budget).await.map_err(Into::<Error>::into)
+        })
+        .await
+    });
+    Runtime::new(handler)
+        .layer(bodies.clone())
+        .layer(TracingLayer::new())
+        .run()
+        .await
+}
+
+/// Takes the event's bytes from the runtime, which would decode them with errors that quote the event. The runtime serves
+/// one invocation after the other, so there is at most one event.
+#[derive(Clone, Default)]
+struct Bodies(Arc<Mutex<Vec<u8>>>);
+
+impl Bodies {
+    /// The bytes of the current event.
+    fn take(&self) -> Vec<u8> {
+        self.replace(Vec::new())
+    }
+
+    fn replace(&self, body: Vec<u8>) -> Vec<u8> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut current, body)
+    }
+}
+
+impl<S> Layer<S> for Bodies {
+    type Service = BodyTaker<S>;
+
+    fn layer(&self, inner: S) -> BodyTaker<S> {
+        let bodies = self.clone();
+        BodyTaker { inner, bodies }
+    }
+}
+
+struct BodyTaker<S> {
+    inner: S,
+    bodies: Bodies,
+}
+
+impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for BodyTaker<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut invocation: LambdaInvocation) -> S::Future {
+        // `null` is the `()` that the handler gets as its event.
+        let body = std::mem::replace(&mut invocation.body, b"null"[..].into());
+        self.bodies.replace(body.into());
+        self.inner.call(invocation)
+    }
 }
 
 /// Runs a handler for one invocation. A panic fails the invocation, and its text is dropped because it may quote anything.
@@ -67,37 +116,7 @@ pub async fn guard<T, E: Into<Error>>(
 
 #[cfg(test)]
 mod tests {
-    use aws_lambda_events::event::sqs::SqsEvent;
-
     use super::*;
-
-    fn read(event: &str) -> Result<SqsEvent, String> {
-        serde_json::from_str(event)
-            .map(|Incoming(event)| event)
-            .map_err(|error| format!("{error} {error:?}"))
-    }
-
-    #[test]
-    fn decodes_events_like_serde() {
-        let event = r#"{"Records": [{"messageId": "m", "body": "\u0061"}], "more": 1}"#;
-        assert_eq!(read(event), Ok(serde_json::from_str(event).unwrap()));
-    }
-
-    #[test]
-    fn decoding_errors_name_only_the_position() {
-        for event in [
-            r#""canary""#,
-            r#"{"Records": "canary"}"#,
-            r#"{"Records": [{"body": {"canary": 1}, "canary": "#,
-            r#"{"Records": [{"attributes": {"canary": ["canary"]}}]}"#,
-            r#"{"Records": [{"messageAttributes": {"a": {"binaryValue": "canary!"}}}]}"#,
-            r#"canary"#,
-        ] {
-            let error = read(event).unwrap_err();
-            assert!(!error.contains("canary"), "{error}");
-            assert!(error.contains("line 1"), "{error}");
-        }
-    }
 
     #[tokio::test]
     async fn a_panic_becomes_an_error_without_its_text() {

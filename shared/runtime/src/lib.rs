@@ -2,12 +2,13 @@
 //!
 //! - [`config`]: settings from environment variables
 //! - [`budget`]: how long an invocation may work
-//! - [`invocation`]: runs a handler so that no error quotes an event
+//! - [`invocation`]: runs a handler so that no error quotes an event; [`event`]: decodes the records of an event
 //! - [`observer`]: clock, metrics and spans of a handler; [`telemetry`]: logs and metrics; [`spans`]: X-Ray traces
 #![deny(missing_docs)]
 
 pub mod budget;
 pub mod config;
+pub mod event;
 pub mod invocation;
 pub mod observer;
 pub mod spans;

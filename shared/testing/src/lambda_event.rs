@@ -1,8 +1,9 @@
-//! Builds the events that Lambda sends for a DynamoDB stream and for a Kinesis shard, from their JSON.
+//! Builds the events that Lambda sends for a DynamoDB stream and for a Kinesis shard, as JSON or as any type that is parsed
+//! from their JSON.
 
-use aws_lambda_events::event::{dynamodb, kinesis};
+use std::{fmt::Debug, str::FromStr};
+
 use aws_smithy_types::base64;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{Change, StoredRecord};
@@ -12,8 +13,8 @@ const REGION: &str = "us-east-1";
 
 /// Builds an event of the table's stream from changes.
 #[must_use]
-pub fn dynamodb(changes: &[Change]) -> dynamodb::Event {
-    read(dynamodb_json(changes))
+pub fn dynamodb<E: FromStr<Err: Debug>>(changes: &[Change]) -> E {
+    parse(&dynamodb_json(changes))
 }
 
 /// Builds the JSON that Lambda sends for changes of the table.
@@ -24,8 +25,8 @@ pub fn dynamodb_json(changes: &[Change]) -> Value {
 
 /// Builds an event of the Kinesis stream from the records of one shard.
 #[must_use]
-pub fn kinesis(records: &[StoredRecord]) -> kinesis::KinesisEvent {
-    read(kinesis_json(records))
+pub fn kinesis<E: FromStr<Err: Debug>>(records: &[StoredRecord]) -> E {
+    parse(&kinesis_json(records))
 }
 
 /// Builds the JSON that Lambda sends for records of one shard.
@@ -88,6 +89,12 @@ fn kinesis_record(stored: &StoredRecord) -> Value {
     })
 }
 
-fn read<T: DeserializeOwned>(event: Value) -> T {
-    serde_json::from_value(event).unwrap_or_else(|error| panic!("invalid Lambda event: {error}"))
+/// Parses an event from its JSON.
+///
+/// # Panics
+/// The JSON is not such an event.
+#[must_use]
+pub fn parse<E: FromStr<Err: Debug>>(event: &Value) -> E {
+    let parsed = event.to_string().parse();
+    parsed.unwrap_or_else(|error| panic!("invalid Lambda event: {error:?}"))
 }

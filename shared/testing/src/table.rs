@@ -2,10 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Debug,
+    str::FromStr,
     sync::{Arc, Mutex},
 };
 
-use aws_lambda_events::event::dynamodb::Event;
 use aws_sdk_dynamodb::types::{AttributeValue as SdkValue, TransactWriteItem};
 use jiff::Timestamp;
 use serde_dynamo::{AttributeValue, Item};
@@ -123,7 +124,7 @@ impl InMemoryTable {
 
     /// Returns all changes as one Lambda event.
     #[must_use]
-    pub fn stream_event(&self) -> Event {
+    pub fn stream_event<E: FromStr<Err: Debug>>(&self) -> E {
         lambda_event::dynamodb(&self.changes())
     }
 

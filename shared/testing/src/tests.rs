@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
+use aws_lambda_events::event::{dynamodb, kinesis::KinesisEvent};
 use futures::FutureExt as _;
 use proptest::prelude::*;
 use serde_dynamo::AttributeValue;
@@ -72,7 +73,8 @@ mod the_table {
         table.expire("n-1");
         table.remove("n-1");
 
-        let event = table.stream_event();
+        let event: dynamodb::Event =
+            serde_json::from_value(lambda_event::dynamodb_json(&table.changes())).unwrap();
         let names: Vec<_> = event
             .records
             .iter()
@@ -333,7 +335,8 @@ mod the_stream {
     fn round_trips_through_a_lambda_event() {
         let stream = InMemoryStream::new(1);
         now(stream.put(&records(&["a", "b"]))).unwrap();
-        let event = lambda_event::kinesis(&stream.records());
+        let event: KinesisEvent =
+            serde_json::from_value(lambda_event::kinesis_json(&stream.records())).unwrap();
         let ids: Vec<_> = event
             .records
             .iter()

@@ -49,6 +49,19 @@ async fn reports_a_failure_at_any_position_of_the_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn reports_an_undecodable_record_and_handles_the_others() {
+    let (table, downstream) = (table(), LedgerDownstream::default());
+    let documents = store_all(&table, &["a", "b", "c"]).await;
+    let mut event = batch(&documents);
+    event.records[1].data = None;
+    assert_eq!(
+        handle(table.clone(), &downstream, event).await,
+        Some(sequence_number(1))
+    );
+    assert!(is_done(&table, "a") && !is_done(&table, "b") && is_done(&table, "c"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn reports_the_lowest_failure() {
     let (table, downstream) = (table(), LedgerDownstream::default());
     let documents = store_all(
@@ -69,7 +82,7 @@ async fn fails_the_batch_if_a_failed_record_has_no_sequence_number() {
         let (table, downstream) = (table(), LedgerDownstream::default());
         let documents = store_all(&table, &["rejects-a", "rejects-b", "c"]).await;
         let mut event = batch(&documents);
-        event.records[1].kinesis.sequence_number = missing.to_owned();
+        event.records[1].sequence_number = missing.to_owned();
         let answer = complete(table.clone(), &downstream)
             .handle(event, Budget::from_remaining(None, BUDGET))
             .await;
@@ -83,7 +96,7 @@ async fn accepts_a_missing_sequence_number_of_a_handled_record() {
     let (table, downstream) = (table(), LedgerDownstream::default());
     let documents = store_all(&table, &["a", "rejects-b"]).await;
     let mut event = batch(&documents);
-    event.records[0].kinesis.sequence_number = String::new();
+    event.records[0].sequence_number = String::new();
     assert_eq!(
         handle(table, &downstream, event).await,
         Some(sequence_number(1))

@@ -9,7 +9,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use jiff::Timestamp;
 use onewrite::{
@@ -20,7 +19,7 @@ use onewrite::{
     stream::Record,
     table::{Completions, NewNotifications},
 };
-use onewrite_complete::handler::Complete;
+use onewrite_complete::{handler::Complete, record::ShardEvent};
 use onewrite_runtime::budget::Budget;
 use onewrite_testing::{InMemoryTable, StoredRecord, contract, lambda_event};
 use serde_dynamo::AttributeValue as Value;
@@ -123,11 +122,11 @@ pub(crate) fn sequence_number(place: usize) -> String {
     (8 + place).to_string()
 }
 
-pub(crate) fn batch(documents: &[Vec<u8>]) -> KinesisEvent {
+pub(crate) fn batch(documents: &[Vec<u8>]) -> ShardEvent {
     batch_from(0, documents)
 }
 
-pub(crate) fn batch_from(first: usize, documents: &[Vec<u8>]) -> KinesisEvent {
+pub(crate) fn batch_from(first: usize, documents: &[Vec<u8>]) -> ShardEvent {
     let records: Vec<_> = documents
         .iter()
         .enumerate()
@@ -159,7 +158,7 @@ where
 pub(crate) async fn handle<T: Completions<Write = TransactWriteItem>>(
     table: T,
     downstream: &LedgerDownstream,
-    event: KinesisEvent,
+    event: ShardEvent,
 ) -> Option<String> {
     handle_within(table, downstream, event, BUDGET).await
 }
@@ -167,7 +166,7 @@ pub(crate) async fn handle<T: Completions<Write = TransactWriteItem>>(
 pub(crate) async fn handle_within<T: Completions<Write = TransactWriteItem>>(
     table: T,
     downstream: &LedgerDownstream,
-    event: KinesisEvent,
+    event: ShardEvent,
     budget: Duration,
 ) -> Option<String> {
     let response = complete(table, downstream)

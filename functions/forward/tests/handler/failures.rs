@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use aws_lambda_events::event::dynamodb::Event;
 use onewrite::{
     event::EventSource,
     limits::ANSWER_MARGIN,
     stream::{EventStream, PutResult, Record, StreamError},
 };
-use onewrite_forward::handler::{Forward, MissingSequenceNumber};
+use onewrite_forward::{
+    change::ChangeEvent,
+    handler::{Forward, MissingSequenceNumber},
+};
 use onewrite_runtime::budget::Budget;
 use onewrite_testing::{
     EntryFault, Fault, FaultyStream, InMemoryStream, StreamFault, lambda_event,
@@ -154,7 +156,7 @@ async fn fails_the_batch_if_a_failed_record_has_no_sequence_number() {
     for missing in [json!(null), json!("")] {
         let mut event = lambda_event::dynamodb_json(&changes);
         event["Records"][1]["dynamodb"]["SequenceNumber"] = missing;
-        let event: Event = serde_json::from_value(event).unwrap();
+        let event: ChangeEvent = lambda_event::parse(&event);
         let stream = FaultyStream::new(InMemoryStream::new(1), |_, records| {
             let fault = |record: &Record| match record.id.as_str() {
                 "b" => EntryFault::Throttled,

@@ -1,7 +1,10 @@
 //! Which records are published for which changes.
 
-use onewrite::{event::NotificationEvent, item::attribute};
-use onewrite_forward::handler::Forward;
+use onewrite::{
+    event::{EventSource, NotificationEvent},
+    item::attribute,
+};
+use onewrite_forward::handler::{Forward, MissingSequenceNumber};
 use onewrite_runtime::budget::Budget;
 use onewrite_testing::{
     Change, EntryFault, FaultyStream, InMemoryStream, InMemoryTable, Log, StreamFault, contract,
@@ -108,7 +111,7 @@ async fn skips_an_unreadable_change() {
             let mut event = lambda_event::dynamodb_json(&changes);
             event["Records"][place]["dynamodb"]["NewImage"]["payload"] = value.clone();
             let stream = InMemoryStream::new(1);
-            let event = serde_json::from_value(event).unwrap();
+            let event = lambda_event::parse(&event);
             assert_eq!(handle(&stream, event).await, None);
             let mut healthy = vec!["a/INIT", "b/INIT", "c/INIT"];
             healthy.remove(place);
@@ -118,12 +121,33 @@ async fn skips_an_unreadable_change() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn skips_an_undecodable_record_if_it_has_a_sequence_number() {
+    let changes = [change(0, "a", false), change(1, "b", false)];
+    for broken in [json!({"S": 7}), json!("x"), json!([1])] {
+        let mut event = lambda_event::dynamodb_json(&changes);
+        event["Records"][0]["dynamodb"]["NewImage"]["payload"] = broken.clone();
+        let stream = InMemoryStream::new(1);
+        assert_eq!(handle(&stream, lambda_event::parse(&event)).await, None);
+        assert_eq!(stored(&stream), ["b/INIT"], "{broken}");
+
+        event["Records"][0]["dynamodb"]["SequenceNumber"] = json!(null);
+        let stream = InMemoryStream::new(1);
+        let forward = Forward::new(stream.clone(), EventSource::default());
+        let budget = Budget::from_remaining(None, BUDGET);
+        let answer = forward.handle(lambda_event::parse(&event), budget).await;
+        assert_eq!(answer, Err(MissingSequenceNumber), "{broken}");
+        assert!(stored(&stream).is_empty(), "nothing is published");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn ignores_unknown_attributes() {
-    for value in values_of_every_type() {
+    let garbage = [json!(null), json!("x"), json!({"X": [[]]})];
+    for value in values_of_every_type().into_iter().chain(garbage) {
         let mut event = lambda_event::dynamodb_json(&[change(0, "a", false)]);
         event["Records"][0]["dynamodb"]["NewImage"]["note"] = value.clone();
         let stream = InMemoryStream::new(1);
-        let event = serde_json::from_value(event).unwrap();
+        let event = lambda_event::parse(&event);
         assert_eq!(handle(&stream, event).await, None);
         assert_eq!(stored(&stream), ["a/INIT"], "{value}");
     }

@@ -5,7 +5,6 @@ use std::{
     time::Duration,
 };
 
-use aws_lambda_events::event::dynamodb::Event;
 use jiff::Timestamp;
 use onewrite::{
     event::{EventSource, NotificationEvent},
@@ -13,7 +12,7 @@ use onewrite::{
     notification::Status,
     stream::{EventStream, PutResult, Record, StreamError},
 };
-use onewrite_forward::handler::Forward;
+use onewrite_forward::{change::ChangeEvent, handler::Forward};
 use onewrite_runtime::budget::Budget;
 use onewrite_testing::{Change, InMemoryStream, contract, lambda_event};
 
@@ -51,7 +50,7 @@ pub(crate) fn number(place: usize) -> String {
     format!("{:021}", place + 1)
 }
 
-pub(crate) fn batch(ids: &[&str]) -> Event {
+pub(crate) fn batch(ids: &[&str]) -> ChangeEvent {
     let changes = ids.iter().enumerate();
     let changes: Vec<Change> = changes
         .map(|(place, id)| change(place, id, false))
@@ -60,13 +59,16 @@ pub(crate) fn batch(ids: &[&str]) -> Event {
 }
 
 /// Returns the position of the reported record, if any.
-pub(crate) async fn handle<S: EventStream + Clone>(stream: &S, event: Event) -> Option<usize> {
+pub(crate) async fn handle<S: EventStream + Clone>(
+    stream: &S,
+    event: ChangeEvent,
+) -> Option<usize> {
     handle_within(stream, event, BUDGET).await
 }
 
 pub(crate) async fn handle_within<S: EventStream + Clone>(
     stream: &S,
-    event: Event,
+    event: ChangeEvent,
     budget: Duration,
 ) -> Option<usize> {
     let forward = Forward::new(CallRecorder::new(stream.clone()), EventSource::default());
