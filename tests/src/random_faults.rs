@@ -192,7 +192,10 @@ async fn function_processes(directory: &Path) -> anyhow::Result<Vec<Pid>> {
     let processes = listing.lines().filter_map(|line| {
         let (pid, command) = line.trim_start().split_once(' ')?;
         let program = command.trim_start();
-        let is_function = program.starts_with(&*directory) && program.ends_with("/bootstrap");
+        // The program of the package, or the one that `deploy.py` makes the package execute.
+        let path = program.strip_prefix(&*directory);
+        let is_function = path
+            .is_some_and(|path| path.ends_with("/bootstrap") || path.starts_with("/functions/"));
         is_function.then(|| pid.parse().ok().map(Pid::from_raw))?
     });
     Ok(processes.collect())

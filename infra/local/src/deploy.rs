@@ -13,6 +13,7 @@ use crate::clients::Clients;
 use crate::emulator::{Emulator, REGION, isolated};
 use crate::emulator_template;
 use crate::error::{LocalError, Result};
+use crate::functions::Programs;
 use crate::parameters::STACK_NAME;
 use crate::process::Program;
 use crate::progress::Progress;
@@ -63,6 +64,19 @@ pub struct Build {
 }
 
 impl Build {
+    /// The functions' programs. `sam build` names their directories after the resources of the template.
+    pub(crate) fn programs(&self) -> Programs {
+        let functions = [
+            ("ingest", "IngestFunction"),
+            ("forward", "ForwardFunction"),
+            ("complete", "CompleteFunction"),
+        ];
+        let program = |resource| self.directory.join(resource).join("bootstrap");
+        functions
+            .map(|(name, resource)| (name.to_owned(), program(resource)))
+            .into()
+    }
+
     /// Writes the template for the emulator next to the built one, because its paths are relative.
     fn write_for_emulator(&self) -> Result<()> {
         let built = self.directory.join("template.yaml");
@@ -134,12 +148,7 @@ impl Sam {
         parameters: &BTreeMap<String, String>,
         directory: &Path,
     ) -> Result<Outputs> {
-        let created = clients
-            .s3
-            .create_bucket()
-            .bucket(ARTIFACT_BUCKET)
-            .send()
-            .await;
+        let created = clients.buckets.create(ARTIFACT_BUCKET).await;
         created.map_err(|error| LocalError::aws("CreateBucket", &error))?;
         let log = directory.join("sam-deploy.log");
         let credentials = emulator.credentials();

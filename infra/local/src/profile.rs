@@ -1,4 +1,4 @@
-//! The two ways to build and deploy the functions.
+//! The ways to build and deploy the functions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +21,8 @@ pub enum Profile {
     /// `sam build` and `sam deploy`, as for AWS.
     #[default]
     Release,
+    /// The programs of `sam build`, deployed without the SAM CLI, which needs several seconds of CPU for each deployment.
+    ReleaseDirect,
     /// The dev profile, with one call of cargo and without the SAM CLI.
     Dev,
 }
@@ -34,14 +36,16 @@ pub(crate) struct Prepared {
 }
 
 enum Functions {
-    Release(Sam, Build),
-    Dev(Programs),
+    /// Deployed by `sam deploy`.
+    Sam(Sam, Build),
+    /// Deployed by `deploy.py`.
+    Direct(Programs),
 }
 
 /// A deployed stack.
 pub(crate) struct Deployed {
     pub(crate) outputs: Outputs,
-    /// What `--watch` needs. Only the dev profile has it.
+    /// What `--watch` and another deployment need. A stack of `sam deploy` does not have it.
     pub(crate) reloadable: Option<Reloadable>,
 }
 
@@ -65,12 +69,16 @@ pub(crate) async fn prepare(
     let environment =
         |packages, progress| python::environment(workspace, interpreter, packages, progress);
     let (emulator, functions) = match profile {
-        Profile::Release => {
+        Profile::Release | Profile::ReleaseDirect => {
             let emulator = environment(python::EMULATOR, progress).await?;
             let packages = environment(python::SAM, progress).await?;
             let sam = Sam::new(workspace.clone(), packages, interpreter.clone());
             let build = sam.build(progress).await?;
-            (emulator, Functions::Release(sam, build))
+            let functions = match profile {
+                Profile::ReleaseDirect => Functions::Direct(build.programs()),
+                _ => Functions::Sam(sam, build),
+            };
+            (emulator, functions)
         }
         Profile::Dev => {
             let log = workspace.local().join("build").join("dev.log");
@@ -85,7 +93,7 @@ pub(crate) async fn prepare(
                 functions::build(workspace, interpreter, &log)
             )?;
             step.done();
-            (emulator, Functions::Dev(programs))
+            (emulator, Functions::Direct(programs))
         }
     };
     Ok(Prepared {
@@ -109,14 +117,14 @@ impl Prepared {
         directory: &Path,
     ) -> Result<Deployed> {
         match &self.functions {
-            Functions::Release(sam, build) => {
+            Functions::Sam(sam, build) => {
                 let outputs = sam.deploy(build, emulator, clients, parameters, directory);
                 Ok(Deployed {
                     outputs: outputs.await?,
                     reloadable: None,
                 })
             }
-            Functions::Dev(programs) => {
+            Functions::Direct(programs) => {
                 self.deploy_programs(programs, emulator, parameters, directory)
                     .await
             }

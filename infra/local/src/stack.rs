@@ -11,8 +11,6 @@ use std::time::{Duration, SystemTime};
 use nix::unistd::Pid;
 use onewrite_event_sources::choices::Choices;
 
-use crate::alarms::monitor::{AlarmMonitor, MetricSources};
-use crate::alarms::{Alarm, TimeScale};
 use crate::clients::Clients;
 use crate::deploy::ARTIFACT_BUCKET;
 use crate::emulator::{self, Credentials, Emulator};
@@ -51,8 +49,6 @@ pub struct StackOptions {
     pub choices: Choices,
     /// Whether [`Stack::start`] starts the event sources.
     pub event_sources: bool,
-    /// The speed at which the template's alarms are evaluated; `None` to leave them alone.
-    pub alarms: Option<TimeScale>,
     /// How the functions are built and deployed.
     pub profile: Profile,
     /// Whether saved code is built and deployed. Implies [`Profile::Dev`].
@@ -72,7 +68,6 @@ impl StackOptions {
             parameters: BTreeMap::new(),
             choices: Choices::default_outcomes(),
             event_sources: true,
-            alarms: None,
             profile: Profile::Release,
             watch: false,
             decorator: None,
@@ -95,11 +90,10 @@ pub struct Stack {
     emulator: Emulator,
     /// The deployed values of the template's parameters, without defaults.
     parameters: BTreeMap<String, String>,
-    /// Only the dev profile has it.
+    /// A stack of `sam deploy` does not have it.
     deployer: Option<Deployer>,
     watch: Option<Watch>,
     event_sources: Option<EventSources>,
-    alarms: Option<AlarmMonitor>,
     samples: Samples,
     clients: Clients,
     outputs: StackOutputs,
@@ -148,15 +142,11 @@ impl Stack {
             deployer: deployed.reloadable.as_ref().map(|one| one.deployer.clone()),
             watch: None,
             event_sources: None,
-            alarms: None,
             samples: Samples::default(),
             clients,
             outputs,
             directory,
         };
-        if let Some(scale) = options.alarms {
-            stack.start_alarms(&template, scale)?;
-        }
         if let Some(reloadable) = deployed.reloadable.filter(|_| options.watch) {
             let functions = binaries(&stack.outputs);
             let watch = Watch::start(workspace.clone(), reloadable, functions, *progress);
@@ -170,22 +160,6 @@ impl Stack {
         Ok(stack)
     }
 
-    fn start_alarms(&mut self, template: &Template, scale: TimeScale) -> Result<()> {
-        let value = |name: &str| {
-            let value = self.parameters.get(name).cloned();
-            value.or_else(|| template.default(name))
-        };
-        let alarms = Alarm::read_all(template, &value)?;
-        let sources = MetricSources {
-            clients: self.clients.clone(),
-            outputs: self.outputs.clone(),
-            log: emulator::log(&self.directory),
-            samples: self.samples.clone(),
-        };
-        self.alarms = Some(AlarmMonitor::start(sources, alarms, scale));
-        Ok(())
-    }
-
     /// Starts a poller for each event source mapping of the stack, if [`StackOptions::event_sources`] was false.
     ///
     /// # Errors
@@ -196,7 +170,7 @@ impl Stack {
         choices: Choices,
     ) -> Result<()> {
         let mut invoker: Arc<dyn Invoker> =
-            Arc::new(LambdaInvoker::new(self.clients.lambda.clone()));
+            Arc::new(LambdaInvoker::new(self.clients.functions.clone()));
         if let Some(watch) = &self.watch {
             invoker = watch.wrap(invoker);
         }
@@ -275,6 +249,24 @@ impl Stack {
         self.watch.as_ref()
     }
 
+    /// The deployed values of the template's parameters, without defaults.
+    #[must_use]
+    pub fn parameters(&self) -> &BTreeMap<String, String> {
+        &self.parameters
+    }
+
+    /// The recorded metrics. Clones share the samples.
+    #[must_use]
+    pub fn samples(&self) -> &Samples {
+        &self.samples
+    }
+
+    /// The file with the functions' output.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        emulator::log(&self.directory)
+    }
+
     /// The directory of the stack's logs.
     #[must_use]
     pub fn directory(&self) -> &Path {
@@ -297,7 +289,6 @@ impl Stack {
     /// Ends the stack and keeps its logs. Returns when every process has exited.
     pub async fn end(mut self) {
         drop(self.event_sources.take());
-        drop(self.alarms.take());
         drop(self.watch.take());
         self.emulator.end().await;
         let _ = std::fs::remove_dir_all(self.directory.join("tmp"));

@@ -3,7 +3,7 @@
 use onewrite_local::{demo, emulator::REGION, inspect, messages, progress::Progress, stack::Stack};
 use onewrite_tests::cargo::cargo;
 
-use super::support::{assert_no_violations, malformed, options, start, valid};
+use super::support::{assert_no_violations, malformed, sam_options, start, valid};
 
 /// Runs `cargo local demo --stack` with the emulator as its AWS endpoint; returns the exit code and all output.
 async fn demo_of(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
@@ -28,7 +28,7 @@ async fn demo_of(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn demo_verifies_a_deployed_stack_and_ignores_foreign_notifications() {
-    let (mut stack, _recorder) = start(options("deployed")).await;
+    let (mut stack, _recorder) = start(sam_options("deployed")).await;
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let (code, output) = demo_of(&stack, &["nobody-s"]).await;
     assert_eq!(code, Some(2), "{output}");

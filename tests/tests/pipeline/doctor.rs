@@ -36,9 +36,14 @@ async fn doctor_reports_each_misconfiguration_and_nothing_else() {
         "{stdout}"
     );
 
+    // The logs of a local stack are read as those on AWS.
+    let (_, stdout, _) = onewrite(&stack.stack, &["status"]).await;
+    assert!(stdout.contains("errors          none logged"), "{stdout}");
+
     queues::check(&stack).await;
     mappings::check_settings(&stack).await;
     mappings::check_filters(&stack).await;
+    mappings::check_version(&stack).await;
     mappings::check_number_and_position(&stack).await;
     functions::check(&stack).await;
     stores::check(&stack).await;

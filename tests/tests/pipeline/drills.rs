@@ -14,14 +14,16 @@ use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_dynamodb::types::AttributeValue;
 use onewrite_event_sources::{choices::Choices, invocation::InvocationOutcome};
 use onewrite_local::{
-    alarms::TimeScale,
     clients::Clients,
     event_sources::{Function, InvocationResult, Invoker},
     inspect, messages,
     sample::Sample,
     stack::{Stack, StackOptions},
 };
-use onewrite_tests::settings::{redirect, set_variable};
+use onewrite_tests::{
+    alarms::{TimeScale, monitor::AlarmMonitor},
+    settings::{redirect, set_variable},
+};
 
 use super::{
     operator::{onewrite, trace},
@@ -34,11 +36,11 @@ const SCALE: TimeScale = TimeScale(20);
 /// Short enough that every period of an alarm has a message.
 const BETWEEN_MESSAGES: Duration = Duration::from_millis(700);
 
-fn drill(name: &str) -> StackOptions {
-    StackOptions {
-        alarms: Some(SCALE),
-        ..options(name)
-    }
+/// Starts a stack and evaluates its alarms.
+async fn start(options: StackOptions) -> (Stack, AlarmMonitor) {
+    let stack = Stack::start(options).await.unwrap();
+    let alarms = AlarmMonitor::start(&stack, SCALE).unwrap();
+    (stack, alarms)
 }
 
 async fn state(stack: &Stack, alarm: &str) -> Option<StateValue> {
@@ -153,8 +155,8 @@ impl Invoker for ThrottlingInvoker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runbook_resolves_alarms_of_ingest() {
-    let options = drill("drill-in").parameter("OldestMessageAlarmSeconds", "3");
-    let mut stack = Stack::start(options).await.unwrap();
+    let options = options("drill-in").parameter("OldestMessageAlarmSeconds", "3");
+    let (mut stack, _alarms) = start(options).await;
     let is_throttled = Arc::new(AtomicBool::new(false));
     let is_on = Arc::clone(&is_throttled);
     stack
@@ -306,8 +308,8 @@ async fn reconcile(stack: &Stack, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runbook_resolves_alarms_of_forward() {
-    let options = drill("drill-forward").parameter("IteratorAgeAlarmMilliseconds", "1000");
-    let mut stack = Stack::start(options).await.unwrap();
+    let options = options("drill-forward").parameter("IteratorAgeAlarmMilliseconds", "1000");
+    let (mut stack, _alarms) = start(options).await;
     stack
         .start_event_sources(None, Choices::default_outcomes())
         .await
@@ -395,11 +397,11 @@ async fn edit_item(stack: &Stack, expression: &str, (name, value): (&str, Attrib
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runbook_resolves_alarms_of_complete() {
-    let options = drill("drill-complete")
+    let options = options("drill-complete")
         .parameter("CompleteMaximumRetryAttempts", "0")
         .parameter("IteratorAgeAlarmMilliseconds", "1000")
         .parameter("PendingAlarmCount", "2");
-    let mut stack = Stack::start(options).await.unwrap();
+    let (mut stack, _alarms) = start(options).await;
     stack
         .start_event_sources(None, Choices::default_outcomes())
         .await

@@ -13,7 +13,7 @@ use onewrite_local::{
     stack::Stack,
     workspace::Workspace,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::support::options;
 
@@ -53,23 +53,28 @@ const DENIED: [&str; 3] = [
     "AuthorizationError",
 ];
 
-/// Tries every action with every role; returns the results by role and action. The script uses the emulator's boto3, because
-/// it supports every service.
+/// Tries every action with every role; returns the results by role and action.
 async fn try_actions(stack: &Stack) -> BTreeMap<String, BTreeMap<String, String>> {
-    let interpreter = Interpreter::find().await.unwrap();
-    let workspace = Workspace::here();
-    let packages =
-        python::environment(&workspace, &interpreter, python::EMULATOR, Progress::Silent);
-    let program = packages.await.unwrap().program("python");
     let outputs = stack.outputs();
     let resources = json!({
         "table": outputs.table, "stream": outputs.stream, "bucket": outputs.failure_bucket,
         "queue": outputs.queue_url, "dead_letter_queue": outputs.dead_letter_queue_url,
         "ingest": outputs.ingest, "forward": outputs.forward, "complete": outputs.complete,
     });
+    let results = run_script(stack, SCRIPT, &resources).await;
+    serde_json::from_slice(&results).unwrap()
+}
+
+/// Runs a Python script with this input and returns its output. It has the emulator's boto3, which supports every service.
+pub(super) async fn run_script(stack: &Stack, script: &'static str, input: &Value) -> Vec<u8> {
+    let interpreter = Interpreter::find().await.unwrap();
+    let workspace = Workspace::here();
+    let packages =
+        python::environment(&workspace, &interpreter, python::EMULATOR, Progress::Silent);
+    let program = packages.await.unwrap().program("python");
     let credentials = stack.credentials();
-    let mut script = Command::new(program)
-        .args(["-c", SCRIPT])
+    let mut child = Command::new(program)
+        .args(["-c", script])
         .env("AWS_ENDPOINT_URL", stack.endpoint())
         .env("AWS_DEFAULT_REGION", REGION)
         .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
@@ -83,14 +88,14 @@ async fn try_actions(stack: &Stack) -> BTreeMap<String, BTreeMap<String, String>
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut input = script.stdin.take().unwrap();
-    input.write_all(resources.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = tokio::task::spawn_blocking(|| script.wait_with_output());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.to_string().as_bytes()).unwrap();
+    drop(stdin);
+    let output = tokio::task::spawn_blocking(|| child.wait_with_output());
     let output = output.await.unwrap().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
-    serde_json::from_slice(&output.stdout).unwrap()
+    output.stdout
 }
 
 #[tokio::test(flavor = "multi_thread")]

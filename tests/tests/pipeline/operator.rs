@@ -1,7 +1,7 @@
 //! The operator's tool on a deployed stack: the trace of a notification in each place, and the redrive of failures.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Output, Stdio},
 };
 
@@ -13,14 +13,14 @@ use onewrite_local::{
 };
 use onewrite_tests::cargo::cargo;
 use serde_json::{Value, json};
-use tokio::process::Command;
+use tokio::{process::Command, sync::OnceCell};
 
 use super::support::{malformed, options, start_event_sources, store, valid, wait_until};
 
 /// A call of the tool on the stack.
 pub(super) async fn command(stack: &Stack, arguments: &[&str]) -> Command {
     let credentials = stack.credentials();
-    let mut command = Command::new(tool(stack).await);
+    let mut command = Command::new(tool().await);
     command
         .args(["--endpoint-url", &stack.endpoint(), "--region", REGION])
         .args(arguments)
@@ -42,11 +42,10 @@ pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String,
     (status.code().unwrap(), text(stdout), text(stderr))
 }
 
-/// The path of the tool's binary. It is built once for each stack and copied to the stack's directory, so that dozens of
-/// calls do not run cargo.
-async fn tool(stack: &Stack) -> PathBuf {
-    let tool = stack.directory().join("onewrite");
-    if !tool.exists() {
+/// The path of the tool's binary. It is built once, so that hundreds of calls do not run cargo.
+async fn tool() -> &'static Path {
+    static TOOL: OnceCell<PathBuf> = OnceCell::const_new();
+    let build = async || {
         let built = Command::from(cargo())
             .args(["build", "--quiet", "--locked", "--message-format=json"])
             .args(["--package", "onewrite-operator", "--bin", "onewrite"])
@@ -58,11 +57,11 @@ async fn tool(stack: &Stack) -> PathBuf {
         let messages = String::from_utf8(built.stdout).unwrap();
         let executable = messages.lines().find_map(|line| {
             let message: Value = serde_json::from_str(line).unwrap();
-            Some(message["executable"].as_str()?.to_owned())
+            Some(PathBuf::from(message["executable"].as_str()?))
         });
-        std::fs::copy(executable.expect("cargo reports the binary"), &tool).unwrap();
-    }
-    tool
+        executable.expect("cargo reports the binary")
+    };
+    TOOL.get_or_init(build).await
 }
 
 /// Runs `onewrite trace`, which must write nothing to standard error.
@@ -205,11 +204,16 @@ async fn traces_final_places(stack: &Stack) {
     // Published by the test, and again by forward.
     let done = ["DONE: one accepted effect.", "repeated      slow/INIT"];
     assert_trace(stack, "slow", 0, &done).await;
-    let conflict = ["dead letter   message ", "different content: 1"];
+    let conflict = [
+        "dead letter   message ",
+        "error         ingest: conflict: ",
+        "different content: 1",
+    ];
     assert_trace(stack, "refund-1", 0, &conflict).await;
     let invalid = ["rejected: InvalidJson", "Never stored"];
     assert_trace(stack, "refund-2", 13, &invalid).await;
     let failed = [
+        "error         complete: VersionMismatch: ",
         "given up      ",
         "RetryAttemptsExhausted after 1 attempts",
         "then redrive",
@@ -229,6 +233,8 @@ async fn shows_status(stack: &Stack) {
     assert_eq!(code, 0, "{stdout}");
     for row in [
         "dead letters    ~2 waiting",
+        "error           ingest: InvalidJson: ",
+        "error           complete: VersionMismatch: ",
         "failure bucket  1 objects",
         "DONE            2 items",
         "INIT            1 items",

@@ -12,6 +12,7 @@ use onewrite_event_sources::choices::Choices;
 use onewrite_local::{
     clients::Clients,
     oracle::{Meaning, Report},
+    profile::Profile,
     progress::Progress,
     sample::Sample,
     settled::wait_until_settled,
@@ -56,7 +57,16 @@ pub(super) async fn settle(stack: &mut Stack, sent: usize) {
 pub(super) fn options(name: &str) -> StackOptions {
     StackOptions {
         event_sources: false,
+        profile: Profile::ReleaseDirect,
         ..StackOptions::new(name)
+    }
+}
+
+/// The same, deployed by `sam deploy` as on AWS.
+pub(super) fn sam_options(name: &str) -> StackOptions {
+    StackOptions {
+        profile: Profile::Release,
+        ..options(name)
     }
 }
 

@@ -23,6 +23,20 @@ pub(super) async fn check(stack: &DoctorStack) {
         ),
         (
             &outputs.ingest,
+            "QUEUE_URL",
+            outputs.dead_letter_queue_url.as_str(),
+            "queue-url",
+            "ingest",
+        ),
+        (
+            &outputs.ingest,
+            "OUTAGE_SECONDS",
+            "36001",
+            "outage-seconds",
+            "ingest",
+        ),
+        (
+            &outputs.ingest,
             "TABLE_NAME",
             "another",
             "environment",
@@ -33,6 +47,13 @@ pub(super) async fn check(stack: &DoctorStack) {
             "STREAM_NAME",
             "another",
             "environment",
+            "forward",
+        ),
+        (
+            &outputs.forward,
+            "EVENT_SOURCE",
+            "urn:another",
+            "parameter",
             "forward",
         ),
         (

@@ -41,6 +41,13 @@ pub(super) async fn check_settings(stack: &DoctorStack) {
         .await;
     stack
         .check_mapping(
+            &outputs.complete,
+            |update| update.maximum_record_age_in_seconds(3_600),
+            &[("advice", "short-record-age", "complete")],
+        )
+        .await;
+    stack
+        .check_mapping(
             &outputs.forward,
             |update| update.maximum_retry_attempts(5),
             &[("advice", "retry-attempts", "forward")],
@@ -158,6 +165,24 @@ pub(super) async fn check_filters(stack: &DoctorStack) {
             &[("advice", "complete-filter", "complete")],
         )
         .await;
+}
+
+/// A mapping that invokes a published version, as templates with an alias had it.
+pub(super) async fn check_version(stack: &DoctorStack) {
+    let lambda = &stack.clients.lambda;
+    let function = &stack.stack.outputs().complete;
+    let published = lambda.publish_version().function_name(function);
+    let version = published.send().await.unwrap().version.unwrap();
+    let uuid = stack.mapping(function).await.uuid.unwrap();
+    let invoke = async |name: &str| {
+        let update = lambda.update_event_source_mapping().uuid(&uuid);
+        update.function_name(name).send().await.unwrap();
+    };
+    invoke(&format!("{function}:{version}")).await;
+    stack
+        .assert_findings(&[("broken", "qualifier", "complete")])
+        .await;
+    invoke(function).await;
 }
 
 /// Mappings that are missing, that start at the wrong position, and that are too many.

@@ -1,6 +1,7 @@
 //! Misconfigured queues.
 
 use aws_sdk_sqs::types::QueueAttributeName;
+use onewrite_local::parameters::STACK_NAME;
 use serde_json::{Value, json};
 
 use super::stack::DoctorStack;
@@ -65,4 +66,36 @@ pub(super) async fn check(stack: &DoctorStack) {
             )
             .await;
     }
+    check_key(stack).await;
+    check_orphaned_queue(stack).await;
+}
+
+/// A key that no parameter names: the roles may not use it.
+async fn check_key(stack: &DoctorStack) {
+    let url = &stack.stack.outputs().queue_url;
+    for (key, expected) in [
+        ("alias/another", &[("broken", "key", "queue")][..]),
+        ("", &[]),
+    ] {
+        let name = QueueAttributeName::KmsMasterKeyId;
+        stack.set_queue_attribute(url, name, key).await;
+        let name = QueueAttributeName::SqsManagedSseEnabled;
+        stack.set_queue_attribute(url, name, key.is_empty()).await;
+        stack.assert_findings(expected).await;
+    }
+}
+
+/// A queue that an earlier deployment left behind is reported if it holds messages.
+async fn check_orphaned_queue(stack: &DoctorStack) {
+    let sqs = &stack.clients.sqs;
+    let create = sqs.create_queue();
+    let create = create.queue_name(format!("{STACK_NAME}-NotificationQueue-old"));
+    let url = create.send().await.unwrap().queue_url.unwrap();
+    stack.assert_findings(&[]).await;
+    let send = sqs.send_message().queue_url(&url).message_body("{}");
+    send.send().await.unwrap();
+    stack
+        .assert_findings(&[("broken", "orphaned-queue", "queue")])
+        .await;
+    sqs.delete_queue().queue_url(&url).send().await.unwrap();
 }

@@ -27,7 +27,8 @@ pub(super) struct DoctorStack {
 
 impl DoctorStack {
     pub(super) async fn new() -> Self {
-        let stack = Stack::start(options("doctor")).await.unwrap();
+        let options = options("doctor").parameter("EventSource", "urn:shop");
+        let stack = Stack::start(options).await.unwrap();
         let (code, initial) = run_doctor(&stack).await;
         assert_eq!(code, 0, "{initial:?}");
         Self {

@@ -1,6 +1,5 @@
 //! Event sources of both kinds of stream, against the emulator: every record is delivered completely and in order, and the
 //! failure destination receives discarded batches.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
 use std::process::Command;

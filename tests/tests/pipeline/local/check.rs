@@ -1,5 +1,4 @@
 //! `cargo local check` accepts the template and finds mistakes in changed ones.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 

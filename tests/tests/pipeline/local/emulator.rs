@@ -1,5 +1,4 @@
 //! The emulator starts by itself and never outlives the process that started it.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,6 +12,8 @@ use onewrite_local::workspace::Workspace;
 
 /// Set for the test binary when it runs again as a child: the directory of an emulator that the child never ends.
 const CHILD_DIRECTORY: &str = "ONEWRITE_TEST_EMULATOR_DIRECTORY";
+/// What that child runs.
+const CHILD_TEST: &str = "local::emulator::child_that_never_ends_its_emulator";
 const LIMIT: Duration = Duration::from_secs(120);
 
 async fn install() -> (Environment, Interpreter) {
@@ -104,12 +105,7 @@ async fn sigkill_of_the_tool_leaves_no_process() {
     install().await;
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "child_that_never_ends_its_emulator",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", CHILD_TEST, "--ignored", "--nocapture"])
         .env(CHILD_DIRECTORY, directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())

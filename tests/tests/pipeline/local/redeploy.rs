@@ -1,7 +1,4 @@
 //! A deployment with changed parameters reaches the running functions while messages flow, in both directions.
-#![allow(clippy::unwrap_used)]
-
-mod traffic;
 
 use std::collections::BTreeMap;
 
@@ -11,7 +8,7 @@ use onewrite_local::inspect;
 use onewrite_local::profile::Profile;
 use onewrite_local::stack::{Stack, StackOptions};
 
-use traffic::{Traffic, send, text, wait_for_items, wait_until_done};
+use super::traffic::{Traffic, send, text, wait_for_items, wait_until_done};
 
 /// The messages that are sent after each deployment.
 const PROBES: usize = 20;
@@ -32,7 +29,7 @@ async fn deploy_pointer(stack: &mut Stack, number: usize, pointer: &str) -> Vec<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_parameter_reaches_the_functions_under_traffic() {
     let options = StackOptions {
-        profile: Profile::Dev,
+        profile: Profile::ReleaseDirect,
         ..StackOptions::new("redeploy")
     };
     let mut stack = Stack::start(options).await.unwrap();

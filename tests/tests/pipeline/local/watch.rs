@@ -1,7 +1,4 @@
 //! `--watch`: once a reload is announced, the old code has no effect any more.
-#![allow(clippy::unwrap_used)]
-
-mod traffic;
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,13 +7,26 @@ use jiff::Timestamp;
 use onewrite::item::attribute;
 use onewrite_local::stack::{Stack, StackOptions};
 use onewrite_local::workspace::Workspace;
+use serde_json::{Value, json};
 
-use traffic::{Traffic, send, text, wait_for_items, wait_until_done};
+use super::traffic::{Attributes, Traffic, send, text, wait_for_items, wait_until_done};
+use crate::least_privilege::run_script;
+use crate::operator::onewrite;
+use crate::support::wait_until;
 
 /// The most time until saved code runs. It includes a build.
 const RELOAD_LIMIT: Duration = Duration::from_secs(600);
 /// The messages that are sent after the reload.
 const PROBES: usize = 20;
+/// Denies the role of a function to write to DynamoDB.
+const DENY: &str = r#"
+import json, sys, boto3
+name = json.load(sys.stdin)["function"]
+role = boto3.client("lambda").get_function_configuration(FunctionName=name)["Role"].split("/")[-1]
+deny = {"Effect": "Deny", "Action": "dynamodb:PutItem", "Resource": "*"}
+policy = json.dumps({"Version": "2012-10-17", "Statement": [deny]})
+boto3.client("iam").put_role_policy(RoleName=role, PolicyName="denied", PolicyDocument=policy)
+"#;
 const AGGREGATE: &str = "functions/ingest/src/aggregate.rs";
 
 /// Copies a workspace without its hidden files and its build output.
@@ -78,7 +88,7 @@ async fn old_code_has_no_effect_after_the_reload_is_announced() {
     let stack = Stack::start(options).await.unwrap();
     let mut reloads = stack.watch().unwrap().reloads();
     let traffic = Traffic::start(&stack);
-    let is_saved = |item: &traffic::Attributes| {
+    let is_saved = |item: &Attributes| {
         let enrichment = item.get(attribute::ENRICHMENT);
         enrichment.is_some_and(|value| format!("{value:?}").contains("saved"))
     };
@@ -108,5 +118,24 @@ async fn old_code_has_no_effect_after_the_reload_is_announced() {
         }
     }
     assert!(items.values().any(is_saved));
+    reloaded_code_has_the_rights_of_its_role(&stack).await;
     stack.stop().await;
+}
+
+/// Denies the role of `ingest` its write. The reloaded code must then fail, and the operator's tool says so.
+async fn reloaded_code_has_the_rights_of_its_role(stack: &Stack) {
+    let input = json!({"function": stack.outputs().ingest});
+    run_script(stack, DENY, &input).await;
+    send(stack, "denied").await;
+    wait_until("the write is denied", async || {
+        let (code, stdout, stderr) = onewrite(stack, &["--output", "json", "status"]).await;
+        assert_eq!(code, 0, "{stderr}");
+        let status: Value = serde_json::from_str(&stdout).unwrap();
+        status["errors"][0]["function"] == "ingest"
+            && status["errors"].to_string().contains("AccessDenied")
+    })
+    .await;
+    let (code, stdout, _) = onewrite(stack, &["trace", "denied"]).await;
+    assert_ne!(code, 0, "{stdout}");
+    assert!(stdout.contains("AccessDenied"), "{stdout}");
 }

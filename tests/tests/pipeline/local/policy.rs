@@ -1,5 +1,4 @@
 //! Each rule of the policy rejects templates that violate it, and each skipped check of checkov would fail.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

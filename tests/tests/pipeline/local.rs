@@ -1,0 +1,10 @@
+//! The tool behind these stacks, `cargo local`: emulator, event sources, checks of the template, and deployments of changed
+//! parameters and changed code.
+
+mod check;
+mod emulator;
+mod event_sources;
+mod policy;
+mod redeploy;
+mod traffic;
+mod watch;
