@@ -15,7 +15,7 @@ use aws_lambda_events::event::sqs::SqsBatchResponse;
 use onewrite::error::ServiceError;
 use onewrite::{
     item::{Enrichment, NotificationItem},
-    limits::{ANSWER_MARGIN, MAX_ITEM_BYTES},
+    limits::{ANSWER_MARGIN, MAX_ITEM_BYTES, MAX_JSON_DEPTH},
     notification::{MessagePointers, Notification, TraceParent},
     table::{InsertResult, NewNotifications, TableError},
 };
@@ -87,7 +87,12 @@ fn aggregate(notification: &Notification) -> Enrichment {
         !notification.id.as_str().starts_with("panics-"),
         "the payload canary"
     );
-    Enrichment::default()
+    let mut enrichment = Enrichment::default();
+    if notification.id.as_str().starts_with("nested-") {
+        let payload: Value = serde_json::from_str(notification.payload.as_str()).unwrap();
+        enrichment.insert("of", json!({"payload": payload}));
+    }
+    enrichment
 }
 
 fn body(id: &str) -> String {
@@ -299,6 +304,35 @@ async fn stops_only_the_fifo_group_of_a_failed_message() {
     assert!(
         !table.tried().iter().any(|id| id == "a3" || id == "c2"),
         "messages after a failure are not tried"
+    );
+}
+
+/// An item with an enrichment that `forward` cannot read would stay in INIT for ever.
+#[tokio::test(start_paused = true)]
+async fn stores_no_item_whose_enrichment_cannot_be_published() {
+    let nested = |id: &str, levels: usize| {
+        let payload = "[".repeat(levels) + &"]".repeat(levels);
+        format!(r#"{{"notification_id":"{id}","payload":{payload}}}"#)
+    };
+    let table = Table::default();
+    let log = Log::capture();
+    // The deepest payload of a message is one level down there, and two levels down in this enrichment.
+    let deepest = MAX_JSON_DEPTH - 1;
+    let bodies = [
+        ("m1", nested("nested-1", deepest)),
+        ("m2", nested("nested-2", deepest - 1)),
+        ("m3", nested("other-3", deepest)),
+    ];
+    assert_eq!(handle(&table, event(&bodies)).await, set(["m1"]));
+    assert_eq!(table.ids(), ["nested-2", "other-3"]);
+    let reason = "aggregate returned an enrichment that breaks the rule TooDeep of messages, so it could not be published";
+    assert!(
+        log.lines().iter().any(|line| {
+            let text = format!("{line:?}");
+            text.contains("nested-1") && text.contains(reason)
+        }),
+        "{:?}",
+        log.lines()
     );
 }
 

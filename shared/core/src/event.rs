@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use crate::{
     item::{NotificationItem, to_millis, to_rfc3339},
-    limits::{MAX_JSON_DEPTH, MAX_SOURCE_CHARS},
+    limits::MAX_SOURCE_CHARS,
     notification::{
         Fingerprint, InvalidName, NotificationId, NotificationType, Payload, Rejection, Status,
         TraceParent, check_name,
-        json::{Node, Object, Value},
+        json::{Document, Limits, Object, Value},
     },
 };
 
@@ -76,6 +76,12 @@ impl FromStr for EventSource {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         check_name(text, MAX_SOURCE_CHARS)?;
+        // CloudEvents 1.0, "source": a URI reference, which contains no space (RFC 3986).
+        if let Some(index) = text.find(' ') {
+            return Err(InvalidName::Space {
+                position: index + 1,
+            });
+        }
         Ok(Self(text.to_owned().into()))
     }
 }
@@ -119,22 +125,7 @@ impl NotificationEvent {
     /// The event of an item in its current state, from the default source.
     #[must_use]
     pub fn from_item(item: &NotificationItem) -> Self {
-        let notification = &item.notification;
-        Self {
-            source: EventSource::default(),
-            subject: notification.id.clone(),
-            kind: notification.kind.clone(),
-            status: item.status,
-            sequence: item.version,
-            time: match item.status {
-                Status::Init => item.created_at,
-                Status::Done => item.updated_at,
-            },
-            traceparent: item.traceparent.clone(),
-            fingerprint: notification.fingerprint,
-            enrichment: item.enrichment.clone(),
-            data: notification.payload.clone(),
-        }
+        item.clone().into()
     }
 
     /// The same event with another source.
@@ -186,7 +177,9 @@ impl NotificationEvent {
         json
     }
 
-    fn event_type(&self) -> String {
+    /// The CloudEvents attribute `type`: the notification type and the status.
+    #[must_use]
+    pub fn event_type(&self) -> String {
         format!("{}.{}", self.kind, self.status.event_suffix())
     }
 
@@ -198,8 +191,9 @@ impl NotificationEvent {
         use attribute as a;
         let text = std::str::from_utf8(document).map_err(|_| UnreadableEvent::InvalidUtf8)?;
         // The payload is one level below the document and may be as deep as a message.
-        let node = Node::parse_to_depth(text, MAX_JSON_DEPTH + 1).map_err(UnreadableEvent::Json)?;
-        let Value::Object(object) = &node.value else {
+        let document =
+            Document::parse_within(text, Limits::EVENT).map_err(UnreadableEvent::Json)?;
+        let Value::Object(object) = document.root().value else {
             return Err(UnreadableEvent::NotAnObject);
         };
         let attributes = Attributes(object);
@@ -233,6 +227,28 @@ impl NotificationEvent {
         attributes.equal(a::ID, &event.id())?;
         attributes.equal(a::PARTITION_KEY, event.subject.as_str())?;
         Ok(event)
+    }
+}
+
+impl From<NotificationItem> for NotificationEvent {
+    /// The event of an item in its current state, from the default source.
+    fn from(item: NotificationItem) -> Self {
+        let notification = item.notification;
+        Self {
+            source: EventSource::default(),
+            subject: notification.id,
+            kind: notification.kind,
+            status: item.status,
+            sequence: item.version,
+            time: match item.status {
+                Status::Init => item.created_at,
+                Status::Done => item.updated_at,
+            },
+            traceparent: item.traceparent,
+            fingerprint: notification.fingerprint,
+            enrichment: item.enrichment,
+            data: notification.payload,
+        }
     }
 }
 
@@ -272,7 +288,7 @@ pub enum UnreadableEvent {
     },
 }
 
-struct Attributes<'a>(&'a Object<'a>);
+struct Attributes<'a>(Object<'a>);
 
 impl Attributes<'_> {
     fn parsed<T>(
@@ -292,7 +308,7 @@ impl Attributes<'_> {
         let Some(node) = self.0.get(attribute) else {
             return Ok(None);
         };
-        let Value::String(text) = &node.value else {
+        let Value::String(text) = node.value else {
             return Err(UnreadableEvent::Attribute { attribute });
         };
         parse(text)
@@ -313,7 +329,8 @@ mod tests {
     use crate::{
         item::Enrichment,
         limits::{
-            EVENT_OVERHEAD_BYTES, ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_RECORD_BYTES,
+            EVENT_OVERHEAD_BYTES, ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_JSON_DEPTH,
+            MAX_RECORD_BYTES,
         },
         notification::MessagePointers,
     };
@@ -368,6 +385,29 @@ mod tests {
             assert_eq!(event.source.as_str(), "//refunds.example");
             let read = NotificationEvent::parse(event.to_json().as_bytes()).unwrap();
             assert_eq!(read, event);
+        }
+    }
+
+    #[test]
+    fn parses_events_whose_names_have_spaces_slashes_and_dots() {
+        for (id, kind) in [
+            ("INV 2026/0001", "Refund Requested"),
+            ("~1shop~1a/1", "Object Created"),
+            ("n/DONE", "refund.done"),
+            ("/INIT", ".init"),
+        ] {
+            let body = format!(r#"{{"notification_id":"{id}","type":"{kind}","payload":1}}"#);
+            let item = item_of(&body, &Enrichment::default());
+            for item in [item.clone(), done(item)] {
+                let event = NotificationEvent::from_item(&item);
+                let read = NotificationEvent::parse(event.to_json().as_bytes()).unwrap();
+                assert_eq!((read.subject.as_str(), read.kind.as_str()), (id, kind));
+                assert_eq!(read, event);
+            }
+        }
+        for source in ["a b", " a", "a "] {
+            let error = source.parse::<EventSource>().unwrap_err();
+            assert!(matches!(error, InvalidName::Space { .. }), "{source:?}");
         }
     }
 

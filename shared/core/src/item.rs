@@ -14,7 +14,7 @@ use crate::{
     limits::{ITEM_GROWTH_BYTES, MAX_ITEM_BYTES},
     notification::{
         Fingerprint, Notification, NotificationId, NotificationType, Payload, Rejection, Status,
-        TraceParent,
+        TraceParent, json,
     },
 };
 
@@ -48,6 +48,24 @@ pub mod attribute {
     pub const EXPIRES_AT: &str = "expires_at";
     /// String, only if an operator erased the payload of a settled item: RFC 3339 with milliseconds, UTC.
     pub const ERASED_AT: &str = "erased_at";
+
+    /// All names.
+    pub const ALL: [&str; 14] = [
+        NOTIFICATION_ID,
+        STATUS,
+        TYPE,
+        PAYLOAD,
+        FINGERPRINT,
+        CREATED_AT,
+        UPDATED_AT,
+        VERSION,
+        SOURCE_MESSAGE_ID,
+        REDRIVES,
+        TRACEPARENT,
+        ENRICHMENT,
+        EXPIRES_AT,
+        ERASED_AT,
+    ];
 }
 
 /// The result of an aggregation: names and JSON values, stored as one JSON object.
@@ -117,15 +135,19 @@ impl NotificationItem {
     /// The item of a new notification: INIT, version 1.
     ///
     /// # Errors
-    /// [`Rejection::ItemTooLarge`]: DynamoDB would not store the item, or DONE would not fit later.
+    /// [`InvalidItem`]: DynamoDB would not store the item, DONE would not fit later, or the event could not be read.
     pub fn new(
         notification: Notification,
         enrichment: &Enrichment,
         source_message_id: String,
         traceparent: Option<TraceParent>,
         now: Timestamp,
-    ) -> Result<Self, Rejection> {
+    ) -> Result<Self, InvalidItem> {
         let status = Status::Init;
+        let enrichment = enrichment.to_json();
+        if let Some(text) = &enrichment {
+            json::Document::parse(text).map_err(InvalidItem::Enrichment)?;
+        }
         let item = Self {
             notification,
             status,
@@ -135,12 +157,12 @@ impl NotificationItem {
             source_message_id,
             redrives: 0,
             traceparent,
-            enrichment: enrichment.to_json(),
+            enrichment,
             expires_at: None,
         };
         let bytes = item.bytes() + ITEM_GROWTH_BYTES;
         if bytes > MAX_ITEM_BYTES {
-            Err(Rejection::ItemTooLarge { bytes })
+            Err(Rejection::ItemTooLarge { bytes }.into())
         } else {
             Ok(item)
         }
@@ -224,6 +246,14 @@ impl NotificationItem {
     /// # Errors
     /// [`UnreadableItem`] names the invalid attribute. Somebody must have edited it by hand.
     pub fn from_item(item: &Item) -> Result<Self, UnreadableItem> {
+        Self::from_attributes(item)
+    }
+
+    /// Converts an item in any representation, as [`NotificationItem::from_item`] does.
+    ///
+    /// # Errors
+    /// [`UnreadableItem`] names the invalid attribute.
+    pub fn from_attributes(item: &impl Attributes) -> Result<Self, UnreadableItem> {
         use attribute as a;
         let fields = Fields(item);
         Ok(Self {
@@ -241,29 +271,87 @@ impl NotificationItem {
             source_message_id: fields.parsed(a::SOURCE_MESSAGE_ID, |text| Some(text.to_owned()))?,
             redrives: fields.number(a::REDRIVES)?,
             traceparent: fields.optional(a::TRACEPARENT, |value| {
-                as_text(value).and_then(TraceParent::parse)
+                value.as_text().and_then(TraceParent::parse)
             })?,
             enrichment: fields.optional(a::ENRICHMENT, |value| {
-                as_text(value)
+                value
+                    .as_text()
                     .filter(|text| Payload::parse(*text).is_ok())
                     .map(ToOwned::to_owned)
             })?,
-            expires_at: fields.optional(a::EXPIRES_AT, as_number)?,
+            expires_at: fields.optional(a::EXPIRES_AT, AttributeRef::as_number)?,
         })
     }
+}
+
+/// A new item that must not be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidItem {
+    /// The message is the reason.
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    /// The aggregation is the reason: its enrichment breaks a rule for JSON in messages. `forward` and the consumers could not
+    /// read it, so the item would stay in INIT.
+    #[error("the enrichment breaks the rule {} of messages", .0.name())]
+    Enrichment(Rejection),
 }
 
 /// When an operator erased payload and enrichment of this item; `None` if the item still has them. Only a settled item can
 /// be erased: without payload, an item in INIT is damaged.
 #[must_use]
-pub fn erased_at(item: &Item) -> Option<Timestamp> {
-    let text = |name| item.get(name).and_then(as_text);
-    let is_erased = item.get(attribute::PAYLOAD).is_none()
+pub fn erased_at(item: &impl Attributes) -> Option<Timestamp> {
+    let text = |name| item.attribute(name).and_then(AttributeRef::as_text);
+    let is_erased = item.attribute(attribute::PAYLOAD).is_none()
         && text(attribute::STATUS) == Some(Status::Done.as_str());
     text(attribute::ERASED_AT)
         .filter(|_| is_erased)?
         .parse()
         .ok()
+}
+
+/// The attributes of an item, however it is stored. A stream event, for example, needs no map of all attributes.
+pub trait Attributes {
+    /// The value of the attribute with this name.
+    fn attribute(&self, name: &str) -> Option<AttributeRef<'_>>;
+}
+
+/// The value of an attribute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum AttributeRef<'a> {
+    /// A string.
+    Text(&'a str),
+    /// The digits of a number.
+    Number(&'a str),
+    /// Any other type. No attribute of a notification has one.
+    Other,
+}
+
+impl<'a> AttributeRef<'a> {
+    fn as_text(self) -> Option<&'a str> {
+        if let Self::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
+    }
+
+    fn as_number<T: std::str::FromStr>(self) -> Option<T> {
+        if let Self::Number(digits) = self {
+            digits.parse().ok()
+        } else {
+            None
+        }
+    }
+}
+
+impl Attributes for Item {
+    fn attribute(&self, name: &str) -> Option<AttributeRef<'_>> {
+        Some(match self.get(name)? {
+            AttributeValue::S(text) => AttributeRef::Text(text),
+            AttributeValue::N(digits) => AttributeRef::Number(digits),
+            _ => AttributeRef::Other,
+        })
+    }
 }
 
 /// The value of one attribute.
@@ -280,53 +368,37 @@ pub struct UnreadableItem {
     pub attribute: &'static str,
 }
 
-struct Fields<'a>(&'a Item);
+struct Fields<'a, A>(&'a A);
 
-impl<'a> Fields<'a> {
+impl<'a, A: Attributes> Fields<'a, A> {
     fn parsed<T>(
         &self,
         attribute: &'static str,
         parse: impl FnOnce(&'a str) -> Option<T>,
     ) -> Result<T, UnreadableItem> {
         self.0
-            .get(attribute)
-            .and_then(as_text)
+            .attribute(attribute)
+            .and_then(AttributeRef::as_text)
             .and_then(parse)
             .ok_or(UnreadableItem { attribute })
     }
 
     fn number<T: std::str::FromStr>(&self, attribute: &'static str) -> Result<T, UnreadableItem> {
         self.0
-            .get(attribute)
-            .and_then(as_number)
+            .attribute(attribute)
+            .and_then(AttributeRef::as_number)
             .ok_or(UnreadableItem { attribute })
     }
 
     fn optional<T>(
         &self,
         attribute: &'static str,
-        parse: impl FnOnce(&'a AttributeValue) -> Option<T>,
+        parse: impl FnOnce(AttributeRef<'a>) -> Option<T>,
     ) -> Result<Option<T>, UnreadableItem> {
-        match self.0.get(attribute) {
+        match self.0.attribute(attribute) {
             None => Ok(None),
             Some(value) => parse(value).map(Some).ok_or(UnreadableItem { attribute }),
         }
-    }
-}
-
-fn as_text(value: &AttributeValue) -> Option<&str> {
-    if let AttributeValue::S(text) = value {
-        Some(text)
-    } else {
-        None
-    }
-}
-
-fn as_number<T: std::str::FromStr>(value: &AttributeValue) -> Option<T> {
-    if let AttributeValue::N(digits) = value {
-        digits.parse().ok()
-    } else {
-        None
     }
 }
 
@@ -358,14 +430,17 @@ pub fn expiry(time: Timestamp, days: u32) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notification::MessagePointers;
+    use crate::{
+        limits::{MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS},
+        notification::MessagePointers,
+    };
 
     fn notification(payload: &str) -> Notification {
         let body = format!(r#"{{"notification_id":"n1","type":"refund","payload":{payload}}}"#);
         MessagePointers::default().parse(&body).unwrap()
     }
 
-    fn item(payload: &str) -> Result<NotificationItem, Rejection> {
+    fn item(payload: &str) -> Result<NotificationItem, InvalidItem> {
         let now = "2026-11-23T10:00:00.5Z".parse().unwrap();
         NotificationItem::new(
             notification(payload),
@@ -396,6 +471,10 @@ mod tests {
         );
         assert_eq!(item.enrichment.as_deref(), Some(r#"{"tier":"gold"}"#));
         item.expires_at = Some(expiry(now, 30));
+        assert!(
+            item.attributes()
+                .all(|(name, _)| attribute::ALL.contains(&name.as_str()))
+        );
         assert_eq!(NotificationItem::from_item(&item.to_item()), Ok(item));
     }
 
@@ -421,7 +500,46 @@ mod tests {
             Rejection::ItemTooLarge {
                 bytes: MAX_ITEM_BYTES + 1
             }
+            .into()
         );
+    }
+
+    #[test]
+    fn rejects_an_enrichment_that_cannot_be_read_again() {
+        let with = |name: &str, levels: usize| {
+            let deep = (0..levels).fold(serde_json::Value::Null, |value, _| vec![value].into());
+            let mut enrichment = Enrichment::default();
+            enrichment.insert(name, deep);
+            let now = Timestamp::UNIX_EPOCH;
+            NotificationItem::new(notification("1"), &enrichment, "m-1".to_owned(), None, now)
+        };
+        let deepest = with("deep", MAX_JSON_DEPTH - 1).unwrap();
+        assert_eq!(
+            NotificationItem::from_item(&deepest.to_item()).as_ref(),
+            Ok(&deepest)
+        );
+        assert_eq!(
+            with("deep", MAX_JSON_DEPTH),
+            Err(InvalidItem::Enrichment(Rejection::TooDeep))
+        );
+        let name = "k".repeat(MAX_KEY_BYTES + 1);
+        assert!(matches!(
+            with(&name, 1),
+            Err(InvalidItem::Enrichment(Rejection::KeyTooLong { .. }))
+        ));
+    }
+
+    #[test]
+    fn reads_stored_numbers_and_keys_of_any_length() {
+        let long = format!(
+            "{{\"{}\":{}}}",
+            "k".repeat(MAX_KEY_BYTES + 1),
+            "7".repeat(MAX_NUMBER_CHARS + 1)
+        );
+        let mut item = item("1").unwrap();
+        item.notification.payload = Payload::parse(long.as_str()).unwrap();
+        item.enrichment = Some(long);
+        assert_eq!(NotificationItem::from_item(&item.to_item()), Ok(item));
     }
 
     #[test]

@@ -12,18 +12,19 @@ use super::{Fingerprint, NotificationId, NotificationType, Rejection, json};
 pub struct Payload(String);
 
 impl Payload {
-    /// Parses one JSON value with the rules of a message: no duplicate keys, bounded depth.
+    /// Parses one JSON value that was stored: no duplicate keys, bounded depth. Only new messages have bounded numbers and
+    /// keys, because what an earlier version stored must stay readable.
     ///
     /// # Errors
     /// [`Rejection`] names the violated rule.
     pub fn parse(text: impl Into<String>) -> Result<Self, Rejection> {
         let text = text.into();
-        json::Node::parse(&text)?;
+        json::Document::parse_within(&text, json::Limits::STORED)?;
         Ok(Self(text))
     }
 
     /// The payload from a parsed part of a larger text.
-    pub(crate) fn from_node(node: &json::Node<'_>) -> Self {
+    pub(crate) fn from_node(node: json::Node<'_>) -> Self {
         Self(node.text.to_owned())
     }
 

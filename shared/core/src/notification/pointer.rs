@@ -149,6 +149,16 @@ impl fmt::Display for IdPointers {
 }
 
 impl IdPointers {
+    /// The values of an id: the id itself, or the parts that were joined. `None` if these pointers give no such id.
+    #[must_use]
+    pub fn values(&self, id: &str) -> Option<Vec<String>> {
+        if self.0.len() == 1 {
+            return Some(vec![id.to_owned()]);
+        }
+        let values: Vec<String> = id.split('/').map(unescape).collect::<Option<_>>()?;
+        (values.len() == self.0.len()).then_some(values)
+    }
+
     /// The pointers. There is at least one.
     #[must_use]
     pub fn as_slice(&self) -> &[Pointer] {
