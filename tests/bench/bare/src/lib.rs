@@ -1,5 +1,5 @@
 //! The lower bound with the SDK: the calls of the functions with the same client. Messages are not parsed, validated, hashed,
-//! counted or logged, and an error ends the process.
+//! counted or logged, and an error fails the invocation.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_http_client::{
