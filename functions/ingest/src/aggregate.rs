@@ -8,8 +8,9 @@ use onewrite::{item::Enrichment, notification::Notification};
 /// cannot be changed.
 ///
 /// An aggregation must be pure, because the guarantees depend on it: it runs again for each copy of a message, so it must
-/// not call anything and must not read a clock. A panic fails only the one message. Do not reject messages here; refuse
-/// them downstream, where the audit trail shows it.
+/// not call anything and must not read a clock. A panic fails only the one message. So does a result that breaks a rule for
+/// messages, such as the depth of 64 levels, because it could not be published. Do not reject messages here; refuse them
+/// downstream, where the audit trail shows it.
 ///
 /// ```
 /// # use onewrite::{item::Enrichment, notification::Notification};
