@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use onewrite::{
-    item::{Enrichment, NotificationItem},
+    item::{Enrichment, InvalidItem, NotificationItem},
     notification::{Fingerprint, MessagePointers, NotificationId, Rejection},
 };
 use serde::Serialize;
@@ -101,16 +101,18 @@ impl MessageBody {
         let now = Timestamp::UNIX_EPOCH;
         match NotificationItem::new(notification, &nothing, message_id.to_owned(), None, now) {
             Ok(_) => Self::Notification(id, fingerprint),
-            Err(rejection) => Self::Rejected(rejection),
+            Err(InvalidItem::Rejected(rejection) | InvalidItem::Enrichment(rejection)) => {
+                Self::Rejected(rejection)
+            }
         }
     }
 
-    /// Whether the message belongs to the notification. A rejected message belongs to every id in its text.
+    /// Whether the message belongs to the notification. A rejected message belongs to every id whose values are in its text.
     #[must_use]
-    pub fn is_about(&self, id: &str, body: &str) -> bool {
+    pub fn is_about(&self, id: &str, body: &str, pointers: &MessagePointers) -> bool {
         match self {
             Self::Notification(own, _) => own.as_str() == id,
-            Self::Rejected(_) => body.contains(id),
+            Self::Rejected(_) => contains_id(body, id, pointers),
         }
     }
 
@@ -128,7 +130,7 @@ impl MessageBody {
             Self::Notification(id, _) => Some(id.to_string()),
             Self::Rejected(_) => requested
                 .iter()
-                .find(|id| body.contains(id.as_str()))
+                .find(|id| contains_id(body, id, pointers))
                 .cloned()
                 .or_else(|| find_id(body, pointers)),
         }
@@ -148,12 +150,24 @@ impl MessageBody {
     }
 }
 
+/// Whether the text contains each value of the id.
+fn contains_id(body: &str, id: &str, pointers: &MessagePointers) -> bool {
+    let values = pointers.id.values(id);
+    values.is_some_and(|values| values.iter().all(|value| body.contains(value)))
+}
+
 /// Finds the string behind the name of the id's field: `"notification_id" : "rf_8841"`. A value that is not a valid id, or
 /// that contains an escape, is not shown: it could be anything.
 fn find_id(body: &str, pointers: &MessagePointers) -> Option<String> {
     // Several values are not the id yet.
     let [pointer] = pointers.id.as_slice() else {
         return None;
+    };
+    // Within the text of a message, quotes are escaped.
+    let body = if pointers.message.is_empty() {
+        body.to_owned()
+    } else {
+        body.replace("\\\"", "\"")
     };
     let pointer = pointer.to_string();
     let field = format!("\"{}\"", pointer.rsplit('/').next()?);
@@ -212,14 +226,49 @@ mod tests {
     #[test]
     fn matches_a_rejected_body_by_every_id_in_its_text() {
         let pointers = MessagePointers::default();
-        let is_about =
-            |body: &str, id| MessageBody::parse(body, "m-9", &pointers).is_about(id, body);
+        let is_about = |body: &str, id| {
+            MessageBody::parse(body, "m-9", &pointers).is_about(id, body, &pointers)
+        };
         let notification = r#"{"notification_id":"a-1","payload":"b-2"}"#;
         assert!(is_about(notification, "a-1"));
         assert!(!is_about(notification, "b-2") && !is_about(notification, "a"));
         assert!(is_about(r#"{"notification_id":"a-1""#, "a-1"));
         assert!(!is_about("{", "a-1"));
     }
+
+    #[test]
+    fn matches_a_rejected_body_by_every_value_of_an_id() {
+        let pointers = MessagePointers {
+            id: "/source,/id".parse().unwrap(),
+            ..MessagePointers::default()
+        };
+        let body = r#"{"source":"/shop/a","id":"c-1"}"#;
+        let parsed = MessageBody::parse(body, "m-9", &pointers);
+        for (id, expected) in [
+            ("~1shop~1a/c-1", true),
+            ("~1shop~1a/c-2", false),
+            ("~1shop~1b/c-1", false),
+            ("c-1", false),
+        ] {
+            assert_eq!(parsed.is_about(id, body, &pointers), expected, "{id}");
+            let requested = [id.to_owned()].into();
+            let found = parsed.id(body, &requested, &pointers);
+            assert_eq!(found, expected.then(|| id.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_a_rejected_message_in_an_envelope() {
+        let pointers = MessagePointers {
+            message: "/Message".parse().unwrap(),
+            ..MessagePointers::default()
+        };
+        let body = r#"{"Message":"{\"notification_id\": \"INV 2026/0001\"}"}"#;
+        let parsed = MessageBody::parse(body, "m-9", &pointers);
+        let id = parsed.id(body, &BTreeSet::new(), &pointers);
+        assert_eq!(id.as_deref(), Some("INV 2026/0001"));
+    }
+
     #[test]
     fn names_a_rejected_message_by_the_id_in_its_text() {
         let pointers = MessagePointers::default();
@@ -237,7 +286,7 @@ mod tests {
         for without in [
             "{",
             r#"{"other":"a-1"}"#,
-            r#"{"notification_id":"two words"}"#,
+            r#"{"notification_id":"tab\tinside"}"#,
             r#"{"notification_id":"\u0061"}"#,
             r#"{"notification_id":7}"#,
             r#"{"notification_id":"cut"#,

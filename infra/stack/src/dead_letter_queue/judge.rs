@@ -33,7 +33,8 @@ impl Judge {
         let text = message.body().unwrap_or_default();
         let message_id = message.message_id().unwrap_or_default();
         let body = MessageBody::parse(text, message_id, &self.pointers);
-        if !self.ids.is_empty() && !self.ids.iter().any(|id| body.is_about(id, text)) {
+        let is_about = |id: &String| body.is_about(id, text, &self.pointers);
+        if !self.ids.is_empty() && !self.ids.iter().any(is_about) {
             return Ok(None);
         }
         let stored = match &body {
