@@ -13,6 +13,7 @@ use onewrite_event_sources::stream::{self, StreamPoller};
 use serde_dynamo::{AttributeValue, Item};
 use serde_json::Value;
 
+use crate::bugs::Bug;
 use crate::clock;
 use crate::fault_plan::FaultKind;
 use crate::invariants::CheckResult;
@@ -138,12 +139,14 @@ impl World {
             let Ok(item) = NotificationItem::from_item(item) else {
                 return false;
             };
-            let state = ItemState {
-                status: item.status,
-                redrives: item.redrives,
-                updated_at: item.updated_at,
-            };
-            state.needs_redrive(lost.get(id).into_iter().flatten()) || rule.selects(&state)
+            let state = ItemState::from(&item);
+            let is_selected =
+                state.needs_redrive(lost.get(id).into_iter().flatten()) || rule.selects(&state);
+            match self.bug {
+                Some(Bug::RedrivesInitOnly) => is_selected && state.status == Status::Init,
+                Some(Bug::RedrivesExcluded) => true,
+                _ => is_selected,
+            }
         };
         let items = self.parts.table.items().into_iter();
         let due = items.filter(|(id, item)| is_due(id, item));

@@ -348,6 +348,24 @@ impl Invariants {
         }
     }
 
+    /// Checks that a settled notification is redriven only if a mapping or the stream discarded one of its changes. Consumers
+    /// would get its event once more for nothing.
+    pub(crate) fn check_redrive(&self, id: &str) -> CheckResult {
+        let is_done = self
+            .lives
+            .get(id)
+            .is_some_and(|life| life.status.as_deref() == Some("DONE"));
+        let mut changes = self.changes.values().filter(|change| change.id == id);
+        if !is_done || changes.any(|change| change.is_discarded) {
+            return Ok(());
+        }
+        violated(
+            "Conservation",
+            id,
+            "redriven, but none of its events was discarded",
+        )
+    }
+
     fn is_published(&self, change: &StreamChange) -> bool {
         let is_published = |document: usize| self.lives[&change.id].documents[document].1;
         change.document.is_none_or(is_published)

@@ -332,6 +332,10 @@ impl World {
     async fn reconcile(&mut self) -> CheckResult {
         self.invariants.unconsumed.clear();
         for id in self.ids_to_redrive() {
+            // Of what the stream discarded, nobody knows which events are missing, so all are published again.
+            if !self.is_trimmed {
+                self.invariants.check_redrive(&id)?;
+            }
             self.redrive(&id);
         }
         self.drain().await

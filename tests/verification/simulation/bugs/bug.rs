@@ -57,4 +57,6 @@ bugs! {
     EffectOutsideTransaction, "complete: commits the effect outside the transaction of DONE";
     Latest, "mapping: starts at LATEST instead of TRIM_HORIZON";
     ChildBeforeParent, "mapping: reads a child shard before its parent";
+    RedrivesInitOnly, "operator: redrives items in INIT only, never events of DONE";
+    RedrivesExcluded, "operator: redrives items that its rule excludes";
 }

@@ -2,7 +2,8 @@
 //! its success proves nothing.
 //!
 //! A planted bug is a wrong port under the real handler ([`ports`]), a simple handler with one defect ([`ingest`],
-//! [`forward`]; a test shows that they are correct otherwise), or a wrong setting of the event sources.
+//! [`forward`]; a test shows that they are correct otherwise), a wrong setting of the event sources, or a wrong rule of the
+//! operator.
 
 mod bug;
 mod forward;
@@ -20,7 +21,10 @@ impl Bug {
         let right = parts.functions();
         let table = || WrongTable::new(parts.table.clone(), self);
         match self {
-            Self::Latest | Self::ChildBeforeParent => right,
+            Self::Latest
+            | Self::ChildBeforeParent
+            | Self::RedrivesInitOnly
+            | Self::RedrivesExcluded => right,
             Self::Unconditional
             | Self::CheckThenAct
             | Self::FingerprintIgnored
