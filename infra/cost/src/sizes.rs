@@ -32,12 +32,11 @@ impl Sizes {
         };
         let body =
             format!(r#"{{"notification_id":"{ID}","type":"notification","payload":{payload}}}"#);
-        let item = MessagePointers::default()
-            .parse(&body)
-            .and_then(|notification| {
-                let (enrichment, now) = (Enrichment::default(), Timestamp::UNIX_EPOCH);
-                NotificationItem::new(notification, &enrichment, ID.to_owned(), None, now)
-            });
+        let notification = MessagePointers::default().parse(&body).ok();
+        let item = notification.and_then(|notification| {
+            let (enrichment, now) = (Enrichment::default(), Timestamp::UNIX_EPOCH);
+            NotificationItem::new(notification, &enrichment, ID.to_owned(), None, now).ok()
+        });
         let (item, event) = item.as_ref().map_or((0, 0), |item| {
             let event = NotificationEvent::from_item(item).to_json();
             (item.bytes(), event.len())

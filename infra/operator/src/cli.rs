@@ -15,6 +15,7 @@ use crate::{
         redrive::{self, RedriveCommand},
         status::{self, StatusArguments},
         trace::{self, TraceArguments},
+        try_message::TryMessageArguments,
     },
     context::Context,
     error::OperatorError,
@@ -90,6 +91,14 @@ enum Command {
     Doctor,
     /// Estimate the cost of notifications by service. Needs no AWS access.
     Cost(cost::Arguments),
+    /// Show what ingest would do with a sample message. Needs no AWS access.
+    ///
+    /// Reads the body of an SQS message and prints id, type, size of the payload, fingerprint, event types and write units, or
+    /// why the message is rejected, but never the payload. DONE is counted with `expires_at`, and both writes without trace and
+    /// enrichment. With a second body, it also prints whether both are the same notification: a retry of a sender should be.
+    ///
+    /// Exit codes: 0 accepted, 1 rejected or a conflict, 2 wrong usage or no readable file.
+    TryMessage(TryMessageArguments),
 }
 
 impl Cli {
@@ -115,8 +124,10 @@ impl Cli {
     /// # Errors
     /// [`OperatorError`]: the command failed.
     pub async fn run(self) -> Result<ExitCode, OperatorError> {
-        if let Command::Cost(arguments) = &self.command {
-            return arguments.run(self.output);
+        match &self.command {
+            Command::Cost(arguments) => return arguments.run(self.output),
+            Command::TryMessage(arguments) => return arguments.run(self.output),
+            _ => {}
         }
         let context = Context {
             stack: find::find(&self.location()).await?,
@@ -125,6 +136,7 @@ impl Cli {
         };
         match &self.command {
             Command::Cost(arguments) => arguments.run(self.output),
+            Command::TryMessage(arguments) => arguments.run(self.output),
             Command::Doctor => Ok(doctor::run(&context).await),
             Command::Status(arguments) => status::run(arguments, &context).await,
             Command::Trace(arguments) => trace::run(arguments, &context).await,
@@ -150,9 +162,10 @@ mod tests {
 
     #[test]
     fn rejects_invalid_ids() {
-        for wrong in ["", "two words", &"x".repeat(257)] {
+        for wrong in ["", " outer space", "tab\tinside", &"x".repeat(257)] {
             assert!(Cli::try_parse_from(["onewrite", "trace", wrong]).is_err());
         }
         assert!(Cli::try_parse_from(["onewrite", "trace", "rf_8841"]).is_ok());
+        assert!(Cli::try_parse_from(["onewrite", "trace", "INV 2026/0001"]).is_ok());
     }
 }

@@ -8,3 +8,4 @@ pub mod reconcile;
 pub mod redrive;
 pub mod status;
 pub mod trace;
+pub mod try_message;

@@ -41,6 +41,9 @@ pub enum OperatorError {
     /// SQS did not move all dead letters.
     #[error("the move task failed: {reason}")]
     MoveTask { reason: String },
+    /// A sample message cannot be used.
+    #[error("{file}: {reason}")]
+    Message { file: String, reason: String },
     /// The price table cannot be used.
     #[error("prices of {file}: {reason}")]
     Prices { file: String, reason: String },
@@ -61,7 +64,7 @@ impl OperatorError {
             Self::MoveTask { .. } => {
                 "the letters that were moved stay in the queue; fix the cause and repeat the command"
             }
-            Self::Declined | Self::File { .. } => return None,
+            Self::Declined | Self::File { .. } | Self::Message { .. } => return None,
         })
     }
 
@@ -72,7 +75,7 @@ impl OperatorError {
                 CREDENTIALS
             }
             Self::Declined | Self::NoTerminal => DECLINED,
-            Self::OtherRun { .. } => USAGE,
+            Self::OtherRun { .. } | Self::Message { .. } => USAGE,
             Self::Stack(_)
             | Self::File { .. }
             | Self::Prices { .. }

@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use jiff::Timestamp;
 use onewrite::{
     event::NotificationEvent,
-    item::{Enrichment, NotificationItem},
+    item::{Enrichment, InvalidItem, NotificationItem},
     notification::MessagePointers,
 };
 use serde_json::{Value, json};
@@ -166,6 +166,7 @@ pub(crate) fn item(id: &str, payload: &str) -> NotificationItem {
     let body = body(id, payload);
     let item = MessagePointers::default()
         .parse(&body)
+        .map_err(InvalidItem::from)
         .and_then(|notification| {
             let enrichment = Enrichment::default();
             let now = Timestamp::UNIX_EPOCH;
