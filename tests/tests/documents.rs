@@ -10,7 +10,8 @@ use onewrite::event::NotificationEvent;
 use onewrite::item::attribute::ERASED_AT;
 use onewrite::item::{Enrichment, NotificationItem, expiry};
 use onewrite::limits::{
-    MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_JSON_DEPTH, MAX_RECEIVES, MAX_TRANSACT_WRITES, MAX_TYPE_CHARS,
+    MAX_ID_CHARS, MAX_ID_POINTERS, MAX_ITEM_BYTES, MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS,
+    MAX_RECEIVES, MAX_TRANSACT_WRITES, MAX_TYPE_CHARS,
 };
 use onewrite::notification::{MessagePointers, Notification, Rejection, TraceParent};
 use onewrite_local::cli::Cli;
@@ -149,12 +150,22 @@ fn states_the_limits_of_the_code() {
         .unwrap();
     assert_eq!(age % 3600, 0);
     let (item, writes) = (MAX_ITEM_BYTES / 1024, MAX_TRANSACT_WRITES - 1);
+    let with_separator = |number: usize| format!("{},{:03}", number / 1_000, number % 1_000);
+    let (number, key) = (MAX_NUMBER_CHARS, MAX_KEY_BYTES);
+    let (number, key) = (with_separator(number), with_separator(key));
     for (document, statement) in [
         (
             FORMATS,
-            format!("a string of 1 to {MAX_ID_CHARS} printable ASCII characters without space"),
+            format!("a string of 1 to {MAX_ID_CHARS} printable ASCII characters"),
         ),
+        (FORMATS, format!("at most {MAX_ID_CHARS} characters")),
+        (FORMATS, format!("Up to {MAX_ID_POINTERS} pointers")),
         (FORMATS, format!("1 to {MAX_TYPE_CHARS} such characters")),
+        (
+            FORMATS,
+            format!("A number has more than {number} characters"),
+        ),
+        (FORMATS, format!("A key has more than {key} bytes")),
         (FORMATS, format!("more than {MAX_JSON_DEPTH} levels")),
         (FORMATS, format!("exceed {item} KB, the limit of DynamoDB")),
         (GUARANTEES, format!("{item} KB | larger messages")),
@@ -248,9 +259,16 @@ fn names_the_pointers_with_the_defaults_of_the_code() {
     let documented: Vec<(&str, &str)> = rows
         .iter()
         .filter(|row| row.len() == 3)
-        .map(|row| (quoted(&row[0])[0], quoted(&row[1])[0]))
+        // The default "none" is the empty text.
+        .map(|row| {
+            (
+                quoted(&row[0])[0],
+                quoted(&row[1]).first().copied().unwrap_or_default(),
+            )
+        })
         .collect();
     let expected = [
+        ("MESSAGE_POINTER", MessagePointers::DEFAULT_MESSAGE),
         ("NOTIFICATION_ID_POINTER", MessagePointers::DEFAULT_ID),
         ("NOTIFICATION_TYPE_POINTER", MessagePointers::DEFAULT_TYPE),
         ("PAYLOAD_POINTER", MessagePointers::DEFAULT_PAYLOAD),

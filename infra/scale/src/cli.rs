@@ -138,7 +138,7 @@ struct SettingsArgs {
     /// ForwardParallelizationFactor.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLELIZATION_FACTOR)))]
     forward_parallelization: Option<u32>,
-    /// CompleteBatchSize.
+    /// Batch size of complete.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH)))]
     complete_batch: Option<u32>,
     /// CompleteParallelizationFactor.

@@ -177,7 +177,7 @@ pub struct Settings {
     pub forward_batch: u32,
     /// `ForwardParallelizationFactor`.
     pub forward_parallelization: u32,
-    /// `CompleteBatchSize`.
+    /// The batch size of complete.
     pub complete_batch: u32,
     /// `CompleteParallelizationFactor`.
     pub complete_parallelization: u32,

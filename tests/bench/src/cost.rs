@@ -287,6 +287,6 @@ mod tests {
         assert!(BILLED.name.contains(&format!("at {MEMORY_MB} MB")));
         assert_eq!(default("IngestBatchSize"), INGEST_BATCH);
         assert!(template.contains(&format!("\n      BatchSize: {FORWARD_BATCH} #")));
-        assert_eq!(default("CompleteBatchSize"), COMPLETE_BATCH);
+        assert!(template.contains(&format!("\n      BatchSize: {COMPLETE_BATCH} #")));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::time::Duration;
 
 use onewrite_local::parameters::LOCAL_PARAMETERS;
@@ -10,6 +11,7 @@ use onewrite_tests::template::{Template, repository, scalar};
 use serde_json::Value;
 
 use crate::cloudformation::Evaluation;
+use crate::translated::sam;
 use crate::{FUNCTIONS, template};
 
 /// The environment of a function, with the template's defaults except for the chosen parameters.
@@ -198,4 +200,58 @@ fn documents_every_value_that_a_parameter_allows() {
 #[test]
 fn a_guided_deployment_asks_for_at_most_40_parameters() {
     assert!(template().parameters().count() <= 40);
+}
+
+/// CloudFormation compares the whole value with the pattern, like `re.fullmatch`. Returns whether each text matches.
+fn matches(pattern: &str, texts: &[&str]) -> Vec<bool> {
+    let program = "import re, sys; print(*(int(re.fullmatch(sys.argv[1], t) is not None) for t in sys.argv[2:]))";
+    let output = Command::new(sam().program("python"))
+        .args(["-c", program, pattern])
+        .args(texts)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_whitespace().map(|word| word == "1").collect()
+}
+
+#[test]
+fn a_deployment_accepts_the_pointers_that_ingest_accepts() {
+    const TEXTS: [&str; 15] = [
+        "/",
+        "/a",
+        "/a/b~1c~0",
+        "/a b",
+        "/a,/b",
+        "/a,/b,/c,/d",
+        "a",
+        " /a",
+        "/a~",
+        "/a~2",
+        "/a,",
+        ",/a",
+        "/a,b",
+        "/a, /b",
+        "/a,/b,/c,/d,/e",
+    ];
+    let template = template();
+    for (name, may_be_empty) in [
+        ("MessagePointer", true),
+        ("NotificationIdPointer", false),
+        ("NotificationTypePointer", false),
+        ("PayloadPointer", true),
+    ] {
+        let pattern = template.at(&format!("/Parameters/{name}/AllowedPattern"));
+        let pattern = pattern.as_str().unwrap();
+        assert_eq!(matches(pattern, &[""]), [may_be_empty], "{name}");
+        for (text, is_allowed) in TEXTS.iter().zip(matches(pattern, &TEXTS)) {
+            let chosen = [(name.to_owned(), (*text).to_owned())].into();
+            let settings = environment(&template, "IngestFunction", &chosen);
+            let (_, read) = read_settings(&settings, |environment| {
+                onewrite_ingest::config::Config::read(environment)
+            });
+            assert_eq!(read.is_ok(), is_allowed, "{name}={text}: {read:?}");
+        }
+    }
 }

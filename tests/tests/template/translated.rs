@@ -27,6 +27,7 @@ const PARAMETERS: [(&str, &[&str]); 3] = [
             "FunctionMemoryMegabytes",
             "IngestTimeoutSeconds",
             "LogLevel",
+            "MessagePointer",
             "NotificationIdPointer",
             "NotificationTypePointer",
             "PayloadPointer",
