@@ -286,14 +286,12 @@ impl Harness {
                 let until = self.now + takes;
                 self.running.insert(invocation, (until, outcome));
                 self.peak = self.peak.max(self.running.len());
+                let dead_letters = self.queue.dead_letter_queue();
                 self.seen.push(ObservedInvocation {
                     at: self.now,
                     until,
                     event,
-                    after_dead_letter: self
-                        .queue
-                        .dead_letter_queue()
-                        .is_some_and(|dead| !dead.is_empty()),
+                    after_dead_letter: dead_letters.is_some_and(|queue| !queue.is_empty()),
                 });
             }
             Action::Delete { call, entries } => {

@@ -403,6 +403,7 @@ fn s14_two_invocations_then_the_dead_letter_queue() {
         .flat_map(|seen| seen.event.receive_counts())
         .collect();
     assert_eq!(counts, ["1", "2"]);
+    assert!(harness.seen.iter().all(|seen| !seen.after_dead_letter));
 }
 
 #[test]
