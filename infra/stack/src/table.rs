@@ -113,11 +113,7 @@ impl StoredItem {
     /// What the operator's rule needs of the item.
     #[must_use]
     pub fn state(&self) -> ItemState {
-        ItemState {
-            status: self.item.status,
-            redrives: self.item.redrives,
-            updated_at: self.item.updated_at,
-        }
+        ItemState::from(&self.item)
     }
 
     /// Whether the item must be published again, because a mapping gave up on these events of it.

@@ -7,7 +7,10 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{item::attribute, notification::Status};
+use crate::{
+    item::{NotificationItem, attribute},
+    notification::Status,
+};
 
 /// An event that was in a batch on which a mapping gave up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +65,16 @@ pub struct ItemState {
     pub redrives: u64,
     /// The time of the last change of status.
     pub updated_at: Timestamp,
+}
+
+impl From<&NotificationItem> for ItemState {
+    fn from(item: &NotificationItem) -> Self {
+        Self {
+            status: item.status,
+            redrives: item.redrives,
+            updated_at: item.updated_at,
+        }
+    }
 }
 
 impl ItemState {
