@@ -25,8 +25,11 @@ mod shrink;
 mod sources;
 mod world;
 
+use std::collections::BTreeSet;
+
 use bugs::Bug;
 use fault_plan::FaultKind;
+use onewrite_event_sources::choices::Choices;
 use onewrite_verification::repository;
 use plan::Plan;
 use world::World;
@@ -70,6 +73,26 @@ fn messages_of_an_outage_become_dead_letters_if_they_are_not_deferred() {
         let lost = outage::notifications() - outage.stored;
         assert!(lost > 0, "seed {seed}");
         assert_eq!(outage.dead_letters, 1 + lost, "seed {seed}");
+    }
+}
+
+/// Both answers to Q21 occur in the worlds of [`guarantees_hold_in_every_world`]. They cannot differ, because no filter
+/// of this project contains a number.
+#[test]
+fn numbers_match_both_ways_and_no_filter_depends_on_it() {
+    let by_value = |plan: &Plan| Choices::from_seed(plan.seed).numbers_by_value;
+    let answers: BTreeSet<bool> = plans(SEEDS).iter().map(by_value).collect();
+    assert_eq!(answers.len(), 2);
+
+    let template = std::fs::read_to_string(repository("template.yaml")).unwrap();
+    let lines = template.lines().map(str::trim);
+    let deployed: Vec<&str> = lines
+        .filter_map(|line| line.strip_prefix("- Pattern: "))
+        .map(|pattern| pattern.trim_matches('\''))
+        .collect();
+    assert!(deployed.contains(&settings::INIT_EVENTS), "{deployed:?}");
+    for pattern in deployed {
+        assert!(!pattern.contains(|c: char| c.is_ascii_digit()), "{pattern}");
     }
 }
 

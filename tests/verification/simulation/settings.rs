@@ -19,6 +19,8 @@ pub(crate) const VISIBILITY: Millis = 2 * FUNCTION_TIMEOUT;
 
 const FUNCTION: &str = "arn:aws:lambda:eu-west-1:111111111111:function:f";
 const KINESIS: &str = "arn:aws:kinesis:eu-west-1:111111111111:stream/s";
+/// The filter of a consumer that reads events of INIT only.
+pub(crate) const INIT_EVENTS: &str = r#"{"data": {"type": [{"suffix": ".init"}]}}"#;
 const TABLE_STREAM: &str = "arn:aws:dynamodb:eu-west-1:111111111111:table/t/stream/2026";
 
 pub(crate) fn queue(fifo: bool, seed: u64, choices: &Choices) -> QueueSettings {
@@ -94,8 +96,7 @@ pub(crate) fn stream_mapping(
         "FunctionResponseTypes": ["ReportBatchItemFailures"],
     });
     if kind == StreamKind::Kinesis && mixer.one_in(2) {
-        let pattern = r#"{"data":{"type":[{"suffix":".init"}]}}"#;
-        settings["FilterCriteria"] = json!({"Filters": [{"Pattern": pattern}]});
+        settings["FilterCriteria"] = json!({"Filters": [{"Pattern": INIT_EVENTS}]});
     }
     if fault_plan.occurs(FaultKind::RetriesExhausted) {
         settings["MaximumRetryAttempts"] = json!(fault_plan.draw(FaultKind::RetriesExhausted, 4));
