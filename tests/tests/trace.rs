@@ -2,11 +2,9 @@
 //! that continues the trace of the message.
 #![allow(clippy::unwrap_used)]
 
-use std::{cell::RefCell, time::Duration};
+use std::{cell::RefCell, str::FromStr, time::Duration};
 
-use aws_lambda_events::event::{
-    dynamodb, kinesis::KinesisEvent, sqs::SqsEvent, streams::KinesisEventResponse,
-};
+use aws_lambda_events::event::streams::KinesisEventResponse;
 use onewrite::{
     completion::Completer,
     event::EventSource,
@@ -16,10 +14,9 @@ use onewrite::{
 use onewrite_complete::{downstream::LogOnly, handler::Complete};
 use onewrite_forward::handler::Forward;
 use onewrite_ingest::handler::Ingest;
-use onewrite_runtime::{budget::Budget, observer::Observer, spans::Span};
+use onewrite_runtime::{budget::Budget, event::UndecodableEvent, observer::Observer, spans::Span};
 use onewrite_testing::{InMemoryStream, InMemoryTable};
 use onewrite_tests::template::repository;
-use serde::de::DeserializeOwned;
 
 thread_local! {
     static SPANS: RefCell<Vec<Span>> = const { RefCell::new(Vec::new()) };
@@ -29,9 +26,9 @@ fn record(spans: &[Span]) {
     SPANS.with_borrow_mut(|recorded| recorded.extend_from_slice(spans));
 }
 
-fn sample<E: DeserializeOwned>(name: &str) -> E {
+fn sample<E: FromStr<Err = UndecodableEvent>>(name: &str) -> E {
     let text = std::fs::read_to_string(repository(&format!("infra/events/{name}.json")));
-    serde_json::from_str(&text.unwrap()).unwrap()
+    text.unwrap().parse().unwrap()
 }
 
 fn budget() -> Budget {
@@ -51,20 +48,20 @@ async fn every_function_continues_the_trace_and_duplicates_emit_no_span() {
     let complete =
         complete.with_observer(Observer::default().with_metrics(|_| {}).with_spans(record));
 
-    let failures = ingest.handle(sample::<SqsEvent>("ingest"), budget()).await;
+    let failures = ingest.handle(sample("ingest"), budget()).await;
     assert!(failures.unwrap().batch_item_failures.is_empty());
-    let change = sample::<dynamodb::Event>("forward");
+    let change = sample("forward");
     let failures = forward.handle(change, budget()).await.unwrap();
     assert!(failures.batch_item_failures.is_empty());
     for _ in 0..2 {
         // The second time, the item is already DONE.
-        let event = sample::<KinesisEvent>("complete");
+        let event = sample("complete");
         let failures = complete.handle(event, budget()).await.unwrap();
         assert_eq!(failures, KinesisEventResponse::default());
     }
-    let duplicate = ingest.handle(sample::<SqsEvent>("ingest-duplicate"), budget());
+    let duplicate = ingest.handle(sample("ingest-duplicate"), budget());
     duplicate.await.unwrap();
-    let conflict = ingest.handle(sample::<SqsEvent>("ingest-conflict"), budget());
+    let conflict = ingest.handle(sample("ingest-conflict"), budget());
     conflict.await.unwrap();
 
     let spans = SPANS.take();

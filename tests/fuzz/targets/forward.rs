@@ -6,14 +6,16 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use aws_lambda_events::event::dynamodb::Event;
 use libfuzzer_sys::fuzz_target;
 use onewrite::event::{EventSource, NotificationEvent};
+use onewrite_forward::change::ChangeEvent;
 use onewrite_forward::handler::Forward;
 use onewrite_forward::select::{Selection, select};
 use onewrite_fuzz::block_on;
-use onewrite_runtime::{budget::Budget, observer::Observer};
-use onewrite_testing::{EntryFault, Fault, FaultyStream, InMemoryStream, StreamFault};
+use onewrite_runtime::{budget::Budget, event::decode, observer::Observer};
+use onewrite_testing::{
+    EntryFault, Fault, FaultyStream, InMemoryStream, StreamFault, lambda_event,
+};
 use serde_json::{Value, json};
 
 /// A change of one of a few items.
@@ -94,8 +96,8 @@ fn number(place: usize) -> String {
 }
 
 /// Decodes the event and the faults of the calls.
-fn input(bytes: &[u8]) -> arbitrary::Result<(Event, Vec<Weather>)> {
-    if let Ok(event) = serde_json::from_slice(bytes) {
+fn input(bytes: &[u8]) -> arbitrary::Result<(ChangeEvent, Vec<Weather>)> {
+    if let Ok(event) = decode(bytes) {
         return Ok((event, Vec::new()));
     }
     let mut u = Unstructured::new(bytes);
@@ -105,7 +107,7 @@ fn input(bytes: &[u8]) -> arbitrary::Result<(Event, Vec<Weather>)> {
     let records: Vec<Value> = records
         .map(|(place, change)| change.to_json(place))
         .collect();
-    let event = serde_json::from_value(json!({"Records": records})).expect("an event");
+    let event = lambda_event::parse(&json!({"Records": records}));
     Ok((event, weather))
 }
 
@@ -124,7 +126,7 @@ fuzz_target!(|bytes: &[u8]| {
     let numbers: Vec<Option<String>> = event
         .records
         .iter()
-        .map(|record| record.change.sequence_number.clone())
+        .map(|record| record.sequence_number.clone())
         .collect();
     let stream = InMemoryStream::new(2).shuffling(bytes.len() as u64);
     let faults: Vec<StreamFault> = weather.iter().map(Weather::fault).collect();

@@ -5,18 +5,18 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use libfuzzer_sys::fuzz_target;
 use onewrite::item::{Enrichment, attribute};
 use onewrite::notification::MessagePointers;
 use onewrite_fuzz::block_on;
 use onewrite_ingest::handler::Ingest;
-use onewrite_runtime::{budget::Budget, observer::Observer};
+use onewrite_ingest::message::QueueEvent;
+use onewrite_runtime::{budget::Budget, event::decode, observer::Observer};
 use onewrite_testing::InMemoryTable;
 use serde_dynamo::AttributeValue;
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(event) = serde_json::from_slice::<SqsEvent>(bytes) else {
+    let Ok(event) = decode::<QueueEvent>(bytes) else {
         return;
     };
     let messages: Vec<(Option<String>, Option<String>)> = event

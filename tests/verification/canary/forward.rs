@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
-use aws_lambda_events::event::dynamodb::EventRecord;
 use jiff::Timestamp;
 use onewrite::{
     item::{NotificationItem, UnreadableItem, attribute},
     limits::MAX_ATTEMPTS,
 };
-use onewrite_forward::select::select;
+use onewrite_forward::{change::ChangeEvent, select::select};
 use onewrite_testing::{Change, lambda_event};
 use serde_json::{Value, json};
 
@@ -133,6 +132,17 @@ fn unreadable() -> Vec<Value> {
         json!({"S": format!(r#"{{"{MARKER}":1,"{MARKER}":2}}"#)}),
     ));
     records.push(broken(attribute::VERSION, json!({"N": MARKER})));
+    // Records that cannot be decoded.
+    let payloads = [
+        json!(MARKER),
+        json!({MARKER: MARKER}),
+        json!({"S": [MARKER]}),
+        json!({"B": format!("{MARKER}!")}),
+    ];
+    records.extend(payloads.map(|value| broken(attribute::PAYLOAD, value)));
+    let mut text = change("broken");
+    text["dynamodb"]["NewImage"] = MARKER.into();
+    records.push(text);
     let mut kind = change("broken");
     kind["eventName"] = MARKER.into();
     records.push(kind);
@@ -152,17 +162,8 @@ fn failing_events() -> Vec<Vec<u8>> {
     vec![
         event(&[change("panics")]),
         edit("/dynamodb/SequenceNumber", Value::Null),
-        edit("/dynamodb/StreamViewType", MARKER.into()),
-        edit("/dynamodb/SizeBytes", MARKER.into()),
-        edit("/dynamodb/ApproximateCreationDateTime", MARKER.into()),
-        edit("/dynamodb/NewImage/payload", MARKER.into()),
-        edit("/dynamodb/NewImage/payload", json!({MARKER: MARKER})),
-        edit("/dynamodb/NewImage/payload", json!({"S": [MARKER]})),
-        edit(
-            "/dynamodb/NewImage/payload",
-            json!({"B": format!("{MARKER}!")}),
-        ),
-        edit("/dynamodb/NewImage", MARKER.into()),
+        edit("/dynamodb/SequenceNumber", json!([MARKER])),
+        edit("/dynamodb", MARKER.into()),
         format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
         format!(r#"{{"{MARKER}":{MARKER}"#).into_bytes(),
         format!(r#"{{"Records":[],"{MARKER}":"{MARKER}","Records":[]}}"#).into_bytes(),
@@ -174,7 +175,11 @@ async fn forward_does_not_log_payloads_on_any_path() {
     let mut aws = FakeAws::start(stream()).await;
     let function = FunctionProcess::start("forward", &aws);
 
-    let result = aws.invoke(event(&[change("published")]), TIME_LIMIT).await;
+    let mut published = change("published");
+    for unused in ["StreamViewType", "SizeBytes", "ApproximateCreationDateTime"] {
+        published["dynamodb"][unused] = MARKER.into();
+    }
+    let result = aws.invoke(event(&[published]), TIME_LIMIT).await;
     assert_eq!(reported(&result.outcome.unwrap()), None);
     for (id, .., comes_again) in PUTS {
         let time = if id == "silent" {
@@ -237,11 +242,17 @@ fn reported(answer: &Value) -> Option<String> {
 
 #[test]
 fn debug_output_of_changes_hides_payloads() {
-    for record in unreadable().into_iter().chain([change("good")]) {
-        let record: EventRecord = serde_json::from_value(record).unwrap();
-        let read: Result<NotificationItem, UnreadableItem> =
-            NotificationItem::from_item(&record.change.new_image);
-        let shown = format!("{:?} {read:?}", select(&record));
+    let mut records = unreadable();
+    records.push(change("good"));
+    let event: ChangeEvent = lambda_event::parse(&json!({"Records": records}));
+    for record in &event.records {
+        let image = record
+            .change
+            .as_ref()
+            .and_then(|one| one.new_image.as_ref());
+        let read: Option<Result<NotificationItem, UnreadableItem>> =
+            image.map(NotificationItem::from_attributes);
+        let shown = format!("{:?} {read:?}", select(record));
         assert!(!shown.contains(MARKER), "{shown}");
     }
 }

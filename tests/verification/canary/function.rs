@@ -3,9 +3,8 @@
 
 use std::fmt::{Debug, Display};
 
-use aws_lambda_events::event::{dynamodb, kinesis::KinesisEvent, sqs::SqsEvent};
 use aws_sdk_dynamodb::types::{AttributeValue, Put as PutItem, TransactWriteItem};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::Error;
 use onewrite::{
     completion::{Completer, Downstream, DownstreamError, Effect},
     error::ServiceError,
@@ -19,15 +18,10 @@ use onewrite::{
     },
 };
 use onewrite_aws::{clients, dynamodb::DynamoDbTable, kinesis::KinesisStream, sqs::SqsQueue};
-use onewrite_complete::handler::Complete;
-use onewrite_forward::handler::Forward;
-use onewrite_ingest::handler::Ingest;
-use onewrite_runtime::{
-    budget::Budget,
-    config::Environment,
-    invocation::{self, Incoming},
-    telemetry,
-};
+use onewrite_complete::{handler::Complete, record::ShardEvent};
+use onewrite_forward::{change::ChangeEvent, handler::Forward};
+use onewrite_ingest::{handler::Ingest, message::QueueEvent};
+use onewrite_runtime::{budget::Budget, config::Environment, invocation, telemetry};
 
 /// The environment variable that selects the function of this process.
 pub(crate) const NAME: &str = "CANARY_FUNCTION";
@@ -65,12 +59,10 @@ async fn ingest() -> Result<(), Error> {
     let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate)
         .with_queue(queue)
         .with_waits(config.waits);
-    lambda_runtime::run(service_fn(
-        async |event: LambdaEvent<Incoming<SqsEvent>>| {
-            let budget = Budget::from_context(&event.context, config.invocation_budget);
-            invocation::guard(ingest.handle(event.payload.0, budget)).await
-        },
-    ))
+    invocation::serve(
+        config.invocation_budget,
+        async |event: QueueEvent, budget: Budget| ingest.handle(event, budget).await,
+    )
     .await
 }
 
@@ -81,12 +73,10 @@ async fn forward() -> Result<(), Error> {
         &config.stream_name,
     ));
     let forward = Forward::new(stream, config.event_source);
-    lambda_runtime::run(service_fn(
-        async |event: LambdaEvent<Incoming<dynamodb::Event>>| {
-            let budget = Budget::from_context(&event.context, config.invocation_budget);
-            invocation::guard(forward.handle(event.payload.0, budget)).await
-        },
-    ))
+    invocation::serve(
+        config.invocation_budget,
+        async |event: ChangeEvent, budget: Budget| forward.handle(event, budget).await,
+    )
     .await
 }
 
@@ -98,12 +88,10 @@ async fn complete() -> Result<(), Error> {
     ));
     let completer = Completer::new(table, config.done_retention_days);
     let complete = Complete::new(completer, PrintingDownstream, config.max_in_flight);
-    lambda_runtime::run(service_fn(
-        async |event: LambdaEvent<Incoming<KinesisEvent>>| {
-            let budget = Budget::from_context(&event.context, config.invocation_budget);
-            invocation::guard(complete.handle(event.payload.0, budget)).await
-        },
-    ))
+    invocation::serve(
+        config.invocation_budget,
+        async |event: ShardEvent, budget: Budget| complete.handle(event, budget).await,
+    )
     .await
 }
 

@@ -48,8 +48,22 @@ fn invalid_json() -> Vec<(&'static str, String)> {
         ),
         ("InvalidJson", marked(r#"MARKER"#)),
         (
-            "InvalidJson",
+            "LoneSurrogate",
             marked(r#"{"notification_id":"n","payload":"MARKER\ud800"}"#),
+        ),
+        (
+            "NumberTooLong",
+            marked(&format!(
+                r#"{{"notification_id":"n","payload":["MARKER",{}]}}"#,
+                "7".repeat(1_001)
+            )),
+        ),
+        (
+            "KeyTooLong",
+            marked(&format!(
+                r#"{{"notification_id":"n","payload":{{"MARKER{}":1}}}}"#,
+                "k".repeat(50_001)
+            )),
         ),
         ("NotAnObject", marked(r#"["MARKER",{"MARKER":"MARKER"}]"#)),
         ("NotAnObject", marked(r#""MARKER""#)),
@@ -80,7 +94,12 @@ fn invalid_members() -> Vec<(&'static str, String)> {
             marked(r#"{"id":"MARKER","type":"MARKER","payload":"MARKER"}"#),
         ),
         ("IdNotAString", with(&marked(r#"["MARKER"]"#), "\"t\"")),
-        ("InvalidId", with(&marked(r#""MARKER MARKER""#), "\"t\"")),
+        (
+            "BucketNotification",
+            marked(r#"{"Event":"s3:TestEvent","Bucket":"MARKER"}"#),
+        ),
+        ("IdNotAnInteger", with("1.0", "\"t\"")),
+        ("InvalidId", with(&marked(r#""MARKER\tMARKER""#), "\"t\"")),
         (
             "InvalidId",
             with(&format!("\"{}\"", MARKER.repeat(26)), "\"t\""),
@@ -187,7 +206,6 @@ fn unreadable_events() -> Vec<Vec<u8>> {
     vec![
         event(&nameless),
         format!(r#"{{"Records":"{MARKER}"}}"#).into_bytes(),
-        format!(r#"{{"Records":[{{"messageId":"m","body":{{"{MARKER}":1}}}}]}}"#).into_bytes(),
         format!(r#"{{"Records":[{{"messageId":"m","attributes":"{MARKER}"}}]}}"#).into_bytes(),
         format!(r#"{{"Records":[{{"{MARKER}":"{MARKER}","body":"a","body":"{MARKER}"}}]}}"#)
             .into_bytes(),
@@ -240,6 +258,14 @@ async fn ingest_does_not_log_payloads_on_any_path() {
         BTreeSet::from(["first", "behind"])
     );
 
+    let mut undecodable = message("undecodable", None);
+    undecodable["body"] = json!({MARKER: MARKER});
+    let result = aws.invoke(event(&[undecodable]), TIME_LIMIT).await;
+    assert_eq!(
+        failures(&result.outcome.unwrap()),
+        BTreeSet::from(["undecodable"])
+    );
+
     for unreadable in unreadable_events() {
         assert!(aws.invoke(unreadable, TIME_LIMIT).await.outcome.is_err());
     }
@@ -250,7 +276,7 @@ async fn ingest_does_not_log_payloads_on_any_path() {
     assert_eq!(log.metric_sum("Deferred"), 1);
     assert_eq!(
         log.metric_sum("Received") as usize,
-        messages.len() + 1 + fifo.len()
+        messages.len() + 2 + fifo.len()
     );
 }
 
@@ -267,6 +293,7 @@ fn assert_outcome_lines(log: &Log, rejected: &[(&'static str, String)]) {
         ("reason", "the time of the invocation was up"),
     ]);
     log.assert_line(&[("message_id", "behind"), ("reason", "earlier message")]);
+    log.assert_line(&[("message_id", "undecodable"), ("reason", "decoded")]);
     log.assert_line(&[("message", "not deferred"), ("reason", "InternalError")]);
     log.assert_line(&[
         ("message", "not deferred"),

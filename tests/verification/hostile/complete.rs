@@ -1,6 +1,5 @@
 //! Hostile Kinesis records, handled by `complete`.
 
-use aws_lambda_events::event::kinesis::KinesisEvent;
 use aws_smithy_types::base64;
 use jiff::Timestamp;
 use onewrite::{
@@ -11,8 +10,8 @@ use onewrite::{
     stream::Record as StreamRecord,
     table::NewNotifications as _,
 };
-use onewrite_complete::{downstream::LogOnly, handler::Complete};
-use onewrite_runtime::invocation::Incoming;
+use onewrite_complete::{downstream::LogOnly, handler::Complete, record::ShardEvent};
+use onewrite_runtime::event::decode;
 use onewrite_testing::{InMemoryTable, StoredRecord, contract, lambda_event};
 use serde_json::{Value, json};
 
@@ -78,14 +77,15 @@ async fn check_event(event: &Event) -> Result<(), String> {
     equal("the log", logged, failed)?;
 
     for (place, (json, record)) in records.iter().enumerate() {
-        let data = base64::decode(json["kinesis"]["data"].as_str().unwrap()).unwrap();
-        let parsed = NotificationEvent::parse(&data);
+        let data = json["kinesis"]["data"].as_str();
+        let data = data.and_then(|data| base64::decode(data).ok());
+        let parsed = data.and_then(|data| NotificationEvent::parse(&data).ok());
         equal(
             "whether the record is an event",
-            parsed.is_err(),
+            parsed.is_none(),
             record.outcome == "Unreadable",
         )?;
-        let copied = parsed.is_ok_and(|event| event.subject.as_str() != format!("n{place}"));
+        let copied = parsed.is_some_and(|event| event.subject.as_str() != format!("n{place}"));
         let done = record.outcome == "Done" && !copied;
         let item = NotificationItem::from_item(&table.item(&format!("n{place}")).unwrap()).unwrap();
         let status = if done { Status::Done } else { Status::Init };
@@ -97,7 +97,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
 /// Returns the sequence number to retry from, or the name of the invocation error.
 async fn handle(table: &InMemoryTable, event: &[u8]) -> Result<Option<String>, &'static str> {
     check::lines();
-    let Ok(Incoming(event)) = serde_json::from_slice::<Incoming<KinesisEvent>>(event) else {
+    let Ok(event) = decode::<ShardEvent>(event) else {
         return Err("Unreadable");
     };
     let complete = Complete::new(Completer::new(table.clone(), 0), LogOnly, 16);

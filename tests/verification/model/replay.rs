@@ -237,7 +237,7 @@ impl<'a> CodeUnderTest<'a> {
             "eventSource": "aws:sqs",
             "attributes": {},
         }]});
-        let event = serde_json::from_value(event).unwrap();
+        let event = lambda_event::parse(&event);
         Invocation::start(&self.table, |table| async move {
             let ingest = Ingest::new(table, MessagePointers::default(), 1, |_| {
                 Enrichment::default()

@@ -1,6 +1,7 @@
 //! The functions as the service sees them: an event in, a response or an error out. This module builds the real ones.
 
 use std::rc::Rc;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,6 @@ use onewrite_ingest::handler::Ingest;
 use onewrite_runtime::{budget::Budget, observer::Observer};
 use onewrite_testing::{FaultyStream, FaultyTable, InMemoryStream, InMemoryTable};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::clock;
 use crate::deferrals::Deferrals;
@@ -164,7 +164,7 @@ impl Parts {
 /// Wraps a handler as the Lambda runtime does.
 pub(crate) fn handler<E, T, X, F>(handle: F) -> Handler
 where
-    E: DeserializeOwned,
+    E: FromStr<Err: std::fmt::Display>,
     T: Serialize,
     X: std::fmt::Display,
     F: Fn(E, Budget, bool) -> LocalBoxFuture<'static, Result<T, X>> + 'static,
@@ -173,7 +173,8 @@ where
     Box::new(move |call| {
         let handle = Rc::clone(&handle);
         async move {
-            let event = serde_json::from_str(&call.event).map_err(|error| error.to_string())?;
+            let event = call.event.parse::<E>();
+            let event = event.map_err(|error| error.to_string())?;
             let budget = Budget::from_remaining(None, call.time);
             let response = handle(event, budget, call.is_other_version).await;
             let response = response.map_err(|error| error.to_string())?;

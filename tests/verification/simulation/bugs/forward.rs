@@ -3,16 +3,16 @@
 use std::collections::HashSet;
 use std::rc::Rc;
 
-use aws_lambda_events::event::dynamodb::{Event, EventRecord};
 use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use onewrite::event::NotificationEvent;
-use onewrite::item::{NotificationItem, attribute};
+use onewrite::item::{AttributeRef, Attributes as _, NotificationItem, attribute};
 use onewrite::stream::{EventStream, PutResult, Record};
+use onewrite_forward::change::{ChangeEvent, ChangeRecord};
 use onewrite_forward::select::{Selection, select};
 use onewrite_runtime::budget::Budget;
 use onewrite_testing::{FaultyStream, InMemoryStream};
-use serde_dynamo::AttributeValue;
+use serde_dynamo::Item;
 use serde_json::{Value, json};
 use tokio::time::Duration;
 
@@ -31,7 +31,7 @@ struct Forward {
 pub(super) fn handler(parts: &Parts, bug: Bug) -> Handler {
     let stream = parts.faulty_stream(parts.stream.clone());
     let forward = Rc::new(Forward { stream, bug });
-    serve(move |event: Event, budget, _| {
+    serve(move |event: Value, budget, _| {
         let forward = Rc::clone(&forward);
         async move { forward.handle(event, budget).await }.boxed_local()
     })
@@ -41,10 +41,15 @@ pub(super) fn handler(parts: &Parts, bug: Bug) -> Handler {
 type Pending = Vec<(usize, Record)>;
 
 impl Forward {
-    async fn handle(&self, event: Event, budget: Budget) -> Result<Value, String> {
+    async fn handle(&self, json: Value, budget: Budget) -> Result<Value, String> {
+        let event = json.to_string().parse::<ChangeEvent>();
+        let event = event.map_err(|error| error.to_string())?;
         let places = event.records.iter().enumerate();
         let mut pending: Pending = places
-            .filter_map(|(place, change)| Some((place, self.record(change)?)))
+            .filter_map(|(place, change)| {
+                let old_image = &json["Records"][place]["dynamodb"]["OldImage"];
+                Some((place, self.record(change, old_image)?))
+            })
             .collect();
         // In the order of their first failures.
         let mut failed = Vec::new();
@@ -66,7 +71,7 @@ impl Forward {
         let Some(place) = reported.filter(|place| *place < event.records.len()) else {
             return Ok(json!({"batchItemFailures": []}));
         };
-        match event.records[place].change.sequence_number.as_deref() {
+        match event.records[place].sequence_number.as_deref() {
             Some(number) if !number.is_empty() => {
                 Ok(json!({"batchItemFailures": [{"itemIdentifier": number}]}))
             }
@@ -114,21 +119,22 @@ impl Forward {
         unconfirmed.map(|place| call[place].clone()).collect()
     }
 
-    /// The record that a change requires.
-    fn record(&self, change: &EventRecord) -> Option<Record> {
+    /// The record that a change requires. `old_image` is the whole one, of which the function reads only two attributes.
+    fn record(&self, record: &ChangeRecord, old_image: &Value) -> Option<Record> {
         let is = |bug| self.bug == bug;
-        let event = match select(change) {
-            Selection::Forward(_) if is(Bug::ModifyDropped) && change.event_name == "MODIFY" => {
-                None
-            }
+        let change = record.change.as_ref()?;
+        let is_kind = |kind| change.kind.as_deref() == Some(kind);
+        let event = match select(record) {
+            Selection::Forward(_) if is(Bug::ModifyDropped) && is_kind("MODIFY") => None,
             Selection::Forward(event) => Some(*event),
-            Selection::Skip(_) if is(Bug::RemovalPublished) && change.event_name == "REMOVE" => {
-                let item = NotificationItem::from_item(&change.change.old_image).ok()?;
+            Selection::Skip(_) if is(Bug::RemovalPublished) && is_kind("REMOVE") => {
+                let item: Item = serde_json::from_value(old_image.clone()).ok()?;
+                let item = NotificationItem::from_item(&item).ok()?;
                 Some(NotificationEvent::from_item(&item))
             }
             // A record that the stream rejects.
             Selection::Unreadable(_) if is(Bug::UnreadableBlocks) => {
-                let id = onewrite_forward::select::key(change)?;
+                let id = onewrite_forward::select::key(record)?;
                 return Some(Record {
                     id: onewrite::notification::NotificationId::parse(id).ok()?,
                     data: vec![0; onewrite::limits::MAX_RECORD_BYTES],
@@ -137,8 +143,9 @@ impl Forward {
             Selection::Skip(_) | Selection::Unreadable(_) => None,
         }?;
         let mut document = event.to_json();
-        let redrives = change.change.new_image.get(attribute::REDRIVES);
-        if is(Bug::RedriveChangesId) && redrives != Some(&AttributeValue::N("0".to_owned())) {
+        let image = change.new_image.as_ref();
+        let redrives = image.and_then(|image| image.attribute(attribute::REDRIVES));
+        if is(Bug::RedriveChangesId) && redrives != Some(AttributeRef::Number("0")) {
             let id = event.id();
             document = document.replacen(&id, &format!("{id}/again"), 1);
         }
