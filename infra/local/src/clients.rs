@@ -14,7 +14,9 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
+use crate::buckets::Buckets;
 use crate::emulator::{Credentials, REGION};
+use crate::lambda::Lambda;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -24,11 +26,12 @@ const READ_LIMIT: Duration = Duration::from_secs(60);
 /// The limit of a call including its retries.
 const OPERATION_LIMIT: Duration = Duration::from_secs(120);
 
-/// The clients for a stack, and one for the stream of its table. It dereferences to the former.
+/// The clients for a stack, and those that run its event sources. It dereferences to the former.
 #[derive(Debug, Clone)]
 pub struct Clients {
-    /// Lambda's client never retries: the poller decides whether to retry an invocation.
     stack: onewrite_stack::clients::Clients,
+    pub functions: Lambda,
+    pub buckets: Buckets,
     pub streams: aws_sdk_dynamodbstreams::Client,
 }
 
@@ -57,13 +60,10 @@ impl Clients {
     }
 
     fn from_config(shared: &SdkConfig) -> Self {
-        let without_retries = aws_sdk_lambda::config::Builder::from(shared)
-            .retry_config(RetryConfig::disabled())
-            .build();
-        let mut stack = onewrite_stack::clients::Clients::new(shared);
-        stack.lambda = aws_sdk_lambda::Client::from_conf(without_retries);
         Self {
-            stack,
+            stack: onewrite_stack::clients::Clients::new(shared),
+            functions: Lambda::new(shared),
+            buckets: Buckets::new(shared),
             streams: aws_sdk_dynamodbstreams::Client::new(shared),
         }
     }

@@ -8,12 +8,13 @@
 //! - `emulator_fixes` and `emulator_template` compensate for differences between the emulator and AWS.
 //! - [`event_sources`] runs the stack's event source mappings with the state machines of `onewrite-event-sources`.
 //! - [`sample`] and [`messages`] send messages, [`settled`] waits, [`inspect`] reads the result, [`oracle`] checks it.
-//! - [`alarms`] evaluates the template's alarms on recorded [`metrics`], for the runbook drills.
+//! - [`metrics`] records the metrics that Lambda publishes, for the runbook drills.
+//! - [`clients`] has the clients, among them [`lambda`] and [`buckets`], which do without an SDK crate.
 //! - [`cli`], [`demo`], [`up`], `redeploy`, [`check`], [`binaries`] and [`fuzz`] are the commands. [`tools`] installs
 //!   the programs they need, and [`template`] parses `template.yaml`.
 
-pub mod alarms;
 pub mod binaries;
+pub mod buckets;
 pub mod check;
 pub mod cli;
 pub mod clients;
@@ -28,6 +29,7 @@ pub mod event_sources;
 pub mod functions;
 pub mod fuzz;
 pub mod inspect;
+pub mod lambda;
 pub mod messages;
 pub mod metrics;
 pub mod oracle;

@@ -8,29 +8,43 @@
 //! - [`mappings`], [`mapping_switch`], [`alarms`], [`metrics`]: event source mappings,
 //!   how to pause them, firing alarms and recent failures
 //! - [`function_errors`]: the errors in the logs of the functions
-//! - [`json_service`]: calls of a service without its SDK crate
+//! - [`signed_service`], [`json_service`]: calls of a service without its SDK crate
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
-//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> json_service -> error`, never in a
-//! circle.
+//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> json_service -> signed_service, error`,
+//! never in a circle.
+//!
+//! The feature `operator` adds the modules and clients that need the SDKs of Lambda, S3 and CloudWatch, and the credentials
+//! of people. `cargo local` does without them, because they would slow its first build down.
 
+#[cfg(feature = "operator")]
 pub mod alarms;
 pub mod clients;
 pub mod dead_letter;
+#[cfg(feature = "operator")]
 pub mod dead_letter_queue;
 pub mod error;
+#[cfg(feature = "operator")]
 pub mod failure_bucket;
+#[cfg(feature = "operator")]
 pub mod function_errors;
+#[cfg(feature = "operator")]
 pub mod json_service;
 pub mod location;
+#[cfg(feature = "operator")]
 pub mod mapping_switch;
+#[cfg(feature = "operator")]
 pub mod mappings;
+#[cfg(feature = "operator")]
+mod message_pointers;
+#[cfg(feature = "operator")]
 pub mod metrics;
 pub mod move_task;
 pub mod outputs;
 pub mod pace;
 pub mod queue;
 pub mod scan;
+pub mod signed_service;
 pub mod stack;
 pub mod stream;
 pub mod table;

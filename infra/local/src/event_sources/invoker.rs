@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_lambda::operation::RequestId as _;
-use aws_sdk_lambda::operation::invoke::{InvokeError, InvokeOutput};
-use aws_sdk_lambda::primitives::Blob;
+use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
 use onewrite_event_sources::invocation::InvocationOutcome;
+use onewrite_stack::signed_service::{Response, SendError};
+
+use crate::lambda::Lambda;
 
 /// Invokes functions for a poller. Tests decorate it to inject failures or to record invocations.
 #[async_trait]
@@ -42,13 +42,12 @@ const GRACE: Duration = Duration::from_secs(15);
 /// Invokes the deployed function through the emulator's Invoke API, with its role, memory and timeout.
 #[derive(Debug, Clone)]
 pub struct LambdaInvoker {
-    client: aws_sdk_lambda::Client,
+    client: Lambda,
 }
 
 impl LambdaInvoker {
-    /// `client` MUST NOT retry.
     #[must_use]
-    pub fn new(client: aws_sdk_lambda::Client) -> Self {
+    pub fn new(client: Lambda) -> Self {
         Self { client }
     }
 }
@@ -57,27 +56,25 @@ impl LambdaInvoker {
 impl Invoker for LambdaInvoker {
     async fn invoke(&self, function: &Function, payload: String) -> InvocationResult {
         let limit = Duration::from_secs(function.timeout_seconds.into()) + GRACE;
-        let call = self
-            .client
-            .invoke()
-            .function_name(&function.arn)
-            .payload(Blob::new(payload))
-            .send();
+        let call = self.client.invoke(&function.arn, payload);
         match tokio::time::timeout(limit, call).await {
-            Ok(Ok(output)) => from_output(output),
+            Ok(Ok(response)) => from_response(response),
             Ok(Err(error)) => without_request_id(outcome_of_error(&error)),
             Err(_) => without_request_id(timed_out(limit)),
         }
     }
 }
 
-fn from_output(output: InvokeOutput) -> InvocationResult {
-    let request_id = output.request_id().map(ToOwned::to_owned);
-    let payload = output.payload.map(Blob::into_inner).unwrap_or_default();
-    let outcome = match (output.function_error, String::from_utf8(payload)) {
-        (Some(kind), _) => InvocationOutcome::FunctionError(kind),
-        (None, Ok(text)) => InvocationOutcome::Response(text),
-        (None, Err(_)) => InvocationOutcome::FunctionError("the response is not UTF-8".into()),
+/// Lambda API reference, `Invoke`: a header tells that the function failed.
+fn from_response(response: Response) -> InvocationResult {
+    let request_id = response.header("x-amzn-requestid").map(ToOwned::to_owned);
+    let function_error = response.header("x-amz-function-error");
+    let outcome = match function_error.map(ToOwned::to_owned) {
+        Some(kind) => InvocationOutcome::FunctionError(kind),
+        None => match String::from_utf8(response.body) {
+            Ok(text) => InvocationOutcome::Response(text),
+            Err(_) => InvocationOutcome::FunctionError("the response is not UTF-8".into()),
+        },
     };
     InvocationResult {
         outcome,
@@ -93,7 +90,7 @@ fn without_request_id(outcome: InvocationOutcome) -> InvocationResult {
 }
 
 /// Only an error response proves that the code did not run. Without a response it may have run.
-fn outcome_of_error(error: &SdkError<InvokeError>) -> InvocationOutcome {
+fn outcome_of_error(error: &SendError) -> InvocationOutcome {
     let code = error.code().unwrap_or("no error code").to_owned();
     match status(error) {
         Some(429) => InvocationOutcome::Throttled,
@@ -109,7 +106,7 @@ fn timed_out(limit: Duration) -> InvocationOutcome {
     InvocationOutcome::FunctionError(format!("no response within {} s", limit.as_secs()))
 }
 
-fn status(error: &SdkError<InvokeError>) -> Option<u16> {
+fn status(error: &SendError) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())

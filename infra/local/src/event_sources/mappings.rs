@@ -1,6 +1,5 @@
 //! Reads the deployed event source mappings, their sources and their functions.
 
-use aws_sdk_lambda::types::{EventSourceMappingConfiguration, FunctionResponseType, ScalingConfig};
 use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite_event_sources::mapping::Mapping;
 use onewrite_event_sources::sqs::QueueInfo;
@@ -20,21 +19,14 @@ pub(super) struct DeployedMapping {
 
 /// Reads every mapping of the stack.
 pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> {
-    let pages = clients
-        .lambda
-        .list_event_source_mappings()
-        .into_paginator()
-        .items()
-        .send();
-    let listed: std::result::Result<Vec<_>, _> = pages.collect().await;
-    let listed = listed.map_err(|error| LocalError::aws("ListEventSourceMappings", &error))?;
+    let listed = clients.functions.event_source_mappings().await?;
     let mut deployed = Vec::new();
     for configuration in listed {
         let mapping =
             Mapping::from_json(&as_json(&configuration).to_string()).map_err(|refusal| {
                 LocalError::UnexpectedStack(format!("AWS would reject a mapping: {refusal}"))
             })?;
-        let arn = configuration.function_arn().unwrap_or_default();
+        let arn = text(&configuration, "FunctionArn").unwrap_or_default();
         let (function, role_arn) = read_function(clients, arn).await?;
         deployed.push(DeployedMapping {
             mapping,
@@ -47,21 +39,16 @@ pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> 
 
 /// Reads a function and its role.
 async fn read_function(clients: &Clients, arn: &str) -> Result<(Function, String)> {
-    let configuration = clients
-        .lambda
-        .get_function_configuration()
-        .function_name(arn)
-        .send()
-        .await;
-    let configuration =
-        configuration.map_err(|error| LocalError::aws("GetFunctionConfiguration", &error))?;
-    let timeout_seconds = configuration
-        .timeout()
+    let configuration = clients.functions.function_configuration(arn).await?;
+    let timeout_seconds = configuration["Timeout"]
+        .as_u64()
         .and_then(|seconds| u32::try_from(seconds).ok())
         .unwrap_or(3);
-    let role_arn = configuration.role().unwrap_or_default().to_owned();
+    let role_arn = text(&configuration, "Role").unwrap_or_default().to_owned();
     let function = Function {
-        name: configuration.function_name().unwrap_or(arn).to_owned(),
+        name: text(&configuration, "FunctionName")
+            .unwrap_or(arn)
+            .to_owned(),
         arn: arn.to_owned(),
         timeout_seconds,
     };
@@ -102,129 +89,102 @@ pub(super) async fn read_queue(
     Ok((url, facts))
 }
 
+/// Returns a string member of an object.
+fn text<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
+    object[name].as_str()
+}
+
+/// The settings of a mapping of any source.
+const COMMON_SETTINGS: [&str; 5] = [
+    "UUID",
+    "EventSourceArn",
+    "FunctionArn",
+    "BatchSize",
+    "MaximumBatchingWindowInSeconds",
+];
+
+/// The settings of the mapping of a stream alone.
+const STREAM_SETTINGS: [&str; 7] = [
+    "StartingPosition",
+    "StartingPositionTimestamp",
+    "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds",
+    "BisectBatchOnFunctionError",
+    "ParallelizationFactor",
+    "TumblingWindowInSeconds",
+];
+
 /// Converts a mapping to the input of `CreateEventSourceMapping`, so that it is parsed and validated as AWS would.
 ///
 /// The emulator lists stream settings for a queue's mapping too, and reports every mapping as enabled.
-fn as_json(mapping: &EventSourceMappingConfiguration) -> Value {
-    let is_queue = mapping
-        .event_source_arn()
-        .is_some_and(|arn| arn.split(':').nth(2) == Some("sqs"));
-    let mut settings = common_settings(mapping);
-    if !is_queue {
-        settings.extend(stream_settings(mapping));
+fn as_json(mapping: &Value) -> Value {
+    let source = text(mapping, "EventSourceArn");
+    let is_queue = source.is_some_and(|arn| arn.split(':').nth(2) == Some("sqs"));
+    let mut settings = Map::new();
+    let mut insert = |name: &str, value: Value| {
+        if !value.is_null() {
+            settings.insert(name.to_owned(), value);
+        }
+    };
+    for name in COMMON_SETTINGS {
+        insert(name, mapping[name].clone());
     }
-    let present = settings
-        .into_iter()
-        .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-    Value::Object(present.collect::<Map<_, _>>())
-}
-
-type Setting = (&'static str, Option<Value>);
-
-fn common_settings(mapping: &EventSourceMappingConfiguration) -> Vec<Setting> {
-    let filters = mapping.filter_criteria().map(|criteria| {
-        let filters = criteria
-            .filters()
+    let response_types = mapping["FunctionResponseTypes"].as_array();
+    insert(
+        "FunctionResponseTypes",
+        response_types.cloned().unwrap_or_default().into(),
+    );
+    if let Some(filters) = mapping["FilterCriteria"]["Filters"].as_array() {
+        let filters = filters
             .iter()
-            .map(|filter| json!({ "Pattern": filter.pattern() }));
-        json!({ "Filters": filters.collect::<Vec<_>>() })
-    });
-    let response_types: Vec<&str> = mapping
-        .function_response_types()
-        .iter()
-        .map(FunctionResponseType::as_str)
-        .collect();
-    let concurrency = mapping
-        .scaling_config()
-        .and_then(ScalingConfig::maximum_concurrency);
-    let batching_window = mapping.maximum_batching_window_in_seconds();
-    vec![
-        ("UUID", mapping.uuid().map(Value::from)),
-        (
-            "EventSourceArn",
-            mapping.event_source_arn().map(Value::from),
-        ),
-        ("FunctionArn", mapping.function_arn().map(Value::from)),
-        ("BatchSize", mapping.batch_size().map(Value::from)),
-        (
-            "MaximumBatchingWindowInSeconds",
-            batching_window.map(Value::from),
-        ),
-        ("FunctionResponseTypes", Some(json!(response_types))),
-        ("FilterCriteria", filters),
-        (
+            .map(|filter| json!({ "Pattern": filter["Pattern"] }));
+        insert(
+            "FilterCriteria",
+            json!({ "Filters": filters.collect::<Vec<_>>() }),
+        );
+    }
+    let concurrency = &mapping["ScalingConfig"]["MaximumConcurrency"];
+    if !concurrency.is_null() {
+        insert(
             "ScalingConfig",
-            concurrency.map(|concurrency| json!({ "MaximumConcurrency": concurrency })),
-        ),
-        ("Enabled", Some(Value::from(true))),
-    ]
-}
-
-fn stream_settings(mapping: &EventSourceMappingConfiguration) -> Vec<Setting> {
-    let destination = mapping
-        .destination_config()
-        .and_then(|config| config.on_failure()?.destination());
-    vec![
-        (
-            "StartingPosition",
-            mapping
-                .starting_position()
-                .map(|position| Value::from(position.as_str())),
-        ),
-        (
-            "StartingPositionTimestamp",
-            mapping
-                .starting_position_timestamp()
-                .map(|at| Value::from(at.as_secs_f64())),
-        ),
-        (
-            "MaximumRetryAttempts",
-            mapping.maximum_retry_attempts().map(Value::from),
-        ),
-        (
-            "MaximumRecordAgeInSeconds",
-            mapping.maximum_record_age_in_seconds().map(Value::from),
-        ),
-        (
-            "BisectBatchOnFunctionError",
-            mapping.bisect_batch_on_function_error().map(Value::from),
-        ),
-        (
-            "ParallelizationFactor",
-            mapping.parallelization_factor().map(Value::from),
-        ),
-        (
-            "TumblingWindowInSeconds",
-            mapping.tumbling_window_in_seconds().map(Value::from),
-        ),
-        (
-            "DestinationConfig",
-            destination.map(|arn| json!({ "OnFailure": { "Destination": arn } })),
-        ),
-    ]
+            json!({ "MaximumConcurrency": concurrency }),
+        );
+    }
+    insert("Enabled", Value::from(true));
+    if !is_queue {
+        for name in STREAM_SETTINGS {
+            insert(name, mapping[name].clone());
+        }
+        if let Some(arn) = text(&mapping["DestinationConfig"]["OnFailure"], "Destination") {
+            insert(
+                "DestinationConfig",
+                json!({ "OnFailure": { "Destination": arn } }),
+            );
+        }
+    }
+    Value::Object(settings)
 }
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_lambda::types::{
-        DestinationConfig, EventSourcePosition, Filter, FilterCriteria, OnFailure,
-    };
     use onewrite_event_sources::mapping::{DestinationKind, StartingPosition};
 
     use super::*;
 
     #[test]
     fn ignores_stream_settings_in_the_mapping_of_a_queue() {
-        let listed = EventSourceMappingConfiguration::builder()
-            .uuid("u")
-            .event_source_arn("arn:aws:sqs:us-east-1:000000000000:q")
-            .function_arn("arn:aws:lambda:us-east-1:000000000000:function:f")
-            .batch_size(10)
-            .starting_position(EventSourcePosition::Latest)
-            .function_response_types(FunctionResponseType::ReportBatchItemFailures)
-            .scaling_config(ScalingConfig::builder().maximum_concurrency(4).build())
-            .state("Disabled")
-            .build();
+        let listed = json!({
+            "UUID": "u",
+            "EventSourceArn": "arn:aws:sqs:us-east-1:000000000000:q",
+            "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+            "BatchSize": 10,
+            "StartingPosition": "LATEST",
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "FilterCriteria": null,
+            "ScalingConfig": {"MaximumConcurrency": 4},
+            "State": "Disabled",
+            "LastModified": 1.0,
+        });
         let Ok(Mapping::Sqs(mapping)) = Mapping::from_json(&as_json(&listed).to_string()) else {
             panic!()
         };
@@ -238,28 +198,21 @@ mod tests {
     #[test]
     fn reads_every_setting_of_the_mapping_of_a_stream() {
         let pattern = r#"{"data":{"type":[{"suffix":".init"}]}}"#;
-        let on_failure = OnFailure::builder()
-            .destination("arn:aws:s3:::failures")
-            .build();
-        let listed = EventSourceMappingConfiguration::builder()
-            .uuid("u")
-            .event_source_arn("arn:aws:kinesis:us-east-1:000000000000:stream/s")
-            .function_arn("arn:aws:lambda:us-east-1:000000000000:function:f")
-            .batch_size(50)
-            .maximum_batching_window_in_seconds(1)
-            .starting_position(EventSourcePosition::TrimHorizon)
-            .function_response_types(FunctionResponseType::ReportBatchItemFailures)
-            .maximum_retry_attempts(3)
-            .maximum_record_age_in_seconds(3600)
-            .bisect_batch_on_function_error(true)
-            .parallelization_factor(2)
-            .filter_criteria(
-                FilterCriteria::builder()
-                    .filters(Filter::builder().pattern(pattern).build())
-                    .build(),
-            )
-            .destination_config(DestinationConfig::builder().on_failure(on_failure).build())
-            .build();
+        let listed = json!({
+            "UUID": "u",
+            "EventSourceArn": "arn:aws:kinesis:us-east-1:000000000000:stream/s",
+            "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+            "BatchSize": 50,
+            "MaximumBatchingWindowInSeconds": 1,
+            "StartingPosition": "TRIM_HORIZON",
+            "FunctionResponseTypes": ["ReportBatchItemFailures"],
+            "MaximumRetryAttempts": 3,
+            "MaximumRecordAgeInSeconds": 3600,
+            "BisectBatchOnFunctionError": true,
+            "ParallelizationFactor": 2,
+            "FilterCriteria": {"Filters": [{"Pattern": pattern}]},
+            "DestinationConfig": {"OnSuccess": {}, "OnFailure": {"Destination": "arn:aws:s3:::failures"}},
+        });
         let Ok(Mapping::Stream(mapping)) = Mapping::from_json(&as_json(&listed).to_string()) else {
             panic!()
         };

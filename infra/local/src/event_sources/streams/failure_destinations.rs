@@ -1,6 +1,5 @@
 //! Writes to failure destinations: the whole event to S3, the metadata alone to SQS.
 
-use aws_sdk_s3::primitives::ByteStream;
 use onewrite_event_sources::failure_record::FailureRecord;
 use onewrite_event_sources::mapping::{Destination, DestinationKind};
 
@@ -45,16 +44,9 @@ impl FailureDestinations {
         event: &str,
     ) -> Result<(), String> {
         let object = failure_record.object(event).to_string();
-        self.clients
-            .s3
-            .put_object()
-            .bucket(bucket)
-            .key(failure_record.object_key(&self.mapping_uuid, &random_uuid()))
-            .body(ByteStream::from(object.into_bytes()))
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| causes(&error))
+        let key = failure_record.object_key(&self.mapping_uuid, &random_uuid());
+        let put = self.clients.buckets.put_object(bucket, &key, object).await;
+        put.map_err(|error| causes(&error))
     }
 
     async fn send_message(&self, name: &str, failure_record: &FailureRecord) -> Result<(), String> {

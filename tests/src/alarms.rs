@@ -9,10 +9,10 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::{Context as _, Result};
+use onewrite_local::metrics::{Metric, Samples};
 use serde_json::Value;
 
-use crate::error::{LocalError, Result};
-use crate::metrics::{Metric, Samples};
 use crate::template::{Template, scalar};
 
 pub mod monitor;
@@ -87,7 +87,7 @@ impl Alarm {
     /// Parses the template's alarms. `parameter` returns the value of a parameter.
     ///
     /// # Errors
-    /// [`LocalError::UnexpectedStack`] for an alarm of an unsupported form.
+    /// The form of an alarm is not supported.
     pub fn read_all(
         template: &Template,
         parameter: &dyn Fn(&str) -> Option<String>,
@@ -95,9 +95,8 @@ impl Alarm {
         template
             .resources("AWS::CloudWatch::Alarm")
             .map(|(resource, alarm)| {
-                Self::read(resource, &alarm["Properties"], parameter).ok_or_else(|| {
-                    LocalError::UnexpectedStack(format!("the form of {resource} is not supported"))
-                })
+                Self::read(resource, &alarm["Properties"], parameter)
+                    .with_context(|| format!("the form of {resource} is not supported"))
             })
             .collect()
     }
@@ -245,7 +244,7 @@ fn parse_metric_math(metrics: &[Value]) -> Option<(Vec<Term>, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::workspace::Workspace;
+    use crate::template::template;
 
     const UNSCALED: TimeScale = TimeScale(1);
 
@@ -378,7 +377,7 @@ mod tests {
 
     #[test]
     fn supports_every_alarm_of_the_template() {
-        let template = Template::from_workspace(&Workspace::here()).unwrap();
+        let template = template().unwrap();
         let alarms = Alarm::read_all(&template, &|name| template.default(name)).unwrap();
         assert_eq!(
             alarms.len(),

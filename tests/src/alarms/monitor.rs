@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use aws_sdk_cloudwatch::types::StateValue;
+use onewrite_local::{
+    clients::Clients,
+    inspect,
+    metrics::{Metric, Samples},
+    parameters::STACK_NAME,
+    stack::Stack,
+};
+use onewrite_stack::outputs::StackOutputs;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::task::JoinHandle;
 
 use super::{Alarm, AlarmState, TimeScale};
-use crate::clients::Clients;
-use crate::error::{LocalError, Result};
-use crate::inspect;
-use crate::metrics::{Metric, Samples};
-use crate::parameters::STACK_NAME;
-use onewrite_stack::outputs::StackOutputs;
+use crate::template::template;
 
 /// The evaluation interval. The shortest period must contain several.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -24,13 +28,13 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const STACK_DIMENSION: &str = "AWS::StackName";
 
 /// The sources of a stack's metrics.
-pub struct MetricSources {
-    pub clients: Clients,
-    pub outputs: StackOutputs,
+struct MetricSources {
+    clients: Clients,
+    outputs: StackOutputs,
     /// The file with the functions' output.
-    pub log: PathBuf,
+    log: PathBuf,
     /// The recorded metrics. Other parts of the stack record here too.
-    pub samples: Samples,
+    samples: Samples,
 }
 
 /// Evaluates alarms in the background. Dropping it stops the evaluation; the alarms keep their states.
@@ -44,9 +48,24 @@ impl Drop for AlarmMonitor {
 }
 
 impl AlarmMonitor {
-    #[must_use]
-    pub fn start(sources: MetricSources, alarms: Vec<Alarm>, scale: TimeScale) -> Self {
-        Self(tokio::spawn(run(sources, alarms, scale)))
+    /// Starts to evaluate the template's alarms for a stack.
+    ///
+    /// # Errors
+    /// The form of an alarm is not supported.
+    pub fn start(stack: &Stack, scale: TimeScale) -> Result<Self> {
+        let template = template()?;
+        let parameter = |name: &str| {
+            let deployed = stack.parameters().get(name).cloned();
+            deployed.or_else(|| template.default(name))
+        };
+        let alarms = Alarm::read_all(&template, &parameter)?;
+        let sources = MetricSources {
+            clients: stack.clients().clone(),
+            outputs: stack.outputs().clone(),
+            log: stack.log(),
+            samples: stack.samples().clone(),
+        };
+        Ok(Self(tokio::spawn(run(sources, alarms, scale))))
     }
 }
 
@@ -117,8 +136,7 @@ async fn collect(sources: &MetricSources, queue: &mut QueueAge) -> Result<()> {
     samples.record(metric, Instant::now(), dead.waiting as f64);
 
     let objects = clients.s3.list_objects_v2().bucket(&outputs.failure_bucket);
-    let objects = objects.send().await;
-    let objects = objects.map_err(|error| LocalError::aws("ListObjectsV2", &error))?;
+    let objects = objects.send().await?;
     let dimensions = [
         ("BucketName", "FailureBucket"),
         ("StorageType", "AllStorageTypes"),
@@ -134,16 +152,15 @@ async fn set_state(clients: &Clients, name: &str, state: AlarmState) -> Result<(
         AlarmState::Ok => (StateValue::Ok, "the threshold is not crossed"),
         AlarmState::Alarm => (StateValue::Alarm, "the threshold is crossed"),
     };
-    let set = clients
+    clients
         .cloudwatch
         .set_alarm_state()
         .alarm_name(format!("{STACK_NAME}-{name}"))
         .state_value(value)
         .state_reason(reason)
         .send()
-        .await;
-    set.map(drop)
-        .map_err(|error| LocalError::aws("SetAlarmState", &error))
+        .await?;
+    Ok(())
 }
 
 /// The lines in CloudWatch's embedded metric format in the functions' output.

@@ -1,0 +1,104 @@
+//! The calls of Lambda's API that this tool needs. None is retried: the poller decides whether to retry an invocation.
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use onewrite_stack::signed_service::{Request, Response, SendError, SignedService, encode_segment};
+use serde_json::Value;
+
+use crate::error::{LocalError, Result};
+
+/// The path of Lambda's API (Lambda API reference).
+const API: &str = "/2015-03-31";
+
+/// A client of Lambda.
+#[derive(Debug, Clone)]
+pub struct Lambda(SignedService);
+
+impl Lambda {
+    #[must_use]
+    pub fn new(config: &SdkConfig) -> Self {
+        let config = config.to_builder();
+        let without_retries = config.retry_config(RetryConfig::disabled()).build();
+        Self(SignedService::new(&without_retries, "lambda"))
+    }
+
+    /// `Invoke`, synchronous.
+    pub(crate) async fn invoke(
+        &self,
+        function: &str,
+        payload: String,
+    ) -> std::result::Result<Response, SendError> {
+        let path = format!("{API}/functions/{}/invocations", encode_segment(function));
+        self.send("Invoke", "POST", path, payload).await
+    }
+
+    /// Every event source mapping as `ListEventSourceMappings` returns it.
+    pub(crate) async fn event_source_mappings(&self) -> Result<Vec<Value>> {
+        let (mut mappings, mut query) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{API}/event-source-mappings/{query}");
+            let mut page = self
+                .json("ListEventSourceMappings", "GET", path, String::new())
+                .await?;
+            let Value::Array(listed) = page["EventSourceMappings"].take() else {
+                let reason = "Lambda returned no list of mappings";
+                return Err(LocalError::UnexpectedStack(reason.to_owned()));
+            };
+            mappings.extend(listed);
+            match page["NextMarker"].as_str() {
+                Some(marker) if !marker.is_empty() => {
+                    query = format!("?Marker={}", encode_segment(marker));
+                }
+                _ => return Ok(mappings),
+            }
+        }
+    }
+
+    /// `UpdateEventSourceMapping`.
+    pub(crate) async fn update_event_source_mapping(
+        &self,
+        uuid: &str,
+        changes: &Value,
+    ) -> Result<()> {
+        let path = format!("{API}/event-source-mappings/{}", encode_segment(uuid));
+        let changes = changes.to_string();
+        self.json("UpdateEventSourceMapping", "PUT", path, changes)
+            .await
+            .map(drop)
+    }
+
+    /// `GetFunctionConfiguration`.
+    pub(crate) async fn function_configuration(&self, function: &str) -> Result<Value> {
+        let path = format!("{API}/functions/{}/configuration", encode_segment(function));
+        self.json("GetFunctionConfiguration", "GET", path, String::new())
+            .await
+    }
+
+    async fn json(
+        &self,
+        call: &'static str,
+        method: &'static str,
+        path: String,
+        body: String,
+    ) -> Result<Value> {
+        let response = self.send(call, method, path, body).await;
+        let response = response.map_err(|error| LocalError::aws(call, &error))?;
+        serde_json::from_slice(&response.body).map_err(|error| LocalError::aws(call, &error))
+    }
+
+    async fn send(
+        &self,
+        call: &'static str,
+        method: &'static str,
+        path: String,
+        body: String,
+    ) -> std::result::Result<Response, SendError> {
+        let request = Request {
+            method,
+            path,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body,
+        };
+        self.0.send(call, request).await
+    }
+}

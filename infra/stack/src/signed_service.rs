@@ -1,0 +1,293 @@
+//! Requests to a service without its SDK crate: signed, with the retries, time limits, connections and credentials of the SDK.
+//!
+//! The SDK crates of Lambda, S3 and CloudWatch Logs have hundreds of operations and take longer to compile than a tool that
+//! calls a few of them.
+
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_runtime::{
+    auth::{
+        SigV4OperationSigningConfig, SigningOptions,
+        sigv4::{SCHEME_ID, SigV4AuthScheme},
+    },
+    retries::classifiers::AwsErrorCodeClassifier,
+};
+use aws_smithy_runtime::client::{
+    identity::IdentityCache,
+    orchestrator::operation::Operation,
+    retries::classifiers::{HttpStatusCodeClassifier, TransientErrorClassifier},
+};
+use aws_smithy_runtime_api::{
+    box_error::BoxError,
+    client::{
+        auth::{
+            AuthSchemeOptionResolverParams, SharedAuthScheme, SharedAuthSchemeOptionResolver,
+            static_resolver::StaticAuthSchemeOptionResolver,
+        },
+        orchestrator::{HttpRequest, HttpResponse, OrchestratorError},
+        result::SdkError,
+        runtime_components::RuntimeComponentsBuilder,
+        runtime_plugin::StaticRuntimePlugin,
+    },
+};
+use aws_smithy_types::{
+    body::SdkBody, config_bag::Layer, error::ErrorMetadata, retry::RetryConfig,
+};
+use aws_types::{
+    SigningName,
+    region::{Region, SigningRegion},
+};
+use serde_json::Value;
+
+/// A service, and how its requests are signed.
+#[derive(Clone, Debug)]
+pub struct SignedService {
+    config: SdkConfig,
+    /// The name in signatures and in host names.
+    name: &'static str,
+    options: SigningOptions,
+}
+
+/// A request. The path begins with `/` and is encoded.
+#[derive(Debug)]
+pub struct Request {
+    pub method: &'static str,
+    pub path: String,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+/// A successful response.
+#[derive(Debug)]
+pub struct Response {
+    headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    /// Returns the value of a header. `name` is in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let header = self.headers.iter().find(|(header, _)| header == name);
+        header.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A failed request. It has the service's error code, if the service returned one.
+pub type SendError = SdkError<ErrorMetadata, HttpResponse>;
+
+impl SignedService {
+    /// A service by its name in signatures and host names.
+    #[must_use]
+    pub fn new(config: &SdkConfig, name: &'static str) -> Self {
+        Self {
+            config: config.clone(),
+            name,
+            options: SigningOptions::default(),
+        }
+    }
+
+    /// Amazon S3. It signs paths as they are, and the hash of the body in a header (S3 API reference, "Signature
+    /// calculations for the Authorization header").
+    #[must_use]
+    pub fn s3(config: &SdkConfig) -> Self {
+        let mut service = Self::new(config, "s3");
+        service.options.double_uri_encode = false;
+        service.options.normalize_uri_path = false;
+        service.options.content_sha256_header = true;
+        service
+    }
+
+    /// Sends a request, with the retries of the configuration.
+    ///
+    /// # Errors
+    /// [`SendError`]: no response, or an error response.
+    pub async fn send(
+        &self,
+        operation: &'static str,
+        request: Request,
+    ) -> Result<Response, SendError> {
+        let operation = self.operation(operation);
+        let operation = operation.map_err(SdkError::construction_failure)?;
+        operation.invoke(request).await
+    }
+
+    fn operation(
+        &self,
+        operation: &'static str,
+    ) -> Result<Operation<Request, Response, ErrorMetadata>, String> {
+        let Self { config, .. } = self;
+        let missing = |part: &str| format!("the SDK configuration has no {part}");
+        let region = config.region().ok_or_else(|| missing("region"))?;
+        let client = config.http_client().ok_or_else(|| missing("HTTP client"))?;
+        let signature = self.signature(region);
+        let retries = config.retry_config().cloned();
+        let mut builder = Operation::builder()
+            .service_name(self.name)
+            .operation_name(operation)
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(client)
+            .endpoint_url(&self.endpoint(region))
+            .standard_retry(&retries.unwrap_or_else(RetryConfig::standard))
+            .retry_classifier(HttpStatusCodeClassifier::default())
+            .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
+            .retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())
+            .runtime_plugin(signature.ok_or_else(|| missing("credentials"))?);
+        if let Some(timeouts) = config.timeout_config() {
+            builder = builder.timeout_config(timeouts.clone());
+        }
+        Ok(builder.serializer(serialize).deserializer(read).build())
+    }
+
+    /// AWS general reference, "Service endpoints".
+    fn endpoint(&self, region: &Region) -> String {
+        if let Some(url) = self.config.endpoint_url() {
+            return url.to_owned();
+        }
+        let suffix = if region.as_ref().starts_with("cn-") {
+            "amazonaws.com.cn"
+        } else {
+            "amazonaws.com"
+        };
+        format!("https://{}.{region}.{suffix}", self.name)
+    }
+
+    /// Signature Version 4; `None` without credentials.
+    fn signature(&self, region: &Region) -> Option<StaticRuntimePlugin> {
+        let mut settings = Layer::new("signature");
+        settings.store_put(AuthSchemeOptionResolverParams::new(()));
+        settings.store_put(SigV4OperationSigningConfig {
+            region: Some(SigningRegion::from(region.clone())),
+            name: Some(SigningName::from_static(self.name)),
+            signing_options: self.options.clone(),
+            ..SigV4OperationSigningConfig::default()
+        });
+        let cache = self.config.identity_cache();
+        let cache = cache.unwrap_or_else(IdentityCache::no_cache);
+        let schemes = StaticAuthSchemeOptionResolver::new(vec![SCHEME_ID]);
+        let mut components = RuntimeComponentsBuilder::new("signature");
+        components
+            .set_auth_scheme_option_resolver(Some(SharedAuthSchemeOptionResolver::new(schemes)));
+        components.push_auth_scheme(SharedAuthScheme::new(SigV4AuthScheme::new()));
+        components.set_identity_cache(Some(cache));
+        components.set_identity_resolver(SCHEME_ID, self.config.credentials_provider()?);
+        let plugin = StaticRuntimePlugin::new().with_config(settings.freeze());
+        Some(plugin.with_runtime_components(components))
+    }
+}
+
+fn serialize(input: Request) -> Result<HttpRequest, BoxError> {
+    let mut request = HttpRequest::new(SdkBody::from(input.body));
+    request.set_method(input.method)?;
+    request.set_uri(input.path)?;
+    for (name, value) in input.headers {
+        request.headers_mut().try_insert(name, value)?;
+    }
+    Ok(request)
+}
+
+fn read(response: &HttpResponse) -> Result<Response, OrchestratorError<ErrorMetadata>> {
+    let body = response.body().bytes().unwrap_or_default();
+    if !response.status().is_success() {
+        return Err(OrchestratorError::operation(error_metadata(response, body)));
+    }
+    let headers = response.headers().iter();
+    Ok(Response {
+        headers: headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        body: body.to_vec(),
+    })
+}
+
+/// Reads an error response of the JSON protocols (Smithy, "Operation error serialization") or of S3, whose errors are XML.
+fn error_metadata(response: &HttpResponse, body: &[u8]) -> ErrorMetadata {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let text = std::str::from_utf8(body).unwrap_or_default();
+    let member = |name: &str| json[name].as_str();
+    let code = response.headers().get("x-amzn-errortype");
+    let code = code.or_else(|| member("__type")).or_else(|| member("code"));
+    // `com.amazonaws.logs#ThrottlingException`, or with a URL behind a colon.
+    let code = code.and_then(|code| code.rsplit('#').next()?.split(':').next());
+    let code = code.or_else(|| element(text, "Code"));
+    let message = member("message").or_else(|| member("Message"));
+    let status = response.status().as_u16().to_string();
+    let mut error = ErrorMetadata::builder().code(code.unwrap_or(&status));
+    if let Some(message) = message.or_else(|| element(text, "Message")) {
+        error = error.message(message);
+    }
+    error.build()
+}
+
+/// The text of the first XML element of this name.
+fn element<'a>(xml: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = xml.split_once(&format!("<{name}>"))?;
+    rest.split_once("</").map(|(text, _)| text)
+}
+
+/// Encodes one segment of a path (RFC 3986, section 2.1).
+#[must_use]
+pub fn encode_segment(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte));
+            }
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+
+    use super::*;
+
+    fn error(header: Option<&'static str>, body: &'static str) -> (Option<String>, Option<String>) {
+        let mut response = HttpResponse::new(404.try_into().unwrap(), SdkBody::from(body));
+        if let Some(header) = header {
+            response.headers_mut().insert("x-amzn-errortype", header);
+        }
+        let Err(error) = read(&response) else {
+            panic!("success")
+        };
+        let error = error.as_operation_error().unwrap().clone();
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        (text(error.code()), text(error.message()))
+    }
+
+    #[test]
+    fn reads_the_code_of_an_error_of_each_protocol() {
+        let some = |text: &str| Some(text.to_owned());
+        let code = |code| (some(code), None);
+        assert_eq!(
+            error(Some("TooManyRequestsException:http://x/"), "{}"),
+            code("TooManyRequestsException")
+        );
+        assert_eq!(
+            error(None, r#"{"__type": "com.amazonaws.logs#Throttling"}"#),
+            code("Throttling")
+        );
+        assert_eq!(
+            error(None, r#"{"code": "Invalid", "Message": "why"}"#),
+            (some("Invalid"), some("why"))
+        );
+        assert_eq!(
+            error(
+                None,
+                "<Error><Code>NoSuchBucket</Code><Message>why</Message></Error>"
+            ),
+            (some("NoSuchBucket"), some("why"))
+        );
+        assert_eq!(error(None, "not found"), code("404"));
+    }
+
+    #[test]
+    fn encodes_reserved_characters_in_a_path() {
+        let arn = "arn:aws:lambda:us-east-1:1:function:f-1/ä";
+        let encoded = "arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af-1%2F%C3%A4";
+        assert_eq!(encode_segment(arn), encoded);
+    }
+}
