@@ -124,7 +124,7 @@ fn malformed(number: usize, id: &str) -> Sample {
     let body = match number / 3 % 7 {
         0 => format!(r#"{{"notification_id":"{id}","payload":"#),
         1 => r#"{"type":"refund","payload":{"amount":1}}"#.to_owned(),
-        2 => r#"{"notification_id":"two words","payload":{}}"#.to_owned(),
+        2 => r#"{"notification_id":" space first","payload":{}}"#.to_owned(),
         3 => format!(r#"{{"notification_id":"{id}","payload":{{"amount":1,"amount":2}}}}"#),
         4 => format!(
             r#"{{"notification_id":"{id}","payload":{}{}}}"#,

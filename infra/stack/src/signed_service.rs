@@ -241,8 +241,6 @@ pub fn encode_segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
-
     use super::*;
 
     fn error(header: Option<&'static str>, body: &'static str) -> (Option<String>, Option<String>) {
