@@ -1,46 +1,20 @@
 //! Checks the guarantees of docs/guarantees.md at every step of a world.
 
+mod life;
+mod violation;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use onewrite::event::NotificationEvent;
-use onewrite::item::{NotificationItem, attribute};
+use onewrite::item::attribute;
 use onewrite::notification::Status;
 use onewrite_event_sources::queue::Queue;
 use onewrite_testing::{Change, InMemoryTable, StoredRecord};
-use serde_dynamo::{AttributeValue, Item};
 
-use crate::effects::{LEDGER, NOTIFICATION_ID};
 use crate::messages::{Meaning, Message, fingerprint};
-
-/// A violated guarantee.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Violation {
-    pub(crate) guarantee: &'static str,
-    pub(crate) what: String,
-    /// The notification concerned.
-    pub(crate) id: Option<String>,
-}
-
-impl Violation {
-    /// Creates a violation that no single notification causes.
-    pub(crate) fn without_id(guarantee: &'static str, what: impl Into<String>) -> Self {
-        Self {
-            guarantee,
-            what: what.into(),
-            id: None,
-        }
-    }
-}
-
-pub(crate) type CheckResult = Result<(), Violation>;
-
-pub(crate) fn violated(guarantee: &'static str, id: &str, what: impl Into<String>) -> CheckResult {
-    Err(Violation {
-        guarantee,
-        what: what.into(),
-        id: Some(id.to_owned()),
-    })
-}
+pub(crate) use life::text;
+use life::{Life, document_of, one_effect, status, written_once};
+pub(crate) use violation::{CheckResult, Violation, violated};
 
 /// A message that was sent.
 pub(crate) struct SentMessage {
@@ -50,24 +24,6 @@ pub(crate) struct SentMessage {
     fingerprint: Option<String>,
     /// Whether an operator redrove it from the dead-letter queue.
     pub(crate) is_redriven: bool,
-}
-
-/// Everything known about one notification id.
-#[derive(Default)]
-struct Life {
-    /// The payloads and fingerprints that were sent with this id.
-    payloads: HashSet<String>,
-    fingerprints: HashSet<String>,
-    stored: Option<String>,
-    payload: Option<String>,
-    status: Option<String>,
-    was_inserted: bool,
-    /// Whether an operator made the item unreadable.
-    is_unreadable: bool,
-    /// The events that its changes require, in the order of the changes, and whether each was published.
-    documents: Vec<(String, bool)>,
-    /// Index of the latest published event.
-    latest: Option<usize>,
 }
 
 /// A change of the table in its stream.
@@ -450,95 +406,5 @@ impl Invariants {
     /// Whether the item is stored with the content that was sent.
     pub(crate) fn is_stored(&self, id: &str) -> bool {
         self.lives.get(id).is_some_and(|life| life.stored.is_some())
-    }
-}
-
-/// Records the event that a change requires and returns its index. An event is required for a new item and for a
-/// change of the status or of the redrive count.
-fn document_of(change: &Change, life: &mut Life) -> Option<usize> {
-    let new = change.new.as_ref()?;
-    let differs = |name: &str| {
-        let old = change.old.as_ref().and_then(|old| old.get(name));
-        old.is_none() || old != new.get(name)
-    };
-    if !differs(attribute::STATUS) && !differs(attribute::REDRIVES) {
-        return None;
-    }
-    let item = NotificationItem::from_item(new).ok()?;
-    let document = NotificationEvent::from_item(&item).to_json();
-    let known = life
-        .documents
-        .iter()
-        .position(|(other, _)| *other == document);
-    Some(known.unwrap_or_else(|| {
-        life.documents.push((document, false));
-        life.documents.len() - 1
-    }))
-}
-
-/// Checks that each id has one INSERT of content that was sent, and that only an operator changes the content.
-fn written_once(id: &str, change: &Change, life: &mut Life) -> CheckResult {
-    const GUARANTEE: &str = "Written once";
-    let Some(new) = &change.new else {
-        return Ok(());
-    };
-    let payload = text(new, attribute::PAYLOAD);
-    if change.old.is_none() {
-        if life.was_inserted {
-            return violated(GUARANTEE, id, "a second INSERT");
-        }
-        life.was_inserted = true;
-        let fingerprint = text(new, attribute::FINGERPRINT).unwrap_or_default();
-        let was_sent = payload
-            .as_ref()
-            .is_some_and(|text| life.payloads.contains(text))
-            && life.fingerprints.contains(&fingerprint);
-        if !was_sent {
-            return violated("Nothing invented", id, "stored, but never sent");
-        }
-        life.stored = Some(fingerprint);
-        life.payload = payload;
-    } else if payload != life.payload && !life.is_unreadable {
-        return violated(GUARANTEE, id, "the payload changed");
-    }
-    Ok(())
-}
-
-/// Checks that the status goes from INIT to DONE once, and that only an item in DONE has a time to live.
-fn status(id: &str, change: &Change, life: &Life) -> CheckResult {
-    const GUARANTEE: &str = "Status";
-    let Some(new) = &change.new else {
-        return Ok(());
-    };
-    let (old, status) = (life.status.as_deref(), text(new, attribute::STATUS));
-    match (old, status.as_deref()) {
-        (None, Some("INIT")) | (Some("INIT"), Some("DONE")) => {}
-        (Some(old), Some(new)) if old == new => {}
-        (old, new) => return violated(GUARANTEE, id, format!("{old:?} became {new:?}")),
-    }
-    let expires = new.get(attribute::EXPIRES_AT).is_some();
-    if expires && status.as_deref() != Some("DONE") {
-        return violated(GUARANTEE, id, "an item in INIT may expire");
-    }
-    Ok(())
-}
-
-/// Checks that an effect that commits with DONE happens once.
-fn one_effect(id: &str, table: &InMemoryTable) -> CheckResult {
-    let entries = table.other_items(LEDGER).into_values();
-    let count = entries
-        .filter(|entry| text(entry, NOTIFICATION_ID).as_deref() == Some(id))
-        .count();
-    if count == 1 {
-        return Ok(());
-    }
-    violated("Effect", id, format!("{count} effects of one notification"))
-}
-
-/// The string value of an attribute.
-pub(crate) fn text(item: &Item, name: &str) -> Option<String> {
-    match item.get(name)? {
-        AttributeValue::S(text) => Some(text.clone()),
-        _ => None,
     }
 }

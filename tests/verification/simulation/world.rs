@@ -1,5 +1,7 @@
 //! The world of one seed: its parties, and which event happens next at what time.
 
+mod phases;
+
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -18,22 +20,15 @@ use crate::bugs::Bug;
 use crate::clock;
 use crate::fault_plan::{FaultKind, FaultPlan};
 use crate::functions::{Functions, Parts, Response};
-use crate::invariants::{CheckResult, Invariants, Violation, violated};
-use crate::messages::{Meaning, Message, generate_messages};
+use crate::invariants::{CheckResult, Invariants, Violation};
+use crate::messages::{Meaning, Message};
 use crate::pending::{Due, Job, Receive, StreamSource, tail};
 use crate::plan::Plan;
 use crate::process::InvocationEnd;
-use crate::settings::{self, VISIBILITY};
+use crate::settings;
 
-/// Limit of virtual time in which the world must drain after the fault period.
-const MAX_DRAIN_TIME: Millis = 3_600_000;
-/// Limit of virtual time in which a message that can never be stored must leave the queue: its receives, each with a
-/// visibility timeout, a batching window and an invocation. Deferred as often, it would stay longer.
-const MAX_POISON_TIME: Millis = onewrite::limits::MAX_RECEIVES as Millis * VISIBILITY * 9 / 4;
 /// More steps than any world needs, including the hour in which it drains.
 const MAX_STEPS: u64 = 2_000_000;
-/// Longer than a stream retains its records.
-const LONGER_THAN_RETENTION: Millis = 25 * 3_600_000;
 
 /// The result of one world.
 pub(crate) struct Run {
@@ -179,188 +174,6 @@ impl World {
             fifo,
             parts,
         }
-    }
-
-    async fn run_to_end(&mut self) -> CheckResult {
-        self.handle_queue_input(sqs::Input::Enable)?;
-        // A new mapping takes time to become active. It must not miss changes made in the meantime.
-        for which in 0..self.sources.len() {
-            let up = clock::now() + self.mixer.next() % 5_000;
-            self.schedule(up, Due::Source(which, stream::Input::Enable));
-        }
-        self.run_fault_period().await?;
-        if self.fault_plan.occurs(FaultKind::StreamTrimmed) {
-            self.trim().await?;
-        }
-        let expires = self.fault_plan.occurs(FaultKind::ItemExpires);
-        self.note(None, || "the faults stop".to_owned());
-        self.fault_plan.stop();
-        clock::set_error(0);
-        self.enable_all()?;
-        let fresh = ["fresh0", "fresh1", "fresh2"];
-        for id in fresh {
-            self.send(Message::fresh(id));
-        }
-        // It takes much virtual time, so not every world does it.
-        if self.plan.seed.is_multiple_of(8) {
-            self.check_poison().await?;
-        }
-        self.drain().await?;
-        for id in fresh {
-            if !self.invariants.is_stored(id) {
-                return violated(
-                    "Progress",
-                    id,
-                    "sent after all faults had stopped, but not stored",
-                );
-            }
-        }
-        self.reconcile().await?;
-        self.invariants
-            .check_final_state(&self.queue, &self.parts.table)?;
-        self.check_silence(expires).await
-    }
-
-    /// Sends messages and injects faults.
-    async fn run_fault_period(&mut self) -> CheckResult {
-        let end = clock::START + self.plan.fault_period;
-        let until = crate::plan::FAULT_PERIOD * 3 / 4;
-        let messages = generate_messages(&mut self.mixer, &self.fault_plan, until);
-        let kept = messages.into_iter().enumerate();
-        let kept = kept.filter(|(place, _)| self.plan.sends(*place));
-        let messages: Vec<Message> = kept.map(|(_, message)| message).collect();
-        let mut messages = messages.into_iter().peekable();
-        let mut next_fault = clock::START;
-        loop {
-            let next_message = messages.peek().map(|message| clock::START + message.at);
-            let next = [Some(next_fault), next_message, Some(end)];
-            self.advance(next.into_iter().flatten().min().unwrap_or(end))
-                .await?;
-            let now = clock::now();
-            if next_message.is_some_and(|at| at <= now)
-                && let Some(message) = messages.next()
-            {
-                self.send(message);
-            }
-            if now >= end {
-                break;
-            }
-            if now >= next_fault {
-                next_fault = now + 500 + self.mixer.next() % 3_000;
-                self.inject_faults()?;
-            }
-        }
-        for message in messages {
-            self.send(message);
-        }
-        Ok(())
-    }
-
-    /// Disables the mapping of `forward` for so long that the table's stream drops its records.
-    async fn trim(&mut self) -> CheckResult {
-        self.note(None, || "all mappings are disabled for 25 hours".to_owned());
-        self.handle_queue_input(sqs::Input::Disable)?;
-        for which in 0..self.sources.len() {
-            self.handle_source_input(which, stream::Input::Disable)?;
-        }
-        self.due
-            .retain(|(_, _, due)| !matches!(due, Due::Source(_, stream::Input::Enable)));
-        self.advance(clock::now() + 2 * settings::VISIBILITY)
-            .await?;
-        clock::skip(LONGER_THAN_RETENTION);
-        self.observe()?;
-        self.table_stream.trim(clock::now());
-        self.invariants.record_trimmed();
-        self.is_trimmed = true;
-        Ok(())
-    }
-
-    /// Checks that a message that can never be stored soon leaves the queue.
-    async fn check_poison(&mut self) -> CheckResult {
-        let poison = self.send(Message::malformed(0, "poison", 1));
-        self.advance(clock::now() + MAX_POISON_TIME).await?;
-        if self.queue.contains(&poison) {
-            let what = "a message that can never be stored stays in the queue for too long";
-            return violated("Progress", "?", what);
-        }
-        Ok(())
-    }
-
-    pub(crate) fn enable_all(&mut self) -> CheckResult {
-        self.handle_queue_input(sqs::Input::Enable)?;
-        for which in 0..self.sources.len() {
-            self.handle_source_input(which, stream::Input::Enable)?;
-        }
-        Ok(())
-    }
-
-    /// Runs until every message has been handled and every stream is drained.
-    async fn drain(&mut self) -> CheckResult {
-        self.drain_within(MAX_DRAIN_TIME).await
-    }
-
-    /// As [`World::drain`], within this time.
-    pub(crate) async fn drain_within(&mut self, limit: Millis) -> CheckResult {
-        let end = clock::now() + limit;
-        loop {
-            self.advance(clock::now() + 5_000).await?;
-            let unfinished_work = self.invariants.unfinished_work();
-            let is_quiet = self.queue.is_empty()
-                && self.running.is_empty()
-                && self.queue_poller.is_idle()
-                && self.sources.iter().all(|source| source.poller.is_idle());
-            if is_quiet && unfinished_work.is_none() {
-                return Ok(());
-            }
-            if clock::now() >= end {
-                let message = self.queue.message_ids().next();
-                return unfinished_work.map_or_else(
-                    || {
-                        violated(
-                            "Progress",
-                            message.unwrap_or("?"),
-                            "the world does not drain",
-                        )
-                    },
-                    Err,
-                );
-            }
-        }
-    }
-
-    /// Redrives the items whose events a mapping discarded, as an operator does, by the rule of the operator's tool.
-    async fn reconcile(&mut self) -> CheckResult {
-        self.invariants.unconsumed.clear();
-        for id in self.ids_to_redrive() {
-            // Of what the stream discarded, nobody knows which events are missing, so all are published again.
-            if !self.is_trimmed {
-                self.invariants.check_redrive(&id)?;
-            }
-            self.redrive(&id);
-        }
-        self.drain().await
-    }
-
-    /// Checks that removals and edits publish no events once all work is finished.
-    async fn check_silence(&mut self, expires: bool) -> CheckResult {
-        let published_before = self.records;
-        for (place, id) in self.invariants.done_ids().into_iter().enumerate() {
-            if expires && place.is_multiple_of(2) {
-                self.note(Some(&id), || "removed by its time to live".to_owned());
-                self.parts.table.expire(&id);
-            } else {
-                self.edit(&id);
-            }
-        }
-        self.advance(clock::now() + 10_000).await?;
-        if self.records == published_before {
-            return Ok(());
-        }
-        violated(
-            "Nothing invented",
-            "?",
-            "an event was published although no status changed",
-        )
     }
 
     pub(crate) fn note(&mut self, id: Option<&str>, what: impl FnOnce() -> String) {
