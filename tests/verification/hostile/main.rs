@@ -7,7 +7,7 @@
 //! - `corpus/events/`: whole events of each function, as Lambda sends them
 //!
 //! The tests measure no time. Cases with 100,000 levels of nesting on a small stack, and batches of 10,000 records,
-//! reveal unbounded work.
+//! reveal unbounded work. [`memory`] bounds the memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod check;
@@ -15,6 +15,7 @@ mod complete;
 mod corpus;
 mod forward;
 mod ingest;
+mod memory;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -337,9 +337,15 @@ impl<'a> Parser<'a> {
     /// Moves the open children from `first` on to their final place.
     fn close(&mut self, first: usize) -> Range {
         let from = self.children.len();
+        let to = from + self.open.len() - first;
+        if to > self.children.capacity() {
+            // Doubles, but not beyond the number of values that the text can have: each has two bytes, except the last.
+            let capacity = (2 * to).min(self.text.len() / 2 + 1);
+            self.children.reserve_exact(capacity - from);
+        }
         self.children.extend_from_slice(&self.open[first..]);
         self.open.truncate(first);
-        (from, self.children.len())
+        (from, to)
     }
 
     fn key(&mut self) -> Result<Entry, Rejection> {
