@@ -26,7 +26,7 @@ fn crates(selection: &[&str]) -> BTreeSet<String> {
 }
 
 /// The crates that the operator's tool and the tests compile with `onewrite-stack/operator`, and `cargo local` without. That
-/// feature needs five more SDK crates, which would be a third of the first build of `cargo local`.
+/// feature needs five more SDK crates, which would be about a quarter of the first build of `cargo local`.
 const WITHOUT_OPERATOR: [&str; 2] = ["aws-config", "onewrite-stack"];
 
 /// The SDK crates of the feature `onewrite-stack/operator`.
