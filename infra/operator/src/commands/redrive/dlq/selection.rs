@@ -7,7 +7,7 @@ use onewrite_stack::dead_letter::{DeadLetter, DeadLetterReason};
 use crate::{arguments::parse_id, format::shell_quote};
 
 /// The names of all [`DeadLetterReason`]s, including the names of the rejections.
-const REASONS: [&str; 18] = [
+const REASONS: [&str; 21] = [
     "NotStored",
     "AlreadyStored",
     "Conflict",
@@ -15,6 +15,9 @@ const REASONS: [&str; 18] = [
     "InvalidJson",
     "NotAnObject",
     "TooDeep",
+    "LoneSurrogate",
+    "NumberTooLong",
+    "KeyTooLong",
     "DuplicateKey",
     "BucketNotification",
     "MissingMessage",
