@@ -107,7 +107,7 @@ fn unreadable() -> Vec<Value> {
         record["dynamodb"]["NewImage"][name] = value;
         record
     };
-    let text = json!({"S": format!("{MARKER} {MARKER}")});
+    let text = json!({"S": format!("{MARKER} {MARKER} ")});
     let mut records: Vec<Value> = [
         attribute::NOTIFICATION_ID,
         attribute::STATUS,
