@@ -7,6 +7,7 @@ use futures::{StreamExt as _, stream};
 use onewrite::{
     completion::{Completer, CompletionError, CompletionOutcome, Downstream},
     event::NotificationEvent,
+    notification::Status,
     table::Completions,
 };
 use onewrite_runtime::{
@@ -23,11 +24,15 @@ use crate::record::{IncomingEvent, MissingSequenceNumber, ShardEvent, Unreadable
 pub enum EventOutcome {
     /// This invocation moved the notification to DONE.
     Done,
-    /// The notification was already DONE.
-    AlreadyDone,
+    /// This invocation moved the notification to REFUSED.
+    Refused,
+    /// The notification was already settled.
+    AlreadySettled,
+    /// The notification was already settled with the other status than the downstream decided now.
+    Contradicted,
     /// The event does not report INIT. The filter of the mapping drops such events, but the code does not rely on it.
     Ignored,
-    /// The notification is not known to be DONE.
+    /// The notification is not known to be settled.
     Failed(EventFailure),
 }
 
@@ -52,7 +57,9 @@ impl EventOutcome {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Done => "Done",
-            Self::AlreadyDone => "AlreadyDone",
+            Self::Refused => "Refused",
+            Self::AlreadySettled => "AlreadySettled",
+            Self::Contradicted => "Contradicted",
             Self::Ignored => "Ignored",
             Self::Failed(_) => "Failed",
         }
@@ -60,17 +67,26 @@ impl EventOutcome {
 }
 
 /// The names of all outcomes. Each line of metrics contains all of them, also with the value 0.
-const OUTCOMES: [&str; 4] = ["Done", "AlreadyDone", "Ignored", "Failed"];
+const OUTCOMES: [&str; 6] = [
+    "Done",
+    "Refused",
+    "AlreadySettled",
+    "Contradicted",
+    "Ignored",
+    "Failed",
+];
 
 /// The names of all metrics, except the names of failures.
 ///
 /// `Received` is the sum of the outcomes and of `Copies`, the events that a batch contained twice. `StoredToDone` is the
 /// time from storing a notification to its DONE. `RemainingTime` is what was left of the invocation.
-pub const METRICS: [&str; 8] = [
+pub const METRICS: [&str; 10] = [
     "Received",
     "Copies",
     "Done",
-    "AlreadyDone",
+    "Refused",
+    "AlreadySettled",
+    "Contradicted",
     "Ignored",
     "Failed",
     "StoredToDone",
@@ -105,6 +121,18 @@ impl EventFailure {
             Self::Unreadable(_) => false,
             Self::Completion(error) => error.is_transient(),
             Self::OutOfTime => true,
+        }
+    }
+}
+
+impl From<CompletionOutcome> for EventOutcome {
+    fn from(outcome: CompletionOutcome) -> Self {
+        match outcome {
+            CompletionOutcome::Settled(Status::Refused) => Self::Refused,
+            CompletionOutcome::Settled(_) => Self::Done,
+            CompletionOutcome::AlreadySettled(_) => Self::AlreadySettled,
+            CompletionOutcome::Contradicted(_) => Self::Contradicted,
+            CompletionOutcome::Ignored => Self::Ignored,
         }
     }
 }
@@ -203,9 +231,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
         }
         let completion = self.completer.complete(event, &self.downstream);
         match tokio::time::timeout_at(budget.end(), completion).await {
-            Ok(Ok(CompletionOutcome::Accepted)) => Ok(EventOutcome::Done),
-            Ok(Ok(CompletionOutcome::AlreadyDone)) => Ok(EventOutcome::AlreadyDone),
-            Ok(Ok(CompletionOutcome::Ignored)) => Ok(EventOutcome::Ignored),
+            Ok(Ok(outcome)) => Ok(outcome.into()),
             Ok(Err(error)) => Err(error.into()),
             Err(_elapsed) => Err(EventFailure::OutOfTime),
         }
@@ -222,9 +248,15 @@ fn log(incoming: &IncomingEvent, outcome: &EventOutcome) {
     let sequence_number = incoming.sequence_numbers.first();
     match outcome {
         EventOutcome::Done => tracing::debug!(notification_id, sequence_number, "done"),
-        EventOutcome::AlreadyDone => {
-            tracing::info!(notification_id, sequence_number, "already done")
+        EventOutcome::Refused => tracing::info!(notification_id, sequence_number, "refused"),
+        EventOutcome::AlreadySettled => {
+            tracing::info!(notification_id, sequence_number, "already settled")
         }
+        EventOutcome::Contradicted => tracing::error!(
+            notification_id,
+            sequence_number,
+            "the downstream decided otherwise than before; the first decision stays"
+        ),
         EventOutcome::Ignored => tracing::debug!(notification_id, sequence_number, "ignored"),
         EventOutcome::Failed(failure) => {
             let (name, reason) = (failure.name(), failure.to_string());

@@ -108,8 +108,14 @@ impl IncomingEvent {
             let event = record.event();
             let mut position = all.len();
             if let Ok(event) = &event {
-                // Includes the version: it differs if somebody edited the item, and then one of the events may succeed.
-                let key = (event.subject.clone(), event.status, event.sequence);
+                // Includes the version, which differs if somebody edited the item, and the fingerprint, which differs if
+                // the id was used again. In both cases one of the events may succeed.
+                let key = (
+                    event.subject.clone(),
+                    event.fingerprint,
+                    event.status,
+                    event.sequence,
+                );
                 position = *position_of_event.entry(key).or_insert(position);
             }
             if position == all.len() {

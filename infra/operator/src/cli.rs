@@ -55,8 +55,9 @@ enum Command {
     /// letter. On a FIFO queue, only the first ten messages of each group can be inspected. With --skip-dead-letters, the
     /// command changes nothing at all.
     ///
-    /// Exit codes: 0 Done, 3 Unknown (found nowhere), 10 Stored (not published yet), 11 Published (not DONE), 12 Failed (Lambda
-    /// gave up), 13 DeadLettered (never stored), 14 Removed (by time to live or by hand), 15 Unreadable (edited by hand).
+    /// Exit codes: 0 Done, 3 Unknown (found nowhere), 10 Stored (not published yet), 11 Published (not settled), 12 Failed (Lambda
+    /// gave up), 13 DeadLettered (never stored), 14 Removed (by time to live or by hand), 15 Unreadable (edited by hand), 16
+    /// Refused (by the downstream, for good).
     Trace(TraceArguments),
     /// Retry messages and events that failed.
     #[command(subcommand)]
@@ -69,8 +70,8 @@ enum Command {
     Reconcile(ReconcileArguments),
     /// Remove the payloads of settled notifications.
     ///
-    /// Removes payload and enrichment of items in DONE. Id, type, status and fingerprint stay, so that the id is still
-    /// written only once. Items that are not DONE are kept: their event still needs the payload. Lists the other places with
+    /// Removes payload and enrichment of settled items. Id, type, status and fingerprint stay, so that the id is still
+    /// written only once. Items in INIT are kept: their event still needs the payload. Lists the other places with
     /// copies, and when each is gone. Without --apply, nothing is changed.
     Erase(EraseArguments),
     /// Pause event sources: Lambda stops invoking the functions, and messages and records wait.

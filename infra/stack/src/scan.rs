@@ -123,7 +123,9 @@ impl Selection {
     fn includes(&self, item: &ItemState) -> bool {
         match self {
             Self::Reconcile(rule) => rule.selects(item),
-            Self::SettledBefore(before) => item.status == Status::Done && item.updated_at < *before,
+            Self::SettledBefore(before) => {
+                item.status.is_settled() && item.updated_at < *before
+            }
         }
     }
 
@@ -132,9 +134,10 @@ impl Selection {
     fn filter(&self, scan: ScanFluentBuilder) -> ScanFluentBuilder {
         let time = |time: Timestamp| AttributeValue::S(to_rfc3339(time));
         let status = |status: Status| AttributeValue::S(status.to_string());
-        let with_done = |scan: ScanFluentBuilder| {
+        let with_settled = |scan: ScanFluentBuilder| {
             scan.expression_attribute_names("#payload", attribute::PAYLOAD)
                 .expression_attribute_values(":done", status(Status::Done))
+                .expression_attribute_values(":refused", status(Status::Refused))
         };
         match self {
             Self::Reconcile(Reconciliation {
@@ -147,12 +150,12 @@ impl Selection {
             Self::Reconcile(Reconciliation {
                 before,
                 settled_since: Some(since),
-            }) => with_done(scan)
+            }) => with_settled(scan)
                 .filter_expression(PENDING_OR_SETTLED)
                 .expression_attribute_values(":init", status(Status::Init))
                 .expression_attribute_values(":before", time(*before))
                 .expression_attribute_values(":since", time(*since)),
-            Self::SettledBefore(before) => with_done(scan)
+            Self::SettledBefore(before) => with_settled(scan)
                 .filter_expression(SETTLED_WITH_PAYLOAD)
                 .expression_attribute_values(":before", time(*before)),
         }
@@ -182,11 +185,11 @@ pub struct SelectedPage {
 /// The filter for items in INIT.
 const PENDING: &str = "#updated < :before AND #status = :init";
 /// The filter for items in INIT, and for settled items whose payload was not erased: those have an event.
-const PENDING_OR_SETTLED: &str = "#updated < :before AND (#status = :init OR (#status = :done AND #updated >= :since AND attribute_exists(#payload)))";
+const PENDING_OR_SETTLED: &str = "#updated < :before AND (#status = :init OR (#status IN (:done, :refused) AND #updated >= :since AND attribute_exists(#payload)))";
 
 /// The filter for settled items whose payload was not erased.
 const SETTLED_WITH_PAYLOAD: &str =
-    "#updated < :before AND #status = :done AND attribute_exists(#payload)";
+    "#updated < :before AND #status IN (:done, :refused) AND attribute_exists(#payload)";
 
 /// Reads one page of the selected items. The read is eventually consistent, which is enough: such an item did
 /// not change for a long time, and the update that follows checks the item again with its condition.

@@ -27,8 +27,8 @@ pub enum RedriveResult {
     WouldBeRedriven,
     /// The item was updated: `forward` publishes its event again, with the same event id.
     Redriven,
-    /// The item is DONE, and no event of DONE is missing: there is nothing to publish.
-    AlreadyDone,
+    /// The item is settled, and no event of its status is missing: there is nothing to publish.
+    AlreadySettled,
     /// The payload was erased, so there is no event to publish.
     Erased,
     /// The item changed since it was read. Repeat the command.
@@ -44,7 +44,7 @@ impl RedriveResult {
         match self {
             Self::WouldBeRedriven => "would be redriven",
             Self::Redriven => "redriven",
-            Self::AlreadyDone => "already DONE",
+            Self::AlreadySettled => "already settled",
             Self::Erased => "erased",
             Self::Changed => "changed meanwhile",
             Self::NoItem => "no item",
@@ -61,7 +61,7 @@ pub enum EraseResult {
     Erased,
     /// The payload was removed earlier.
     AlreadyErased,
-    /// The item is not DONE: its event still needs the payload.
+    /// The item is in INIT: its event still needs the payload.
     NotSettled,
     /// The item was edited and can no longer be read.
     Unreadable,
@@ -76,7 +76,7 @@ impl EraseResult {
             Self::WouldBeErased => "would be erased",
             Self::Erased => "erased",
             Self::AlreadyErased => "already erased",
-            Self::NotSettled => "not DONE, kept",
+            Self::NotSettled => "in INIT, kept",
             Self::Unreadable => "unreadable, kept",
             Self::NoItem => "no item",
         }
@@ -123,7 +123,7 @@ impl StoredItem {
         } else if self.state().needs_redrive(lost) {
             RedriveResult::WouldBeRedriven
         } else {
-            RedriveResult::AlreadyDone
+            RedriveResult::AlreadySettled
         }
     }
 }
@@ -205,12 +205,12 @@ pub async fn preview_erase(stack: &Stack, id: &str) -> Result<EraseResult, Stack
         None => EraseResult::NoItem,
         Some(Err(_)) => EraseResult::Unreadable,
         Some(Ok(item)) if item.erased_at.is_some() => EraseResult::AlreadyErased,
-        Some(Ok(item)) if item.item.status == Status::Done => EraseResult::WouldBeErased,
+        Some(Ok(item)) if item.item.status.is_settled() => EraseResult::WouldBeErased,
         Some(Ok(_)) => EraseResult::NotSettled,
     })
 }
 
-/// Removes payload and enrichment of an item in DONE. Id, status and fingerprint stay, so the id is still written once, and a
+/// Removes payload and enrichment of a settled item. Id, status and fingerprint stay, so the id is still written once, and a
 /// copy of its message is still recognized. `forward` ignores the change, because neither status nor `redrives` changed.
 ///
 /// # Errors
@@ -218,13 +218,14 @@ pub async fn preview_erase(stack: &Stack, id: &str) -> Result<EraseResult, Stack
 pub async fn erase(stack: &Stack, id: &str, now: Timestamp) -> Result<EraseResult, StackError> {
     let updated = update(stack, id)
         .update_expression("SET #erased = :now REMOVE #payload, #enrichment")
-        .condition_expression("#status = :done AND attribute_exists(#payload)")
+        .condition_expression("#status IN (:done, :refused) AND attribute_exists(#payload)")
         .expression_attribute_names("#erased", attribute::ERASED_AT)
         .expression_attribute_names("#payload", attribute::PAYLOAD)
         .expression_attribute_names("#enrichment", attribute::ENRICHMENT)
         .expression_attribute_names("#status", attribute::STATUS)
         .expression_attribute_values(":now", string(&to_rfc3339(now)))
         .expression_attribute_values(":done", string(Status::Done.as_str()))
+        .expression_attribute_values(":refused", string(Status::Refused.as_str()))
         .send()
         .await;
     if has_failed_condition("UpdateItem", updated)? {
@@ -320,7 +321,7 @@ mod tests {
             (
                 stored(Status::Done, None),
                 &init,
-                RedriveResult::AlreadyDone,
+                RedriveResult::AlreadySettled,
             ),
             (
                 stored(Status::Done, None),

@@ -29,6 +29,7 @@ use onewrite::{
     notification::{Fingerprint, Status},
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Verdict,
     },
 };
 
@@ -99,28 +100,31 @@ impl Completions for DynamoDbTable {
             let writes = writes.len();
             return Err(TableError::TooManyWrites { writes, max });
         }
-        let done = self.done(completion)?;
+        let update = self.settlement(completion)?;
         if writes.is_empty() {
-            self.update(done).await
+            self.update(update, completion.fingerprint).await
         } else {
-            self.transact(done, writes).await
+            self.transact(update, writes, completion.fingerprint).await
         }
     }
 }
 
 impl DynamoDbTable {
-    /// The conditional update INIT -> DONE.
-    fn done(&self, completion: &Completion) -> Result<Update, TableError> {
-        let from = Status::Init;
-        let to = from
-            .next()
-            .ok_or_else(|| ServiceError::refused("NoTransition"))?;
+    /// The conditional update INIT -> DONE or REFUSED.
+    fn settlement(&self, completion: &Completion) -> Result<Update, TableError> {
         let key = attribute::NOTIFICATION_ID;
         let (version, updated_at) = (attribute::VERSION, attribute::UPDATED_AT);
-        let mut set = format!("SET #status = :done, {version} = :next, {updated_at} = :now");
+        let mut set = format!("SET #status = :settled, {version} = :next, {updated_at} = :now");
         let mut values = Attributes::from([
-            (":init".to_owned(), string(from.as_str())),
-            (":done".to_owned(), string(to.as_str())),
+            (":init".to_owned(), string(Status::Init.as_str())),
+            (
+                ":settled".to_owned(),
+                string(completion.verdict.status().as_str()),
+            ),
+            (
+                ":fingerprint".to_owned(),
+                string(&completion.fingerprint.to_string()),
+            ),
             (":seen".to_owned(), number(completion.version.into())),
             (
                 ":next".to_owned(),
@@ -128,6 +132,10 @@ impl DynamoDbTable {
             ),
             (":now".to_owned(), string(&to_rfc3339(completion.at))),
         ]);
+        if let Verdict::Refused(reason) = &completion.verdict {
+            set.push_str(&format!(", {} = :refusal", attribute::REFUSAL));
+            values.insert(":refusal".to_owned(), string(reason.as_str()));
+        }
         if let Some(seconds) = completion.expires_at {
             set.push_str(&format!(", {} = :expires", attribute::EXPIRES_AT));
             values.insert(":expires".to_owned(), number(seconds.into()));
@@ -136,9 +144,11 @@ impl DynamoDbTable {
             .table_name(&self.table_name)
             .key(key, string(completion.id.as_str()))
             .update_expression(set)
-            // The status decides. The version proves that nobody edited the item since the event.
+            // The status decides. The version proves that nobody edited the item since the event, and the fingerprint
+            // that the item is not a later notification with the same id.
             .condition_expression(format!(
-                "attribute_exists({key}) AND #status = :init AND {version} = :seen"
+                "attribute_exists({key}) AND #status = :init AND {version} = :seen AND {} = :fingerprint",
+                attribute::FINGERPRINT
             ))
             // STATUS is a reserved word (DynamoDB developer guide, "Reserved words").
             .expression_attribute_names("#status", attribute::STATUS)
@@ -148,56 +158,61 @@ impl DynamoDbTable {
             .map_err(|_| ServiceError::refused("ConstructionFailure").into())
     }
 
-    /// Writes DONE alone. If the SDK repeats an attempt whose response was lost, the result is
-    /// [`CompletionResult::AlreadyDone`]. That is safe: `Accepted` is never returned twice.
-    async fn update(&self, done: Update) -> Result<CompletionResult, TableError> {
+    /// Writes the status alone. If the SDK repeats an attempt whose response was lost, the result is
+    /// [`CompletionResult::AlreadySettled`]. That is safe: `Settled` is never returned twice.
+    async fn update(
+        &self,
+        update: Update,
+        seen: Fingerprint,
+    ) -> Result<CompletionResult, TableError> {
         let request = self
             .client
             .update_item()
-            .table_name(done.table_name)
-            .set_key(Some(done.key))
-            .update_expression(done.update_expression)
-            .set_condition_expression(done.condition_expression)
-            .set_expression_attribute_names(done.expression_attribute_names)
-            .set_expression_attribute_values(done.expression_attribute_values)
+            .table_name(update.table_name)
+            .set_key(Some(update.key))
+            .update_expression(update.update_expression)
+            .set_condition_expression(update.condition_expression)
+            .set_expression_attribute_names(update.expression_attribute_names)
+            .set_expression_attribute_values(update.expression_attribute_values)
             .set_return_values_on_condition_check_failure(
-                done.return_values_on_condition_check_failure,
+                update.return_values_on_condition_check_failure,
             );
         let error = match Box::pin(request.send()).await {
-            Ok(_) => return Ok(CompletionResult::Accepted),
+            Ok(_) => return Ok(CompletionResult::Settled),
             Err(error) => error,
         };
         match error.as_service_error() {
             Some(UpdateItemError::ConditionalCheckFailedException(failed)) => {
-                Ok(explain_failed_condition(failed.item()))
+                Ok(explain_failed_condition(failed.item(), seen))
             }
             _ => Err(from_sdk_error(&error).into()),
         }
     }
 
-    /// Writes DONE and the consumer's writes in one transaction.
+    /// Writes the status and the consumer's writes in one transaction.
     ///
     /// The SDK creates a new client request token per call and repeats it in each attempt of the call, so a repeated
     /// attempt after a lost response reports success. A token derived from the id would be the same in two competing
     /// consumers, and DynamoDB would report success to both of them for ten minutes: two winners.
     async fn transact(
         &self,
-        done: Update,
+        update: Update,
         writes: Vec<TransactWriteItem>,
+        seen: Fingerprint,
     ) -> Result<CompletionResult, TableError> {
-        let mut items = vec![TransactWriteItem::builder().update(done).build()];
+        let mut items = vec![TransactWriteItem::builder().update(update).build()];
         items.extend(writes);
         let request = self
             .client
             .transact_write_items()
             .set_transact_items(Some(items));
         let error = match Box::pin(request.send()).await {
-            Ok(_) => return Ok(CompletionResult::Accepted),
+            Ok(_) => return Ok(CompletionResult::Settled),
             Err(error) => error,
         };
         match error.as_service_error() {
             Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                explain_cancellation(canceled.cancellation_reasons()).map_err(Into::into)
+                explain_cancellation(canceled.cancellation_reasons(), seen).map_err(Into::into)
             }
             _ => Err(from_sdk_error(&error).into()),
         }
@@ -205,26 +220,35 @@ impl DynamoDbTable {
 }
 
 /// Explains a completion whose condition failed, from the existing item.
-fn explain_failed_condition(old: Option<&Attributes>) -> CompletionResult {
+fn explain_failed_condition(old: Option<&Attributes>, seen: Fingerprint) -> CompletionResult {
     let Some(old) = old else {
         return CompletionResult::UnknownId;
     };
-    match text(old, attribute::STATUS).and_then(|status| status.parse().ok()) {
-        Some(Status::Done) => CompletionResult::AlreadyDone,
-        _ => CompletionResult::VersionMismatch,
+    if fingerprint(old).is_some_and(|found| found != seen) {
+        return CompletionResult::OtherNotification;
     }
+    text(old, attribute::STATUS)
+        .and_then(|status| status.parse::<Status>().ok())
+        .filter(|status| status.is_settled())
+        .map_or(
+            CompletionResult::VersionMismatch,
+            CompletionResult::AlreadySettled,
+        )
 }
 
-/// Explains a canceled transaction. The first reason belongs to the DONE write.
+/// Explains a canceled transaction. The first reason belongs to the write of the status.
 ///
-/// The DONE write is checked before the consumer's writes: a competitor that won has usually made the consumer's conditions
-/// false too, and the caller must get `AlreadyDone` then. So the other reasons count only if the DONE write was fine.
-fn explain_cancellation(reasons: &[CancellationReason]) -> Result<CompletionResult, ServiceError> {
-    let Some((done, writes)) = reasons.split_first() else {
+/// That write is checked before the consumer's writes: a competitor that won has usually made the consumer's conditions
+/// false too, and the caller must get `AlreadySettled` then. So the other reasons count only if the first write was fine.
+fn explain_cancellation(
+    reasons: &[CancellationReason],
+    seen: Fingerprint,
+) -> Result<CompletionResult, ServiceError> {
+    let Some((status, writes)) = reasons.split_first() else {
         return Err(ServiceError::refused("TransactionCanceledException"));
     };
-    match failure_code(done) {
-        Some(CONDITION_FAILED) => return Ok(explain_failed_condition(done.item())),
+    match failure_code(status) {
+        Some(CONDITION_FAILED) => return Ok(explain_failed_condition(status.item(), seen)),
         Some(code) => return Err(from_cancellation_code(code)),
         None => {}
     }

@@ -1,8 +1,8 @@
-//! INIT -> DONE around the effect of a downstream: what a consumer calls for each event.
+//! INIT -> DONE or REFUSED around the effect of a downstream: what a consumer calls for each event.
 //!
 //! # What is guaranteed for the effect
 //!
-//! Each notification id has exactly one winner of DONE, however many consumers compete. The effect itself is different,
+//! Each notification has exactly one winner that settles it, however many consumers compete. The effect itself is different,
 //! because no call to another system can be atomic with a write to the table. The guarantee depends on how you connect
 //! the effect:
 //!
@@ -13,7 +13,8 @@
 //! - **Called before DONE, not idempotent**: at least once. A crash, a lost response or a competing consumer between the
 //!   call and DONE causes a second call.
 //!
-//! A notification is never DONE without its effect.
+//! A notification is never DONE without its effect. A notification that the downstream refuses for good
+//! ([`Effect::Refused`]) becomes REFUSED. Nothing else does: an error is always retried.
 //!
 //! # Your own consumer
 //!
@@ -61,8 +62,8 @@ use jiff::Timestamp;
 use crate::{
     event::NotificationEvent,
     item::{expiry, to_millis},
-    notification::Status,
-    table::{Completion, CompletionResult, Completions, TableError},
+    notification::{Refusal, Status},
+    table::{Completion, CompletionResult, Completions, TableError, Verdict},
 };
 
 /// Your own work for each notification. `W` is a write that the table can commit together with DONE.
@@ -83,13 +84,17 @@ pub trait Downstream<W>: Send + Sync {
     ) -> impl Future<Output = Result<Effect<W>, DownstreamError>> + Send;
 }
 
-/// The effect of an accepted notification.
+/// The answer of a downstream.
 pub enum Effect<W> {
     /// The effect has happened. Repeating it with the same notification id changes nothing.
     Happened,
     /// The effect is these writes. They commit together with DONE or not at all. DONE is one write of the transaction, so
     /// at most [`MAX_TRANSACT_WRITES`](crate::limits::MAX_TRANSACT_WRITES) - 1 are allowed.
     CommitWith(Vec<W>),
+    /// There will never be an effect: the notification becomes REFUSED. Only for a decision about this notification, such
+    /// as a closed account. A fault of the receiver or its configuration is a [`DownstreamError`], or an expired token
+    /// would refuse a whole day of notifications.
+    Refused(Refusal),
 }
 
 /// Why a downstream did not accept a notification. The event is retried.
@@ -114,22 +119,28 @@ impl DownstreamError {
 /// The outcome of an event that was handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompletionOutcome {
-    /// This call moved the notification to DONE. At most one call per id has this outcome; none has it if the winner's
-    /// response was lost.
-    Accepted,
-    /// The notification was already DONE. Nothing was written, so no effect was committed a second time.
-    AlreadyDone,
+    /// This call settled the notification, with this status. At most one call per notification has this outcome; none has
+    /// it if the winner's response was lost.
+    Settled(Status),
+    /// The notification already had this verdict. Nothing was written, so no effect was committed a second time.
+    AlreadySettled(Status),
+    /// The notification already had the other final status, which stays. Two consumers disagreed, or one changed its mind:
+    /// if the effect is outside the table, it may have happened although the notification is REFUSED.
+    Contradicted(Status),
     /// The event reports another status than INIT, so there is nothing to accept. The downstream was not called.
     Ignored,
 }
 
-/// Why an event must be retried: the notification is not known to be DONE.
+/// Why an event must be retried: the notification is not known to be settled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompletionError {
     /// The table has no item for the event: it was removed, or the event belongs to another table.
     #[error("the table has no item with this notification id")]
     UnknownId,
-    /// The item is not DONE and has another version than the event: somebody edited it.
+    /// The item is another notification: the one of the event was removed, and its id was used again.
+    #[error("the notification was removed, and the table has another one with this id")]
+    OtherNotification,
+    /// The item is in INIT and has another version than the event: somebody edited it.
     #[error("the item has another version than the event")]
     VersionMismatch,
     /// A condition on one of the downstream's own writes was false. Nothing was written and the item stays in INIT.
@@ -141,7 +152,7 @@ pub enum CompletionError {
     /// The code of the downstream or of the table panicked. The panic text is dropped because it may quote anything.
     #[error("the code panicked")]
     Panicked,
-    /// The outcome of the write is unknown. DONE and the writes have happened together or not at all.
+    /// The outcome of the write is unknown. The status and the writes were written together or not at all.
     #[error(transparent)]
     Table(#[from] TableError),
 }
@@ -152,6 +163,7 @@ impl CompletionError {
     pub fn name(&self) -> &'static str {
         match self {
             Self::UnknownId => "UnknownId",
+            Self::OtherNotification => "OtherNotification",
             Self::VersionMismatch => "VersionMismatch",
             Self::WritesRefused => "WritesRefused",
             Self::Downstream(_) => "DownstreamFailed",
@@ -166,12 +178,15 @@ impl CompletionError {
         match self {
             Self::Downstream(_) | Self::Panicked => true,
             Self::Table(error) => error.is_transient(),
-            Self::UnknownId | Self::VersionMismatch | Self::WritesRefused => false,
+            Self::UnknownId
+            | Self::OtherNotification
+            | Self::VersionMismatch
+            | Self::WritesRefused => false,
         }
     }
 }
 
-/// Moves notifications from INIT to DONE around a [`Downstream`].
+/// Settles notifications around a [`Downstream`]: INIT -> DONE or REFUSED.
 pub struct Completer<T> {
     table: T,
     retention_days: u32,
@@ -179,7 +194,7 @@ pub struct Completer<T> {
 }
 
 impl<T: Completions> Completer<T> {
-    /// Completes items in `table`. DynamoDB may remove an item `retention_days` after it became DONE; 0 keeps it forever.
+    /// Settles items in `table`. DynamoDB may remove an item `retention_days` after it was settled; 0 keeps it forever.
     ///
     /// The retention must be longer than the time in which an upstream may repeat a message. A removed id is unknown
     /// again, and a repeated message would become a new notification.
@@ -197,7 +212,7 @@ impl<T: Completions> Completer<T> {
         Self { clock, ..self }
     }
 
-    /// Calls `downstream` with the event's notification and moves the notification to DONE.
+    /// Calls `downstream` with the event's notification and settles the notification.
     ///
     /// The future may be dropped at any time. The state is then the same as after a [`CompletionError::Table`].
     ///
@@ -222,24 +237,33 @@ impl<T: Completions> Completer<T> {
         event: &NotificationEvent,
         downstream: &D,
     ) -> Result<CompletionOutcome, CompletionError> {
-        let writes = match downstream.accept(event).await? {
-            Effect::Happened => Vec::new(),
-            Effect::CommitWith(writes) => writes,
+        let (verdict, writes) = match downstream.accept(event).await? {
+            Effect::Happened => (Verdict::Done, Vec::new()),
+            Effect::CommitWith(writes) => (Verdict::Done, writes),
+            Effect::Refused(reason) => (Verdict::Refused(reason), Vec::new()),
         };
-        match self.table.complete(&self.completion(event), writes).await? {
-            CompletionResult::Accepted => Ok(CompletionOutcome::Accepted),
-            CompletionResult::AlreadyDone => Ok(CompletionOutcome::AlreadyDone),
+        let status = verdict.status();
+        let completion = self.completion(event, verdict);
+        match self.table.complete(&completion, writes).await? {
+            CompletionResult::Settled => Ok(CompletionOutcome::Settled(status)),
+            CompletionResult::AlreadySettled(found) if found == status => {
+                Ok(CompletionOutcome::AlreadySettled(found))
+            }
+            CompletionResult::AlreadySettled(found) => Ok(CompletionOutcome::Contradicted(found)),
             CompletionResult::UnknownId => Err(CompletionError::UnknownId),
+            CompletionResult::OtherNotification => Err(CompletionError::OtherNotification),
             CompletionResult::VersionMismatch => Err(CompletionError::VersionMismatch),
             CompletionResult::WritesRefused => Err(CompletionError::WritesRefused),
         }
     }
 
-    fn completion(&self, event: &NotificationEvent) -> Completion {
+    fn completion(&self, event: &NotificationEvent, verdict: Verdict) -> Completion {
         let at = to_millis((self.clock)());
         Completion {
             id: event.subject.clone(),
             version: event.sequence,
+            fingerprint: event.fingerprint,
+            verdict,
             at,
             expires_at: (self.retention_days > 0).then(|| expiry(at, self.retention_days)),
         }

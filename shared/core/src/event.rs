@@ -11,8 +11,8 @@ use crate::{
     item::{NotificationItem, to_millis, to_rfc3339},
     limits::MAX_SOURCE_CHARS,
     notification::{
-        Fingerprint, InvalidName, NotificationId, NotificationType, Payload, Rejection, Status,
-        TraceParent, check_name,
+        Fingerprint, InvalidName, NotificationId, NotificationType, Payload, Refusal, Rejection,
+        Status, TraceParent, check_name,
         json::{Document, Limits, Object, Value},
     },
 };
@@ -20,7 +20,7 @@ use crate::{
 /// The supported version of CloudEvents.
 pub const SPEC_VERSION: &str = "1.0";
 
-/// The attribute names of the document. The last six are extensions. `partitionkey`, `sequence` and `traceparent` are
+/// The attribute names of the document. The last seven are extensions. `partitionkey`, `sequence` and `traceparent` are
 /// documented extensions of CloudEvents.
 pub mod attribute {
     /// [`super::SPEC_VERSION`].
@@ -29,7 +29,7 @@ pub mod attribute {
     pub const ID: &str = "id";
     /// The sender.
     pub const SOURCE: &str = "source";
-    /// `<type>.init` or `<type>.done`.
+    /// `<type>.init`, `<type>.done` or `<type>.refused`.
     pub const TYPE: &str = "type";
     /// The notification id.
     pub const SUBJECT: &str = "subject";
@@ -41,14 +41,16 @@ pub mod attribute {
     pub const DATA: &str = "data";
     /// The notification id, which is also the record's partition key in Kinesis.
     pub const PARTITION_KEY: &str = "partitionkey";
-    /// The version of the item as text: `"1"` in INIT, `"2"` in DONE.
+    /// The version of the item as text: `"1"` in INIT, `"2"` in DONE and REFUSED.
     pub const SEQUENCE: &str = "sequence";
     /// The trace of the message, if it had one.
     pub const TRACEPARENT: &str = "traceparent";
-    /// `INIT` or `DONE`.
+    /// `INIT`, `DONE` or `REFUSED`.
     pub const STATUS: &str = "status";
     /// 64 hexadecimal digits.
     pub const FINGERPRINT: &str = "fingerprint";
+    /// The code of the refusal, only in REFUSED.
+    pub const REFUSAL: &str = "refusal";
     /// The enrichment, if there is one: a JSON object as text.
     pub const ENRICHMENT: &str = "enrichment";
 }
@@ -105,6 +107,8 @@ pub struct NotificationEvent {
     pub traceparent: Option<TraceParent>,
     /// The fingerprint of type and payload.
     pub fingerprint: Fingerprint,
+    /// Why the downstream refused the notification; only in REFUSED.
+    pub refusal: Option<Refusal>,
     /// The enrichment: the text of a JSON object.
     pub enrichment: Option<String>,
     /// The stored payload.
@@ -161,6 +165,10 @@ impl NotificationEvent {
             ),
             (a::STATUS, Some(self.status.as_str().into())),
             (a::FINGERPRINT, Some(self.fingerprint.to_string().into())),
+            (
+                a::REFUSAL,
+                self.refusal.as_ref().map(|code| code.as_str().into()),
+            ),
             (a::ENRICHMENT, self.enrichment.as_deref().map(Into::into)),
         ];
         let mut json = String::with_capacity(self.data.as_str().len() + 1_024);
@@ -214,6 +222,7 @@ impl NotificationEvent {
             time: attributes.parsed(a::TIME, |text| text.parse().ok().map(to_millis))?,
             traceparent: attributes.optional(a::TRACEPARENT, TraceParent::parse)?,
             fingerprint: attributes.parsed(a::FINGERPRINT, |text| text.parse().ok())?,
+            refusal: attributes.optional(a::REFUSAL, |text| text.parse().ok())?,
             enrichment: attributes.optional(a::ENRICHMENT, |text| {
                 Payload::parse(text)
                     .ok()
@@ -242,10 +251,11 @@ impl From<NotificationItem> for NotificationEvent {
             sequence: item.version,
             time: match item.status {
                 Status::Init => item.created_at,
-                Status::Done => item.updated_at,
+                Status::Done | Status::Refused => item.updated_at,
             },
             traceparent: item.traceparent,
             fingerprint: notification.fingerprint,
+            refusal: item.refusal,
             enrichment: item.enrichment,
             data: notification.payload,
         }
@@ -330,7 +340,7 @@ mod tests {
         item::Enrichment,
         limits::{
             EVENT_OVERHEAD_BYTES, ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_JSON_DEPTH,
-            MAX_RECORD_BYTES,
+            MAX_RECORD_BYTES, MAX_REFUSAL_CHARS,
         },
         notification::MessagePointers,
     };
@@ -379,7 +389,10 @@ mod tests {
 
     #[test]
     fn formats_and_parses_events() {
-        for item in [item("{\"n\": 1.0}"), done(item("null"))] {
+        let mut refused = done(item("null"));
+        refused.status = Status::Refused;
+        refused.refusal = "account_closed".parse().ok();
+        for item in [item("{\"n\": 1.0}"), done(item("null")), refused] {
             let event = NotificationEvent::from_item(&item)
                 .with_source("//refunds.example".parse().unwrap());
             assert_eq!(event.source.as_str(), "//refunds.example");
@@ -416,6 +429,8 @@ mod tests {
         let source = "\"".repeat(MAX_SOURCE_CHARS).parse().unwrap();
         let mut event = NotificationEvent::from_item(&item("1")).with_source(source);
         event.subject = NotificationId::parse("\"".repeat(MAX_ID_CHARS)).unwrap();
+        event.status = Status::Refused;
+        event.refusal = "x".repeat(MAX_REFUSAL_CHARS).parse().ok();
         assert!(event.to_json().len() <= EVENT_OVERHEAD_BYTES);
     }
 

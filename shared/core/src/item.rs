@@ -13,8 +13,8 @@ use serde_dynamo::{AttributeValue, Item};
 use crate::{
     limits::{ITEM_GROWTH_BYTES, MAX_ITEM_BYTES},
     notification::{
-        Fingerprint, Notification, NotificationId, NotificationType, Payload, Rejection, Status,
-        TraceParent, json,
+        Fingerprint, Notification, NotificationId, NotificationType, Payload, Refusal, Rejection,
+        Status, TraceParent, json,
     },
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub mod attribute {
     /// String, partition key.
     pub const NOTIFICATION_ID: &str = "notification_id";
-    /// String: `INIT` or `DONE`.
+    /// String: `INIT`, `DONE` or `REFUSED`.
     pub const STATUS: &str = "status";
     /// String: the notification type.
     pub const TYPE: &str = "type";
@@ -34,7 +34,7 @@ pub mod attribute {
     pub const CREATED_AT: &str = "created_at";
     /// String: RFC 3339 with milliseconds, UTC.
     pub const UPDATED_AT: &str = "updated_at";
-    /// Number: 1 in INIT, 2 in DONE.
+    /// Number: 1 in INIT, 2 in DONE and REFUSED.
     pub const VERSION: &str = "version";
     /// String: the id of the SQS message that created the item.
     pub const SOURCE_MESSAGE_ID: &str = "source_message_id";
@@ -44,13 +44,15 @@ pub mod attribute {
     pub const TRACEPARENT: &str = "traceparent";
     /// String, only if the aggregation added something: a JSON object.
     pub const ENRICHMENT: &str = "enrichment";
-    /// Number, set with DONE if a retention is configured: seconds since 1970, DynamoDB's TTL attribute.
+    /// String, only in REFUSED: the code of the reason.
+    pub const REFUSAL: &str = "refusal";
+    /// Number, set with DONE and REFUSED if a retention is configured: seconds since 1970, DynamoDB's TTL attribute.
     pub const EXPIRES_AT: &str = "expires_at";
     /// String, only if an operator erased the payload of a settled item: RFC 3339 with milliseconds, UTC.
     pub const ERASED_AT: &str = "erased_at";
 
     /// All names.
-    pub const ALL: [&str; 14] = [
+    pub const ALL: [&str; 15] = [
         NOTIFICATION_ID,
         STATUS,
         TYPE,
@@ -63,6 +65,7 @@ pub mod attribute {
         REDRIVES,
         TRACEPARENT,
         ENRICHMENT,
+        REFUSAL,
         EXPIRES_AT,
         ERASED_AT,
     ];
@@ -116,6 +119,8 @@ pub struct NotificationItem {
     pub traceparent: Option<TraceParent>,
     /// The enrichment: the text of a JSON object.
     pub enrichment: Option<String>,
+    /// Why the downstream refused the notification; only in REFUSED.
+    pub refusal: Option<Refusal>,
     /// When DynamoDB may remove the item, in seconds since 1970.
     pub expires_at: Option<i64>,
 }
@@ -158,6 +163,7 @@ impl NotificationItem {
             redrives: 0,
             traceparent,
             enrichment,
+            refusal: None,
             expires_at: None,
         };
         let bytes = item.bytes() + ITEM_GROWTH_BYTES;
@@ -230,6 +236,10 @@ impl NotificationItem {
             ),
             (a::ENRICHMENT, self.enrichment.as_deref().and_then(text)),
             (
+                a::REFUSAL,
+                self.refusal.as_ref().and_then(|code| text(code.as_str())),
+            ),
+            (
                 a::EXPIRES_AT,
                 self.expires_at.and_then(|at| number(at.into())),
             ),
@@ -279,6 +289,7 @@ impl NotificationItem {
                     .filter(|text| Payload::parse(*text).is_ok())
                     .map(ToOwned::to_owned)
             })?,
+            refusal: fields.optional(a::REFUSAL, |value| value.as_text()?.parse().ok())?,
             expires_at: fields.optional(a::EXPIRES_AT, AttributeRef::as_number)?,
         })
     }
@@ -302,7 +313,9 @@ pub enum InvalidItem {
 pub fn erased_at(item: &impl Attributes) -> Option<Timestamp> {
     let text = |name| item.attribute(name).and_then(AttributeRef::as_text);
     let is_erased = item.attribute(attribute::PAYLOAD).is_none()
-        && text(attribute::STATUS) == Some(Status::Done.as_str());
+        && text(attribute::STATUS)
+            .and_then(|text| text.parse().ok())
+            .is_some_and(Status::is_settled);
     text(attribute::ERASED_AT)
         .filter(|_| is_erased)?
         .parse()
@@ -431,7 +444,7 @@ pub fn expiry(time: Timestamp, days: u32) -> i64 {
 mod tests {
     use super::*;
     use crate::{
-        limits::{MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS},
+        limits::{MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS, MAX_REFUSAL_CHARS},
         notification::MessagePointers,
     };
 
@@ -471,6 +484,7 @@ mod tests {
         );
         assert_eq!(item.enrichment.as_deref(), Some(r#"{"tier":"gold"}"#));
         item.expires_at = Some(expiry(now, 30));
+        item.refusal = "account_closed".parse().ok();
         assert!(
             item.attributes()
                 .all(|(name, _)| attribute::ALL.contains(&name.as_str()))
@@ -543,14 +557,16 @@ mod tests {
     }
 
     #[test]
-    fn done_fits_into_the_reserved_space() {
+    fn settled_items_fit_into_the_reserved_space() {
         let init = item("1").unwrap();
-        let mut done = init.clone();
-        done.status = Status::Done;
-        done.version = u64::MAX;
-        done.redrives = u64::MAX;
-        done.expires_at = Some(i64::MAX);
-        assert!(done.bytes() <= init.bytes() + ITEM_GROWTH_BYTES);
+        let mut refused = init.clone();
+        refused.status = Status::Refused;
+        refused.version = u64::MAX;
+        refused.redrives = u64::MAX;
+        refused.refusal = "x".repeat(MAX_REFUSAL_CHARS).parse().ok();
+        refused.expires_at = Some(i64::MAX);
+        assert!(refused.refusal.is_some());
+        assert!(refused.bytes() <= init.bytes() + ITEM_GROWTH_BYTES);
     }
 
     #[test]
@@ -584,8 +600,11 @@ mod tests {
 
     #[test]
     fn only_a_settled_item_without_payload_is_erased() {
-        let mut done = item("1").unwrap();
-        done.status = Status::Done;
+        let settled = |status| NotificationItem {
+            status,
+            ..item("1").unwrap()
+        };
+        let done = settled(Status::Done);
         let erase = |item: &NotificationItem, keeps_payload: bool| {
             let mut attributes: HashMap<String, AttributeValue> = item.to_item().into();
             if !keeps_payload {
@@ -597,6 +616,7 @@ mod tests {
         };
         let at = "2026-11-23T10:00:00Z".parse().unwrap();
         assert_eq!(erase(&done, false), Some(at));
+        assert_eq!(erase(&settled(Status::Refused), false), Some(at));
         assert_eq!(erase(&done, true), None);
         assert_eq!(erase(&item("1").unwrap(), false), None);
         assert_eq!(erased_at(&done.to_item()), None);

@@ -12,6 +12,9 @@ pub const MAX_ID_POINTERS: usize = 4;
 /// Longest notification type, in characters (ASCII, so also bytes). Our own limit; the type is part of the CloudEvents `type`.
 pub const MAX_TYPE_CHARS: usize = 128;
 
+/// Longest code of a refusal, in characters (ASCII, so also bytes). Our own limit; [`ITEM_GROWTH_BYTES`] includes it.
+pub const MAX_REFUSAL_CHARS: usize = 64;
+
 /// Longest CloudEvents `source`, in characters (ASCII, so also bytes). Our own limit.
 pub const MAX_SOURCE_CHARS: usize = 256;
 
@@ -32,8 +35,8 @@ pub const MAX_KEY_BYTES: usize = 50_000;
 /// Largest item, in bytes, names and values counted (DynamoDB developer guide, "Constraints": 400 KB).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// Space reserved when an item is created, in bytes: DONE adds `expires_at`, and `redrives` can gain digits. Because of
-/// it, DONE never fails because the item is too large.
+/// Space reserved when an item is created, in bytes: DONE and REFUSED add `expires_at`, REFUSED also adds `refusal`, and
+/// `redrives` can gain digits. Because of it, neither ever fails because the item is too large.
 pub const ITEM_GROWTH_BYTES: usize = 256;
 
 /// Largest body of an SQS message, in bytes, including attributes (SQS quotas: 1 MiB).

@@ -80,14 +80,14 @@ impl From<&NotificationItem> for ItemState {
 impl ItemState {
     /// Whether the item must publish its event again, because a mapping gave up on one of these events of it.
     ///
-    /// An item in INIT always does: it waits for `complete`. An item in DONE does if the lost event reported DONE and nobody
-    /// requested it again since.
+    /// An item in INIT always does: it waits for `complete`. A settled item does if the lost event reported its status and
+    /// nobody requested it again since.
     #[must_use]
     pub fn needs_redrive<'a>(&self, lost: impl IntoIterator<Item = &'a LostEvent>) -> bool {
         let is_missing = |event: &LostEvent| match self.status {
             Status::Init => true,
-            Status::Done => {
-                event.status == Some(Status::Done)
+            settled @ (Status::Done | Status::Refused) => {
+                event.status == Some(settled)
                     && event.redrives.is_none_or(|then| self.redrives <= then)
             }
         };
@@ -112,7 +112,7 @@ impl Reconciliation {
         is_old
             && match item.status {
                 Status::Init => true,
-                Status::Done => self
+                Status::Done | Status::Refused => self
                     .settled_since
                     .is_some_and(|since| item.updated_at >= since),
             }
@@ -157,7 +157,11 @@ mod tests {
 
     #[test]
     fn reads_the_lost_event_from_the_new_image() {
-        for (status, text) in [(Status::Init, "INIT"), (Status::Done, "DONE")] {
+        for (status, text) in [
+            (Status::Init, "INIT"),
+            (Status::Done, "DONE"),
+            (Status::Refused, "REFUSED"),
+        ] {
             let record = change(Some(image("INIT", "1")), Some(image(text, "2")));
             assert_eq!(
                 LostEvent::from_record(&record),
@@ -205,6 +209,9 @@ mod tests {
                 "{redrives} {events:?}"
             );
         }
+        let refused = item(Status::Refused, 1, 0);
+        assert!(refused.needs_redrive(&[lost(Some(Status::Refused), Some(1))]));
+        assert!(!refused.needs_redrive(&[done.clone()]));
         for event in [done, init, lost(None, None)] {
             assert!(item(Status::Init, 9, 0).needs_redrive([&event]));
         }
@@ -228,6 +235,8 @@ mod tests {
             (Status::Done, 50, false, true),
             (Status::Done, 99, false, true),
             (Status::Done, 100, false, false),
+            (Status::Refused, 49, false, false),
+            (Status::Refused, 50, false, true),
         ] {
             let item = item(status, 0, second);
             assert_eq!(pending.selects(&item), is_pending, "{item:?}");

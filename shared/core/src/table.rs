@@ -1,11 +1,11 @@
-//! The ports to the table: the one write of `ingest`, and the transition to DONE.
+//! The ports to the table: the one write of `ingest`, and the transition to DONE or REFUSED.
 
 use jiff::Timestamp;
 
 use crate::{
     error::ServiceError,
     item::NotificationItem,
-    notification::{Fingerprint, NotificationId},
+    notification::{Fingerprint, NotificationId, Refusal, Status},
 };
 
 /// The table as `ingest` sees it: one conditional write and nothing else.
@@ -37,16 +37,16 @@ pub enum InsertResult {
     },
 }
 
-/// The table as a consumer sees it: INIT -> DONE, alone or together with the consumer's own writes.
+/// The table as a consumer sees it: INIT -> DONE or REFUSED, alone or together with the consumer's own writes.
 pub trait Completions: Send + Sync {
-    /// A write of the consumer that can be committed together with DONE.
+    /// A write of the consumer that can be committed together with the status.
     type Write: Send + Sync;
 
-    /// Moves one item from INIT to DONE if it is still in INIT and still has the given version. Commits `writes` in the
-    /// same atomic step.
+    /// Settles one item: moves it from INIT to the status of the verdict, if it is still in INIT and still has the given
+    /// version and fingerprint. Commits `writes` in the same atomic step.
     ///
-    /// An adapter MUST let at most one call per id succeed, ever. It MUST commit all of `writes` or none of them, and
-    /// none unless the item moved to DONE. It MUST return in bounded time. If it returns an error, or if the future is
+    /// An adapter MUST let at most one call per item succeed, ever. It MUST commit all of `writes` or none of them, and
+    /// none unless the item moved. It MUST return in bounded time. If it returns an error, or if the future is
     /// dropped, either everything was committed or nothing.
     ///
     /// # Errors
@@ -58,13 +58,38 @@ pub trait Completions: Send + Sync {
     ) -> impl Future<Output = Result<CompletionResult, TableError>> + Send;
 }
 
-/// A request to move one item to DONE.
+/// What the downstream decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// The effect has happened, or its writes are committed with this verdict.
+    Done,
+    /// The downstream will never accept the notification.
+    Refused(Refusal),
+}
+
+impl Verdict {
+    /// The status of the item after this verdict.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Done => Status::Done,
+            Self::Refused(_) => Status::Refused,
+        }
+    }
+}
+
+/// A request to settle one item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Completion {
     /// The key of the item.
     pub id: NotificationId,
     /// The version that the event carried. The item moves only if it still has this version.
     pub version: u64,
+    /// The fingerprint that the event carried. It differs from the item's if the item was removed and its id was used
+    /// again, for another notification.
+    pub fingerprint: Fingerprint,
+    /// What the downstream decided.
+    pub verdict: Verdict,
     /// The time of the completion, stored as `updated_at`.
     pub at: Timestamp,
     /// When DynamoDB may remove the item, in seconds since 1970.
@@ -74,13 +99,16 @@ pub struct Completion {
 /// The result of one completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CompletionResult {
-    /// This call moved the item to DONE. Each id has one winner.
-    Accepted,
-    /// The item was in DONE before. Nothing was written.
-    AlreadyDone,
+    /// This call settled the item. Each item has one winner.
+    Settled,
+    /// The item already had this final status. Nothing was written.
+    AlreadySettled(Status),
     /// The table has no item with this id. Nothing was written.
     UnknownId,
-    /// The item has another version and is not DONE, so somebody edited it. Nothing was written.
+    /// The item has another fingerprint, so it is another notification: the one of the event was removed, and its id was
+    /// used again. Nothing was written.
+    OtherNotification,
+    /// The item has another version and is in INIT, so somebody edited it. Nothing was written.
     VersionMismatch,
     /// A condition on one of the consumer's own writes was false. Nothing was written.
     WritesRefused,
@@ -92,8 +120,8 @@ pub enum TableError {
     /// DynamoDB gave no usable answer.
     #[error("DynamoDB: {0}")]
     Service(#[from] ServiceError),
-    /// More writes than fit into one transaction beside the DONE write. Nothing was sent.
-    #[error("{writes} writes to commit with DONE, but at most {max} are allowed")]
+    /// More writes than fit into one transaction beside the write of the status. Nothing was sent.
+    #[error("{writes} writes to commit with the status, but at most {max} are allowed")]
     TooManyWrites {
         /// The number of writes in the request.
         writes: usize,

@@ -31,9 +31,9 @@ async fn completed(retention_days: u32) -> NotificationItem {
         Completer::new(table.clone(), retention_days).with_clock(|| Timestamp::UNIX_EPOCH);
     let event = NotificationEvent::from_item(&item);
     let outcome = completer.complete(&event, &Called).await.unwrap();
-    assert_eq!(outcome, CompletionOutcome::Accepted);
+    assert_eq!(outcome, CompletionOutcome::Settled(Status::Done));
     let outcome = completer.complete(&event, &Called).await.unwrap();
-    assert_eq!(outcome, CompletionOutcome::AlreadyDone);
+    assert_eq!(outcome, CompletionOutcome::AlreadySettled(Status::Done));
     NotificationItem::from_item(&table.item("n1").unwrap()).unwrap()
 }
 
@@ -45,14 +45,69 @@ async fn done_has_the_time_of_the_clock_and_expires_if_configured() {
     assert_eq!(completed(1).await.expires_at, Some(86_400));
 }
 
+struct Refusing;
+
+impl<W: Send> Downstream<W> for Refusing {
+    async fn accept(&self, _event: &NotificationEvent) -> Result<Effect<W>, DownstreamError> {
+        Ok(Effect::Refused("account_closed".parse().unwrap()))
+    }
+}
+
 #[tokio::test]
-async fn ignores_events_of_done() {
-    let mut item = contract::notification("n1", "1");
-    item.status = Status::Done;
-    let completer = Completer::new(InMemoryTable::default(), 0);
+async fn refusals_are_final_and_have_their_reason() {
+    let table = InMemoryTable::default();
+    let item = contract::notification("n1", "1");
+    table.insert(&item).await.unwrap();
+    let completer = Completer::new(table.clone(), 1).with_clock(|| Timestamp::UNIX_EPOCH);
     let event = NotificationEvent::from_item(&item);
-    let outcome = completer.complete(&event, &Called).await.unwrap();
-    assert_eq!(outcome, CompletionOutcome::Ignored);
+    for expected in [
+        CompletionOutcome::Settled(Status::Refused),
+        CompletionOutcome::AlreadySettled(Status::Refused),
+    ] {
+        let outcome = completer.complete(&event, &Refusing).await.unwrap();
+        assert_eq!(outcome, expected);
+    }
+    let contradicted = completer.complete(&event, &Called).await.unwrap();
+    assert_eq!(
+        contradicted,
+        CompletionOutcome::Contradicted(Status::Refused)
+    );
+    let refused = NotificationItem::from_item(&table.item("n1").unwrap()).unwrap();
+    assert_eq!(refused.status, Status::Refused);
+    assert_eq!(refused.refusal.unwrap().as_str(), "account_closed");
+    assert_eq!(refused.expires_at, Some(86_400));
+}
+
+#[tokio::test]
+async fn an_event_settles_no_other_notification_of_a_reused_id() {
+    let table = InMemoryTable::default();
+    let (first, second) = (
+        contract::notification("n1", "1"),
+        contract::notification("n1", "2"),
+    );
+    table.insert(&first).await.unwrap();
+    table.expire("n1");
+    table.insert(&second).await.unwrap();
+    let completer = Completer::new(table.clone(), 0);
+    let stale = NotificationEvent::from_item(&first);
+    let result = completer.complete(&stale, &Called).await;
+    assert!(
+        matches!(result, Err(CompletionError::OtherNotification)),
+        "{result:?}"
+    );
+    assert_eq!(NotificationItem::from_item(&table.item("n1").unwrap()), Ok(second));
+}
+
+#[tokio::test]
+async fn ignores_events_of_settled_notifications() {
+    for status in [Status::Done, Status::Refused] {
+        let mut item = contract::notification("n1", "1");
+        item.status = status;
+        let completer = Completer::new(InMemoryTable::default(), 0);
+        let event = NotificationEvent::from_item(&item);
+        let outcome = completer.complete(&event, &Called).await.unwrap();
+        assert_eq!(outcome, CompletionOutcome::Ignored);
+    }
 }
 
 #[test]
@@ -61,6 +116,11 @@ fn errors_have_names_and_know_whether_a_retry_may_succeed() {
     let code = || "Code".to_owned();
     for (error, name, transient) in [
         (CompletionError::UnknownId, "UnknownId", false),
+        (
+            CompletionError::OtherNotification,
+            "OtherNotification",
+            false,
+        ),
         (CompletionError::VersionMismatch, "VersionMismatch", false),
         (CompletionError::WritesRefused, "WritesRefused", false),
         (

@@ -12,11 +12,14 @@ use jiff::Timestamp;
 
 use onewrite::{
     item::{Enrichment, NotificationItem, expiry, to_millis},
-    limits::{ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_TRANSACT_WRITES},
-    notification::{MessagePointers, NotificationId, Status},
+    limits::{
+        ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_REFUSAL_CHARS, MAX_TRANSACT_WRITES,
+    },
+    notification::{MessagePointers, Status},
     queue::{Deferral, DeferralResult, DelayedDelivery},
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Verdict,
     },
 };
 
@@ -38,16 +41,24 @@ pub fn notification(id: &str, payload: &str) -> NotificationItem {
     expect_ok(item)
 }
 
-/// Builds the completion that the INIT event of a notification requests.
+/// Builds the completion that the INIT event of a notification requests: DONE of `notification(id, "1")`.
 ///
 /// # Panics
 /// Panics if `id` is not a valid id.
 #[must_use]
 pub fn completion(id: &str) -> Completion {
+    completion_of(&notification(id, "1"))
+}
+
+/// Builds the completion that the INIT event of this item requests.
+#[must_use]
+pub fn completion_of(item: &NotificationItem) -> Completion {
     let now = to_millis(Timestamp::now());
     Completion {
-        id: expect_ok(NotificationId::parse(id)),
+        id: item.notification.id.clone(),
         version: Status::Init.version(),
+        fingerprint: item.notification.fingerprint,
+        verdict: Verdict::Done,
         at: now,
         expires_at: Some(expiry(now, 30)),
     }
@@ -107,12 +118,13 @@ async fn stores_each_id_separately(table: &impl NewNotifications, prefix: &str) 
     }
 }
 
-async fn writes_the_largest_item(table: &impl NewNotifications, id: &str) {
+async fn writes_the_largest_item(table: &impl NewNotifications, id: &str) -> NotificationItem {
     let overhead = notification(id, "\"\"").bytes() + ITEM_GROWTH_BYTES;
     let payload = format!("\"{}\"", "x".repeat(MAX_ITEM_BYTES - overhead));
     let item = notification(id, &payload);
     assert_eq!(expect_ok(table.insert(&item).await), InsertResult::Created);
     assert_eq!(expect_ok(table.insert(&item).await), existing(&item));
+    item
 }
 
 /// Checks the contract of [`DelayedDelivery`] with the handle of a message that was received and not deleted. The message
@@ -137,21 +149,23 @@ pub async fn delayed_delivery(queue: &impl DelayedDelivery, receipt_handle: &str
 pub async fn completions<T: NewNotifications + Completions>(table: &T, prefix: &str) {
     completes_an_item_once(table, &format!("{prefix}done")).await;
     rejects_an_unknown_id(table, &format!("{prefix}unknown")).await;
+    refuses_an_item_once(table, &format!("{prefix}refused")).await;
     rejects_another_version(table, &format!("{prefix}version")).await;
+    rejects_another_notification(table, &format!("{prefix}other")).await;
     accepts_one_of_many_completions(table, &format!("{prefix}compete")).await;
     completes_the_largest_item(table, &format!("{prefix}largest")).await;
 }
 
 async fn completes_an_item_once<T: NewNotifications + Completions>(table: &T, id: &str) {
     let item = insert_new(table, id).await;
-    assert_eq!(complete(table, id).await, CompletionResult::Accepted);
-    assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
+    assert_eq!(complete(table, id).await, CompletionResult::Settled);
+    assert_eq!(complete(table, id).await, CompletionResult::AlreadySettled(Status::Done));
     assert_eq!(
         expect_ok(table.insert(&item).await),
         existing(&item),
         "still there"
     );
-    assert_eq!(complete(table, id).await, CompletionResult::AlreadyDone);
+    assert_eq!(complete(table, id).await, CompletionResult::AlreadySettled(Status::Done));
 }
 
 async fn rejects_an_unknown_id<T: NewNotifications + Completions>(table: &T, id: &str) {
@@ -165,26 +179,55 @@ async fn rejects_another_version<T: NewNotifications + Completions>(table: &T, i
     other.version += 1;
     let completed = expect_ok(table.complete(&other, Vec::new()).await);
     assert_eq!(completed, CompletionResult::VersionMismatch);
-    assert_eq!(complete(table, id).await, CompletionResult::Accepted);
+    assert_eq!(complete(table, id).await, CompletionResult::Settled);
     let completed = expect_ok(table.complete(&other, Vec::new()).await);
     assert_eq!(
         completed,
-        CompletionResult::AlreadyDone,
+        CompletionResult::AlreadySettled(Status::Done),
         "DONE at any version is DONE"
     );
+}
+
+async fn refuses_an_item_once<T: NewNotifications + Completions>(table: &T, id: &str) {
+    insert_new(table, id).await;
+    let refused = Completion {
+        verdict: Verdict::Refused(expect_ok("account_closed".parse())),
+        ..completion(id)
+    };
+    let already = CompletionResult::AlreadySettled(Status::Refused);
+    for expected in [CompletionResult::Settled, already] {
+        let completed = expect_ok(table.complete(&refused, Vec::new()).await);
+        assert_eq!(completed, expected);
+    }
+    assert_eq!(complete(table, id).await, already, "REFUSED is final");
+}
+
+async fn rejects_another_notification<T: NewNotifications + Completions>(table: &T, id: &str) {
+    insert_new(table, id).await;
+    let other = completion_of(&notification(id, "2"));
+    for _ in 0..2 {
+        let completed = expect_ok(table.complete(&other, Vec::new()).await);
+        assert_eq!(completed, CompletionResult::OtherNotification);
+        // The first round finds INIT, the second one finds DONE.
+        complete(table, id).await;
+    }
 }
 
 async fn accepts_one_of_many_completions<T: NewNotifications + Completions>(table: &T, id: &str) {
     insert_new(table, id).await;
     let completed = join_all((0..COMPETITORS).map(|_| complete(table, id))).await;
     let count = |outcome| completed.iter().filter(|&&c| c == outcome).count();
-    assert_eq!(count(CompletionResult::Accepted), 1);
-    assert_eq!(count(CompletionResult::AlreadyDone), COMPETITORS - 1);
+    assert_eq!(count(CompletionResult::Settled), 1);
+    assert_eq!(count(CompletionResult::AlreadySettled(Status::Done)), COMPETITORS - 1);
 }
 
 async fn completes_the_largest_item<T: NewNotifications + Completions>(table: &T, id: &str) {
-    writes_the_largest_item(table, id).await;
-    assert_eq!(complete(table, id).await, CompletionResult::Accepted);
+    let completion = Completion {
+        verdict: Verdict::Refused(expect_ok("x".repeat(MAX_REFUSAL_CHARS).parse())),
+        ..completion_of(&writes_the_largest_item(table, id).await)
+    };
+    let completed = expect_ok(table.complete(&completion, Vec::new()).await);
+    assert_eq!(completed, CompletionResult::Settled);
 }
 
 /// A table of the consumer to which effects are committed.
@@ -252,7 +295,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         let id = format!("{key}-probe");
         insert_new(self.table, &id).await;
         match expect_ok(self.complete(&id, &[key]).await) {
-            CompletionResult::Accepted => false,
+            CompletionResult::Settled => false,
             CompletionResult::WritesRefused => true,
             other => panic!("the probe of {key} found {other:?}"),
         }
@@ -262,13 +305,13 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         insert_new(self.table, id).await;
         let keys = [&*format!("{id}-a"), &*format!("{id}-b")];
         let completed = expect_ok(self.complete(id, &keys).await);
-        assert_eq!(completed, CompletionResult::Accepted);
+        assert_eq!(completed, CompletionResult::Settled);
         for key in keys {
             assert!(self.is_committed(key).await, "{key} commits");
         }
         let late = format!("{id}-late");
         let completed = expect_ok(self.complete(id, &[&late]).await);
-        assert_eq!(completed, CompletionResult::AlreadyDone);
+        assert_eq!(completed, CompletionResult::AlreadySettled(Status::Done));
         assert!(
             !self.is_committed(&late).await,
             "{late} must not commit after DONE"
@@ -301,7 +344,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         let completed = complete(self.table, id).await;
         assert_eq!(
             completed,
-            CompletionResult::Accepted,
+            CompletionResult::Settled,
             "the item is still in INIT"
         );
     }
@@ -312,12 +355,12 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
         let keys: Vec<_> = (0..COMPETITORS).map(|n| format!("{id}-{n}")).collect();
         let calls = keys.iter().map(|key| async move {
             let completed = self.complete(id, &[key]).await;
-            matches!(completed, Ok(CompletionResult::Accepted))
+            matches!(completed, Ok(CompletionResult::Settled))
         });
         let mut accepted = join_all(calls).await;
         let last = format!("{id}-last");
         let completed = expect_ok(self.complete(id, &[&last]).await);
-        accepted.push(completed == CompletionResult::Accepted);
+        accepted.push(completed == CompletionResult::Settled);
         for (key, accepted) in keys.iter().chain([&last]).zip(&accepted) {
             assert_eq!(self.is_committed(key).await, *accepted, "{key}");
         }
@@ -336,7 +379,7 @@ impl<T: NewNotifications + Completions<Write = TransactWriteItem>> Transactions<
             "{refused:?}"
         );
         let completed = expect_ok(self.complete(id, &keys[1..]).await);
-        assert_eq!(completed, CompletionResult::Accepted);
+        assert_eq!(completed, CompletionResult::Settled);
     }
 }
 

@@ -20,6 +20,7 @@ use onewrite::{
     notification::Status,
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Verdict,
     },
 };
 
@@ -193,17 +194,17 @@ impl Completions for InMemoryTable {
             .map(Write::read)
             .collect::<Result<Vec<_>, _>>()?;
         let mut state = lock(&self.state);
-        let done = match state.done(completion) {
-            Ok(done) => done,
+        let settled = match state.settle(completion) {
+            Ok(settled) => settled,
             Err(outcome) => return Ok(outcome),
         };
         if !state.admits(&writes)? {
             return Ok(CompletionResult::WritesRefused);
         }
         let id = completion.id.as_str();
-        state.set(id, Some(done), (self.clock)(), false);
+        state.set(id, Some(settled), (self.clock)(), false);
         state.apply(writes);
-        Ok(CompletionResult::Accepted)
+        Ok(CompletionResult::Settled)
     }
 }
 
@@ -227,26 +228,34 @@ impl State {
         }
     }
 
-    /// Returns the item in DONE, or the reason why it cannot become DONE.
-    fn done(&self, completion: &Completion) -> Result<Attributes, CompletionResult> {
+    /// Returns the settled item, or the reason why it cannot be settled.
+    fn settle(&self, completion: &Completion) -> Result<Attributes, CompletionResult> {
         let Some(there) = self.items.get(completion.id.as_str()) else {
             return Err(CompletionResult::UnknownId);
         };
         let status = text(there, attribute::STATUS).and_then(|text| text.parse::<Status>().ok());
-        if status == Some(Status::Done) {
-            return Err(CompletionResult::AlreadyDone);
+        let fingerprint = completion.fingerprint.to_string();
+        let found = text(there, attribute::FINGERPRINT);
+        if found.is_some_and(|found| found != fingerprint) {
+            return Err(CompletionResult::OtherNotification);
+        }
+        if let Some(status) = status.filter(|status| status.is_settled()) {
+            return Err(CompletionResult::AlreadySettled(status));
         }
         let seen = AttributeValue::N(completion.version.to_string());
-        if status != Some(Status::Init) || there.get(attribute::VERSION) != Some(&seen) {
+        if status != Some(Status::Init) || found.is_none() || there.get(attribute::VERSION) != Some(&seen) {
             return Err(CompletionResult::VersionMismatch);
         }
-        let mut done = there.clone();
-        let mut set = |name: &str, value| done.insert(name.to_owned(), value);
+        let mut settled = there.clone();
+        let mut set = |name: &str, value| settled.insert(name.to_owned(), value);
         let next = completion.version + 1;
         set(
             attribute::STATUS,
-            AttributeValue::S(Status::Done.to_string()),
+            AttributeValue::S(completion.verdict.status().to_string()),
         );
+        if let Verdict::Refused(reason) = &completion.verdict {
+            set(attribute::REFUSAL, AttributeValue::S(reason.to_string()));
+        }
         set(attribute::VERSION, AttributeValue::N(next.to_string()));
         set(
             attribute::UPDATED_AT,
@@ -258,7 +267,7 @@ impl State {
                 AttributeValue::N(seconds.to_string()),
             );
         }
-        Ok(done)
+        Ok(settled)
     }
 
     /// Evaluates every condition against the tables before the transaction.

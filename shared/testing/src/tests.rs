@@ -16,6 +16,7 @@ use onewrite::{
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Verdict,
     },
 };
 
@@ -153,6 +154,8 @@ mod the_contract {
         CreatesUnknownIds,
         AcceptsTwice,
         IgnoresTheVersion,
+        IgnoresTheFingerprint,
+        IgnoresTheRefusal,
         WritesWithoutDone,
         DropsTheWrites,
     }
@@ -185,6 +188,13 @@ mod the_contract {
             match self.0 {
                 Bug::CreatesUnknownIds => self.1.edit(completion.id.as_str(), |_| ()),
                 Bug::IgnoresTheVersion => completion.version = 1,
+                Bug::IgnoresTheFingerprint => {
+                    if let Some(item) = self.1.item(completion.id.as_str()) {
+                        let item = NotificationItem::from_item(&item).unwrap();
+                        completion.fingerprint = item.notification.fingerprint;
+                    }
+                }
+                Bug::IgnoresTheRefusal => completion.verdict = Verdict::Done,
                 Bug::DropsTheWrites => writes.clear(),
                 Bug::WritesWithoutDone => {
                     let other = notification(&format!("{}-other", completion.id), "1");
@@ -201,8 +211,8 @@ mod the_contract {
             }
             Ok(
                 match (self.0, self.1.complete(&completion, writes).await?) {
-                    (Bug::AcceptsTwice, CompletionResult::AlreadyDone) => {
-                        CompletionResult::Accepted
+                    (Bug::AcceptsTwice, CompletionResult::AlreadySettled(_)) => {
+                        CompletionResult::Settled
                     }
                     (_, completed) => completed,
                 },
@@ -228,6 +238,8 @@ mod the_contract {
         assert!(is_caught(Bug::CreatesUnknownIds));
         assert!(is_caught(Bug::AcceptsTwice));
         assert!(is_caught(Bug::IgnoresTheVersion));
+        assert!(is_caught(Bug::IgnoresTheFingerprint));
+        assert!(is_caught(Bug::IgnoresTheRefusal));
         assert!(is_caught(Bug::WritesWithoutDone));
         assert!(is_caught(Bug::DropsTheWrites));
     }

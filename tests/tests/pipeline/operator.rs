@@ -135,7 +135,7 @@ async fn traces_notifications_in_every_place_and_redrives_failures() {
     publish(&stack, "slow").await;
     let published = [
         "published     slow/INIT, shardId-",
-        "Published, not DONE. Safe to redrive.",
+        "Published, not settled. Safe to redrive.",
     ];
     assert_trace(&stack, "slow", 11, &published).await;
 

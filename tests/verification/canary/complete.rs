@@ -15,7 +15,7 @@ use crate::{
 /// The response of table and downstream for an id, and the expected log field.
 const COMPLETIONS: [(&str, &str, &str); 17] = [
     ("done", "message", "done"),
-    ("already", "message", "already done"),
+    ("already", "message", "already settled"),
     ("unknown", "failure", "UnknownId"),
     ("edited", "failure", "VersionMismatch"),
     ("throttled", "reason", "throttled"),
@@ -26,7 +26,7 @@ const COMPLETIONS: [(&str, &str, &str); 17] = [
     ("rejected", "reason", "503"),
     ("panics", "failure", "Panicked"),
     ("commits-done", "message", "done"),
-    ("commits-already", "message", "already done"),
+    ("commits-already", "message", "already settled"),
     ("commits-doubted", "failure", "WritesRefused"),
     ("commits-throttled", "reason", "throttled"),
     ("commits-refused", "reason", "refused ("),
@@ -185,7 +185,7 @@ async fn complete_does_not_log_payloads_on_any_path() {
     log.assert_line(&[("notification_id", "silent"), ("failure", "OutOfTime")]);
     log.assert_line(&[("message", "panicked")]);
     assert_eq!(log.metric_sum("Done"), 2);
-    assert_eq!(log.metric_sum("AlreadyDone"), 2);
+    assert_eq!(log.metric_sum("AlreadySettled"), 2);
     // Three records that cannot be decoded, and three without a sequence number.
     assert_eq!(log.metric_sum("Unreadable"), unreadable.len() as u64 + 6);
 }

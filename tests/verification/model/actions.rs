@@ -180,7 +180,7 @@ impl Pipeline {
     pub fn batch(&self, state: &State) -> Option<Publishing> {
         let changes = state.changes.iter().enumerate();
         let dropped = changes.filter(|(_, change)| {
-            self.has(Bug::ModifyDropped) && change.event.status == Status::Done
+            self.has(Bug::ModifyDropped) && change.event.status.is_settled()
         });
         let next = Publishing {
             end: state.changes.len() as u8,

@@ -16,10 +16,11 @@ pub enum Bug {
     DoneWithoutCondition,
     EffectOutsideTransaction,
     FailedCompletionPassed,
+    FailureRefuses,
 }
 
 impl Bug {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::WriteWithoutCondition,
         Self::ConflictAcknowledged,
         Self::FailureAcknowledged,
@@ -34,6 +35,7 @@ impl Bug {
         Self::DoneWithoutCondition,
         Self::EffectOutsideTransaction,
         Self::FailedCompletionPassed,
+        Self::FailureRefuses,
     ];
 
     /// The description of the bug, and the property that it breaks.
@@ -79,6 +81,7 @@ impl Bug {
                 ("commits the effect outside the transaction", "Effect")
             }
             Self::FailedCompletionPassed => ("moves past a failed completion", "Progress"),
+            Self::FailureRefuses => ("takes a failure for a refusal", "Verdict"),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
 pub type Check = fn(&Pipeline, &State) -> bool;
 
 /// Guarantees that hold in every state.
-pub const ALWAYS: [(&str, Check); 8] = [
+pub const ALWAYS: [(&str, Check); 9] = [
     ("Written once", written_once),
     ("Acknowledged means stored", acknowledged_means_stored),
     ("Only a conflict is dead-lettered", only_a_conflict_is_dead),
@@ -18,6 +18,7 @@ pub const ALWAYS: [(&str, Check); 8] = [
     ("Checkpoint is honest", checkpoint_is_honest),
     ("Order per notification", order_per_notification),
     ("Status", status),
+    ("Verdict", verdict),
     ("Effect", effect),
 ];
 
@@ -26,7 +27,7 @@ pub const ALWAYS: [(&str, Check); 8] = [
 pub const EVENTUALLY: [(&str, Check); 2] = [("Progress", progress), ("Conservation", conservation)];
 
 /// Situations that occur in some state.
-pub const SOMETIMES: [(&str, Check); 11] = [
+pub const SOMETIMES: [(&str, Check); 12] = [
     (
         "both messages of an id are processed at once",
         both_messages_of_an_id,
@@ -47,6 +48,7 @@ pub const SOMETIMES: [(&str, Check); 11] = [
     ("an event is in the stream twice", event_twice),
     ("INIT is published again after DONE", init_after_done),
     ("DONE before a consumer has read INIT", done_before_read),
+    ("a notification is refused", is_refused),
 ];
 
 /// Returns one property by name, or all guarantees.
@@ -99,25 +101,33 @@ fn order_per_notification(_: &Pipeline, state: &State) -> bool {
 
 fn status(_: &Pipeline, state: &State) -> bool {
     state.items.iter().all(|item| {
-        let is_done = item.event.is_some_and(|event| event.status == Status::Done);
-        item.transitions == u8::from(is_done)
+        let is_settled = item.event.is_some_and(|event| event.status.is_settled());
+        item.transitions == u8::from(is_settled)
     })
+}
+
+/// A settled item has the status that the downstream decided.
+fn verdict(_: &Pipeline, state: &State) -> bool {
+    let mut events = state.items.iter().filter_map(|item| item.event);
+    events.all(|event| !event.status.is_settled() || event.status == event.content.verdict())
 }
 
 /// An item has one effect if it is in DONE, and none otherwise.
 fn effect(_: &Pipeline, state: &State) -> bool {
-    let mut items = state.items.iter();
-    items.all(|item| item.effects == item.transitions.min(1))
+    state.items.iter().all(|item| {
+        let is_done = item.event.is_some_and(|event| event.status == Status::Done);
+        item.effects == u8::from(is_done)
+    })
 }
 
 fn progress(_: &Pipeline, state: &State) -> bool {
-    state.is_everything_done()
+    state.is_everything_settled()
 }
 
 /// No more changes are possible, and every change was published.
 fn conservation(_: &Pipeline, state: &State) -> bool {
     let mut changes = state.changes.iter();
-    state.is_everything_done() && changes.all(|change| state.is_published(change))
+    state.is_everything_settled() && changes.all(|change| state.is_published(change))
 }
 
 fn both_messages_of_an_id(_: &Pipeline, state: &State) -> bool {
@@ -173,7 +183,7 @@ fn event_twice(_: &Pipeline, state: &State) -> bool {
 }
 
 fn init_after_done(_: &Pipeline, state: &State) -> bool {
-    let is_done = |event: &Event| event.status == Status::Done;
+    let is_done = |event: &Event| event.status.is_settled();
     state.records.iter().any(|records| {
         let since_done = records.iter().skip_while(|event| !is_done(event));
         since_done.into_iter().any(|event| !is_done(event))
@@ -185,9 +195,14 @@ fn done_before_read(_: &Pipeline, state: &State) -> bool {
         let mut ids = by_id(state).zip(&consumer.positions);
         consumer.completing.is_none()
             && ids.any(|((id, records), position)| {
-                usize::from(*position) < records.len() && state.status(id) == Some(Status::Done)
+                usize::from(*position) < records.len()
+                    && state.status(id).is_some_and(Status::is_settled)
             })
     })
+}
+
+fn is_refused(_: &Pipeline, state: &State) -> bool {
+    state.status(0) == Some(Status::Refused)
 }
 
 fn by_id(state: &State) -> impl Iterator<Item = (Id, &Records)> {

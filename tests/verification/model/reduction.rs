@@ -39,7 +39,7 @@ impl Pipeline {
 
     /// A consumer that has unread records of an item that is already in DONE.
     fn too_late(&self, state: &State) -> Option<(u8, Id)> {
-        let done = |id: &Id| state.status(*id) == Some(Status::Done);
+        let done = |id: &Id| state.status(*id).is_some_and(Status::is_settled);
         let consumers = (0..).zip(&state.consumers);
         let too_late = consumers.filter_map(|(consumer, reader)| {
             let id = self.unread(state, consumer).find(done)?;
@@ -58,7 +58,7 @@ impl Pipeline {
 fn without_effect(state: &State) -> Option<Request> {
     let is_without_effect = |request: &&Request| match request {
         Request::Insert { id, .. } => state.status(*id).is_some(),
-        Request::Complete(id) => state.status(*id) == Some(Status::Done),
+        Request::Complete(id) => state.status(*id).is_some_and(Status::is_settled),
         Request::Put(_) => false,
     };
     state.delayed.iter().find(is_without_effect).copied()

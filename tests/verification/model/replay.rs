@@ -15,9 +15,9 @@ use onewrite::{
     completion::{Completer, Downstream, DownstreamError, Effect},
     event::{EventSource, NotificationEvent},
     item::{Enrichment, NotificationItem},
-    notification::{self, MessagePointers},
+    notification::{self, MessagePointers, Refusal},
     stream::EventStream as _,
-    table::{Completions as _, NewNotifications as _},
+    table::{Completions as _, NewNotifications as _, Verdict},
 };
 use onewrite_complete::handler::Complete;
 use onewrite_forward::handler::Forward;
@@ -218,9 +218,15 @@ impl<'a> CodeUnderTest<'a> {
             }
             Action::CompleteElsewhere { id } => {
                 let id = name(*id);
-                let write = ledger_entry(&id, "elsewhere");
-                let completion = contract::completion(&id);
-                let completed = self.table.complete(&completion, vec![write]).await;
+                let item = self.table.item(&id).ok_or("no item in the code")?;
+                let item = NotificationItem::from_item(&item).map_err(|error| error.to_string())?;
+                let mut completion = contract::completion_of(&item);
+                let mut writes = vec![ledger_entry(&id, "elsewhere")];
+                if event_of(&item).content.verdict() == Status::Refused {
+                    completion.verdict = Verdict::Refused(refusal());
+                    writes.clear();
+                }
+                let completed = self.table.complete(&completion, writes).await;
                 completed.map_err(|error| error.to_string())?;
             }
             Action::Land(request) => self.land(request).await?,
@@ -436,7 +442,7 @@ impl<'a> CodeUnderTest<'a> {
 }
 
 /// A downstream whose effect is one new ledger entry per call, committed with DONE. A repeated effect leaves two
-/// entries.
+/// entries. It refuses the content that the model refuses.
 struct LedgerDownstream {
     number: usize,
 }
@@ -446,9 +452,16 @@ impl Downstream<TransactWriteItem> for LedgerDownstream {
         &self,
         event: &NotificationEvent,
     ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
+        if content(event.data.as_str()).verdict() == Status::Refused {
+            return Ok(Effect::Refused(refusal()));
+        }
         let entry = ledger_entry(event.subject.as_str(), &self.number.to_string());
         Ok(Effect::CommitWith(vec![entry]))
     }
+}
+
+fn refusal() -> Refusal {
+    "other".parse().unwrap()
 }
 
 fn ledger_entry(id: &str, number: &str) -> TransactWriteItem {
@@ -494,15 +507,20 @@ fn event_of(item: &NotificationItem) -> Event {
     event(item.notification.payload.as_str(), item.status)
 }
 
+fn content(payload: &str) -> Content {
+    match payload {
+        "\"first\"" => Content::First,
+        _ => Content::Other,
+    }
+}
+
 fn event(payload: &str, status: notification::Status) -> Event {
     Event {
-        content: match payload {
-            "\"first\"" => Content::First,
-            _ => Content::Other,
-        },
+        content: content(payload),
         status: match status {
             notification::Status::Init => Status::Init,
             notification::Status::Done => Status::Done,
+            notification::Status::Refused => Status::Refused,
         },
     }
 }

@@ -108,6 +108,23 @@ pub struct Event {
 pub enum Status {
     Init,
     Done,
+    Refused,
+}
+
+impl Status {
+    pub fn is_settled(self) -> bool {
+        self != Self::Init
+    }
+}
+
+impl Content {
+    /// What the downstream decides. It depends on the notification alone, so all consumers agree.
+    pub fn verdict(self) -> Status {
+        match self {
+            Self::First => Status::Done,
+            Self::Other => Status::Refused,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,7 +150,7 @@ pub struct Consumer {
     pub completing: Option<Completing>,
 }
 
-/// An invocation of `complete` whose notification is in DONE. Before DONE it has changed nothing. It ends when it
+/// An invocation of `complete` whose notification is settled. Before that it has changed nothing. It ends when it
 /// fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Completing {
@@ -206,9 +223,9 @@ impl State {
         self.records[usize::from(change.id)].contains(&change.event)
     }
 
-    pub fn is_everything_done(&self) -> bool {
+    pub fn is_everything_settled(&self) -> bool {
         let mut events = self.items.iter().map(|item| item.event);
-        events.all(|event| event.is_some_and(|event| event.status == Status::Done))
+        events.all(|event| event.is_some_and(|event| event.status.is_settled()))
     }
 
     /// The distance to the end of the run, most significant number first. Every action reduces it, so no path returns
@@ -233,7 +250,7 @@ impl State {
         let workers = workers.map(|job| if job.answer.is_none() { 2 } else { 1 });
         let stages = self.items.iter().map(|item| match item.event {
             None => 2,
-            Some(event) => u16::from(event.status == Status::Init),
+            Some(event) => u16::from(!event.status.is_settled()),
         });
         let backlog = self.changes.len() as u16 - u16::from(self.checkpoint);
         let (back, unconfirmed) = self.publishing.map_or((0, BACK), |batch| {

@@ -48,7 +48,7 @@ impl Pipeline {
             }
             Action::Land(request) => self.land(state, request),
         }
-        filter_done(state);
+        filter_settled(state);
     }
 
     fn receive(&self, state: &mut State, worker: u8, message: u8) {
@@ -171,11 +171,17 @@ impl Pipeline {
     }
 
     fn complete(&self, state: &mut State, consumer: u8, id: Id, fate: Fate) {
-        if self.has(Bug::EffectOutsideTransaction) {
-            state.items[usize::from(id)].effects += 1;
+        let item = &mut state.items[usize::from(id)];
+        if self.has(Bug::EffectOutsideTransaction)
+            && item.content().map(Content::verdict) == Some(Status::Done)
+        {
+            item.effects += 1;
         }
         match fate {
             Fate::Answered => self.transit(state, id),
+            Fate::Failed if self.has(Bug::FailureRefuses) => {
+                self.settle(state, id, Status::Refused);
+            }
             Fate::Failed => {}
             Fate::Late => delay(state, Request::Complete(id)),
         }
@@ -186,18 +192,25 @@ impl Pipeline {
         }
     }
 
-    /// Executes the transaction: INIT to DONE together with the effect, or nothing.
+    /// Executes the transaction that the verdict of the downstream requires.
     fn transit(&self, state: &mut State, id: Id) {
+        if let Some(content) = state.item(id).content() {
+            self.settle(state, id, content.verdict());
+        }
+    }
+
+    /// INIT to DONE together with the effect, INIT to REFUSED, or nothing.
+    fn settle(&self, state: &mut State, id: Id, status: Status) {
         let item = &mut state.items[usize::from(id)];
         let Some(event) = &mut item.event else { return };
-        if event.status == Status::Done && !self.has(Bug::DoneWithoutCondition) {
+        if event.status.is_settled() && !self.has(Bug::DoneWithoutCondition) {
             return;
         }
-        let is_change = event.status == Status::Init;
-        event.status = Status::Done;
+        let is_change = !event.status.is_settled();
+        event.status = status;
         let event = *event;
         item.transitions += 1;
-        if !self.has(Bug::EffectOutsideTransaction) {
+        if status == Status::Done && !self.has(Bug::EffectOutsideTransaction) {
             item.effects += 1;
         }
         if is_change {
@@ -240,14 +253,14 @@ fn delay(state: &mut State, request: Request) {
 }
 
 /// Applies the filter of the event source mapping: only events in INIT reach a consumer.
-fn filter_done(state: &mut State) {
+fn filter_settled(state: &mut State) {
     for consumer in &mut state.consumers {
         for (records, position) in state.records.iter().zip(&mut consumer.positions) {
             let unread = &records[usize::from(*position)..];
-            let done = unread
+            let settled = unread
                 .iter()
-                .take_while(|event| event.status == Status::Done);
-            *position += done.count() as u8;
+                .take_while(|event| event.status.is_settled());
+            *position += settled.count() as u8;
         }
     }
 }

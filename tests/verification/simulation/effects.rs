@@ -1,5 +1,5 @@
 //! The downstream of the simulation. Its effect is a ledger entry committed with DONE. A second commit would leave a
-//! second entry.
+//! second entry. It refuses some notifications for good.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use aws_sdk_dynamodb::types::{AttributeValue, Put, TransactWriteItem};
 use onewrite::completion::{Downstream, DownstreamError, Effect};
 use onewrite::event::NotificationEvent;
-use onewrite::notification::NotificationId;
+use onewrite::notification::Refusal;
+use onewrite::table::Verdict;
 
 use crate::fault_plan::{FaultKind, FaultPlan};
 
@@ -15,6 +16,27 @@ pub(crate) const LEDGER: &str = "ledger";
 pub(crate) const ENTRY_ID: &str = "entry_id";
 /// The attribute with the notification id.
 pub(crate) const NOTIFICATION_ID: &str = "of";
+/// The attribute with the fingerprint of the notification.
+pub(crate) const FINGERPRINT: &str = "fingerprint";
+
+/// The notifications that the downstream refuses. All consumers agree, because the decision depends on the id alone.
+pub(crate) fn refuses(id: &str) -> bool {
+    id.ends_with('3')
+}
+
+/// The reason of every refusal.
+pub(crate) fn refusal() -> Refusal {
+    "ends_with_3".parse().unwrap()
+}
+
+/// What every consumer decides about the notification.
+pub(crate) fn verdict(id: &str) -> Verdict {
+    if refuses(id) {
+        Verdict::Refused(refusal())
+    } else {
+        Verdict::Done
+    }
+}
 
 /// The message of a planned panic.
 pub(crate) const PANIC: &str = "injected panic";
@@ -37,18 +59,25 @@ impl Downstream<TransactWriteItem> for LedgerDownstream {
             !self.fault_plan.occurs(FaultKind::FunctionPanics),
             "{PANIC}"
         );
-        Ok(Effect::CommitWith(vec![self.entry(&event.subject)]))
+        Ok(match verdict(event.subject.as_str()) {
+            Verdict::Refused(reason) => Effect::Refused(reason),
+            Verdict::Done => Effect::CommitWith(vec![self.entry(event)]),
+        })
     }
 }
 
 impl LedgerDownstream {
     /// The next ledger entry for this notification.
-    pub(crate) fn entry(&self, id: &NotificationId) -> TransactWriteItem {
+    pub(crate) fn entry(&self, event: &NotificationEvent) -> TransactWriteItem {
         let number = self.entries.fetch_add(1, Ordering::SeqCst);
         let entry = Put::builder()
             .table_name(LEDGER)
             .item(ENTRY_ID, AttributeValue::S(number.to_string()))
-            .item(NOTIFICATION_ID, AttributeValue::S(id.to_string()))
+            .item(NOTIFICATION_ID, AttributeValue::S(event.subject.to_string()))
+            .item(
+                FINGERPRINT,
+                AttributeValue::S(event.fingerprint.to_string()),
+            )
             .build()
             .unwrap();
         TransactWriteItem::builder().put(entry).build()

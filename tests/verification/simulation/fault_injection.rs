@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
+use onewrite::event::NotificationEvent;
 use onewrite::item::{NotificationItem, attribute};
-use onewrite::notification::{NotificationId, Status};
+use onewrite::notification::Status;
 use onewrite::redrive::{ItemState, LostEvent, Reconciliation};
-use onewrite::table::{Completion, Completions as _};
+use onewrite::table::{Completion, Completions as _, Verdict};
 use onewrite_event_sources::sqs::{self, SqsPoller};
 use onewrite_event_sources::stream::{self, StreamPoller};
 use serde_dynamo::{AttributeValue, Item};
@@ -15,6 +16,7 @@ use serde_json::Value;
 
 use crate::bugs::Bug;
 use crate::clock;
+use crate::effects::verdict;
 use crate::fault_plan::FaultKind;
 use crate::invariants::CheckResult;
 use crate::pending::{Due, QUEUE};
@@ -169,15 +171,28 @@ impl World {
     /// Completes an item directly. Only then can DONE be written before INIT is published.
     fn complete(&mut self, id: &str) {
         self.note(Some(id), || "completed by an operator".to_owned());
-        let id = NotificationId::parse(id).unwrap();
-        let effect = self.parts.downstream.entry(&id);
+        let item = self.parts.table.item(id);
+        let Some(Ok(item)) = item.as_ref().map(NotificationItem::from_item) else {
+            return;
+        };
+        let verdict = verdict(id);
+        let effect = self
+            .parts
+            .downstream
+            .entry(&NotificationEvent::from_item(&item));
+        let writes = match verdict {
+            Verdict::Done => vec![effect],
+            Verdict::Refused(_) => Vec::new(),
+        };
         let completion = Completion {
-            id,
+            id: item.notification.id,
             version: Status::Init.version(),
+            fingerprint: item.notification.fingerprint,
+            verdict,
             at: clock::wall_clock(),
             expires_at: None,
         };
-        let completed = self.parts.table.complete(&completion, vec![effect]);
+        let completed = self.parts.table.complete(&completion, writes);
         // If the item cannot be completed, it does not change.
         drop(completed.now_or_never().unwrap());
     }
@@ -215,12 +230,18 @@ impl World {
         }
     }
 
+    /// Forgets what the poller of a stream waits for.
+    pub(crate) fn lose_source(&mut self, which: usize) {
+        self.pollers[which] += 1;
+        self.cancel(|due| matches!(due, Due::Source(index, _) if *index == which));
+    }
+
     /// Loses a poller. Another poller takes over from its checkpoint.
     fn lose_poller(&mut self) -> CheckResult {
         let which = self.fault_plan.draw(FaultKind::PollerLost, 4) as usize;
-        self.pollers[which] += 1;
         match which {
             QUEUE => {
+                self.pollers[which] += 1;
                 self.note(None, || "the queue's poller is lost".to_owned());
                 self.cancel(|due| matches!(due, Due::Queue(_)));
                 self.receives.clear();
@@ -233,7 +254,7 @@ impl World {
             }
             which => {
                 self.note(None, || format!("the poller of mapping {which} is lost"));
-                self.cancel(|due| matches!(due, Due::Source(index, _) if *index == which));
+                self.lose_source(which);
                 let source = &mut self.sources[which];
                 let checkpoints = source.poller.checkpoints();
                 source.poller =

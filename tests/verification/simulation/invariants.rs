@@ -13,7 +13,7 @@ use onewrite_testing::{Change, InMemoryTable, StoredRecord};
 
 use crate::messages::{Meaning, Message, fingerprint};
 pub(crate) use life::text;
-use life::{Life, document_of, one_effect, status, written_once};
+use life::{Life, document_of, effect_of_verdict, status, written_once};
 pub(crate) use violation::{CheckResult, Violation, violated};
 
 /// A message that was sent.
@@ -161,8 +161,8 @@ impl Invariants {
             .new
             .as_ref()
             .and_then(|new| text(new, attribute::STATUS));
-        if before.as_deref() == Some("INIT") && life.status.as_deref() == Some("DONE") {
-            one_effect(id, table)?;
+        if before.as_deref() == Some("INIT") && life.is_settled() {
+            effect_of_verdict(id, life, table)?;
         }
         Ok(())
     }
@@ -259,8 +259,9 @@ impl Invariants {
                 }
                 Consumer::Complete => {
                     let (id, status) = &self.published_events[number];
-                    let now = self.lives[id].status.as_deref();
-                    if *status == Status::Init && now != Some("DONE") {
+                    let life = &self.lives[id];
+                    let now = life.status.as_deref();
+                    if *status == Status::Init && !life.is_settled() {
                         let what = format!("an event was consumed, but its item is in {now:?}");
                         return violated(GUARANTEE, id, what);
                     }
@@ -307,12 +308,9 @@ impl Invariants {
     /// Checks that a settled notification is redriven only if a mapping or the stream discarded one of its changes. Consumers
     /// would get its event once more for nothing.
     pub(crate) fn check_redrive(&self, id: &str) -> CheckResult {
-        let is_done = self
-            .lives
-            .get(id)
-            .is_some_and(|life| life.status.as_deref() == Some("DONE"));
+        let is_settled = self.lives.get(id).is_some_and(Life::is_settled);
         let mut changes = self.changes.values().filter(|change| change.id == id);
-        if !is_done || changes.any(|change| change.is_discarded) {
+        if !is_settled || changes.any(|change| change.is_discarded) {
             return Ok(());
         }
         violated(
@@ -346,9 +344,18 @@ impl Invariants {
         violated(
             "Progress",
             id,
-            "the event is published, but the item is not DONE",
+            "the event is published, but the item is not settled",
         )
         .err()
+    }
+
+    /// Records that DynamoDB removed a settled item by its time to live. Its id may be used again, for another notification.
+    pub(crate) fn record_expired(&mut self, id: &str) {
+        if let Some(life) = self.lives.get_mut(id) {
+            life.was_inserted = false;
+            life.stored = None;
+            life.payload = None;
+        }
     }
 
     /// Ids that have an item.
@@ -357,10 +364,10 @@ impl Invariants {
         there.map(|(id, _)| id.as_str()).collect()
     }
 
-    /// Ids of readable items in DONE.
-    pub(crate) fn done_ids(&self) -> Vec<String> {
-        let done = |life: &Life| life.status.as_deref() == Some("DONE") && !life.is_unreadable;
-        let lives = self.lives.iter().filter(|(_, life)| done(life));
+    /// Ids of readable items that are settled.
+    pub(crate) fn settled_ids(&self) -> Vec<String> {
+        let is_settled = |life: &Life| life.is_settled() && !life.is_unreadable;
+        let lives = self.lives.iter().filter(|(_, life)| is_settled(life));
         lives.map(|(id, _)| id.clone()).collect()
     }
 
@@ -379,8 +386,8 @@ impl Invariants {
             if life.is_unreadable || life.status.is_none() {
                 continue;
             }
-            if life.status.as_deref() != Some("DONE") {
-                return violated("Progress", id, "not DONE");
+            if !life.is_settled() {
+                return violated("Progress", id, "not settled");
             }
             if life
                 .documents
@@ -389,7 +396,7 @@ impl Invariants {
             {
                 return violated("Conservation", id, "its last event was never published");
             }
-            one_effect(id, table)?;
+            effect_of_verdict(id, life, table)?;
         }
         Ok(())
     }

@@ -84,6 +84,11 @@ impl Message {
         Self::new(at, id, body, Meaning::Malformed)
     }
 
+    /// Creates another notification with an id that was used before.
+    pub(crate) fn reused(id: &str) -> Self {
+        Self::valid(0, id, 2, 0)
+    }
+
     /// Creates a notification that is new in this world.
     pub(crate) fn fresh(id: &str) -> Self {
         Self::valid(0, id, 0, 0)

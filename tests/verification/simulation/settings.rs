@@ -106,6 +106,22 @@ pub(crate) fn stream_mapping(
     StreamMapping::from_json(&settings.to_string()).unwrap()
 }
 
+/// The mapping of a consumer that reads the whole notification stream again. It gives up on an event after a few attempts,
+/// because the notifications of some events no longer exist.
+pub(crate) fn replaying_mapping() -> StreamMapping {
+    let settings = json!({
+        "UUID": "u",
+        "FunctionArn": FUNCTION,
+        "EventSourceArn": KINESIS,
+        "StartingPosition": "TRIM_HORIZON",
+        "BatchSize": 10,
+        "BisectBatchOnFunctionError": true,
+        "MaximumRetryAttempts": 2,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    });
+    StreamMapping::from_json(&settings.to_string()).unwrap()
+}
+
 pub(crate) fn table_stream() -> StreamSettings {
     StreamSettings {
         empty_one_in: 4,

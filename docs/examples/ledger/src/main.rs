@@ -41,6 +41,7 @@ async fn main() -> Result<(), Error> {
 mod tests {
     use onewrite::{
         completion::{Completer, CompletionOutcome},
+        notification::Status,
         table::NewNotifications as _,
     };
     use onewrite_testing::{InMemoryTable, contract};
@@ -64,7 +65,10 @@ mod tests {
         }
         assert_eq!(
             outcomes,
-            [CompletionOutcome::Accepted, CompletionOutcome::AlreadyDone]
+            [
+                CompletionOutcome::Settled(Status::Done),
+                CompletionOutcome::AlreadySettled(Status::Done)
+            ]
         );
         let entries = table.other_items("ledger");
         assert_eq!(entries.len(), 1);

@@ -2,14 +2,17 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use onewrite::item::{NotificationItem, attribute};
+use onewrite::{
+    item::{NotificationItem, attribute},
+    notification::Status,
+};
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
-use onewrite_testing::{Fault, FaultyTable, Log};
+use onewrite_testing::{Fault, FaultyTable, Log, contract};
 use serde_dynamo::AttributeValue as Value;
 
 use crate::support::{
-    BUDGET, LedgerDownstream, assert_each_done_once, batch, complete, done_event, handle, is_done,
-    ledger, sequence_number, store, store_all, table, unknown,
+    BUDGET, LedgerDownstream, assert_each_done_once, batch, changes, complete, document,
+    done_event, handle, is_done, ledger, sequence_number, store, store_all, table, unknown,
 };
 
 thread_local! {
@@ -30,6 +33,7 @@ async fn counts_and_logs_the_outcome_of_each_event() {
             "doubted-1",
             "panics-1",
             "hangs-1",
+            "refuses-1",
         ],
     )
     .await;
@@ -62,10 +66,12 @@ fn assert_counts_each_outcome() {
     let emitted = EMITTED.take();
     assert_eq!(emitted.len(), 1);
     for (name, count) in [
-        ("Received", 11),
+        ("Received", 12),
         ("Copies", 1),
         ("Done", 2),
-        ("AlreadyDone", 1),
+        ("AlreadySettled", 1),
+        ("Refused", 1),
+        ("Contradicted", 0),
         ("Ignored", 1),
         ("Failed", 6),
         ("DownstreamFailed", 1),
@@ -89,6 +95,7 @@ fn assert_levels(log: &Log) {
         ("a", "DEBUG"),
         ("already", "INFO"),
         ("b", "DEBUG"),
+        ("refuses-1", "INFO"),
         ("rejects-1", "WARN"),
         ("panics-1", "WARN"),
         ("hangs-1", "WARN"),
@@ -135,6 +142,33 @@ async fn lets_exactly_one_competing_consumer_win() {
         "all competed"
     );
     assert_each_done_once(&table, ids);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refuses_once_without_an_effect() {
+    let (table, downstream) = (table(), LedgerDownstream::default());
+    let documents = store_all(&table, &["refuses-1", "a"]).await;
+    for _ in 0..2 {
+        let reported = handle(table.clone(), &downstream, batch(&documents)).await;
+        assert_eq!(reported, None, "a refusal stops nothing");
+    }
+    let refused = NotificationItem::from_item(&table.item("refuses-1").unwrap()).unwrap();
+    assert_eq!(refused.status, Status::Refused);
+    assert_eq!(refused.refusal.unwrap().as_str(), "account_closed");
+    assert_eq!(ledger(&table).get("refuses-1"), None);
+    assert_eq!(changes(&table)["refuses-1"], 2, "INSERT and one transition");
+    assert!(is_done(&table, "a"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settles_both_notifications_of_a_reused_id_in_one_batch() {
+    let (table, downstream) = (table(), LedgerDownstream::default());
+    let stale = document(&contract::notification("a", "1"));
+    let current = store(&table, "a").await;
+    let reported = handle(table.clone(), &downstream, batch(&[stale, current])).await;
+    assert_eq!(reported, Some(sequence_number(0)), "the removed one");
+    assert!(is_done(&table, "a"));
+    assert_eq!(ledger(&table)["a"], 1);
 }
 
 #[tokio::test(start_paused = true)]

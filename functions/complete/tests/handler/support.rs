@@ -29,7 +29,7 @@ pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 pub(crate) const LEDGER: &str = "ledger";
 
 /// A downstream whose behaviour depends on the prefix of the id: `rejects-`, `panics-`, `hangs-`,
-/// `doubted-` (its write's condition is false), `calls-` (the call is the effect). Any other effect is a new entry of
+/// `doubted-` (its write's condition is false), `calls-` (the call is the effect), `refuses-`. Any other effect is a new entry of
 /// the ledger per call, so a repeated effect leaves two entries.
 #[derive(Default)]
 pub(crate) struct LedgerDownstream {
@@ -59,6 +59,7 @@ impl Downstream<TransactWriteItem> for &LedgerDownstream {
             "panics" => panic!("{}", event.data.as_str()),
             "hangs" => pending().await,
             "calls" => return Ok(Effect::Happened),
+            "refuses" => return Ok(Effect::Refused("account_closed".parse().unwrap())),
             _ => {}
         }
         let text = |text: String| AttributeValue::S(text);

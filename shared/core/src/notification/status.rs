@@ -1,33 +1,44 @@
-//! The state machine of a notification: INIT -> DONE.
+//! The state machine of a notification: INIT -> DONE | REFUSED.
 
 use std::{fmt, str::FromStr};
 
 /// The status of a notification.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// Stored, and waiting for the downstream.
     Init,
     /// Accepted by the downstream.
     Done,
+    /// Refused by the downstream for good. A correction is a new notification.
+    Refused,
 }
 
 impl Status {
-    /// The next status, if there is one. This is the only transition function.
+    /// All statuses.
+    pub const ALL: [Self; 3] = [Self::Init, Self::Done, Self::Refused];
+
+    /// Whether the status is final.
     #[must_use]
-    pub fn next(self) -> Option<Self> {
+    pub fn is_settled(self) -> bool {
         match self {
-            Self::Init => Some(Self::Done),
-            Self::Done => None,
+            Self::Init => false,
+            Self::Done | Self::Refused => true,
         }
     }
 
+    /// Whether an item in this status may get the status `next`. There are no other transitions.
+    #[must_use]
+    pub fn can_become(self, next: Self) -> bool {
+        self == Self::Init && next.is_settled()
+    }
+
     /// The `version` of an item in this status. It counts the transitions, so a condition on the version is also a
-    /// condition on the status.
+    /// condition on INIT.
     #[must_use]
     pub fn version(self) -> u64 {
         match self {
             Self::Init => 1,
-            Self::Done => 2,
+            Self::Done | Self::Refused => 2,
         }
     }
 
@@ -37,6 +48,7 @@ impl Status {
         match self {
             Self::Init => "INIT",
             Self::Done => "DONE",
+            Self::Refused => "REFUSED",
         }
     }
 
@@ -46,6 +58,7 @@ impl Status {
         match self {
             Self::Init => "init",
             Self::Done => "done",
+            Self::Refused => "refused",
         }
     }
 }
@@ -58,18 +71,17 @@ impl fmt::Display for Status {
 
 /// A text that is not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the status is neither INIT nor DONE")]
+#[error("the status is none of INIT, DONE and REFUSED")]
 pub struct UnknownStatus;
 
 impl FromStr for Status {
     type Err = UnknownStatus;
 
     fn from_str(text: &str) -> Result<Self, UnknownStatus> {
-        match text {
-            "INIT" => Ok(Self::Init),
-            "DONE" => Ok(Self::Done),
-            _ => Err(UnknownStatus),
-        }
+        Self::ALL
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or(UnknownStatus)
     }
 }
 
@@ -78,15 +90,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn init_leads_to_done_and_done_is_final() {
-        assert_eq!(Status::Init.next(), Some(Status::Done));
-        assert_eq!(Status::Done.next(), None);
-        assert_eq!(Status::Done.version(), Status::Init.version() + 1);
+    fn init_becomes_done_or_refused_and_both_are_final() {
+        for from in Status::ALL {
+            for to in Status::ALL {
+                let allowed = from == Status::Init && to != Status::Init;
+                assert_eq!(from.can_become(to), allowed, "{from} -> {to}");
+                if allowed {
+                    assert_eq!(to.version(), from.version() + 1);
+                }
+            }
+        }
     }
 
     #[test]
     fn parses_its_own_text() {
-        for status in [Status::Init, Status::Done] {
+        for status in Status::ALL {
             assert_eq!(status.as_str().parse(), Ok(status));
         }
         assert_eq!("done".parse::<Status>(), Err(UnknownStatus));

@@ -55,6 +55,9 @@ bugs! {
     BackToInit, "complete: sets a DONE item back to INIT";
     ClockInCondition, "complete: compares wall clocks in a condition";
     EffectOutsideTransaction, "complete: commits the effect outside the transaction of DONE";
+    ReusedIdIgnored, "complete: does not compare the fingerprint, so that an event settles a later notification";
+    FaultRefused, "complete: takes a fault of the downstream for a refusal";
+    RefusalRetried, "complete: retries a refusal";
     Latest, "mapping: starts at LATEST instead of TRIM_HORIZON";
     ChildBeforeParent, "mapping: reads a child shard before its parent";
     RedrivesInitOnly, "operator: redrives items in INIT only, never events of DONE";

@@ -13,7 +13,7 @@ mod ports;
 pub(crate) use bug::Bug;
 
 use crate::functions::{Functions, Parts};
-use ports::{WrongStream, WrongTable};
+use ports::{WrongDownstream, WrongStream, WrongTable};
 
 impl Bug {
     /// The functions with the planted bug.
@@ -37,8 +37,16 @@ impl Bug {
             Self::DoneUnconditional
             | Self::BackToInit
             | Self::ClockInCondition
-            | Self::EffectOutsideTransaction => Functions {
+            | Self::EffectOutsideTransaction
+            | Self::ReusedIdIgnored => Functions {
                 complete: parts.complete(parts.faulty_table(table()), parts.downstream.clone()),
+                ..right
+            },
+            Self::FaultRefused | Self::RefusalRetried => Functions {
+                complete: parts.complete(
+                    parts.faulty_table(parts.table.clone()),
+                    WrongDownstream::new(parts.downstream.clone(), self),
+                ),
                 ..right
             },
             Self::EntryFailuresDropped | Self::WrongPartitionKey => {

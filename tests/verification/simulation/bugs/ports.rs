@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
+use onewrite::completion::{Downstream, DownstreamError, Effect};
+use onewrite::event::NotificationEvent;
 use onewrite::item::{NotificationItem, attribute};
 use onewrite::notification::NotificationId;
 use onewrite::stream::{EventStream, PutResult, Record, StreamError};
@@ -16,7 +18,9 @@ use serde_dynamo::AttributeValue;
 
 use super::Bug;
 use crate::clock;
-use crate::effects::{ENTRY_ID, LEDGER, NOTIFICATION_ID};
+use crate::effects::{
+    ENTRY_ID, FINGERPRINT, LEDGER, LedgerDownstream, NOTIFICATION_ID, refusal,
+};
 use crate::invariants::text;
 
 #[derive(Clone)]
@@ -50,13 +54,17 @@ impl WrongTable {
     }
 
     /// Commits the effect in a separate call.
-    fn effect(&self, id: &NotificationId) {
+    fn effect(&self, completion: &Completion) {
         let key = format!("apart-{}", self.effects.fetch_add(1, Ordering::SeqCst));
         let entry = HashMap::from([
             (ENTRY_ID.to_owned(), AttributeValue::S(key.clone())),
             (
                 NOTIFICATION_ID.to_owned(),
-                AttributeValue::S(id.to_string()),
+                AttributeValue::S(completion.id.to_string()),
+            ),
+            (
+                FINGERPRINT.to_owned(),
+                AttributeValue::S(completion.fingerprint.to_string()),
             ),
         ]);
         self.inner.put_other(LEDGER, &key, entry);
@@ -122,14 +130,15 @@ impl Completions for WrongTable {
         let id = completion.id.as_str();
         match self.bug {
             Bug::DoneUnconditional => {
-                self.set(id, attribute::STATUS, AttributeValue::S("DONE".to_owned()));
+                let status = AttributeValue::S(completion.verdict.status().to_string());
+                self.set(id, attribute::STATUS, status);
                 self.set(id, attribute::VERSION, AttributeValue::N("2".to_owned()));
-                self.effect(&completion.id);
-                Ok(CompletionResult::Accepted)
+                self.effect(completion);
+                Ok(CompletionResult::Settled)
             }
             Bug::BackToInit => {
                 let completed = self.inner.complete(completion, writes).await?;
-                if completed == CompletionResult::AlreadyDone {
+                if matches!(completed, CompletionResult::AlreadySettled(_)) {
                     self.set(id, attribute::STATUS, AttributeValue::S("INIT".to_owned()));
                 }
                 Ok(completed)
@@ -139,15 +148,50 @@ impl Completions for WrongTable {
                 let created = item.and_then(|item| text(&item, attribute::CREATED_AT));
                 let is_later = |created: &String| *created > completion.at.to_string();
                 if created.as_ref().is_some_and(is_later) {
-                    return Ok(CompletionResult::AlreadyDone);
+                    return Ok(CompletionResult::AlreadySettled(completion.verdict.status()));
                 }
                 self.inner.complete(completion, writes).await
             }
+            Bug::ReusedIdIgnored => {
+                let item = self.inner.item(id);
+                let found = item.and_then(|item| text(&item, attribute::FINGERPRINT)?.parse().ok());
+                let completion = Completion {
+                    fingerprint: found.unwrap_or(completion.fingerprint),
+                    ..completion.clone()
+                };
+                self.inner.complete(&completion, writes).await
+            }
             Bug::EffectOutsideTransaction => {
-                self.effect(&completion.id);
+                self.effect(completion);
                 self.inner.complete(completion, Vec::new()).await
             }
             _ => self.inner.complete(completion, writes).await,
+        }
+    }
+}
+
+pub(super) struct WrongDownstream {
+    inner: LedgerDownstream,
+    bug: Bug,
+}
+
+impl WrongDownstream {
+    pub(super) fn new(inner: LedgerDownstream, bug: Bug) -> Self {
+        Self { inner, bug }
+    }
+}
+
+impl Downstream<TransactWriteItem> for WrongDownstream {
+    async fn accept(
+        &self,
+        event: &NotificationEvent,
+    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
+        match (self.bug, self.inner.accept(event).await) {
+            (Bug::FaultRefused, Err(_)) => Ok(Effect::Refused(refusal())),
+            (Bug::RefusalRetried, Ok(Effect::Refused(reason))) => {
+                Err(DownstreamError::new(reason.as_str()))
+            }
+            (_, answer) => answer,
         }
     }
 }

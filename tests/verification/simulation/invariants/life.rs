@@ -8,7 +8,7 @@ use onewrite_testing::{Change, InMemoryTable};
 use serde_dynamo::{AttributeValue, Item};
 
 use super::violation::{CheckResult, violated};
-use crate::effects::{LEDGER, NOTIFICATION_ID};
+use crate::effects::{self, FINGERPRINT, LEDGER, NOTIFICATION_ID};
 
 /// Everything known about one notification id.
 #[derive(Default)]
@@ -26,6 +26,12 @@ pub(super) struct Life {
     pub(super) documents: Vec<(String, bool)>,
     /// Index of the latest published event.
     pub(super) latest: Option<usize>,
+}
+
+impl Life {
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.status.as_deref(), Some("DONE" | "REFUSED"))
+    }
 }
 
 /// Records the event that a change requires and returns its index. An event is required for a new item and for a
@@ -79,7 +85,8 @@ pub(super) fn written_once(id: &str, change: &Change, life: &mut Life) -> CheckR
     Ok(())
 }
 
-/// Checks that the status goes from INIT to DONE once, and that only an item in DONE has a time to live.
+/// Checks that the status goes once from INIT to what the downstream decided, and that only a settled item has a time to
+/// live.
 pub(super) fn status(id: &str, change: &Change, life: &Life) -> CheckResult {
     const GUARANTEE: &str = "Status";
     let Some(new) = &change.new else {
@@ -87,24 +94,32 @@ pub(super) fn status(id: &str, change: &Change, life: &Life) -> CheckResult {
     };
     let (old, status) = (life.status.as_deref(), text(new, attribute::STATUS));
     match (old, status.as_deref()) {
-        (None, Some("INIT")) | (Some("INIT"), Some("DONE")) => {}
+        (None, Some("INIT")) => {}
+        (Some("INIT"), Some("DONE")) if !effects::refuses(id) => {}
+        (Some("INIT"), Some("REFUSED")) if effects::refuses(id) => {
+            let reason = text(new, attribute::REFUSAL);
+            if reason.as_deref() != Some(effects::refusal().as_str()) {
+                return violated(GUARANTEE, id, format!("refused because of {reason:?}"));
+            }
+        }
         (Some(old), Some(new)) if old == new => {}
         (old, new) => return violated(GUARANTEE, id, format!("{old:?} became {new:?}")),
     }
     let expires = new.get(attribute::EXPIRES_AT).is_some();
-    if expires && status.as_deref() != Some("DONE") {
+    if expires && status.as_deref() == Some("INIT") {
         return violated(GUARANTEE, id, "an item in INIT may expire");
     }
     Ok(())
 }
 
-/// Checks that an effect that commits with DONE happens once.
-pub(super) fn one_effect(id: &str, table: &InMemoryTable) -> CheckResult {
+/// Checks that an effect that commits with DONE happens once, and that a refused notification has none.
+pub(super) fn effect_of_verdict(id: &str, life: &Life, table: &InMemoryTable) -> CheckResult {
     let entries = table.other_items(LEDGER).into_values();
     let count = entries
         .filter(|entry| text(entry, NOTIFICATION_ID).as_deref() == Some(id))
+        .filter(|entry| text(entry, FINGERPRINT) == life.stored)
         .count();
-    if count == 1 {
+    if count == usize::from(!effects::refuses(id)) {
         return Ok(());
     }
     violated("Effect", id, format!("{count} effects of one notification"))

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::fault_plan::FaultKind;
 use crate::invariants::{CheckResult, violated};
 use crate::messages::{Message, generate_messages};
-use crate::pending::Due;
+use crate::pending::{Due, StreamSource};
 use crate::settings::{self, VISIBILITY};
 
 /// Limit of virtual time in which the world must drain after the fault period.
@@ -183,22 +183,41 @@ impl World {
     /// Checks that removals and edits publish no events once all work is finished.
     async fn check_silence(&mut self, expires: bool) -> CheckResult {
         let published_before = self.records;
-        for (place, id) in self.invariants.done_ids().into_iter().enumerate() {
+        let mut expired = Vec::new();
+        for (place, id) in self.invariants.settled_ids().into_iter().enumerate() {
             if expires && place.is_multiple_of(2) {
                 self.note(Some(&id), || "removed by its time to live".to_owned());
                 self.parts.table.expire(&id);
+                expired.push(id);
             } else {
                 self.edit(&id);
             }
         }
         self.advance(clock::now() + 10_000).await?;
-        if self.records == published_before {
+        if self.records != published_before {
+            let what = "an event was published although no status changed";
+            return violated("Nothing invented", "?", what);
+        }
+        self.check_reused_ids(&expired).await
+    }
+
+    /// Uses the ids of removed items again, while a consumer reads all events from the beginning of their stream. The events
+    /// of the removed notifications must not settle the new ones.
+    async fn check_reused_ids(&mut self, ids: &[String]) -> CheckResult {
+        if ids.is_empty() {
             return Ok(());
         }
-        violated(
-            "Nothing invented",
-            "?",
-            "an event was published although no status changed",
-        )
+        self.note(None, || "mapping 1 is created again".to_owned());
+        self.lose_source(1);
+        self.sources[1] = StreamSource::new(settings::replaying_mapping(), self.choices);
+        for id in ids {
+            self.invariants.record_expired(id);
+            self.send(Message::reused(id));
+        }
+        self.handle_source_input(1, stream::Input::Enable)?;
+        self.drain().await?;
+        self.reconcile().await?;
+        self.invariants
+            .check_final_state(&self.queue, &self.parts.table)
     }
 }

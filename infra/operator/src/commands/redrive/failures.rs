@@ -244,7 +244,7 @@ mod tests {
     fn preview_ends_with_the_command_that_applies_it() {
         let redrives = [
             redrive("it's", RedriveResult::WouldBeRedriven),
-            redrive("b", RedriveResult::AlreadyDone),
+            redrive("b", RedriveResult::AlreadySettled),
         ];
         let arguments = |ids: &[&str], rate| FailuresArguments {
             ids: ids.iter().map(|id| parse_id(id).unwrap()).collect(),
@@ -255,14 +255,14 @@ mod tests {
             arguments(&["it's", "b"], 7).text(&redrives, false, "onewrite --stack x"),
             concat!(
                 "would be redriven  it's, in 1 failure records\n",
-                "already DONE       b, in 1 failure records\n",
+                "already settled    b, in 1 failure records\n",
                 "1 would be redriven; nothing was changed.\n",
                 "Next: onewrite --stack x redrive failures --id b --id 'it'\\''s' --rate 7 --apply\n",
             )
         );
         assert_eq!(
             arguments(&[], DEFAULT_RATE).text(&redrives[1..], false, "onewrite"),
-            "already DONE       b, in 1 failure records\nNothing to redrive.\n"
+            "already settled    b, in 1 failure records\nNothing to redrive.\n"
         );
         let applied = [redrive("a", RedriveResult::Redriven)];
         let text = arguments(&[], 1).text(&applied, true, "onewrite");

@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use onewrite::{item::UnreadableItem, notification::Status};
+use onewrite::item::UnreadableItem;
 use onewrite_stack::{
     dead_letter_queue,
     error::StackError,
@@ -112,7 +112,7 @@ async fn search_stream(
         return Ok((Vec::new(), StreamPart::Nothing));
     };
     let item = item.and_then(|item| Some(&item.as_ref().ok()?.item));
-    let settled = item.filter(|item| item.status == Status::Done);
+    let settled = item.filter(|item| item.status.is_settled());
     let settled = settled.and_then(|item| item.updated_at.checked_add(CLOCK_SKEW).ok());
     let now = Timestamp::now();
     let search = StreamSearch {

@@ -36,18 +36,21 @@ pub(super) enum Place {
     Unreadable,
     /// In the table, not yet in the stream.
     Stored,
-    /// In the stream, not DONE.
+    /// In the stream, not settled.
     Published,
-    /// Not DONE, and Lambda gave up on its batch.
+    /// Not settled, and Lambda gave up on its batch.
     Failed,
     /// DONE, with or without its payload.
     Done,
+    /// REFUSED, with or without its payload.
+    Refused,
 }
 
 impl Place {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Done,
+        Self::Refused,
         Self::Unknown,
         Self::Stored,
         Self::Published,
@@ -68,6 +71,7 @@ impl Place {
             Self::DeadLettered => 13,
             Self::Removed => 14,
             Self::Unreadable => 15,
+            Self::Refused => 16,
         }
     }
 }
@@ -139,7 +143,10 @@ impl TraceReport {
             lines.push(format!("{since:<10} {what:<13} {detail}"));
             last = *at;
         }
-        if !self.steps.is_empty() && !matches!(self.place, Place::Done | Place::DeadLettered) {
+        if !self.steps.is_empty() && !matches!(
+                self.place,
+                Place::Done | Place::Refused | Place::DeadLettered
+            ) {
             lines.extend(gap(last, self.looked_at));
         }
         lines.extend(self.summary.iter().cloned());
@@ -162,6 +169,7 @@ fn place(evidence: &Evidence) -> Place {
         None => Place::Unknown,
         Some(Err(_)) => Place::Unreadable,
         Some(Ok(stored)) if stored.item.status == Status::Done => Place::Done,
+        Some(Ok(stored)) if stored.item.status == Status::Refused => Place::Refused,
         Some(Ok(_)) if !evidence.failures.is_empty() => Place::Failed,
         Some(Ok(_)) if evidence.records.is_empty() => Place::Stored,
         Some(Ok(_)) => Place::Published,
@@ -191,12 +199,14 @@ fn item_steps(evidence: &Evidence) -> Vec<Step> {
         what: "stored",
         detail: format!("INIT, fingerprint {fingerprint}, of message {message}"),
     }];
-    if item.status == Status::Done {
-        steps.push(Step {
-            at: item.updated_at,
-            what: "done",
-            detail: format!("version {}", item.version),
-        });
+    if item.status.is_settled() {
+        let version = format!("version {}", item.version);
+        let (what, detail) = match &item.refusal {
+            None => ("done", version),
+            Some(reason) => ("refused", format!("{reason}, {version}")),
+        };
+        let at = item.updated_at;
+        steps.push(Step { at, what, detail });
     }
     steps.extend(erased_at.map(|at| Step {
         at,
@@ -289,13 +299,16 @@ fn meaning(evidence: &Evidence, place: Place) -> String {
             "Stored, not published: forward has not sent its event yet. Safe to redrive.".to_owned()
         }
         Place::Stored => {
-            "Stored, not DONE. Whether its event was published is not known. Safe to redrive.".to_owned()
+            "Stored, not settled. Whether its event was published is not known. Safe to redrive.".to_owned()
         }
-        Place::Published => "Published, not DONE. Safe to redrive.".to_owned(),
+        Place::Published => "Published, not settled. Safe to redrive.".to_owned(),
         Place::Failed => {
-            "Not DONE: Lambda gave up on its event. Fix the cause, then redrive. Safe to redrive.".to_owned()
+            "Not settled: Lambda gave up on its event. Fix the cause, then redrive. Safe to redrive.".to_owned()
         }
         Place::Done => "DONE: one accepted effect. Nothing to do.".to_owned(),
+        Place::Refused => {
+            "REFUSED: the downstream will never accept it, and it has no effect. A correction is a new notification, with a new id.".to_owned()
+        }
     }
 }
 

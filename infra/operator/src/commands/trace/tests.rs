@@ -119,7 +119,7 @@ fn shows_history_in_order_with_pauses() {
             "   gap     1m09s\n",
             "+1m10s     repeated      rf_8841/INIT, shard-2, seq 49660514\n",
             "   gap     3m02s\n",
-            "Published, not DONE. Safe to redrive.\n"
+            "Published, not settled. Safe to redrive.\n"
         )
         .replace(
             "FINGERPR",
@@ -170,7 +170,7 @@ fn explains_every_place() {
             "\"status\" of the item is missing or invalid",
         ),
         (stored(|_| ()), Place::Stored, "not published"),
-        (published, Place::Published, "not DONE"),
+        (published, Place::Published, "not settled"),
         (failed, Place::Failed, "gave up"),
         (redriven, Place::Done, "one accepted effect"),
         (conflict, Place::Stored, "different content: 1"),

@@ -11,7 +11,7 @@ async fn completes_with_one_conditional_update_item() {
         ..super::completion("n-1")
     };
     let completed = table(&endpoint).await.complete(&completion, vec![]).await;
-    assert_eq!(completed.unwrap(), CompletionResult::Accepted);
+    assert_eq!(completed.unwrap(), CompletionResult::Settled);
     let sent = endpoint.only();
     assert_eq!(sent.target, "DynamoDB_20120810.UpdateItem");
     assert_eq!(
@@ -20,13 +20,14 @@ async fn completes_with_one_conditional_update_item() {
             "TableName": "notifications",
             "Key": {"notification_id": {"S": "n-1"}},
             "UpdateExpression":
-                "SET #status = :done, version = :next, updated_at = :now, expires_at = :expires",
+                "SET #status = :settled, version = :next, updated_at = :now, expires_at = :expires",
             "ConditionExpression":
-                "attribute_exists(notification_id) AND #status = :init AND version = :seen",
+                "attribute_exists(notification_id) AND #status = :init AND version = :seen AND fingerprint = :fingerprint",
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": {
                 ":init": {"S": "INIT"},
-                ":done": {"S": "DONE"},
+                ":settled": {"S": "DONE"},
+                ":fingerprint": {"S": completion.fingerprint.to_string()},
                 ":seen": {"N": "1"},
                 ":next": {"N": "2"},
                 ":now": {"S": "2026-11-23T10:00:00.500Z"},
@@ -45,13 +46,33 @@ async fn sets_no_expiry_without_retention() {
         ..super::completion("n-1")
     };
     let completed = table(&endpoint).await.complete(&completion, vec![]).await;
-    assert_eq!(completed.unwrap(), CompletionResult::Accepted);
+    assert_eq!(completed.unwrap(), CompletionResult::Settled);
     let body = endpoint.only().body;
     assert_eq!(
         body["UpdateExpression"],
-        "SET #status = :done, version = :next, updated_at = :now"
+        "SET #status = :settled, version = :next, updated_at = :now"
     );
     assert!(body["ExpressionAttributeValues"].get(":expires").is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_the_reason_of_a_refusal() {
+    let endpoint = Endpoint::new([ok(&json!({}))]);
+    let completion = Completion {
+        expires_at: None,
+        verdict: Verdict::Refused("account_closed".parse().unwrap()),
+        ..super::completion("n-1")
+    };
+    let completed = table(&endpoint).await.complete(&completion, vec![]).await;
+    assert_eq!(completed.unwrap(), CompletionResult::Settled);
+    let body = endpoint.only().body;
+    assert_eq!(
+        body["UpdateExpression"],
+        "SET #status = :settled, version = :next, updated_at = :now, refusal = :refusal"
+    );
+    let values = &body["ExpressionAttributeValues"];
+    assert_eq!(values[":settled"], json!({"S": "REFUSED"}));
+    assert_eq!(values[":refusal"], json!({"S": "account_closed"}));
 }
 
 /// The items that prevent a completion, and the expected results.
@@ -65,9 +86,20 @@ fn obstacles() -> Vec<(Option<Value>, CompletionResult)> {
         (None, CompletionResult::UnknownId),
         (
             with("status", json!({"S": "DONE"})),
-            CompletionResult::AlreadyDone,
+            CompletionResult::AlreadySettled(Status::Done),
         ),
-        (Some(erased()), CompletionResult::AlreadyDone),
+        (
+            with("status", json!({"S": "REFUSED"})),
+            CompletionResult::AlreadySettled(Status::Refused),
+        ),
+        (
+            Some(erased()),
+            CompletionResult::AlreadySettled(Status::Done),
+        ),
+        (
+            with("fingerprint", json!({"S": "0".repeat(64)})),
+            CompletionResult::OtherNotification,
+        ),
         (
             with("version", json!({"N": "7"})),
             CompletionResult::VersionMismatch,
@@ -119,7 +151,7 @@ async fn commits_the_writes_after_done_in_one_transaction() {
     let writes = vec![write("e-1"), write("e-2")];
     assert_eq!(
         super::complete(&endpoint, writes).await.unwrap(),
-        CompletionResult::Accepted
+        CompletionResult::Settled
     );
     let alone = Endpoint::new([ok(&json!({}))]);
     super::complete(&alone, vec![]).await.unwrap();
@@ -149,7 +181,7 @@ async fn uses_one_token_per_call_and_shares_it_between_attempts() {
     let endpoint = Endpoint::new(answers);
     for _ in 0..2 {
         let completed = super::complete(&endpoint, vec![write("e-1")]).await;
-        assert_eq!(completed.unwrap(), CompletionResult::Accepted);
+        assert_eq!(completed.unwrap(), CompletionResult::Settled);
     }
     let tokens: Vec<_> = endpoint
         .sent()
@@ -217,7 +249,7 @@ async fn retries_a_transaction_in_progress_then_reports_an_unknown_outcome() {
     let in_progress = error(400, "TransactionInProgressException");
     let endpoint = Endpoint::new([Answer::Silence, in_progress.clone(), ok(&json!({}))]);
     let completed = super::complete(&endpoint, vec![write("e-1")]).await;
-    assert_eq!(completed.unwrap(), CompletionResult::Accepted);
+    assert_eq!(completed.unwrap(), CompletionResult::Settled);
     let endpoint = Endpoint::new(attempts(&in_progress));
     let result = super::complete(&endpoint, vec![write("e-1")]).await;
     assert!(
@@ -235,7 +267,7 @@ async fn does_not_send_more_writes_than_a_transaction_allows() {
     let max = MAX_TRANSACT_WRITES - 1;
     let endpoint = Endpoint::new([ok(&json!({}))]);
     let completed = super::complete(&endpoint, writes(max)).await;
-    assert_eq!(completed.unwrap(), CompletionResult::Accepted);
+    assert_eq!(completed.unwrap(), CompletionResult::Settled);
     let body = endpoint.only().body;
     assert_eq!(body["TransactItems"].as_array().unwrap().len(), 100);
     let endpoint = Endpoint::new([]);
