@@ -11,7 +11,7 @@ use super::*;
 use crate::replay::{Answer, Endpoint, error, ok};
 use onewrite::error::ServiceError;
 use onewrite::limits::MAX_ATTEMPTS;
-use onewrite_testing::contract::{completion, notification};
+use onewrite_testing::contract::{completion, completion_of, notification};
 
 const CANARY: &str = "canary-7f3a";
 
@@ -71,7 +71,7 @@ async fn complete(
     writes: Vec<TransactWriteItem>,
 ) -> Result<CompletionResult, TableError> {
     let table = table(endpoint).await;
-    let result = table.complete(&completion("n-1"), writes).await;
+    let result = table.complete(&completion_of(&item()), writes).await;
     assert_no_canary(&result);
     result
 }
