@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
-use onewrite::item::UnreadableItem;
+use onewrite::{item::UnreadableItem, notification::Status};
 use onewrite_stack::{
     dead_letter_queue,
     error::StackError,
