@@ -7,10 +7,7 @@ use crate::error::{LocalError, Result};
 use crate::process::{Program, last_lines};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
-use crate::workspace::{FileLock, Workspace};
-
-/// The functions. Their directories and their binaries have the same names.
-pub const FUNCTIONS: [&str; 3] = ["ingest", "forward", "complete"];
+use crate::workspace::{FUNCTIONS, FileLock, Workspace};
 
 /// Lambda's limit for a function's unpacked code (Lambda developer guide, "Lambda quotas": 250 MB).
 pub const MAX_CODE_BYTES: u64 = 250 * 1024 * 1024;

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::binaries::FUNCTIONS;
 use crate::emulator::{Credentials, isolated};
 use crate::error::{LocalError, Result};
 use crate::process::Program;
 use crate::python::{Environment, Interpreter};
-use crate::workspace::Workspace;
+use crate::workspace::{FUNCTIONS, Workspace};
 
 const DEPLOY: &str = include_str!("../python/deploy.py");
 

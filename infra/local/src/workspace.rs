@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::error::{LocalError, Result};
 use crate::progress::Progress;
 
+/// The functions. Their directories and their binaries have the same names.
+pub const FUNCTIONS: [&str; 3] = ["ingest", "forward", "complete"];
+
 /// Time between two attempts to acquire a lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(50);
 
