@@ -65,8 +65,8 @@ mod the_table {
         let item = notification("n-1", r#"{"n": 1.0}"#);
         now(table.insert(&item)).unwrap();
         now(table.insert(&item)).unwrap();
-        now(table.complete(&completion("n-1"), vec![])).unwrap();
-        now(table.complete(&completion("n-1"), vec![])).unwrap();
+        now(table.complete(&completion_of(&item), vec![])).unwrap();
+        now(table.complete(&completion_of(&item), vec![])).unwrap();
         table.edit("n-1", |_| ());
         table.edit("n-1", |item| {
             item.insert("redrives".to_owned(), AttributeValue::N("1".to_owned()));

@@ -374,7 +374,7 @@ fn shows_the_last_error_and_the_logs_that_were_not_read() {
             "   gap     1m19s\n",
             "+1m19s     error         complete: TableFailed: DynamoDB: refused (AccessDeniedException)\n",
             "   gap     2m52s\n",
-            "Published, not DONE. Safe to redrive.\n",
+            "Published, not settled. Safe to redrive.\n",
             "The log of ingest was not read: FilterLogEvents: access denied.\n",
             "The log of forward was not searched before 2026-11-23T10:00:00Z.\n",
         )
