@@ -220,6 +220,7 @@ fn names_exactly_the_attributes_of_the_item() {
     )
     .unwrap();
     item.expires_at = Some(expiry(now, 1));
+    item.refusal = "account_closed".parse().ok();
     let attributes = item.to_item();
     let mut attributes: BTreeSet<String> = attributes.keys().cloned().collect();
     // The operator's tool adds it.
