@@ -95,7 +95,10 @@ async fn an_event_settles_no_other_notification_of_a_reused_id() {
         matches!(result, Err(CompletionError::OtherNotification)),
         "{result:?}"
     );
-    assert_eq!(NotificationItem::from_item(&table.item("n1").unwrap()), Ok(second));
+    assert_eq!(
+        NotificationItem::from_item(&table.item("n1").unwrap()),
+        Ok(second)
+    );
 }
 
 #[tokio::test]

@@ -159,13 +159,19 @@ pub async fn completions<T: NewNotifications + Completions>(table: &T, prefix: &
 async fn completes_an_item_once<T: NewNotifications + Completions>(table: &T, id: &str) {
     let item = insert_new(table, id).await;
     assert_eq!(complete(table, id).await, CompletionResult::Settled);
-    assert_eq!(complete(table, id).await, CompletionResult::AlreadySettled(Status::Done));
+    assert_eq!(
+        complete(table, id).await,
+        CompletionResult::AlreadySettled(Status::Done)
+    );
     assert_eq!(
         expect_ok(table.insert(&item).await),
         existing(&item),
         "still there"
     );
-    assert_eq!(complete(table, id).await, CompletionResult::AlreadySettled(Status::Done));
+    assert_eq!(
+        complete(table, id).await,
+        CompletionResult::AlreadySettled(Status::Done)
+    );
 }
 
 async fn rejects_an_unknown_id<T: NewNotifications + Completions>(table: &T, id: &str) {
@@ -218,7 +224,10 @@ async fn accepts_one_of_many_completions<T: NewNotifications + Completions>(tabl
     let completed = join_all((0..COMPETITORS).map(|_| complete(table, id))).await;
     let count = |outcome| completed.iter().filter(|&&c| c == outcome).count();
     assert_eq!(count(CompletionResult::Settled), 1);
-    assert_eq!(count(CompletionResult::AlreadySettled(Status::Done)), COMPETITORS - 1);
+    assert_eq!(
+        count(CompletionResult::AlreadySettled(Status::Done)),
+        COMPETITORS - 1
+    );
 }
 
 async fn completes_the_largest_item<T: NewNotifications + Completions>(table: &T, id: &str) {

@@ -243,7 +243,10 @@ impl State {
             return Err(CompletionResult::AlreadySettled(status));
         }
         let seen = AttributeValue::N(completion.version.to_string());
-        if status != Some(Status::Init) || found.is_none() || there.get(attribute::VERSION) != Some(&seen) {
+        if status != Some(Status::Init)
+            || found.is_none()
+            || there.get(attribute::VERSION) != Some(&seen)
+        {
             return Err(CompletionResult::VersionMismatch);
         }
         let mut settled = there.clone();

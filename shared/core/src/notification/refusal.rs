@@ -35,13 +35,9 @@ impl FromStr for Refusal {
     type Err = InvalidRefusal;
 
     fn from_str(text: &str) -> Result<Self, InvalidRefusal> {
-        let is_allowed =
-            |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
-        let is_code =
-            (1..=MAX_REFUSAL_CHARS).contains(&text.len()) && text.bytes().all(is_allowed);
-        is_code
-            .then(|| Self(text.to_owned()))
-            .ok_or(InvalidRefusal)
+        let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.');
+        let is_code = (1..=MAX_REFUSAL_CHARS).contains(&text.len()) && text.bytes().all(is_allowed);
+        is_code.then(|| Self(text.to_owned())).ok_or(InvalidRefusal)
     }
 }
 
