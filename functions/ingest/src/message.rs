@@ -117,7 +117,7 @@ pub struct Message {
 }
 
 /// A message without an id cannot be reported as failed, so its whole batch fails and nothing is lost. So does a message
-/// whose group cannot be decoded, because it could not hold its group back.
+/// whose record and group cannot be decoded, because it could not hold its group back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "message {position} of the batch has no messageId, or it cannot be decoded: the whole batch fails, no message was tried"
@@ -146,6 +146,10 @@ impl Message {
         let fifo = record
             .event_source_arn
             .is_some_and(|arn| arn.ends_with(".fifo"));
+        let group = attributes.message_group_id;
+        if fifo && record.is_undecodable && group.is_none() {
+            return None;
+        }
         Some(Self {
             id,
             receipt_handle: record.receipt_handle,
@@ -162,7 +166,7 @@ impl Message {
             body: record.body,
             is_undecodable: record.is_undecodable,
             // SQS always sends a group id. Messages without one would share a lane.
-            group: fifo.then(|| attributes.message_group_id.unwrap_or_default()),
+            group: fifo.then(|| group.unwrap_or_default()),
         })
     }
 }

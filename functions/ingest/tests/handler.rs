@@ -266,6 +266,27 @@ async fn fails_an_undecodable_message_alone_and_holds_its_group() {
     }
 }
 
+/// Its group is not known, so no later message may be handled before it.
+#[tokio::test(start_paused = true)]
+async fn fails_the_batch_if_an_undecodable_message_has_no_group() {
+    for attributes in ["null", "{}", r#"{"ApproximateReceiveCount":"1"}"#] {
+        let mut event: Value = fifo_json(&[("a", "g"), ("b", "g")]).parse().unwrap();
+        event["Records"][0]["body"] = json!(7);
+        event["Records"][0]["attributes"] = attributes.parse().unwrap();
+        let table = Table::default();
+        let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate);
+        let error = ingest
+            .handle(
+                lambda_event::parse(&event),
+                Budget::from_remaining(None, BUDGET),
+            )
+            .await
+            .unwrap_err();
+        assert_eq!(error.position, 0, "{attributes}");
+        assert_eq!(table.tried(), [""; 0]);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn fails_the_batch_if_a_message_has_no_id() {
     for missing in [None, Some(String::new())] {
