@@ -47,7 +47,8 @@ impl From<serde_json::Error> for UndecodableEvent {
     fn from(error: serde_json::Error) -> Self {
         Self::At {
             line: error.line(),
-            column: error.column(),
+            // 0 if the event ends at the beginning of a line.
+            column: error.column().max(1),
         }
     }
 }
@@ -165,6 +166,10 @@ mod tests {
             let error = read(event).unwrap_err();
             assert!(!error.contains("canary"), "{error}");
             assert!(error.contains("line 1"), "{error}");
+        }
+        for (event, line) in [("", 1), ("{\n", 2)] {
+            let error = decode::<Batch<Numbered>>(event.as_bytes()).unwrap_err();
+            assert_eq!(error, UndecodableEvent::At { line, column: 1 });
         }
         let error = decode::<Batch<Numbered>>(b"{\"canary\": \"\xff\"}").unwrap_err();
         assert_eq!(error, UndecodableEvent::NotUtf8);

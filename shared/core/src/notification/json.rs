@@ -201,7 +201,8 @@ fn syntax_error(text: &str) -> Option<Rejection> {
     // Only the position: the message can quote the input.
     Some(Rejection::InvalidJson {
         line: error.line(),
-        column: error.column(),
+        // 0 if the text ends at the beginning of a line.
+        column: error.column().max(1),
     })
 }
 

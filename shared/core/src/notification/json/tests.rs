@@ -113,6 +113,10 @@ fn reports_a_syntax_error_before_every_other_rule() {
         assert_eq!(name(&format!("{text} x")), Some("InvalidJson"), "{rule}");
         assert_eq!(name(&text[..text.len() - 1]), Some("InvalidJson"), "{rule}");
     }
+    assert_eq!(
+        parse("[{\"a\":1,\"a\":1}\n"),
+        Err(Rejection::InvalidJson { line: 2, column: 1 })
+    );
     for text in [r#""\ud83d\x""#, r#""\ud83d\u00""#, r#""\ud83d"#] {
         assert_eq!(name(text), Some("InvalidJson"), "{text}");
     }
