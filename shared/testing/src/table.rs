@@ -17,7 +17,7 @@ use onewrite::error::ServiceError;
 use onewrite::{
     item::{NotificationItem, attribute, to_rfc3339},
     limits::{MAX_ITEM_BYTES, MAX_TRANSACT_WRITES},
-    notification::Status,
+    notification::{Fingerprint, Status},
     table::{
         Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
         Verdict,
@@ -234,9 +234,9 @@ impl State {
             return Err(CompletionResult::UnknownId);
         };
         let status = text(there, attribute::STATUS).and_then(|text| text.parse::<Status>().ok());
-        let fingerprint = completion.fingerprint.to_string();
-        let found = text(there, attribute::FINGERPRINT);
-        if found.is_some_and(|found| found != fingerprint) {
+        let found =
+            text(there, attribute::FINGERPRINT).and_then(|text| text.parse::<Fingerprint>().ok());
+        if found.is_some_and(|found| found != completion.fingerprint) {
             return Err(CompletionResult::OtherNotification);
         }
         if let Some(status) = status.filter(|status| status.is_settled()) {

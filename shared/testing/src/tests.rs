@@ -59,6 +59,19 @@ mod the_table {
         assert!(table.item("a-once").is_some());
     }
 
+    /// As the adapter does: what is no fingerprint does not prove that the item is another notification.
+    #[test]
+    fn an_invalid_fingerprint_is_a_version_mismatch() {
+        let table = table();
+        let item = notification("n-1", "1");
+        now(table.insert(&item)).unwrap();
+        table.edit("n-1", |item| {
+            item.insert("fingerprint".to_owned(), AttributeValue::S("x".to_owned()));
+        });
+        let completed = now(table.complete(&completion_of(&item), vec![]));
+        assert_eq!(completed.unwrap(), CompletionResult::VersionMismatch);
+    }
+
     #[test]
     fn records_each_change_once_and_in_order() {
         let table = table();

@@ -101,6 +101,10 @@ fn obstacles() -> Vec<(Option<Value>, CompletionResult)> {
             CompletionResult::OtherNotification,
         ),
         (
+            with("fingerprint", json!({"S": "x"})),
+            CompletionResult::VersionMismatch,
+        ),
+        (
             with("version", json!({"N": "7"})),
             CompletionResult::VersionMismatch,
         ),
