@@ -62,7 +62,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    match soak(&options).await {
+    // Boxed, because the future is large.
+    match Box::pin(soak(&options)).await {
         Ok(is_good) => ExitCode::from(u8::from(!is_good)),
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -2,79 +2,46 @@
 
 use super::stack::DoctorStack;
 
+/// Variables of a function with a wrong value, and the check that finds it.
+type WrongVariables = &'static [(&'static str, &'static str, &'static str)];
+
+const INGEST: WrongVariables = &[
+    ("NOTIFICATION_ID_POINTER", "notification_id", "pointers"),
+    ("NOTIFICATION_ID_POINTER", "", "pointers"),
+    ("NOTIFICATION_ID_POINTER", "/payload", "pointers"),
+    ("NOTIFICATION_ID_POINTER", "/type", "pointers"),
+    ("PAYLOAD_POINTER", "/a~2", "pointers"),
+    ("OUTAGE_SECONDS", "36001", "outage-seconds"),
+    ("TABLE_NAME", "another", "environment"),
+];
+
+const FORWARD: WrongVariables = &[
+    ("STREAM_NAME", "another", "environment"),
+    ("EVENT_SOURCE", "urn:another", "parameter"),
+];
+
+const COMPLETE: WrongVariables = &[
+    ("TABLE_NAME", "another", "environment"),
+    ("DONE_RETENTION_DAYS", "28", "done-retention"),
+];
+
 pub(super) async fn check(stack: &DoctorStack) {
     let outputs = stack.stack.outputs();
-    let pointers = ["notification_id", "", "/payload", "/type"].map(|pointer| {
-        (
-            &outputs.ingest,
-            "NOTIFICATION_ID_POINTER",
-            pointer,
-            "pointers",
-            "ingest",
-        )
-    });
-    let others = [
-        (
-            &outputs.ingest,
-            "PAYLOAD_POINTER",
-            "/a~2",
-            "pointers",
-            "ingest",
-        ),
-        (
-            &outputs.ingest,
-            "QUEUE_URL",
-            outputs.dead_letter_queue_url.as_str(),
-            "queue-url",
-            "ingest",
-        ),
-        (
-            &outputs.ingest,
-            "OUTAGE_SECONDS",
-            "36001",
-            "outage-seconds",
-            "ingest",
-        ),
-        (
-            &outputs.ingest,
-            "TABLE_NAME",
-            "another",
-            "environment",
-            "ingest",
-        ),
-        (
-            &outputs.forward,
-            "STREAM_NAME",
-            "another",
-            "environment",
-            "forward",
-        ),
-        (
-            &outputs.forward,
-            "EVENT_SOURCE",
-            "urn:another",
-            "parameter",
-            "forward",
-        ),
-        (
-            &outputs.complete,
-            "TABLE_NAME",
-            "another",
-            "environment",
-            "complete",
-        ),
-        (
-            &outputs.complete,
-            "DONE_RETENTION_DAYS",
-            "28",
-            "done-retention",
-            "complete",
-        ),
-    ];
-    for (function, name, value, check, place) in pointers.into_iter().chain(others) {
-        let expected = [("broken", check, place)];
-        stack.check_variable(function, name, value, &expected).await;
+    for (function, place, variables) in [
+        (&outputs.ingest, "ingest", INGEST),
+        (&outputs.forward, "forward", FORWARD),
+        (&outputs.complete, "complete", COMPLETE),
+    ] {
+        for (name, value, check) in variables {
+            let expected = [("broken", *check, place)];
+            stack.check_variable(function, name, value, &expected).await;
+        }
     }
+    let queue = &outputs.dead_letter_queue_url;
+    let expected = [("broken", "queue-url", "ingest")];
+    stack
+        .check_variable(&outputs.ingest, "QUEUE_URL", queue, &expected)
+        .await;
     stack
         .check_variable(&outputs.complete, "DONE_RETENTION_DAYS", "29", &[])
         .await;

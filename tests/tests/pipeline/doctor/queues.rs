@@ -23,31 +23,7 @@ pub(super) async fn check(stack: &DoctorStack) {
     let (_, stdout, _) = onewrite(&stack.stack, &["doctor"]).await;
     assert!(!stdout.contains("BROKEN"), "{stdout}");
 
-    let arn = &outputs.all["NotificationQueueArn"];
-    for (policy, check) in [
-        (
-            json!({"deadLetterTargetArn": arn, "maxReceiveCount": 6}).to_string(),
-            "dead-letter-queue",
-        ),
-        (String::new(), "dead-letter-queue"),
-    ] {
-        stack
-            .check_queue_attribute(queue, Name::RedrivePolicy, policy, &broken(check, "queue"))
-            .await;
-    }
-    let attributes = stack.clients.sqs.get_queue_attributes().queue_url(queue);
-    let attributes = attributes.attribute_names(Name::RedrivePolicy).send().await;
-    let policy = attributes.unwrap().attributes.unwrap()[&Name::RedrivePolicy].clone();
-    let mut policy: Value = serde_json::from_str(&policy).unwrap();
-    policy["maxReceiveCount"] = json!(5);
-    stack
-        .check_queue_attribute(
-            queue,
-            Name::RedrivePolicy,
-            policy,
-            &broken("max-receives", "queue"),
-        )
-        .await;
+    check_redrive_policy(stack).await;
     stack
         .check_queue_attribute(
             dead_letters,
@@ -68,6 +44,33 @@ pub(super) async fn check(stack: &DoctorStack) {
     }
     check_key(stack).await;
     check_orphaned_queue(stack).await;
+}
+
+async fn check_redrive_policy(stack: &DoctorStack) {
+    use QueueAttributeName as Name;
+    let outputs = stack.stack.outputs();
+    let queue = &outputs.queue_url;
+    let broken = |check| [("broken", check, "queue")];
+    let arn = &outputs.all["NotificationQueueArn"];
+    for (policy, check) in [
+        (
+            json!({"deadLetterTargetArn": arn, "maxReceiveCount": 6}).to_string(),
+            "dead-letter-queue",
+        ),
+        (String::new(), "dead-letter-queue"),
+    ] {
+        stack
+            .check_queue_attribute(queue, Name::RedrivePolicy, policy, &broken(check))
+            .await;
+    }
+    let attributes = stack.clients.sqs.get_queue_attributes().queue_url(queue);
+    let attributes = attributes.attribute_names(Name::RedrivePolicy).send().await;
+    let policy = attributes.unwrap().attributes.unwrap()[&Name::RedrivePolicy].clone();
+    let mut policy: Value = serde_json::from_str(&policy).unwrap();
+    policy["maxReceiveCount"] = json!(5);
+    stack
+        .check_queue_attribute(queue, Name::RedrivePolicy, policy, &broken("max-receives"))
+        .await;
 }
 
 /// A key that no parameter names: the roles may not use it.
