@@ -139,3 +139,17 @@ fn a_single_failing_message_triggers_the_alarm_of_ingest() {
         1
     );
 }
+
+#[test]
+fn refused_notifications_are_not_pending() {
+    let template = template();
+    let pending = "FILL(created, 0) - FILL(done, 0) - FILL(refused, 0)";
+    let metrics = template.property("PendingAlarm", "Metrics");
+    let listed = metrics.as_array().unwrap().iter();
+    let expressions: Vec<&str> = listed
+        .filter_map(|metric| metric["Expression"].as_str())
+        .collect();
+    assert_eq!(expressions, [pending]);
+    let dashboard = template.property("Dashboard", "DashboardBody/Fn::Sub/0");
+    assert!(dashboard.as_str().unwrap().contains(pending));
+}
