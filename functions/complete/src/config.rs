@@ -9,8 +9,8 @@ use onewrite_runtime::config::{ConfigError, Environment};
 pub struct Config {
     /// `TABLE_NAME`: the table of notifications.
     pub table_name: String,
-    /// `DONE_RETENTION_DAYS`: DynamoDB may remove an item this many days after it became DONE, 0 to 36,500. 0 keeps it
-    /// forever.
+    /// `DONE_RETENTION_DAYS`: DynamoDB may remove an item this many days after it was settled, 0 to 36,500. 0 keeps
+    /// it forever.
     pub done_retention_days: u32,
     /// `MAX_IN_FLIGHT`: notifications of one batch that are processed at the same time, 1 to 1,000.
     pub max_in_flight: usize,

@@ -168,7 +168,7 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
     /// notification or to another version of it.
     ///
     /// # Errors
-    /// [`MissingSequenceNumber`]: the whole batch fails. Notifications that are DONE by then stay DONE.
+    /// [`MissingSequenceNumber`]: the whole batch fails. Notifications that are settled by then stay settled.
     pub async fn handle(
         &self,
         event: ShardEvent,

@@ -1,4 +1,4 @@
-//! `complete`: calls the downstream for each notification and moves it to DONE.
+//! `complete`: calls the downstream for each notification and moves it to DONE or REFUSED.
 //!
 //! - [`run`]: the whole function, for a program of your own with your own downstream
 //! - [`downstream`]: the downstream that this repository deploys

@@ -72,7 +72,7 @@ pub trait Downstream<W>: Send + Sync {
     /// guarantees.
     ///
     /// An implementation MUST accept being called again with the same notification: after a crash, a lost response or an
-    /// error, for an event that was delivered twice (even if the item is already DONE), and by several consumers at once.
+    /// error, for an event that was delivered twice (even if the item is already settled), and by several consumers at once.
     /// An effect outside the table therefore needs [`NotificationEvent::subject`] as its idempotency key. It SHOULD return
     /// in bounded time. The future is dropped when the time of the invocation is up.
     ///

@@ -140,7 +140,7 @@ impl NotificationItem {
     /// The item of a new notification: INIT, version 1.
     ///
     /// # Errors
-    /// [`InvalidItem`]: DynamoDB would not store the item, DONE would not fit later, or the event could not be read.
+    /// [`InvalidItem`]: DynamoDB would not store the item, DONE or REFUSED would not fit later, or the event could not be read.
     pub fn new(
         notification: Notification,
         enrichment: &Enrichment,

@@ -8,7 +8,7 @@
 //! - [`event`]: the CloudEvents document that reports a change to the downstream
 //! - [`table`], [`stream`], [`queue`]: the ports to DynamoDB, Kinesis and SQS, with the contract of an adapter
 //! - [`deferral`]: how long a message waits after a transient failure
-//! - [`completion`]: INIT -> DONE around the effect of a downstream
+//! - [`completion`]: INIT -> DONE or REFUSED around the effect of a downstream
 //! - [`redrive`]: which items an operator's tool publishes again
 //! - [`error`]: what a failed call to a service allows to conclude
 //! - [`limits`]: every limit in one place

@@ -92,7 +92,7 @@ pub enum Rejection {
     /// The item would exceed [`crate::limits::MAX_ITEM_BYTES`].
     #[error("the item would have {bytes} bytes, more than DynamoDB stores")]
     ItemTooLarge {
-        /// The size in bytes, including the space reserved for DONE.
+        /// The size in bytes, including the space reserved for DONE and REFUSED.
         bytes: usize,
     },
 }
