@@ -47,7 +47,7 @@ pub struct ReconcileArguments {
     /// Minimum time that an item has been in INIT: 90s, 15m, 1h, 2d.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_age)]
     pending_older_than: SignedDuration,
-    /// Also publish the DONE events of items that were settled since this time: 2026-11-28 or 2026-11-28T10:00Z.
+    /// Also publish the events of items that were settled since this time: 2026-11-28 or 2026-11-28T10:00Z.
     ///
     /// For changes that the table's stream discarded after 24 hours. It cannot be known which of these events are missing,
     /// so all of them are published again.

@@ -14,9 +14,9 @@ use crate::{context::Context, error::OperatorError};
 pub enum RedriveCommand {
     /// Re-publish events in the failure bucket that are still missing.
     ///
-    /// These are the events of items in INIT, and events of DONE that forward gave up. Without --apply, nothing is changed.
-    /// You can repeat the command at any time: consumers recognize a repeated event by its id. The exit code is 1 if an
-    /// object in the bucket cannot be read, and 3 if no object contains a notification that --id names.
+    /// These are the events of items in INIT, and events of DONE or REFUSED that forward gave up. Without --apply, nothing is
+    /// changed. You can repeat the command at any time: consumers recognize a repeated event by its id. The exit code is 1
+    /// if an object in the bucket cannot be read, and 3 if no object contains a notification that --id names.
     Failures(FailuresArguments),
     /// Move dead letters back to the queue.
     ///

@@ -32,7 +32,7 @@ pub enum Guarantee {
     /// The events of an id are in the order of its changes.
     #[serde(rename = "Order per notification")]
     OrderPerNotification,
-    /// INIT goes to DONE.
+    /// INIT goes to DONE or to REFUSED.
     Status,
     /// Each id has one accepted effect.
     Effect,

@@ -1,5 +1,5 @@
-//! `onewrite redrive failures`: re-publishes the events in the failure bucket: those of items in INIT, and events of DONE that
-//! were never published.
+//! `onewrite redrive failures`: re-publishes the events in the failure bucket: those of items in INIT, and events of DONE or REFUSED
+//! that were never published.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

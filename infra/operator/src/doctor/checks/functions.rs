@@ -272,7 +272,7 @@ const DONE_RETENTION: &[Check<Function>] = &[
         found: |scope, function| {
             let days = done_retention_days(function);
             is_done_retention_too_short(scope.stack, days)
-                .then(|| format!("items expire {days} days after DONE"))
+                .then(|| format!("items expire {days} days after they are settled"))
         },
         needed: For(|scope, _| {
             format!(
@@ -291,8 +291,11 @@ const DONE_RETENTION: &[Check<Function>] = &[
             let days = done_retention_days(function);
             let hours = stream_retention_hours(scope.stack);
             let is_too_short = days != 0 && days * 24 <= hours;
-            (is_too_short && !is_done_retention_too_short(scope.stack, days))
-                .then(|| format!("items expire {days} days after DONE, events after {hours} hours"))
+            (is_too_short && !is_done_retention_too_short(scope.stack, days)).then(|| {
+                format!(
+                    "items expire {days} days after they are settled, events after {hours} hours"
+                )
+            })
         },
         needed: For(|scope, _| {
             format!(
@@ -313,7 +316,7 @@ fn stream_retention_hours(stack: &StackSnapshot) -> i64 {
     stream.map_or(0, |stream| stream.retention_hours)
 }
 
-/// The days for which items stay after DONE; 0 if they never expire.
+/// The days for which items stay after they are settled; 0 if they never expire.
 pub(super) fn done_retention_days(complete: &Function) -> i64 {
     let days = complete.variable("DONE_RETENTION_DAYS");
     days.and_then(|days| days.parse().ok()).unwrap_or(0)

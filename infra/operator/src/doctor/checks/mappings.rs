@@ -475,7 +475,7 @@ const COMPLETE_CHECKS: &[Check<Mapping>] = &[
                 .then(|| "no filter criteria".to_owned())
         },
         needed: Fixed(COMPLETE_FILTER),
-        why: "complete is also invoked for DONE events, which it ignores; this only costs invocations",
+        why: "complete is also invoked for events of DONE and REFUSED, which it ignores; this only costs invocations",
         fix: For(set_complete_filter),
     },
 ];

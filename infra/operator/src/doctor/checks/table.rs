@@ -144,7 +144,7 @@ const SETTINGS_CHECKS: &[Check<StackSnapshot>] = &[
                 attribute::EXPIRES_AT
             )
         }),
-        why: "DynamoDB can delete items before they are DONE, or while copies of their messages still exist",
+        why: "DynamoDB can delete items before they are settled, or while copies of their messages still exist",
         fix: For(|_, stack| {
             let wrong = wrong_expiry_attribute(stack).unwrap_or_default();
             format!(
