@@ -19,7 +19,7 @@ impl Lambda {
     pub fn new(config: &SdkConfig) -> Self {
         let config = config.to_builder();
         let without_retries = config.retry_config(RetryConfig::disabled()).build();
-        Self(SignedService::new(&without_retries, "lambda"))
+        Self(SignedService::new(&without_retries, "lambda", "Lambda"))
     }
 
     /// `Invoke`, synchronous.

@@ -21,7 +21,7 @@ impl JsonService {
     #[must_use]
     pub fn cloudwatch_logs(config: &SdkConfig) -> Self {
         Self {
-            service: SignedService::new(config, "logs"),
+            service: SignedService::new(config, "logs", "CloudWatch Logs"),
             target: "Logs_20140328",
         }
     }

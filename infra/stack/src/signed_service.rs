@@ -35,6 +35,7 @@ use aws_smithy_types::{
 use aws_types::{
     SigningName,
     region::{Region, SigningRegion},
+    service_config::ServiceConfigKey,
 };
 use serde_json::Value;
 
@@ -44,6 +45,8 @@ pub struct SignedService {
     config: SdkConfig,
     /// The name in signatures and in host names.
     name: &'static str,
+    /// The name in settings, as in `AWS_ENDPOINT_URL_CLOUDWATCH_LOGS`.
+    id: &'static str,
     options: SigningOptions,
 }
 
@@ -76,12 +79,14 @@ impl Response {
 pub type SendError = SdkError<ErrorMetadata, HttpResponse>;
 
 impl SignedService {
-    /// A service by its name in signatures and host names.
+    /// A service by its name in signatures and host names, and by its service id (AWS SDKs and tools reference guide,
+    /// "Identifiers for service-specific endpoints").
     #[must_use]
-    pub fn new(config: &SdkConfig, name: &'static str) -> Self {
+    pub fn new(config: &SdkConfig, name: &'static str, id: &'static str) -> Self {
         Self {
             config: config.clone(),
             name,
+            id,
             options: SigningOptions::default(),
         }
     }
@@ -90,7 +95,7 @@ impl SignedService {
     /// calculations for the Authorization header").
     #[must_use]
     pub fn s3(config: &SdkConfig) -> Self {
-        let mut service = Self::new(config, "s3");
+        let mut service = Self::new(config, "s3", "S3");
         service.options.double_uri_encode = false;
         service.options.normalize_uri_path = false;
         service.options.content_sha256_header = true;
@@ -138,17 +143,45 @@ impl SignedService {
         Ok(builder.serializer(serialize).deserializer(read).build())
     }
 
-    /// AWS general reference, "Service endpoints".
+    /// The endpoint of the settings, or the one of the region by the rules of CloudWatch Logs (AWS general reference, "Service
+    /// endpoints"), the only service that is called at AWS.
     fn endpoint(&self, region: &Region) -> String {
-        if let Some(url) = self.config.endpoint_url() {
-            return url.to_owned();
+        if let Some(url) = self.configured_endpoint() {
+            return url;
         }
-        let suffix = if region.as_ref().starts_with("cn-") {
-            "amazonaws.com.cn"
+        let Self { config, name, .. } = self;
+        let (suffix, dual_stack_suffix) = dns_suffixes(region.as_ref());
+        let is_dual_stack = config.use_dual_stack() == Some(true);
+        // The endpoints in GovCloud (US) are FIPS endpoints without the suffix.
+        let is_suffixed = is_dual_stack || !region.as_ref().starts_with("us-gov-");
+        let fips = if config.use_fips() == Some(true) && is_suffixed {
+            "-fips"
         } else {
-            "amazonaws.com"
+            ""
         };
-        format!("https://{}.{region}.{suffix}", self.name)
+        let suffix = if is_dual_stack {
+            dual_stack_suffix
+        } else {
+            suffix
+        };
+        format!("https://{name}{fips}.{region}.{suffix}")
+    }
+
+    /// An endpoint for this service has priority over one for all services, unless the program sets the latter.
+    fn configured_endpoint(&self) -> Option<String> {
+        let Self { config, id, .. } = self;
+        let for_all = || config.endpoint_url().map(str::to_owned);
+        if config.get_origin("endpoint_url").is_client_config() {
+            return for_all();
+        }
+        let key = ServiceConfigKey::builder()
+            .service_id(id)
+            .env("AWS_ENDPOINT_URL")
+            .profile("endpoint_url")
+            .build();
+        let settings = config.service_config();
+        let own = settings.and_then(|settings| settings.load_config(key.ok()?));
+        own.or_else(for_all)
     }
 
     /// Signature Version 4; `None` without credentials.
@@ -173,6 +206,22 @@ impl SignedService {
         let plugin = StaticRuntimePlugin::new().with_config(settings.freeze());
         Some(plugin.with_runtime_components(components))
     }
+}
+
+/// The DNS suffixes of a region's partition, the second one of dual-stack endpoints (AWS SDK for Rust, partitions).
+fn dns_suffixes(region: &str) -> (&'static str, &'static str) {
+    const PARTITIONS: [(&str, (&str, &str)); 6] = [
+        ("cn-", ("amazonaws.com.cn", "api.amazonwebservices.com.cn")),
+        ("eusc-", ("amazonaws.eu", "api.amazonwebservices.eu")),
+        ("us-iso-", ("c2s.ic.gov", "api.aws.ic.gov")),
+        ("us-isob-", ("sc2s.sgov.gov", "api.aws.scloud")),
+        ("us-isof-", ("csp.hci.ic.gov", "api.aws.hci.ic.gov")),
+        ("eu-isoe-", ("cloud.adc-e.uk", "api.cloud-aws.adc-e.uk")),
+    ];
+    let found = PARTITIONS
+        .iter()
+        .find(|(start, _)| region.starts_with(start));
+    found.map_or(("amazonaws.com", "api.aws"), |(_, suffixes)| *suffixes)
 }
 
 fn serialize(input: Request) -> Result<HttpRequest, BoxError> {
@@ -241,6 +290,8 @@ pub fn encode_segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use aws_types::service_config::LoadServiceConfig;
+
     use super::*;
 
     fn error(header: Option<&'static str>, body: &'static str) -> (Option<String>, Option<String>) {
@@ -280,6 +331,67 @@ mod tests {
             (some("NoSuchBucket"), some("why"))
         );
         assert_eq!(error(None, "not found"), code("404"));
+    }
+
+    #[test]
+    fn resolves_the_endpoints_of_partitions_fips_and_dual_stack() {
+        let endpoint = |region: &'static str, fips, dual_stack| {
+            let config = SdkConfig::builder().use_fips(fips);
+            let config = config.use_dual_stack(dual_stack).build();
+            let service = SignedService::new(&config, "logs", "CloudWatch Logs");
+            service.endpoint(&Region::from_static(region))
+        };
+        for (region, fips, dual_stack, host) in [
+            ("eu-west-1", false, false, "eu-west-1.amazonaws.com"),
+            ("eu-west-1", false, true, "eu-west-1.api.aws"),
+            ("cn-north-1", false, false, "cn-north-1.amazonaws.com.cn"),
+            (
+                "eusc-de-east-1",
+                false,
+                false,
+                "eusc-de-east-1.amazonaws.eu",
+            ),
+            ("us-iso-east-1", false, false, "us-iso-east-1.c2s.ic.gov"),
+            (
+                "us-isob-east-1",
+                false,
+                false,
+                "us-isob-east-1.sc2s.sgov.gov",
+            ),
+            ("us-gov-west-1", true, false, "us-gov-west-1.amazonaws.com"),
+        ] {
+            let found = endpoint(region, fips, dual_stack);
+            assert_eq!(found, format!("https://logs.{host}"));
+        }
+        let fips = |region, dual_stack| endpoint(region, true, dual_stack);
+        let expected = "https://logs-fips.us-east-1.amazonaws.com";
+        assert_eq!(fips("us-east-1", false), expected);
+        let expected = "https://logs-fips.us-gov-west-1.api.aws";
+        assert_eq!(fips("us-gov-west-1", true), expected);
+    }
+
+    #[test]
+    fn prefers_the_configured_endpoint_of_the_service() {
+        #[derive(Debug)]
+        struct Settings;
+        impl LoadServiceConfig for Settings {
+            fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+                let is_logs = key.service_id() == "CloudWatch Logs";
+                assert_eq!(
+                    (key.env(), key.profile()),
+                    ("AWS_ENDPOINT_URL", "endpoint_url")
+                );
+                is_logs.then(|| "https://own".to_owned())
+            }
+        }
+        let config = SdkConfig::builder().endpoint_url("https://all");
+        let config = config.service_config(Settings).build();
+        let endpoint = |name, id| {
+            let service = SignedService::new(&config, name, id);
+            service.endpoint(&Region::from_static("eu-west-1"))
+        };
+        assert_eq!(endpoint("logs", "CloudWatch Logs"), "https://own");
+        assert_eq!(endpoint("lambda", "Lambda"), "https://all");
     }
 
     #[test]
