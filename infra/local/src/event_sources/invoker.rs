@@ -89,16 +89,17 @@ fn without_request_id(outcome: InvocationOutcome) -> InvocationResult {
     }
 }
 
-/// Only an error response proves that the code did not run. Without a response it may have run.
+/// Only an error response proves that the code did not run. Without a response, or with a part of one, it may have run.
 fn outcome_of_error(error: &SendError) -> InvocationOutcome {
-    let code = error.code().unwrap_or("no error code").to_owned();
+    if error.as_service_error().is_none() {
+        return InvocationOutcome::FunctionError(crate::error::causes(error));
+    }
     match status(error) {
         Some(429) => InvocationOutcome::Throttled,
-        Some(_) => InvocationOutcome::InvocationError(code),
-        None if error.as_service_error().is_none() => {
-            InvocationOutcome::FunctionError(crate::error::causes(error))
+        _ => {
+            let code = error.code().unwrap_or("no error code");
+            InvocationOutcome::InvocationError(code.to_owned())
         }
-        None => InvocationOutcome::InvocationError(code),
     }
 }
 
@@ -110,4 +111,36 @@ fn status(error: &SendError) -> Option<u16> {
     error
         .raw_response()
         .map(|response| response.status().as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::{body::SdkBody, error::ErrorMetadata};
+
+    use super::*;
+
+    fn response(status: u16) -> HttpResponse {
+        HttpResponse::new(status.try_into().unwrap(), SdkBody::empty())
+    }
+
+    #[test]
+    fn code_may_have_run_if_the_response_was_cut_off() {
+        let cut_off = SendError::response_error("connection reset", response(200));
+        assert!(matches!(
+            outcome_of_error(&cut_off),
+            InvocationOutcome::FunctionError(_)
+        ));
+        let timed_out = SendError::timeout_error("timeout");
+        assert!(matches!(
+            outcome_of_error(&timed_out),
+            InvocationOutcome::FunctionError(_)
+        ));
+        let denied = ErrorMetadata::builder().code("AccessDeniedException");
+        let denied = SendError::service_error(denied.build(), response(403));
+        let expected = InvocationOutcome::InvocationError("AccessDeniedException".to_owned());
+        assert_eq!(outcome_of_error(&denied), expected);
+        let throttled = SendError::service_error(ErrorMetadata::builder().build(), response(429));
+        assert_eq!(outcome_of_error(&throttled), InvocationOutcome::Throttled);
+    }
 }
