@@ -290,6 +290,16 @@ pub fn encode_segment(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+    use aws_smithy_runtime_api::client::{
+        http::{
+            HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings,
+            SharedHttpConnector,
+        },
+        runtime_components::RuntimeComponents,
+    };
     use aws_types::service_config::LoadServiceConfig;
 
     use super::*;
@@ -392,6 +402,74 @@ mod tests {
         };
         assert_eq!(endpoint("logs", "CloudWatch Logs"), "https://own");
         assert_eq!(endpoint("lambda", "Lambda"), "https://all");
+    }
+
+    /// Answers every request, and keeps it.
+    #[derive(Clone, Debug, Default)]
+    struct Wire(Arc<Mutex<Vec<HttpRequest>>>);
+
+    impl HttpConnector for Wire {
+        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+            self.0.lock().unwrap().push(request);
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(
+                200.try_into().unwrap(),
+                SdkBody::empty(),
+            )))
+        }
+    }
+
+    impl HttpClient for Wire {
+        fn http_connector(
+            &self,
+            _: &HttpConnectorSettings,
+            _: &RuntimeComponents,
+        ) -> SharedHttpConnector {
+            SharedHttpConnector::new(self.clone())
+        }
+    }
+
+    #[tokio::test]
+    async fn signs_requests_with_the_session_token_and_those_of_s3_with_the_hash() {
+        let wire = Wire::default();
+        let credentials = Credentials::new("AKID", "secret", Some("token".to_owned()), None, "");
+        let config = SdkConfig::builder()
+            .region(Region::from_static("us-gov-west-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .http_client(wire.clone())
+            .build();
+        let services = [
+            SignedService::new(&config, "logs", "CloudWatch Logs"),
+            SignedService::s3(&config),
+        ];
+        for service in services {
+            let request = Request {
+                method: "PUT",
+                path: "/b/a%3Ab".to_owned(),
+                headers: Vec::new(),
+                body: "{}".to_owned(),
+            };
+            service.send("Put", request).await.unwrap();
+        }
+        let requests = wire.0.lock().unwrap();
+        let header = |index: usize, name| requests[index].headers().get(name);
+        for (index, name, signed) in [
+            (0, "logs", "host;x-amz-date;x-amz-security-token"),
+            (
+                1,
+                "s3",
+                "host;x-amz-content-sha256;x-amz-date;x-amz-security-token",
+            ),
+        ] {
+            let url = format!("https://{name}.us-gov-west-1.amazonaws.com/b/a%3Ab");
+            assert_eq!(requests[index].uri(), url);
+            assert_eq!(header(index, "x-amz-security-token"), Some("token"));
+            let signature = header(index, "authorization").unwrap();
+            let scope = format!("/us-gov-west-1/{name}/aws4_request, SignedHeaders={signed}, ");
+            assert!(signature.contains(&scope), "{signature}");
+        }
+        assert_eq!(header(0, "x-amz-content-sha256"), None);
+        let hash = "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
+        assert_eq!(header(1, "x-amz-content-sha256"), Some(hash));
     }
 
     #[test]
