@@ -404,17 +404,24 @@ mod tests {
         assert_eq!(endpoint("lambda", "Lambda"), "https://all");
     }
 
-    /// Answers every request, and keeps it.
+    /// Answers every request, and keeps it. The first ones are throttled.
     #[derive(Clone, Debug, Default)]
-    struct Wire(Arc<Mutex<Vec<HttpRequest>>>);
+    struct Wire {
+        requests: Arc<Mutex<Vec<HttpRequest>>>,
+        throttled: usize,
+    }
 
     impl HttpConnector for Wire {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            self.0.lock().unwrap().push(request);
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(
-                200.try_into().unwrap(),
-                SdkBody::empty(),
-            )))
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(request);
+            let (status, body) = if requests.len() > self.throttled {
+                (200, "{}")
+            } else {
+                (400, r#"{"__type": "ThrottlingException"}"#)
+            };
+            let response = HttpResponse::new(status.try_into().unwrap(), SdkBody::from(body));
+            HttpConnectorFuture::ready(Ok(response))
         }
     }
 
@@ -428,29 +435,55 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn signs_requests_with_the_session_token_and_those_of_s3_with_the_hash() {
-        let wire = Wire::default();
+    fn config(wire: &Wire) -> SdkConfig {
         let credentials = Credentials::new("AKID", "secret", Some("token".to_owned()), None, "");
-        let config = SdkConfig::builder()
+        SdkConfig::builder()
             .region(Region::from_static("us-gov-west-1"))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
             .http_client(wire.clone())
-            .build();
+            .build()
+    }
+
+    fn put() -> Request {
+        Request {
+            method: "PUT",
+            path: "/b/a%3Ab".to_owned(),
+            headers: Vec::new(),
+            body: "{}".to_owned(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_throttled_requests_unless_retries_are_disabled() {
+        for (retries, throttled, sent) in [
+            (RetryConfig::standard(), 2, 3),
+            (RetryConfig::standard(), 3, 3),
+            (RetryConfig::disabled(), 1, 1),
+        ] {
+            let wire = Wire {
+                throttled,
+                ..Wire::default()
+            };
+            let config = config(&wire).to_builder().retry_config(retries).build();
+            let service = SignedService::new(&config, "logs", "CloudWatch Logs");
+            let result = service.send("Put", put()).await;
+            assert_eq!(wire.requests.lock().unwrap().len(), sent);
+            assert_eq!(result.is_ok(), throttled < sent);
+        }
+    }
+
+    #[tokio::test]
+    async fn signs_requests_with_the_session_token_and_those_of_s3_with_the_hash() {
+        let wire = Wire::default();
+        let config = config(&wire);
         let services = [
             SignedService::new(&config, "logs", "CloudWatch Logs"),
             SignedService::s3(&config),
         ];
         for service in services {
-            let request = Request {
-                method: "PUT",
-                path: "/b/a%3Ab".to_owned(),
-                headers: Vec::new(),
-                body: "{}".to_owned(),
-            };
-            service.send("Put", request).await.unwrap();
+            service.send("Put", put()).await.unwrap();
         }
-        let requests = wire.0.lock().unwrap();
+        let requests = wire.requests.lock().unwrap();
         let header = |index: usize, name| requests[index].headers().get(name);
         for (index, name, signed) in [
             (0, "logs", "host;x-amz-date;x-amz-security-token"),
