@@ -123,9 +123,7 @@ impl Selection {
     fn includes(&self, item: &ItemState) -> bool {
         match self {
             Self::Reconcile(rule) => rule.selects(item),
-            Self::SettledBefore(before) => {
-                item.status.is_settled() && item.updated_at < *before
-            }
+            Self::SettledBefore(before) => item.status.is_settled() && item.updated_at < *before,
         }
     }
 

@@ -44,7 +44,16 @@ async fn check_event(event: &Event) -> Result<(), String> {
         return equal("the invocation", answer, Err(outcome.as_str()));
     }
 
-    let is_failure = |outcome: &str| !["Done", "Refused", "AlreadySettled", "Contradicted", "Ignored"].contains(&outcome);
+    let is_failure = |outcome: &str| {
+        ![
+            "Done",
+            "Refused",
+            "AlreadySettled",
+            "Contradicted",
+            "Ignored",
+        ]
+        .contains(&outcome)
+    };
     let failed = records
         .iter()
         .filter(|(_, record)| is_failure(&record.outcome));

@@ -179,9 +179,8 @@ impl Pipeline {
     /// The current invocation of `forward`, or the one that would start next.
     pub fn batch(&self, state: &State) -> Option<Publishing> {
         let changes = state.changes.iter().enumerate();
-        let dropped = changes.filter(|(_, change)| {
-            self.has(Bug::ModifyDropped) && change.event.status.is_settled()
-        });
+        let dropped = changes
+            .filter(|(_, change)| self.has(Bug::ModifyDropped) && change.event.status.is_settled());
         let next = Publishing {
             end: state.changes.len() as u8,
             confirmed: dropped.map(|(place, _)| 1 << place).sum(),

@@ -257,9 +257,7 @@ fn filter_settled(state: &mut State) {
     for consumer in &mut state.consumers {
         for (records, position) in state.records.iter().zip(&mut consumer.positions) {
             let unread = &records[usize::from(*position)..];
-            let settled = unread
-                .iter()
-                .take_while(|event| event.status.is_settled());
+            let settled = unread.iter().take_while(|event| event.status.is_settled());
             *position += settled.count() as u8;
         }
     }

@@ -73,7 +73,10 @@ impl LedgerDownstream {
         let entry = Put::builder()
             .table_name(LEDGER)
             .item(ENTRY_ID, AttributeValue::S(number.to_string()))
-            .item(NOTIFICATION_ID, AttributeValue::S(event.subject.to_string()))
+            .item(
+                NOTIFICATION_ID,
+                AttributeValue::S(event.subject.to_string()),
+            )
             .item(
                 FINGERPRINT,
                 AttributeValue::S(event.fingerprint.to_string()),

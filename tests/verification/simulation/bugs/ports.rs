@@ -18,9 +18,7 @@ use serde_dynamo::AttributeValue;
 
 use super::Bug;
 use crate::clock;
-use crate::effects::{
-    ENTRY_ID, FINGERPRINT, LEDGER, LedgerDownstream, NOTIFICATION_ID, refusal,
-};
+use crate::effects::{ENTRY_ID, FINGERPRINT, LEDGER, LedgerDownstream, NOTIFICATION_ID, refusal};
 use crate::invariants::text;
 
 #[derive(Clone)]
@@ -148,7 +146,9 @@ impl Completions for WrongTable {
                 let created = item.and_then(|item| text(&item, attribute::CREATED_AT));
                 let is_later = |created: &String| *created > completion.at.to_string();
                 if created.as_ref().is_some_and(is_later) {
-                    return Ok(CompletionResult::AlreadySettled(completion.verdict.status()));
+                    return Ok(CompletionResult::AlreadySettled(
+                        completion.verdict.status(),
+                    ));
                 }
                 self.inner.complete(completion, writes).await
             }

@@ -143,10 +143,12 @@ impl TraceReport {
             lines.push(format!("{since:<10} {what:<13} {detail}"));
             last = *at;
         }
-        if !self.steps.is_empty() && !matches!(
+        if !self.steps.is_empty()
+            && !matches!(
                 self.place,
                 Place::Done | Place::Refused | Place::DeadLettered
-            ) {
+            )
+        {
             lines.extend(gap(last, self.looked_at));
         }
         lines.extend(self.summary.iter().cloned());
