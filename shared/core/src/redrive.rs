@@ -211,7 +211,7 @@ mod tests {
         }
         let refused = item(Status::Refused, 1, 0);
         assert!(refused.needs_redrive(&[lost(Some(Status::Refused), Some(1))]));
-        assert!(!refused.needs_redrive(&[done.clone()]));
+        assert!(!refused.needs_redrive([&done]));
         for event in [done, init, lost(None, None)] {
             assert!(item(Status::Init, 9, 0).needs_redrive([&event]));
         }

@@ -113,7 +113,10 @@ mod tests {
         }
     }
 
-    fn read(event: &str) -> Result<Vec<(Option<String>, Option<u8>)>, String> {
+    /// The id and the number of a record.
+    type Fields = (Option<String>, Option<u8>);
+
+    fn read(event: &str) -> Result<Vec<Fields>, String> {
         decode::<Batch<Numbered>>(event.as_bytes())
             .map(|batch| {
                 let records = batch.records.into_iter();

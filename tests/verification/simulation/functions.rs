@@ -48,6 +48,20 @@ pub(crate) struct Functions {
     pub(crate) complete: Handler,
 }
 
+impl Functions {
+    pub(crate) fn with_ingest(self, ingest: Handler) -> Self {
+        Self { ingest, ..self }
+    }
+
+    pub(crate) fn with_forward(self, forward: Handler) -> Self {
+        Self { forward, ..self }
+    }
+
+    pub(crate) fn with_complete(self, complete: Handler) -> Self {
+        Self { complete, ..self }
+    }
+}
+
 /// The dependencies of the functions.
 #[derive(Clone)]
 pub(crate) struct Parts {

@@ -331,11 +331,10 @@ mod tests {
             is_of_stream,
             last_modified: Timestamp::from_second(60).ok(),
         };
+        let forward = vec![mapping(Some(NO_RECORDS), true), mapping(Some("OK"), true)];
+        let (waiting, hidden) = (3, 1);
         let status = StackStatus {
-            queue: QueueDepth {
-                waiting: 3,
-                hidden: 1,
-            },
+            queue: QueueDepth { waiting, hidden },
             dead_letters: QueueDepth::default(),
             failures: 2,
             recent_failures: Some(vec![RecentFailures {
@@ -349,10 +348,7 @@ mod tests {
             ],
             mappings: BTreeMap::from([
                 ("ingest", vec![mapping(None, false)]),
-                (
-                    "forward",
-                    vec![mapping(Some(NO_RECORDS), true), mapping(Some("OK"), true)],
-                ),
+                ("forward", forward),
             ]),
             alarms: vec![Alarm {
                 name: "onewrite-DeadLetters".to_owned(),

@@ -12,14 +12,13 @@ mod ports;
 
 pub(crate) use bug::Bug;
 
-use crate::functions::{Functions, Parts};
+use crate::functions::{Functions, Handler, Parts};
 use ports::{WrongDownstream, WrongStream, WrongTable};
 
 impl Bug {
     /// The functions with the planted bug.
     pub(crate) fn plant(self, parts: &Parts) -> Functions {
         let right = parts.functions();
-        let table = || WrongTable::new(parts.table.clone(), self);
         match self {
             Self::Latest
             | Self::ChildBeforeParent
@@ -30,37 +29,24 @@ impl Bug {
             | Self::FingerprintIgnored
             | Self::IdTruncated
             | Self::PayloadRewritten
-            | Self::ExpiresInInit => Functions {
-                ingest: parts.ingest(&parts.faulty_table(table())),
-                ..right
-            },
+            | Self::ExpiresInInit => {
+                let table = WrongTable::new(parts.table.clone(), self);
+                right.with_ingest(parts.ingest(&parts.faulty_table(table)))
+            }
             Self::DoneUnconditional
             | Self::BackToInit
             | Self::ClockInCondition
             | Self::EffectOutsideTransaction
-            | Self::ReusedIdIgnored => Functions {
-                complete: parts.complete(parts.faulty_table(table()), parts.downstream.clone()),
-                ..right
-            },
-            Self::FaultRefused | Self::RefusalRetried => Functions {
-                complete: parts.complete(
-                    parts.faulty_table(parts.table.clone()),
-                    WrongDownstream::new(parts.downstream.clone(), self),
-                ),
-                ..right
-            },
+            | Self::ReusedIdIgnored
+            | Self::FaultRefused
+            | Self::RefusalRetried => right.with_complete(self.plant_in_consumers(parts)),
             Self::EntryFailuresDropped | Self::WrongPartitionKey => {
                 let stream = parts.faulty_stream(parts.stream.clone());
-                Functions {
-                    forward: parts.forward(WrongStream::new(stream, self)),
-                    ..right
-                }
+                right.with_forward(parts.forward(WrongStream::new(stream, self)))
             }
-            Self::Nothing => Functions {
-                ingest: ingest::handler(parts, self),
-                forward: forward::handler(parts, self),
-                ..right
-            },
+            Self::Nothing => right
+                .with_ingest(ingest::handler(parts, self))
+                .with_forward(forward::handler(parts, self)),
             Self::ConflictAcknowledged
             | Self::MalformedAcknowledged
             | Self::AcknowledgedBeforeWrite
@@ -70,10 +56,7 @@ impl Bug {
             | Self::NullIdentifiers
             | Self::IngestIgnoresDeadline
             | Self::PoisonDeferred
-            | Self::DeferredAcknowledged => Functions {
-                ingest: ingest::handler(parts, self),
-                ..right
-            },
+            | Self::DeferredAcknowledged => right.with_ingest(ingest::handler(parts, self)),
             Self::RetryOvertakes
             | Self::SameIdInOneCall
             | Self::ReportsHighest
@@ -83,10 +66,17 @@ impl Bug {
             | Self::ModifyDropped
             | Self::RemovalPublished
             | Self::RedriveChangesId
-            | Self::ForwardIgnoresDeadline => Functions {
-                forward: forward::handler(parts, self),
-                ..right
-            },
+            | Self::ForwardIgnoresDeadline => right.with_forward(forward::handler(parts, self)),
+        }
+    }
+
+    fn plant_in_consumers(self, parts: &Parts) -> Handler {
+        if matches!(self, Self::FaultRefused | Self::RefusalRetried) {
+            let downstream = WrongDownstream::new(parts.downstream.clone(), self);
+            parts.complete(parts.faulty_table(parts.table.clone()), downstream)
+        } else {
+            let table = WrongTable::new(parts.table.clone(), self);
+            parts.complete(parts.faulty_table(table), parts.downstream.clone())
         }
     }
 }
