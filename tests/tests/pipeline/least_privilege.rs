@@ -3,11 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use onewrite_local::{
-    emulator::REGION,
     progress::Progress,
     python::{self, Interpreter},
     stack::Stack,
@@ -15,7 +14,7 @@ use onewrite_local::{
 };
 use serde_json::{Value, json};
 
-use super::support::options;
+use super::support::{boto3, options};
 
 const SCRIPT: &str = include_str!("least_privilege.py");
 
@@ -71,18 +70,8 @@ pub(super) async fn run_script(stack: &Stack, script: &'static str, input: &Valu
     let workspace = Workspace::here();
     let packages =
         python::environment(&workspace, &interpreter, python::EMULATOR, Progress::Silent);
-    let program = packages.await.unwrap().program("python");
-    let credentials = stack.credentials();
-    let mut child = Command::new(program)
-        .args(["-c", script])
-        .env("AWS_ENDPOINT_URL", stack.endpoint())
-        .env("AWS_DEFAULT_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
-        .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
-        .env_remove("AWS_SESSION_TOKEN")
-        .env_remove("AWS_PROFILE")
-        .env("NO_PROXY", "127.0.0.1")
-        .env("no_proxy", "127.0.0.1")
+    let environment = packages.await.unwrap();
+    let mut child = boto3(&environment, stack.endpoint(), stack.credentials(), script)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,6 +1,6 @@
 //! Helpers that the end-to-end tests share.
 
-use std::{collections::BTreeMap, collections::HashMap, time::Duration};
+use std::{collections::BTreeMap, collections::HashMap, process::Command, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -11,9 +11,11 @@ use onewrite::{
 use onewrite_event_sources::choices::Choices;
 use onewrite_local::{
     clients::Clients,
+    emulator::{Credentials, REGION},
     oracle::{Meaning, Report},
     profile::Profile,
     progress::Progress,
+    python::Environment,
     sample::Sample,
     settled::wait_until_settled,
     stack::{Stack, StackOptions},
@@ -25,6 +27,27 @@ pub(super) const CANARY: &str = "canary-5d1f9a";
 
 /// How long a test waits for a condition before it fails.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Runs a script with boto3, which the emulator brings along. It calls AWS services that no test has an SDK crate for.
+pub(super) fn boto3(
+    environment: &Environment,
+    endpoint: String,
+    credentials: &Credentials,
+    script: &str,
+) -> Command {
+    let mut command = Command::new(environment.program("python"));
+    command
+        .args(["-c", script])
+        .env("AWS_ENDPOINT_URL", endpoint)
+        .env("AWS_DEFAULT_REGION", REGION)
+        .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
+        .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
+        .env_remove("AWS_SESSION_TOKEN")
+        .env_remove("AWS_PROFILE")
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1");
+    command
+}
 
 pub(super) async fn wait_until<F: Future<Output = bool>>(
     what: &str,

@@ -2,7 +2,6 @@
 //! failure destination receives discarded batches.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -31,6 +30,8 @@ use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Environment, Interpreter};
 use onewrite_local::workspace::Workspace;
 use serde_json::{Value, json};
+
+use crate::support::boto3;
 
 const LIMIT: Duration = Duration::from_secs(120);
 const ROLE: &str = "arn:aws:iam::000000000000:role/reader";
@@ -178,17 +179,8 @@ fn create_role(environment: &Environment, emulator: &Emulator) {
     const SCRIPT: &str = "import boto3; boto3.client('iam').create_role(RoleName='reader', AssumeRolePolicyDocument=\
         '{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"sts:AssumeRole\",\
         \"Principal\":{\"Service\":\"lambda.amazonaws.com\"}}]}')";
-    let credentials = emulator.credentials();
-    let created = Command::new(environment.program("python"))
-        .args(["-c", SCRIPT])
-        .env("AWS_ENDPOINT_URL", emulator.endpoint())
-        .env("AWS_DEFAULT_REGION", REGION)
-        .env("AWS_ACCESS_KEY_ID", &credentials.access_key_id)
-        .env("AWS_SECRET_ACCESS_KEY", &credentials.secret_access_key)
-        .env_remove("AWS_SESSION_TOKEN")
-        .env_remove("AWS_PROFILE")
-        .env("NO_PROXY", "127.0.0.1")
-        .env("no_proxy", "127.0.0.1")
+    let (endpoint, credentials) = (emulator.endpoint(), emulator.credentials());
+    let created = boto3(environment, endpoint, credentials, SCRIPT)
         .output()
         .unwrap();
     let stderr = String::from_utf8_lossy(&created.stderr);
