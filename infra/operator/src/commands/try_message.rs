@@ -131,6 +131,13 @@ impl TryMessageArguments {
     /// # Errors
     /// [`OperatorError::Message`], if a file is not the body of a message.
     pub fn run(&self, output: Output) -> Result<ExitCode, OperatorError> {
+        let standard_input = Path::new(STANDARD_INPUT);
+        if self.file == standard_input && self.other.as_deref() == Some(standard_input) {
+            return Err(OperatorError::Message {
+                file: STANDARD_INPUT.to_owned(),
+                reason: "standard input has one message: name a file for the other".to_owned(),
+            });
+        }
         let pointers = MessagePointers::from(&self.pointers);
         let mut messages = Vec::new();
         for file in std::iter::once(&self.file).chain(&self.other) {
