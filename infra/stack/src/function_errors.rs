@@ -30,7 +30,7 @@ pub struct ErrorSearch<'a> {
     /// The time of the oldest line.
     pub since: Timestamp,
     pub now: Timestamp,
-    /// When to stop. Each function is searched at least a minute back.
+    /// When to stop. The first lines of each log are always read.
     pub deadline: Instant,
     /// Only errors of this notification, and of these only the newest.
     pub id: Option<&'a str>,

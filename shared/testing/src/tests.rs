@@ -59,7 +59,7 @@ mod the_table {
         assert!(table.item("a-once").is_some());
     }
 
-    /// As the adapter does: what is no fingerprint does not prove that the item is another notification.
+    /// An item with an unreadable fingerprint was edited. That does not show that it is another notification.
     #[test]
     fn an_invalid_fingerprint_is_a_version_mismatch() {
         let table = table();

@@ -15,7 +15,7 @@ pub struct LoggedError {
     pub notification_id: Option<String>,
 }
 
-/// The results of an invocation that Lambda reports in a line of its own (Lambda Telemetry API, "Status").
+/// The statuses of a failed invocation in the lines that Lambda itself writes to the log (Lambda Telemetry API, "Status").
 const FAILED_INVOCATIONS: [&str; 3] = ["error", "failure", "timeout"];
 
 impl LoggedError {

@@ -71,7 +71,7 @@ impl fmt::Display for Status {
 
 /// A text that is not a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the status is none of INIT, DONE and REFUSED")]
+#[error("the status is not INIT, DONE or REFUSED")]
 pub struct UnknownStatus;
 
 impl FromStr for Status {

@@ -309,7 +309,7 @@ fn meaning(evidence: &Evidence, place: Place) -> String {
         }
         Place::Done => "DONE: one accepted effect. Nothing to do.".to_owned(),
         Place::Refused => {
-            "REFUSED: the downstream will never accept it, and it has no effect. A correction is a new notification, with a new id.".to_owned()
+            "REFUSED: the downstream will never accept it. A correction is a new notification, with a new id.".to_owned()
         }
     }
 }
