@@ -48,6 +48,9 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A copy of the workspace that may be edited. It shares the compiled dependencies and the emulator with the original.
+///
+/// Its own crates have another profile. Cargo identifies them by their paths in the workspace, so with the same profile they
+/// would replace those of the original, which `cargo test` still needs for its documentation tests.
 fn copy_of_workspace(directory: &Path) -> Workspace {
     let original = Workspace::here();
     copy(original.root(), directory);
@@ -57,7 +60,7 @@ fn copy_of_workspace(directory: &Path) -> Workspace {
     std::os::unix::fs::symlink(original.local(), directory.join("target/local")).unwrap();
     std::fs::create_dir(directory.join(".cargo")).unwrap();
     let path = target.display().to_string();
-    let config = format!("[build]\ntarget-dir = {path:?}\n");
+    let config = format!("[build]\ntarget-dir = {path:?}\n\n[profile.dev]\ndebug = false\n");
     std::fs::write(directory.join(".cargo/config.toml"), config).unwrap();
     Workspace::at(directory)
 }
