@@ -1,7 +1,7 @@
 //! The calls of S3's API that this tool needs.
 
 use aws_config::SdkConfig;
-use onewrite_stack::signed_service::{Request, SendError, SignedService, encode_segment};
+use onewrite_aws::signed_service::{Request, SendError, SignedService, encode_segment};
 
 /// A client of S3. The bucket's name is in the path, because emulators have no host name for each bucket.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
-use onewrite_stack::signed_service::{Request, Response, SendError, SignedService, encode_segment};
+use onewrite_aws::signed_service::{Request, Response, SendError, SignedService, encode_segment};
 use serde_json::Value;
 
 use crate::error::{LocalError, Result};

@@ -3,7 +3,7 @@
 use aws_config::SdkConfig;
 
 #[cfg(feature = "operator")]
-use crate::json_service::JsonService;
+use onewrite_aws::json_service::JsonService;
 
 /// The clients of the services that a stack uses. They share connections.
 #[derive(Debug, Clone)]

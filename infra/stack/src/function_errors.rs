@@ -161,8 +161,9 @@ async fn read_part(
     });
     let mut is_first = true;
     loop {
-        let page = stack.logs.call(CALL, &input).await?;
-        let page: Page = serde_json::from_value(page).map_err(|_| StackError::Call {
+        let page = stack.logs.call(CALL, input.to_string()).await;
+        let page = page.map_err(|error| StackError::from_sdk(CALL, &error))?;
+        let page: Page = serde_json::from_slice(&page.body).map_err(|_| StackError::Call {
             call: CALL,
             reason: "unexpected response".to_owned(),
         })?;

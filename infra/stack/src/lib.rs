@@ -8,10 +8,9 @@
 //! - [`mappings`], [`mapping_switch`], [`alarms`], [`metrics`]: event source mappings,
 //!   how to pause them, firing alarms and recent failures
 //! - [`function_errors`]: the errors in the logs of the functions
-//! - [`signed_service`], [`json_service`]: calls of a service without its SDK crate
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
-//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> json_service -> signed_service, error`,
+//! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> error`,
 //! never in a circle.
 //!
 //! The feature `operator` adds the modules and clients that need the SDKs of Lambda, S3 and CloudWatch, and the credentials
@@ -28,8 +27,6 @@ pub mod error;
 pub mod failure_bucket;
 #[cfg(feature = "operator")]
 pub mod function_errors;
-#[cfg(feature = "operator")]
-pub mod json_service;
 pub mod location;
 #[cfg(feature = "operator")]
 pub mod mapping_switch;
@@ -44,7 +41,6 @@ pub mod outputs;
 pub mod pace;
 pub mod queue;
 pub mod scan;
-pub mod signed_service;
 pub mod stack;
 pub mod stream;
 pub mod table;

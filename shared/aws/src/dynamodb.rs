@@ -1,9 +1,9 @@
 //! The table ports on DynamoDB: one `PutItem` for an insert, one `UpdateItem` for a completion, or one
-//! `TransactWriteItems` if a consumer commits its own writes together with DONE.
+//! `TransactWriteItems` if a consumer commits its own writes together with DONE. `BatchGetItem` reads the current states.
 //!
 //! The futures of the SDK are boxed, because they are large and deeply nested.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::{
         update_item::UpdateItemError,
     },
     types::{
-        AttributeValue, CancellationReason, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
-        Update,
+        AttributeValue, CancellationReason, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
     },
 };
 
@@ -25,11 +25,11 @@ use crate::{
 use onewrite::error::ServiceError;
 use onewrite::{
     item::{NotificationItem, attribute, to_rfc3339},
-    limits::MAX_TRANSACT_WRITES,
-    notification::{Fingerprint, Status},
+    limits::{MAX_BATCH_GET, MAX_BATCH_GET_CALLS, MAX_TRANSACT_WRITES, RETRY_BASE},
+    notification::{Fingerprint, NotificationId, Status},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
-        Verdict,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError, Verdict,
     },
 };
 
@@ -109,7 +109,63 @@ impl Completions for DynamoDbTable {
     }
 }
 
+impl CurrentStates for DynamoDbTable {
+    async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+        // DynamoDB refuses a call that names a key twice.
+        let ids: Vec<_> = ids.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        let mut states = HashMap::with_capacity(ids.len());
+        for ids in ids.chunks(MAX_BATCH_GET) {
+            self.read_states(ids, &mut states).await?;
+        }
+        Ok(states)
+    }
+}
+
 impl DynamoDbTable {
+    /// Reads at most [`MAX_BATCH_GET`] different ids.
+    async fn read_states(
+        &self,
+        ids: &[&NotificationId],
+        states: &mut HashMap<NotificationId, CurrentState>,
+    ) -> Result<(), TableError> {
+        let refused = |_| TableError::from(ServiceError::refused("ConstructionFailure"));
+        let key = |id: &NotificationId| {
+            Attributes::from([(attribute::NOTIFICATION_ID.to_owned(), string(id.as_str()))])
+        };
+        let keys = ids.iter().map(|id| key(id)).collect();
+        let request = KeysAndAttributes::builder()
+            .set_keys(Some(keys))
+            .consistent_read(true)
+            .projection_expression(format!(
+                "{}, #status, {}, {}",
+                attribute::NOTIFICATION_ID,
+                attribute::VERSION,
+                attribute::FINGERPRINT
+            ))
+            .expression_attribute_names("#status", attribute::STATUS);
+        let mut left =
+            HashMap::from([(self.table_name.clone(), request.build().map_err(refused)?)]);
+        let mut pause = RETRY_BASE;
+        for _ in 0..MAX_BATCH_GET_CALLS {
+            let call = self.client.batch_get_item().set_request_items(Some(left));
+            let output = Box::pin(call.send()).await;
+            let output = output.map_err(|error| from_sdk_error(&error))?;
+            let items = output.responses.into_iter().flatten();
+            states.extend(items.flat_map(|(_, items)| items).filter_map(current_state));
+            left = output.unprocessed_keys.unwrap_or_default();
+            if left.values().all(|keys| keys.keys.is_empty()) {
+                return Ok(());
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        let code = "UnprocessedKeys".to_owned();
+        Err(ServiceError::Throttled { code }.into())
+    }
+
     /// The conditional update INIT -> DONE or REFUSED.
     fn settlement(&self, completion: &Completion) -> Result<Update, TableError> {
         let key = attribute::NOTIFICATION_ID;
@@ -217,6 +273,21 @@ impl DynamoDbTable {
             _ => Err(from_sdk_error(&error).into()),
         }
     }
+}
+
+/// The id and the state of an item; `None` for an id that no event can have.
+fn current_state(item: Attributes) -> Option<(NotificationId, CurrentState)> {
+    let id = NotificationId::parse(text(&item, attribute::NOTIFICATION_ID)?).ok()?;
+    let status = text(&item, attribute::STATUS).and_then(|status| status.parse().ok());
+    let version = item.get(attribute::VERSION);
+    let version = version.and_then(|version| version.as_n().ok()?.parse().ok());
+    let (status, version) = status.zip(version).unwrap_or((Status::Init, 0));
+    let state = CurrentState {
+        status,
+        version,
+        fingerprint: fingerprint(&item),
+    };
+    Some((id, state))
 }
 
 /// Explains a completion whose condition failed, from the existing item.

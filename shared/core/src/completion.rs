@@ -54,7 +54,7 @@
 //! # }
 //! ```
 
-use std::panic::AssertUnwindSafe;
+use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt as _;
 use jiff::Timestamp;
@@ -62,8 +62,10 @@ use jiff::Timestamp;
 use crate::{
     event::NotificationEvent,
     item::{expiry, to_millis},
-    notification::{Refusal, Status},
-    table::{Completion, CompletionResult, Completions, TableError, Verdict},
+    notification::{NotificationId, Refusal, Status},
+    table::{
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, TableError, Verdict,
+    },
 };
 
 /// Your own work for each notification. `W` is a write that the table can commit together with DONE.
@@ -82,6 +84,16 @@ pub trait Downstream<W>: Send + Sync {
         &self,
         event: &NotificationEvent,
     ) -> impl Future<Output = Result<Effect<W>, DownstreamError>> + Send;
+
+    /// Whether `accept` must not be called for a notification that is settled already, has been removed, or is another one
+    /// with the same id. The consumer then reads the current states first, once per batch. Another system may have
+    /// forgotten the idempotency key by then: payment providers keep keys for a day, and a new event source mapping
+    /// repeats a whole stream.
+    ///
+    /// Return `false` only if every effect is [`Effect::CommitWith`], whose writes do not commit a second time anyway.
+    fn checks_state(&self) -> bool {
+        true
+    }
 }
 
 /// The answer of a downstream.
@@ -105,13 +117,96 @@ pub enum Effect<W> {
 #[error("{reason}")]
 pub struct DownstreamError {
     reason: String,
+    busy: Option<Busy>,
+}
+
+/// The receiver asks for fewer calls, or does not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Busy {
+    retry_after: Option<Duration>,
 }
 
 impl DownstreamError {
-    /// Creates an error with a reason that may be logged.
+    /// A fault of the receiver or of its configuration, with a reason that may be logged. The other events of the batch are
+    /// tried nevertheless.
     pub fn new(reason: impl Into<String>) -> Self {
         Self {
             reason: reason.into(),
+            busy: None,
+        }
+    }
+
+    /// The receiver is overloaded or cannot be reached, so the batch ends here and is retried. `retry_after` is the time
+    /// that the receiver asked for.
+    pub fn retry_later(reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self {
+            reason: reason.into(),
+            busy: Some(Busy { retry_after }),
+        }
+    }
+
+    /// Whether the receiver should not be called for other notifications now either.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy.is_some()
+    }
+
+    /// The time that the receiver asked for, until the next call.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.busy?.retry_after
+    }
+}
+
+/// Whether the downstream may be called for an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// The notification is the one of the event, and in INIT.
+    Open,
+    /// The notification is settled with this status.
+    Settled(Status),
+    /// The table has no item with this id.
+    UnknownId,
+    /// The item is another notification with the same id.
+    OtherNotification,
+    /// The item is in INIT and has another version than the event.
+    VersionMismatch,
+}
+
+impl Standing {
+    /// Compares an event with the current state of its id, by the same rules as the condition of the write that settles it.
+    #[must_use]
+    pub fn new(event: &NotificationEvent, current: Option<&CurrentState>) -> Self {
+        let Some(current) = current else {
+            return Self::UnknownId;
+        };
+        match current {
+            // Without a fingerprint, the condition of the write fails. What is said of a settled item stays true.
+            CurrentState {
+                fingerprint: Some(found),
+                ..
+            } if *found != event.fingerprint => Self::OtherNotification,
+            CurrentState { status, .. } if status.is_settled() => Self::Settled(*status),
+            CurrentState {
+                version,
+                fingerprint: Some(_),
+                ..
+            } if *version == event.sequence => Self::Open,
+            _ => Self::VersionMismatch,
+        }
+    }
+
+    /// The outcome of an event for which the downstream must not be called; `None` if it may be.
+    ///
+    /// # Errors
+    /// [`CompletionError`]: the same that the write would return.
+    pub fn outcome(self) -> Result<Option<CompletionOutcome>, CompletionError> {
+        match self {
+            Self::Open => Ok(None),
+            Self::Settled(status) => Ok(Some(CompletionOutcome::AlreadySettled(status))),
+            Self::UnknownId => Err(CompletionError::UnknownId),
+            Self::OtherNotification => Err(CompletionError::OtherNotification),
+            Self::VersionMismatch => Err(CompletionError::VersionMismatch),
         }
     }
 }
@@ -210,6 +305,20 @@ impl<T: Completions> Completer<T> {
     #[must_use]
     pub fn with_clock(self, clock: fn() -> Timestamp) -> Self {
         Self { clock, ..self }
+    }
+
+    /// Reads the current states of notifications.
+    ///
+    /// # Errors
+    /// As [`CurrentStates::current_states`].
+    pub async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError>
+    where
+        T: CurrentStates,
+    {
+        self.table.current_states(ids).await
     }
 
     /// Calls `downstream` with the event's notification and settles the notification.

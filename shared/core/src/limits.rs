@@ -72,6 +72,13 @@ pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
 /// Most writes in one `TransactWriteItems` call (DynamoDB API reference). One of them is the DONE write.
 pub const MAX_TRANSACT_WRITES: usize = 100;
 
+/// Most keys in one `BatchGetItem` call (DynamoDB API reference).
+pub const MAX_BATCH_GET: usize = 100;
+
+/// Most `BatchGetItem` calls for the same keys. DynamoDB leaves keys unprocessed if it throttles, or if a response would
+/// exceed 16 MB, which statuses and fingerprints never do.
+pub const MAX_BATCH_GET_CALLS: u32 = 5;
+
 /// Time to open a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
 

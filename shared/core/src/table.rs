@@ -1,4 +1,6 @@
-//! The ports to the table: the one write of `ingest`, and the transition to DONE or REFUSED.
+//! The ports to the table: the one write of `ingest`, the transition to DONE or REFUSED, and the current states.
+
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
@@ -56,6 +58,33 @@ pub trait Completions: Send + Sync {
         completion: &Completion,
         writes: Vec<Self::Write>,
     ) -> impl Future<Output = Result<CompletionResult, TableError>> + Send;
+}
+
+/// The current states of notifications, for a consumer that must not call another system for one that is settled already.
+pub trait CurrentStates: Send + Sync {
+    /// Reads what the table has under these ids. An id without an item is absent from the result.
+    ///
+    /// An adapter MUST return a state that the table had after this call began. It MUST NOT leave out an id because the
+    /// table did not answer for it. It MUST return in bounded time. An id may be given twice.
+    ///
+    /// # Errors
+    /// [`TableError`]: the states are not known, so the events must be retried.
+    fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> impl Future<Output = Result<HashMap<NotificationId, CurrentState>, TableError>> + Send;
+}
+
+/// The current state of one notification. An item without a valid status or version, which somebody has edited, counts as
+/// INIT with version 0, which no event has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CurrentState {
+    /// The status.
+    pub status: Status,
+    /// The version.
+    pub version: u64,
+    /// The fingerprint, or `None` if somebody removed it by hand.
+    pub fingerprint: Option<Fingerprint>,
 }
 
 /// What the downstream decided.

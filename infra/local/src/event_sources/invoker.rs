@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata as _;
+use onewrite_aws::signed_service::{Response, SendError};
 use onewrite_event_sources::invocation::InvocationOutcome;
-use onewrite_stack::signed_service::{Response, SendError};
 
 use crate::lambda::Lambda;
 

@@ -1,7 +1,7 @@
 //! Requests to a service without its SDK crate: signed, with the retries, time limits, connections and credentials of the SDK.
 //!
-//! The SDK crates of Lambda, S3 and CloudWatch Logs have hundreds of operations and take longer to compile than a tool that
-//! calls a few of them.
+//! The SDK crates of Lambda, S3, CloudWatch Logs and the services of the targets have hundreds of operations. They take longer
+//! to compile than a tool that calls a few of them, and make a function's program larger.
 
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_runtime::{
@@ -53,9 +53,13 @@ pub struct SignedService {
 /// A request. The path begins with `/` and is encoded.
 #[derive(Debug)]
 pub struct Request {
+    /// `GET`, `POST`, ...
     pub method: &'static str,
+    /// Path and query.
     pub path: String,
+    /// Additional headers, by names in lower case.
     pub headers: Vec<(&'static str, String)>,
+    /// The body as text.
     pub body: String,
 }
 
@@ -63,6 +67,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Response {
     headers: Vec<(String, String)>,
+    /// The whole body.
     pub body: Vec<u8>,
 }
 
