@@ -1,14 +1,18 @@
 //! Handles one batch of Kinesis records and returns its batch item failure.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use futures::{StreamExt as _, stream};
 use onewrite::{
-    completion::{Completer, CompletionError, CompletionOutcome, Downstream},
+    completion::{Completer, Downstream, Standing},
     event::NotificationEvent,
-    notification::Status,
-    table::Completions,
+    notification::{NotificationId, Refusal, Status},
+    table::{Completions, CurrentState, CurrentStates},
 };
 use onewrite_runtime::{
     budget::Budget,
@@ -17,64 +21,11 @@ use onewrite_runtime::{
     telemetry::{Metrics, elapsed},
 };
 
-use crate::record::{IncomingEvent, MissingSequenceNumber, ShardEvent, UnreadableRecord, lowest};
-
-/// The outcome of one event.
-#[derive(Debug)]
-pub enum EventOutcome {
-    /// This invocation moved the notification to DONE.
-    Done,
-    /// This invocation moved the notification to REFUSED.
-    Refused,
-    /// The notification was already settled.
-    AlreadySettled,
-    /// The notification was already settled with the other status than the downstream decided now.
-    Contradicted,
-    /// The event does not report INIT. The filter of the mapping drops such events, but the code does not rely on it.
-    Ignored,
-    /// The notification is not known to be settled.
-    Failed(EventFailure),
-}
-
-/// Why an event must be retried. An event that no retry helps goes to the failure destination after the last retry of
-/// the mapping.
-#[derive(Debug, thiserror::Error)]
-pub enum EventFailure {
-    /// The record is not an event of this project.
-    #[error(transparent)]
-    Unreadable(#[from] UnreadableRecord),
-    /// The notification could not be completed.
-    #[error(transparent)]
-    Completion(#[from] CompletionError),
-    /// The time of the invocation was up.
-    #[error("the time of the invocation was up")]
-    OutOfTime,
-}
-
-impl EventOutcome {
-    /// The name of the outcome in metrics.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Done => "Done",
-            Self::Refused => "Refused",
-            Self::AlreadySettled => "AlreadySettled",
-            Self::Contradicted => "Contradicted",
-            Self::Ignored => "Ignored",
-            Self::Failed(_) => "Failed",
-        }
-    }
-}
-
-/// The names of all outcomes. Each line of metrics contains all of them, also with the value 0.
-const OUTCOMES: [&str; 6] = [
-    "Done",
-    "Refused",
-    "AlreadySettled",
-    "Contradicted",
-    "Ignored",
-    "Failed",
-];
+use crate::{
+    outcome::{EventFailure, EventOutcome, OUTCOMES, UnknownState},
+    record::{IncomingEvent, MissingSequenceNumber, ShardEvent, lowest},
+    settled::{MAX_REMEMBERED, Memory, NotificationKey},
+};
 
 /// The names of all metrics, except the names of failures.
 ///
@@ -104,37 +55,16 @@ struct HandledEvent {
     span: Option<Span>,
 }
 
-impl EventFailure {
-    /// The name of the failure in logs and metrics.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Unreadable(_) => "Unreadable",
-            Self::Completion(error) => error.name(),
-            Self::OutOfTime => "OutOfTime",
-        }
-    }
+/// Current states by id, in which an id without an item is absent.
+type States = Result<HashMap<NotificationId, CurrentState>, UnknownState>;
 
-    /// Whether a retry alone may succeed. If not, an operator must act.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Unreadable(_) => false,
-            Self::Completion(error) => error.is_transient(),
-            Self::OutOfTime => true,
-        }
-    }
-}
-
-impl From<CompletionOutcome> for EventOutcome {
-    fn from(outcome: CompletionOutcome) -> Self {
-        match outcome {
-            CompletionOutcome::Settled(Status::Refused) => Self::Refused,
-            CompletionOutcome::Settled(_) => Self::Done,
-            CompletionOutcome::AlreadySettled(_) => Self::AlreadySettled,
-            CompletionOutcome::Contradicted(_) => Self::Contradicted,
-            CompletionOutcome::Ignored => Self::Ignored,
-        }
-    }
+/// What a batch has in common.
+struct BatchState {
+    /// `None` if the downstream does not need them.
+    states: Option<States>,
+    /// Whether the receiver was busy, so that no more events are begun.
+    is_stopped: AtomicBool,
+    budget: Budget,
 }
 
 /// The handler of `complete`. It is the same for all batches.
@@ -142,16 +72,18 @@ pub struct Complete<T, D> {
     completer: Completer<T>,
     downstream: D,
     max_in_flight: usize,
+    settled: Memory<NotificationKey>,
     observer: Observer,
 }
 
-impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
+impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
     /// Completes the notifications that `downstream` accepts. At most `max_in_flight` are processed at the same time.
     pub fn new(completer: Completer<T>, downstream: D, max_in_flight: usize) -> Self {
         Self {
             completer,
             downstream,
             max_in_flight,
+            settled: Memory::new(MAX_REMEMBERED),
             observer: Observer::default(),
         }
     }
@@ -164,8 +96,10 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
 
     /// Handles one batch. The response names the lowest failed record, from which Lambda retries.
     ///
-    /// Every event is tried, even after a failure. Their order does not matter, because each belongs to another
-    /// notification or to another version of it.
+    /// An event that fails does not stop the others: their order does not matter, because each belongs to another
+    /// notification or to another version of it. Only if the receiver is busy, no further event is begun. A notification that
+    /// this process or the table knows to be settled is not passed to the downstream, so a retry because of one event does not
+    /// repeat the calls for its neighbours.
     ///
     /// # Errors
     /// [`MissingSequenceNumber`]: the whole batch fails. Notifications that are settled by then stay settled.
@@ -175,8 +109,14 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
         budget: Budget,
     ) -> Result<KinesisEventResponse, MissingSequenceNumber> {
         let received = event.records.len();
-        let batch: Vec<HandledEvent> = stream::iter(IncomingEvent::read_all(event.records))
-            .map(|incoming| self.handle_event(incoming, budget))
+        let incoming = IncomingEvent::read_all(event.records);
+        let state = BatchState {
+            states: self.read_states(&incoming, budget).await,
+            is_stopped: AtomicBool::new(false),
+            budget,
+        };
+        let batch: Vec<HandledEvent> = stream::iter(incoming)
+            .map(|incoming| self.handle_event(incoming, &state))
             .buffer_unordered(self.max_in_flight)
             .collect()
             .await;
@@ -194,47 +134,113 @@ impl<T: Completions, D: Downstream<T::Write>> Complete<T, D> {
         Ok(response)
     }
 
-    async fn handle_event(&self, incoming: IncomingEvent, budget: Budget) -> HandledEvent {
+    /// Reads the current states of the notifications that the downstream may have to be called for.
+    async fn read_states(&self, incoming: &[IncomingEvent], budget: Budget) -> Option<States> {
+        if !self.downstream.checks_state() {
+            return None;
+        }
+        let events = incoming.iter().filter_map(|one| one.event.as_ref().ok());
+        let open = events.filter(|event| {
+            event.status == Status::Init && !self.settled.contains(&NotificationKey::from(*event))
+        });
+        let ids: Vec<NotificationId> = open.map(|event| event.subject.clone()).collect();
+        if ids.is_empty() {
+            return None;
+        }
+        let states = self.completer.current_states(&ids);
+        Some(match tokio::time::timeout_at(budget.end(), states).await {
+            Ok(states) => states.map_err(|error| UnknownState::from(&error)),
+            Err(_elapsed) => Err(UnknownState::out_of_time()),
+        })
+    }
+
+    async fn handle_event(&self, incoming: IncomingEvent, state: &BatchState) -> HandledEvent {
         let started = self.observer.now();
         let outcome = match &incoming.event {
             Ok(event) => self
-                .complete(event, budget)
+                .settle(event, state)
                 .await
                 .unwrap_or_else(EventOutcome::Failed),
             Err(unreadable) => EventOutcome::Failed(unreadable.clone().into()),
         };
         log(&incoming, &outcome);
-        let done_now = incoming
+        let is_done = matches!(outcome, EventOutcome::Done);
+        let settled_now = incoming
             .event
             .ok()
-            .filter(|_| matches!(outcome, EventOutcome::Done));
+            .filter(|_| is_done || matches!(outcome, EventOutcome::Refused(_)));
         let now = self.observer.now();
+        // The time of an INIT event is the time at which its item was stored.
+        let done_now = settled_now.as_ref().filter(|_| is_done);
         HandledEvent {
             sequence_numbers: incoming.sequence_numbers,
             outcome,
-            // The time of an INIT event is the time at which its item was stored.
-            stored_to_done: done_now.as_ref().map(|event| elapsed(event.time, now)),
-            span: done_now.and_then(|event| {
+            stored_to_done: done_now.map(|event| elapsed(event.time, now)),
+            span: settled_now.and_then(|event| {
                 let trace = event.traceparent.as_ref();
                 Span::new(trace, &event.subject, "complete", (started, now))
             }),
         }
     }
 
+    /// Settles the notification of an event, unless it is settled already.
+    async fn settle(
+        &self,
+        event: &NotificationEvent,
+        state: &BatchState,
+    ) -> Result<EventOutcome, EventFailure> {
+        if event.status != Status::Init {
+            return Ok(EventOutcome::Ignored);
+        }
+        let key = NotificationKey::from(event);
+        if self.settled.contains(&key) {
+            return Ok(EventOutcome::AlreadySettled);
+        }
+        let outcome = match self.known_outcome(event, state)? {
+            Some(outcome) => outcome,
+            None => self.complete(event, state).await?,
+        };
+        if outcome.is_settled() {
+            self.settled.insert(key);
+        }
+        Ok(outcome)
+    }
+
+    /// The outcome that the current state of the notification decides; `None` if the downstream decides.
+    fn known_outcome(
+        &self,
+        event: &NotificationEvent,
+        state: &BatchState,
+    ) -> Result<Option<EventOutcome>, EventFailure> {
+        let Some(states) = &state.states else {
+            return Ok(None);
+        };
+        let states = states.as_ref().map_err(UnknownState::clone)?;
+        let outcome = Standing::new(event, states.get(&event.subject)).outcome()?;
+        Ok(outcome.map(EventOutcome::from))
+    }
+
+    /// Calls the downstream and writes its verdict.
     async fn complete(
         &self,
         event: &NotificationEvent,
-        budget: Budget,
+        state: &BatchState,
     ) -> Result<EventOutcome, EventFailure> {
-        if budget.left().is_zero() {
+        if state.is_stopped.load(Ordering::Relaxed) {
+            return Err(EventFailure::Postponed);
+        }
+        if state.budget.left().is_zero() {
             return Err(EventFailure::OutOfTime);
         }
         let completion = self.completer.complete(event, &self.downstream);
-        match tokio::time::timeout_at(budget.end(), completion).await {
-            Ok(Ok(outcome)) => Ok(outcome.into()),
-            Ok(Err(error)) => Err(error.into()),
+        let completed = match tokio::time::timeout_at(state.budget.end(), completion).await {
+            Ok(completed) => completed.map_err(EventFailure::from),
             Err(_elapsed) => Err(EventFailure::OutOfTime),
+        };
+        if completed.as_ref().is_err_and(EventFailure::is_busy) {
+            state.is_stopped.store(true, Ordering::Relaxed);
         }
+        Ok(completed?.into())
     }
 }
 
@@ -248,13 +254,18 @@ fn log(incoming: &IncomingEvent, outcome: &EventOutcome) {
     let sequence_number = incoming.sequence_numbers.first();
     match outcome {
         EventOutcome::Done => tracing::debug!(notification_id, sequence_number, "done"),
-        EventOutcome::Refused => tracing::info!(notification_id, sequence_number, "refused"),
+        EventOutcome::Refused(refusal) => {
+            let refusal = refusal.as_str();
+            tracing::info!(notification_id, sequence_number, refusal, "refused");
+        }
         EventOutcome::AlreadySettled => {
             tracing::info!(notification_id, sequence_number, "already settled")
         }
-        EventOutcome::Contradicted => tracing::error!(
+        EventOutcome::Contradicted { found, refusal } => tracing::error!(
             notification_id,
             sequence_number,
+            found = found.as_str(),
+            refusal = refusal.as_ref().map(Refusal::as_str),
             "the downstream decided otherwise than before; the first decision stays"
         ),
         EventOutcome::Ignored => tracing::debug!(notification_id, sequence_number, "ignored"),

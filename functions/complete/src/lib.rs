@@ -3,7 +3,7 @@
 //! - [`run`]: the whole function, for a program of your own with your own downstream
 //! - [`downstream`]: the downstream that this repository deploys
 //! - [`record`]: decodes Kinesis records and decides which one is reported after a failure
-//! - [`handler`]: handles one batch
+//! - [`handler`], [`outcome`], [`settled`]: handles one batch, what can come of an event, and what the process remembers
 //! - [`config`]: the settings
 //!
 //! [`onewrite::completion`] states the guarantees. Your own consumer can call it directly, as this function does.
@@ -12,7 +12,9 @@
 pub mod config;
 pub mod downstream;
 pub mod handler;
+pub mod outcome;
 pub mod record;
+pub mod settled;
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use lambda_runtime::Error;

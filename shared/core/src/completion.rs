@@ -212,16 +212,21 @@ impl Standing {
 }
 
 /// The outcome of an event that was handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompletionOutcome {
-    /// This call settled the notification, with this status. At most one call per notification has this outcome; none has
+    /// This call settled the notification, with this verdict. At most one call per notification has this outcome; none has
     /// it if the winner's response was lost.
-    Settled(Status),
-    /// The notification already had this verdict. Nothing was written, so no effect was committed a second time.
+    Settled(Verdict),
+    /// The notification already had this status. Nothing was written, so no effect was committed a second time.
     AlreadySettled(Status),
     /// The notification already had the other final status, which stays. Two consumers disagreed, or one changed its mind:
     /// if the effect is outside the table, it may have happened although the notification is REFUSED.
-    Contradicted(Status),
+    Contradicted {
+        /// The status of the notification.
+        found: Status,
+        /// What the downstream decided now.
+        decided: Verdict,
+    },
     /// The event reports another status than INIT, so there is nothing to accept. The downstream was not called.
     Ignored,
 }
@@ -351,14 +356,17 @@ impl<T: Completions> Completer<T> {
             Effect::CommitWith(writes) => (Verdict::Done, writes),
             Effect::Refused(reason) => (Verdict::Refused(reason), Vec::new()),
         };
-        let status = verdict.status();
         let completion = self.completion(event, verdict);
-        match self.table.complete(&completion, writes).await? {
-            CompletionResult::Settled => Ok(CompletionOutcome::Settled(status)),
-            CompletionResult::AlreadySettled(found) if found == status => {
+        let result = self.table.complete(&completion, writes).await?;
+        let decided = completion.verdict;
+        match result {
+            CompletionResult::Settled => Ok(CompletionOutcome::Settled(decided)),
+            CompletionResult::AlreadySettled(found) if found == decided.status() => {
                 Ok(CompletionOutcome::AlreadySettled(found))
             }
-            CompletionResult::AlreadySettled(found) => Ok(CompletionOutcome::Contradicted(found)),
+            CompletionResult::AlreadySettled(found) => {
+                Ok(CompletionOutcome::Contradicted { found, decided })
+            }
             CompletionResult::UnknownId => Err(CompletionError::UnknownId),
             CompletionResult::OtherNotification => Err(CompletionError::OtherNotification),
             CompletionResult::VersionMismatch => Err(CompletionError::VersionMismatch),

@@ -10,7 +10,7 @@ use onewrite::{
     event::NotificationEvent,
     item::NotificationItem,
     notification::Status,
-    table::{NewNotifications as _, TableError},
+    table::{NewNotifications as _, TableError, Verdict},
 };
 use onewrite_testing::{InMemoryTable, contract};
 
@@ -31,7 +31,7 @@ async fn completed(retention_days: u32) -> NotificationItem {
         Completer::new(table.clone(), retention_days).with_clock(|| Timestamp::UNIX_EPOCH);
     let event = NotificationEvent::from_item(&item);
     let outcome = completer.complete(&event, &Called).await.unwrap();
-    assert_eq!(outcome, CompletionOutcome::Settled(Status::Done));
+    assert_eq!(outcome, CompletionOutcome::Settled(Verdict::Done));
     let outcome = completer.complete(&event, &Called).await.unwrap();
     assert_eq!(outcome, CompletionOutcome::AlreadySettled(Status::Done));
     NotificationItem::from_item(&table.item("n1").unwrap()).unwrap()
@@ -61,7 +61,7 @@ async fn refusals_are_final_and_have_their_reason() {
     let completer = Completer::new(table.clone(), 1).with_clock(|| Timestamp::UNIX_EPOCH);
     let event = NotificationEvent::from_item(&item);
     for expected in [
-        CompletionOutcome::Settled(Status::Refused),
+        CompletionOutcome::Settled(Verdict::Refused("account_closed".parse().unwrap())),
         CompletionOutcome::AlreadySettled(Status::Refused),
     ] {
         let outcome = completer.complete(&event, &Refusing).await.unwrap();
@@ -70,7 +70,10 @@ async fn refusals_are_final_and_have_their_reason() {
     let contradicted = completer.complete(&event, &Called).await.unwrap();
     assert_eq!(
         contradicted,
-        CompletionOutcome::Contradicted(Status::Refused)
+        CompletionOutcome::Contradicted {
+            found: Status::Refused,
+            decided: Verdict::Done,
+        }
     );
     let refused = NotificationItem::from_item(&table.item("n1").unwrap()).unwrap();
     assert_eq!(refused.status, Status::Refused);

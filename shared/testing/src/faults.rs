@@ -1,6 +1,7 @@
 //! Injects faults in front of any adapter. A closure or a script selects the fault of each call.
 
 use std::{
+    collections::HashMap,
     future::{Future, pending},
     sync::{
         Arc,
@@ -15,7 +16,8 @@ use onewrite::{
     notification::NotificationId,
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError,
     },
 };
 
@@ -109,6 +111,7 @@ pub struct TableCall<'a> {
 }
 
 type DecideTable = dyn Fn(&TableCall<'_>) -> Fault + Send + Sync;
+type DecideRead = dyn Fn(usize) -> Fault + Send + Sync;
 type DecideStream = dyn Fn(usize, &[Record]) -> StreamFault + Send + Sync;
 
 /// Wraps a table adapter and injects faults. Clones share the count of calls.
@@ -117,6 +120,8 @@ pub struct FaultyTable<T> {
     inner: T,
     calls: Arc<AtomicUsize>,
     decide: Arc<DecideTable>,
+    reads: Arc<AtomicUsize>,
+    decide_read: Arc<DecideRead>,
 }
 
 impl<T> FaultyTable<T> {
@@ -126,6 +131,21 @@ impl<T> FaultyTable<T> {
             inner,
             calls: Arc::default(),
             decide: Arc::new(decide),
+            reads: Arc::default(),
+            decide_read: Arc::new(|_| Fault::None),
+        }
+    }
+
+    /// Injects the fault that `decide` returns for each read of current states, by its number, from 0. Reads do not count as
+    /// calls.
+    #[must_use]
+    pub fn with_faulty_reads(
+        self,
+        decide: impl Fn(usize) -> Fault + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            decide_read: Arc::new(decide),
+            ..self
         }
     }
 
@@ -150,6 +170,16 @@ impl<T: NewNotifications> NewNotifications for FaultyTable<T> {
     async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
         let fault = self.fault(&item.notification.id, false);
         inject(fault, self.inner.insert(item)).await
+    }
+}
+
+impl<T: CurrentStates> CurrentStates for FaultyTable<T> {
+    async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+        let fault = (self.decide_read)(self.reads.fetch_add(1, Ordering::SeqCst));
+        inject(fault, self.inner.current_states(ids)).await
     }
 }
 

@@ -17,10 +17,10 @@ use onewrite::error::ServiceError;
 use onewrite::{
     item::{NotificationItem, attribute, to_rfc3339},
     limits::{MAX_ITEM_BYTES, MAX_TRANSACT_WRITES},
-    notification::{Fingerprint, Status},
+    notification::{Fingerprint, NotificationId, Status},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
-        Verdict,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError, Verdict,
     },
 };
 
@@ -173,6 +173,31 @@ impl NewNotifications for InMemoryTable {
         }
         state.set(id, Some(item.to_item().into()), (self.clock)(), false);
         Ok(InsertResult::Created)
+    }
+}
+
+impl CurrentStates for InMemoryTable {
+    async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+        let state = lock(&self.state);
+        let current = |id: &NotificationId| {
+            let there = state.items.get(id.as_str())?;
+            let status = text(there, attribute::STATUS).and_then(|text| text.parse().ok());
+            let version = match there.get(attribute::VERSION) {
+                Some(AttributeValue::N(version)) => version.parse().ok(),
+                _ => None,
+            };
+            let (status, version) = status.zip(version).unwrap_or((Status::Init, 0));
+            Some(CurrentState {
+                status,
+                version,
+                fingerprint: text(there, attribute::FINGERPRINT).and_then(|hex| hex.parse().ok()),
+            })
+        };
+        let states = ids.iter().filter_map(|id| Some((id.clone(), current(id)?)));
+        Ok(states.collect())
     }
 }
 

@@ -29,6 +29,11 @@ impl Downstream<TransactWriteItem> for Ledger {
         let write = TransactWriteItem::builder().put(entry).build();
         Ok(Effect::CommitWith(vec![write]))
     }
+
+    /// The entry commits with DONE, so it cannot be written twice.
+    fn checks_state(&self) -> bool {
+        false
+    }
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -42,7 +47,7 @@ mod tests {
     use onewrite::{
         completion::{Completer, CompletionOutcome},
         notification::Status,
-        table::NewNotifications as _,
+        table::{NewNotifications as _, Verdict},
     };
     use onewrite_testing::{InMemoryTable, contract};
     use serde_dynamo::AttributeValue as Value;
@@ -66,7 +71,7 @@ mod tests {
         assert_eq!(
             outcomes,
             [
-                CompletionOutcome::Settled(Status::Done),
+                CompletionOutcome::Settled(Verdict::Done),
                 CompletionOutcome::AlreadySettled(Status::Done)
             ]
         );

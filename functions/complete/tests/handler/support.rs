@@ -17,7 +17,7 @@ use onewrite::{
     item::{NotificationItem, attribute},
     notification::{NotificationId, Status},
     stream::Record,
-    table::{Completions, NewNotifications},
+    table::{Completions, CurrentStates, NewNotifications},
 };
 use onewrite_complete::{handler::Complete, record::ShardEvent};
 use onewrite_runtime::budget::Budget;
@@ -29,13 +29,15 @@ pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 pub(crate) const LEDGER: &str = "ledger";
 
 /// A downstream whose behaviour depends on the prefix of the id: `rejects-`, `panics-`, `hangs-`,
-/// `doubted-` (its write's condition is false), `calls-` (the call is the effect), `refuses-`. Any other effect is a new entry of
+/// `doubted-` (its write's condition is false), `calls-` (the call is the effect), `refuses-`, `busy-`. Any other effect is a new entry of
 /// the ledger per call, so a repeated effect leaves two entries.
 #[derive(Default)]
 pub(crate) struct LedgerDownstream {
     pub(crate) calls: Mutex<Vec<String>>,
     pub(crate) in_flight: AtomicUsize,
     pub(crate) most_in_flight: AtomicUsize,
+    /// Whether the handler checks the current states first.
+    pub(crate) checks_state: bool,
 }
 
 impl Downstream<TransactWriteItem> for &LedgerDownstream {
@@ -56,6 +58,7 @@ impl Downstream<TransactWriteItem> for &LedgerDownstream {
         let kind = id.split_once('-').map_or("", |(kind, _)| kind);
         match kind {
             "rejects" => return Err(DownstreamError::new("the downstream rejects the event")),
+            "busy" => return Err(DownstreamError::retry_later("the downstream is busy", None)),
             "panics" => panic!("{}", event.data.as_str()),
             "hangs" => pending().await,
             "calls" => return Ok(Effect::Happened),
@@ -74,6 +77,10 @@ impl Downstream<TransactWriteItem> for &LedgerDownstream {
             .unwrap();
         let write = TransactWriteItem::builder().put(entry).build();
         Ok(Effect::CommitWith(vec![write]))
+    }
+
+    fn checks_state(&self) -> bool {
+        self.checks_state
     }
 }
 
@@ -145,7 +152,7 @@ pub(crate) fn batch_from(first: usize, documents: &[Vec<u8>]) -> ShardEvent {
     lambda_event::kinesis(&records)
 }
 
-pub(crate) fn complete<T: Completions>(
+pub(crate) fn complete<T: Completions + CurrentStates>(
     table: T,
     downstream: &LedgerDownstream,
 ) -> Complete<T, &LedgerDownstream>
@@ -156,7 +163,7 @@ where
 }
 
 /// Returns the reported sequence number, if any.
-pub(crate) async fn handle<T: Completions<Write = TransactWriteItem>>(
+pub(crate) async fn handle<T: Completions<Write = TransactWriteItem> + CurrentStates>(
     table: T,
     downstream: &LedgerDownstream,
     event: ShardEvent,
@@ -164,7 +171,7 @@ pub(crate) async fn handle<T: Completions<Write = TransactWriteItem>>(
     handle_within(table, downstream, event, BUDGET).await
 }
 
-pub(crate) async fn handle_within<T: Completions<Write = TransactWriteItem>>(
+pub(crate) async fn handle_within<T: Completions<Write = TransactWriteItem> + CurrentStates>(
     table: T,
     downstream: &LedgerDownstream,
     event: ShardEvent,
