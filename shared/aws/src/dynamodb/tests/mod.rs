@@ -3,6 +3,7 @@
 mod complete;
 mod failures;
 mod insert;
+mod states;
 
 use aws_sdk_dynamodb::types::Put;
 use serde_json::{Value, json};
