@@ -116,10 +116,7 @@ impl Alarm {
             }
             Some(metrics) => parse_metric_math(metrics)?,
         };
-        let threshold = match &properties["Threshold"] {
-            reference @ Value::Object(_) => parameter(reference["Ref"].as_str()?)?,
-            number => scalar(number)?,
-        };
+        let threshold = threshold(&properties["Threshold"], parameter)?;
         let periods = properties["EvaluationPeriods"].as_u64()?;
         let breaches = match &properties["DatapointsToAlarm"] {
             Value::Null => periods,
@@ -209,8 +206,24 @@ fn term(sign: f64, metric: &Value, statistic: &Value) -> Option<Term> {
     })
 }
 
-/// A dimension's value as in [`Metric`]: text, or the logical id of the referenced resource.
+/// A threshold: a number, a parameter, or `!Sub "${PARAMETER}DIGITS"`.
+fn threshold(value: &Value, parameter: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    if let Some(text) = value["Fn::Sub"].as_str() {
+        let (name, digits) = text.strip_prefix("${")?.split_once('}')?;
+        return Some(parameter(name)? + digits);
+    }
+    match value["Ref"].as_str() {
+        Some(name) => parameter(name),
+        None => scalar(value),
+    }
+}
+
+/// A dimension's value as in [`Metric`]: text, or the logical id of the referenced resource. A choice is the one of a pipeline with
+/// a downstream.
 fn dimension_value(dimension: &Value) -> Option<&str> {
+    if let Some(value) = dimension["Fn::If"].get(1) {
+        return dimension_value(value);
+    }
     let attribute = || dimension["Fn::GetAtt"].as_str()?.split('.').next();
     dimension
         .as_str()

@@ -10,16 +10,11 @@ use crate::clients::Clients;
 use crate::error::Result;
 use onewrite_stack::outputs::StackOutputs;
 
-/// Corrects the event source mappings, the table and the stream. `is_protected` is the template's
-/// `TableDeletionProtection`.
+/// Corrects the event source mappings, the table and the stream.
 ///
 /// # Errors
 /// A failed call.
-pub(crate) async fn apply(
-    clients: &Clients,
-    outputs: &StackOutputs,
-    is_protected: bool,
-) -> Result<()> {
+pub(crate) async fn apply(clients: &Clients, outputs: &StackOutputs) -> Result<()> {
     mappings::fix(clients).await?;
-    stores::fix(clients, outputs, is_protected).await
+    stores::fix(clients, outputs).await
 }

@@ -10,18 +10,16 @@ pub const STACK_NAME: &str = "onewrite";
 
 /// Template parameters for this machine. They replace long AWS durations by short ones, so that six receives take
 /// seconds.
-pub const LOCAL_PARAMETERS: [(&str, &str); 7] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
     // The emulator's own pollers do not follow AWS's rules. Our pollers read disabled mappings too.
-    ("EventSourcesEnabled", "false"),
-    ("TableDeletionProtection", "false"),
+    ("EventSourcesEnabled", ""),
     // The visibility timeout is derived from it: 6 seconds, so six receives take about forty.
     ("IngestTimeoutSeconds", "1"),
     // Each concurrent invocation is a separate process on this machine.
     ("IngestMaximumConcurrency", "5"),
     ("StreamFunctionTimeoutSeconds", "5"),
     // The drills scale a minute of an alarm down to a few seconds.
-    ("OldestMessageAlarmSeconds", "45"),
-    ("IteratorAgeAlarmMilliseconds", "15000"),
+    ("DelayAlarmSeconds", "45"),
 ];
 
 /// The outage that messages outlast on this machine (`OUTAGE_SECONDS` of `ingest`): six receives take as long as with the

@@ -132,7 +132,7 @@ impl Stack {
             .deploy(&emulator, &clients, &parameters, &directory)
             .await?;
         let outputs = StackOutputs::new(deployed.outputs)?;
-        emulator_fixes::apply(&clients, &outputs, is_protected(&parameters)).await?;
+        emulator_fixes::apply(&clients, &outputs).await?;
         step.done();
 
         let mut stack = Self {
@@ -209,8 +209,7 @@ impl Stack {
             Err(error) => Err(error),
         };
         // An update of a mapping enables the emulator's own pollers again, also if the deployment fails.
-        let is_protected = is_protected(&self.parameters);
-        emulator_fixes::apply(&self.clients, &self.outputs, is_protected).await?;
+        emulator_fixes::apply(&self.clients, &self.outputs).await?;
         result
     }
 
@@ -306,11 +305,6 @@ fn binaries(outputs: &StackOutputs) -> BTreeMap<String, String> {
         .into_iter()
         .map(|(name, binary)| (name.clone(), binary.to_owned()))
         .collect()
-}
-
-fn is_protected(parameters: &BTreeMap<String, String>) -> bool {
-    let protection = parameters.get("TableDeletionProtection");
-    protection.is_some_and(|protection| protection == "true")
 }
 
 impl Pipeline for Stack {

@@ -114,10 +114,10 @@ struct SettingsArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000),
         conflicts_with_all = ["minimum_pollers", "maximum_pollers"])]
     maximum_concurrency: Option<u32>,
-    /// IngestMinimumPollers; replaces IngestMaximumConcurrency.
+    /// Minimum of IngestPollers; replaces IngestMaximumConcurrency.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=200))]
     minimum_pollers: Option<u32>,
-    /// IngestMaximumPollers.
+    /// Maximum of IngestPollers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(MAXIMUM_POLLERS)))]
     maximum_pollers: Option<u32>,
     /// MAX_IN_FLIGHT of ingest.
@@ -135,16 +135,16 @@ struct SettingsArgs {
     /// Batch size of forward, 500 in the template.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH)))]
     forward_batch: Option<u32>,
-    /// ForwardParallelizationFactor.
+    /// StreamParallelizationFactor, of forward.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLELIZATION_FACTOR)))]
     forward_parallelization: Option<u32>,
     /// Batch size of complete.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH)))]
     complete_batch: Option<u32>,
-    /// CompleteParallelizationFactor.
+    /// StreamParallelizationFactor, of complete.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(PARALLELIZATION_FACTOR)))]
     complete_parallelization: Option<u32>,
-    /// CompleteMaxInFlight.
+    /// DownstreamMaxConcurrency.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     complete_max_in_flight: Option<u32>,
     /// ShardCount; 0 is an on-demand stream.

@@ -28,21 +28,21 @@ macro_rules! limits {
 }
 
 limits! {
-    PollersNow: "pollers that are still scaling up", "IngestMinimumPollers";
+    PollersNow: "pollers that are still scaling up", "IngestPollers (minimum)";
     IngestConcurrency: "maximum concurrency of the queue's mapping", "IngestMaximumConcurrency, or provisioned pollers";
-    PollerThroughput: "throughput of the maximum number of pollers", "IngestMaximumPollers, or more stacks";
+    PollerThroughput: "throughput of the maximum number of pollers", "IngestPollers (maximum), or more stacks";
     InFlight: "messages of the queue in flight", "a shorter window, or more stacks";
     FunctionGrowth: "growth of a function", "none: 1,000 environments in 10 s";
     AccountConcurrency: "concurrency of the account", "Lambda quota, or larger batches";
     TableGrowth: "current write capacity of the table", "warm throughput of the table";
     TableQuota: "write quota of the table", "DynamoDB quota, or more stacks";
     HotPartition: "write units of the partition of the hottest id", "none: fewer copies of one id";
-    ForwardLanes: "forward: stream shards x ParallelizationFactor", "ForwardParallelizationFactor";
+    ForwardLanes: "forward: stream shards x ParallelizationFactor", "StreamParallelizationFactor";
     TableStreamRead: "reads of the table's stream", "none: the table's partitions";
     HotOrder: "forward: one event of an id per call", "none: order per id";
     StreamWrite: "writes to the notification stream", "ShardCount, or time in on-demand mode";
     StreamRead: "reads of the notification stream", "ShardCount";
-    CompleteLanes: "complete: shards x ParallelizationFactor", "CompleteParallelizationFactor, CompleteMaxInFlight";
+    CompleteLanes: "complete: shards x ParallelizationFactor", "StreamParallelizationFactor, DownstreamMaxConcurrency";
 }
 
 /// The usage of one limit.

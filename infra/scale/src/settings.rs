@@ -132,9 +132,9 @@ pub enum Polling {
     },
     /// The stack has provisioned pollers.
     Provisioned {
-        /// `IngestMinimumPollers`.
+        /// The minimum of `IngestPollers`.
         minimum: u32,
-        /// `IngestMaximumPollers`.
+        /// The maximum of `IngestPollers`.
         maximum: u32,
     },
 }
@@ -175,13 +175,13 @@ pub struct Settings {
     pub stream_memory: u32,
     /// The batch size of forward.
     pub forward_batch: u32,
-    /// `ForwardParallelizationFactor`.
+    /// `StreamParallelizationFactor`, of forward.
     pub forward_parallelization: u32,
     /// The batch size of complete.
     pub complete_batch: u32,
-    /// `CompleteParallelizationFactor`.
+    /// `StreamParallelizationFactor`, of complete.
     pub complete_parallelization: u32,
-    /// `CompleteMaxInFlight`.
+    /// `DownstreamMaxConcurrency`.
     pub complete_max_in_flight: u32,
     pub stream: Stream,
     /// Write units a second at the start: the warm throughput of the table.

@@ -59,8 +59,11 @@ fn lambda_limits() -> Vec<(&'static str, f64)> {
             "more concurrency each minute",
             POLLER_CONCURRENCY_PER_MINUTE,
         ),
-        ("`IngestMinimumPollers` at most", MINIMUM_POLLERS.1.into()),
-        ("`IngestMaximumPollers` at most", MAXIMUM_POLLERS.into()),
+        (
+            "minimum of `IngestPollers` at most",
+            MINIMUM_POLLERS.1.into(),
+        ),
+        ("maximum of `IngestPollers` at most", MAXIMUM_POLLERS.into()),
         ("messages in flight", SQS_IN_FLIGHT),
         (
             "receives before a message is a dead letter",
@@ -137,10 +140,8 @@ fn guide_has_the_limits_of_the_simulation() {
 }
 
 fn ingest_rows() -> Vec<String> {
-    let polling = |of: fn(Polling) -> Option<u32>| {
-        move |preset: Preset| {
-            of(preset.settings().polling).map_or_else(|| "-".to_owned(), |most| commas(most.into()))
-        }
+    let polling = |of: fn(Polling) -> Option<String>| {
+        move |preset: Preset| of(preset.settings().polling).unwrap_or_else(|| "-".to_owned())
     };
     vec![
         row("stacks", |preset| commas(preset.settings().stacks.into())),
@@ -155,22 +156,15 @@ fn ingest_rows() -> Vec<String> {
             polling(|polling| match polling {
                 Polling::Standard {
                     maximum_concurrency,
-                } => Some(maximum_concurrency),
+                } => Some(commas(maximum_concurrency.into())),
                 Polling::Provisioned { .. } => None,
             }),
         ),
         row(
-            "`IngestMinimumPollers`",
-            polling(|polling| match polling {
-                Polling::Standard { .. } => Some(0),
-                Polling::Provisioned { minimum, .. } => Some(minimum),
-            }),
-        ),
-        row(
-            "`IngestMaximumPollers`",
+            "`IngestPollers`",
             polling(|polling| match polling {
                 Polling::Standard { .. } => None,
-                Polling::Provisioned { maximum, .. } => Some(maximum),
+                Polling::Provisioned { minimum, maximum } => Some(format!("{minimum}-{maximum}")),
             }),
         ),
     ]
@@ -178,11 +172,11 @@ fn ingest_rows() -> Vec<String> {
 
 fn stream_rows() -> Vec<String> {
     vec![
-        row("`ForwardParallelizationFactor`", |preset| {
-            commas(preset.settings().forward_parallelization.into())
-        }),
-        row("`CompleteParallelizationFactor`", |preset| {
-            commas(preset.settings().complete_parallelization.into())
+        row("`StreamParallelizationFactor`", |preset| {
+            let settings = preset.settings();
+            let factor = settings.forward_parallelization;
+            assert_eq!(settings.complete_parallelization, factor);
+            commas(factor.into())
         }),
         row("`ShardCount`", |preset| match preset.settings().stream {
             Stream::Provisioned { shards } => commas(shards.into()),

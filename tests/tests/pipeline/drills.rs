@@ -155,7 +155,7 @@ impl Invoker for ThrottlingInvoker {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runbook_resolves_alarms_of_ingest() {
-    let options = options("drill-in").parameter("OldestMessageAlarmSeconds", "3");
+    let options = options("drill-in").parameter("DelayAlarmSeconds", "3");
     let (mut stack, _alarms) = start(options).await;
     let is_throttled = Arc::new(AtomicBool::new(false));
     let is_on = Arc::clone(&is_throttled);
@@ -308,7 +308,7 @@ async fn reconcile(stack: &Stack, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runbook_resolves_alarms_of_forward() {
-    let options = options("drill-forward").parameter("IteratorAgeAlarmMilliseconds", "1000");
+    let options = options("drill-forward").parameter("DelayAlarmSeconds", "1");
     let (mut stack, _alarms) = start(options).await;
     stack
         .start_event_sources(None, Choices::default_outcomes())
@@ -399,7 +399,7 @@ async fn edit_item(stack: &Stack, expression: &str, (name, value): (&str, Attrib
 async fn runbook_resolves_alarms_of_complete() {
     let options = options("drill-complete")
         .parameter("CompleteMaximumRetryAttempts", "0")
-        .parameter("IteratorAgeAlarmMilliseconds", "1000")
+        .parameter("DelayAlarmSeconds", "1")
         .parameter("PendingAlarmCount", "2");
     let (mut stack, _alarms) = start(options).await;
     stack

@@ -20,7 +20,7 @@ const RECORDS: usize = 9;
 #[tokio::test(flavor = "multi_thread")]
 async fn failed_stream_record_is_retried_with_all_records_behind_it() {
     // With one lane, all records of the stream's shard arrive in one batch.
-    let options = options("partial").parameter("ForwardParallelizationFactor", "1");
+    let options = options("partial").parameter("StreamParallelizationFactor", "1");
     let mut stack = Stack::start(options).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let emulator = stack.endpoint();

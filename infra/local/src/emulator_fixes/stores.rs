@@ -10,16 +10,12 @@ use crate::clients::Clients;
 use crate::error::{LocalError, Result};
 use onewrite_stack::outputs::StackOutputs;
 
-pub(super) async fn fix(
-    clients: &Clients,
-    outputs: &StackOutputs,
-    is_protected: bool,
-) -> Result<()> {
+pub(super) async fn fix(clients: &Clients, outputs: &StackOutputs) -> Result<()> {
     let (dynamodb, table) = (&clients.dynamodb, &outputs.table);
     dynamodb
         .update_table()
         .table_name(table)
-        .deletion_protection_enabled(is_protected)
+        .deletion_protection_enabled(true)
         .sse_specification(SseSpecification::builder().enabled(true).build())
         .send()
         .await

@@ -388,15 +388,6 @@ fn reports_safeguards_disabled_by_parameter_as_advice() {
             change(stack);
         })
     };
-    let unprotected: fn(&mut StackSnapshot) = |stack| table(stack).is_protected = false;
-    let disabled = with_parameter("TableDeletionProtection", unprotected);
-    assert_eq!(
-        names(&disabled),
-        [(Severity::Advice, "deletion-protection", "table")]
-    );
-    let other = with_parameter("RequireTls", unprotected);
-    assert_eq!(other[0].severity, Severity::Broken);
-
     // The parameter pauses all three functions.
     let all: fn(&mut StackSnapshot) = |stack| {
         for consumer in [&mut stack.ingest, &mut stack.forward, &mut stack.complete] {

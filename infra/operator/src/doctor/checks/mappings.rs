@@ -222,7 +222,7 @@ const INGEST_CHECKS: &[Check<Mapping>] = &[
         },
         needed: For(|_, _| format!("at least {MIN_POLLERS}, or no provisioned pollers")),
         why: "Lambda refuses the next update of the mapping, so a deployment of it fails",
-        fix: For(|_, _| deploy("IngestMinimumPollers", MIN_POLLERS)),
+        fix: For(|_, _| deploy("IngestPollers", format!("{MIN_POLLERS}-200"))),
     },
     Check {
         id: "concurrency-quota",

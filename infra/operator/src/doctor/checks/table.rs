@@ -7,7 +7,7 @@ use crate::doctor::{
     check::{
         Breaks::{Guarantee, GuaranteeOfPlace},
         Check,
-        Level::{Advice, Broken, BrokenUnlessDisabledBy},
+        Level::{Advice, Broken},
         Scope, TABLE,
         Text::{Fixed, For},
         run,
@@ -76,7 +76,7 @@ const TABLE_CHECKS: &[Check<Table>] = &[
     },
     Check {
         id: "deletion-protection",
-        severity: BrokenUnlessDisabledBy("TableDeletionProtection"),
+        severity: Broken,
         breaks: GuaranteeOfPlace,
         found: |_, table| (!table.is_protected).then(|| "off".to_owned()),
         needed: Fixed("on"),
