@@ -43,7 +43,7 @@ pub(crate) fn from_cancellation_code(code: &str) -> ServiceError {
 
 fn from_code(code: Option<&str>, status: u16) -> ServiceError {
     match code {
-        Some(code) if THROTTLING_CODES.contains(&code) => ServiceError::Throttled {
+        Some(code) if is_throttling(code) || status == 429 => ServiceError::Throttled {
             code: code.to_owned(),
         },
         Some(code) if status >= 500 || UNKNOWN_CODES.contains(&code) => ServiceError::unknown(code),
@@ -54,19 +54,39 @@ fn from_code(code: Option<&str>, status: u16) -> ServiceError {
     }
 }
 
-/// Codes of calls that were not executed and may succeed later.
-const THROTTLING_CODES: [&str; 13] = [
+/// Whether the call was not executed and may succeed later.
+pub(crate) fn is_throttling(code: &str) -> bool {
+    THROTTLING_CODES.contains(&code)
+}
+
+/// Codes of calls that were not executed and may succeed later: those of the SDK's standard retries (aws-runtime,
+/// `THROTTLING_ERRORS`), and those of single services.
+const THROTTLING_CODES: [&str; 22] = [
+    "BandwidthLimitExceeded",
+    // Step Functions: too many executions are running.
+    "ExecutionLimitExceeded",
+    // SNS and SQS.
+    "KMSThrottling",
     "KMSThrottlingException",
+    "KmsThrottled",
+    // Step Functions.
+    "KmsThrottlingException",
     "LimitExceededException",
     "ProvisionedThroughputExceeded",
     "ProvisionedThroughputExceededException",
     "ReplicatedWriteConflictException",
     "RequestLimitExceeded",
     "RequestThrottled",
+    "RequestThrottledException",
     "SlowDown",
+    // SNS.
+    "Throttled",
+    "ThrottledException",
     "Throttling",
     "ThrottlingError",
     "ThrottlingException",
+    // Lambda.
+    "TooManyRequestsException",
     "TransactionConflict",
     "TransactionConflictException",
 ];

@@ -7,6 +7,7 @@
 //! - [`clients`]: SDK configuration, including the timeouts that the SDK leaves unset
 //! - [`dynamodb`], [`kinesis`], [`sqs`]: the adapters
 //! - [`signed_service`], [`json_service`]: calls of a service without its SDK crate
+//! - [`targets`]: where `complete` delivers notifications to
 #![deny(missing_docs)]
 
 pub mod clients;
@@ -18,3 +19,4 @@ pub mod kinesis;
 mod replay;
 pub mod signed_service;
 pub mod sqs;
+pub mod targets;

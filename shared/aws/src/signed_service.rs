@@ -107,6 +107,12 @@ impl SignedService {
         service
     }
 
+    /// The URL that requests are sent to; empty without a region.
+    pub(crate) fn url(&self) -> String {
+        let region = self.config.region();
+        region.map_or_else(String::new, |region| self.endpoint(region))
+    }
+
     /// Sends a request, with the retries of the configuration.
     ///
     /// # Errors
@@ -148,8 +154,7 @@ impl SignedService {
         Ok(builder.serializer(serialize).deserializer(read).build())
     }
 
-    /// The endpoint of the settings, or the one of the region by the rules of CloudWatch Logs (AWS general reference, "Service
-    /// endpoints"), the only service that is called at AWS.
+    /// The endpoint of the settings, or the one of the region (AWS general reference, "Service endpoints").
     fn endpoint(&self, region: &Region) -> String {
         if let Some(url) = self.configured_endpoint() {
             return url;
@@ -157,8 +162,9 @@ impl SignedService {
         let Self { config, name, .. } = self;
         let (suffix, dual_stack_suffix) = dns_suffixes(region.as_ref());
         let is_dual_stack = config.use_dual_stack() == Some(true);
-        // The endpoints in GovCloud (US) are FIPS endpoints without the suffix.
-        let is_suffixed = is_dual_stack || !region.as_ref().starts_with("us-gov-");
+        // The endpoints of most services in GovCloud (US) are FIPS endpoints without the suffix.
+        let is_always_suffixed = is_dual_stack || ["lambda", "secretsmanager"].contains(name);
+        let is_suffixed = is_always_suffixed || !region.as_ref().starts_with("us-gov-");
         let fips = if config.use_fips() == Some(true) && is_suffixed {
             "-fips"
         } else {
