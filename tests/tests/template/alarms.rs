@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use onewrite_tests::template::repository;
 use serde_json::{Value, json};
 
-use crate::{metrics_of, reference, template};
+use crate::{RUNBOOK, metrics_of, reference, template};
 
 /// The metrics that an alarm watches: namespace, name, and dimensions.
 fn metrics_watched_by(alarm: &Value) -> Vec<(String, String, BTreeMap<String, Value>)> {
@@ -38,7 +38,7 @@ fn metrics_watched_by(alarm: &Value) -> Vec<(String, String, BTreeMap<String, Va
 
 /// The anchors of the sections about alarms.
 fn runbook_sections() -> BTreeSet<String> {
-    let runbook = std::fs::read_to_string(repository("docs/operating.md")).unwrap();
+    let runbook = std::fs::read_to_string(repository(RUNBOOK)).unwrap();
     let (_, alarms) = runbook.split_once("\n## Alarms\n").unwrap();
     let anchor = |heading: &str| heading.to_lowercase().replace(' ', "-");
     alarms
@@ -77,11 +77,12 @@ fn alarms_watch_emitted_metrics_and_link_to_their_runbook_section() {
             properties["OKActions"], properties["AlarmActions"],
             "{name}"
         );
-        let description = properties["AlarmDescription"]["Fn::Sub"].as_str().unwrap();
-        let (_, section) = description.split_once("${RunbookUrl}#").unwrap();
+        let description = properties["AlarmDescription"].as_str().unwrap();
+        let link = format!("{RUNBOOK}#");
+        let (_, section) = description.split_once(&link).unwrap();
         assert!(
             sections.contains(section),
-            "docs/operating.md has no section {section}"
+            "{RUNBOOK} has no section {section}"
         );
         assert!(
             alarms.insert(section.to_owned()),
@@ -117,6 +118,20 @@ fn an_alarm_with_filled_metrics_does_not_need_the_latest_minute() {
         }
     }
     assert_eq!(alarms, 1);
+}
+
+#[test]
+fn one_parameter_limits_the_delay_of_every_step() {
+    let template = template();
+    let threshold = |alarm: &str| template.property(alarm, "Threshold").clone();
+    assert_eq!(
+        threshold("OldestMessageAlarm"),
+        reference("DelayAlarmSeconds")
+    );
+    // The metric has milliseconds.
+    let milliseconds = json!({"Fn::Sub": "${DelayAlarmSeconds}000"});
+    assert_eq!(threshold("ForwardIteratorAgeAlarm"), milliseconds);
+    assert_eq!(threshold("CompleteIteratorAgeAlarm"), milliseconds);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod alarms;
 mod build;
 mod cloudformation;
 mod dashboard;
+mod downstream;
 mod guided;
 mod mappings;
 mod outputs;
@@ -21,6 +22,9 @@ use onewrite_tests::template::Template;
 use serde_json::{Value, json};
 
 const FUNCTIONS: [&str; 3] = ["Ingest", "Forward", "Complete"];
+
+/// The runbook, to whose sections the alarms link.
+const RUNBOOK: &str = "docs/operating.md";
 
 fn template() -> Template {
     onewrite_tests::template::template().unwrap()

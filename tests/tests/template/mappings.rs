@@ -15,7 +15,7 @@ const TABLE_STREAM_RETENTION_SECONDS: u64 = 24 * 60 * 60;
 const MAXIMUM_RECORD_AGE_SECONDS: u64 = 604_800;
 
 #[test]
-fn mappings_report_individual_failures_and_can_be_disabled() {
+fn mappings_report_individual_failures() {
     let template = template();
     let mappings: BTreeMap<&str, (&Value, &Value)> = template
         .resources("AWS::Lambda::EventSourceMapping")
@@ -24,11 +24,6 @@ fn mappings_report_individual_failures_and_can_be_disabled() {
             assert_eq!(
                 properties["FunctionResponseTypes"],
                 json!(["ReportBatchItemFailures"]),
-                "{name}"
-            );
-            assert_eq!(
-                properties["Enabled"],
-                reference("EventSourcesEnabled"),
                 "{name}"
             );
             (
@@ -61,7 +56,7 @@ fn stream_records_reach_the_failure_bucket_before_they_expire() {
         let destination = json!({"OnFailure": {"Destination": get_att("FailureBucket.Arn")}});
         assert_eq!(*property("DestinationConfig"), destination, "{mapping}");
     }
-    // forward retries until the record age ends it; complete also has a limit on attempts.
+    // Only the age of a record ends its retries, unless the parameter limits the attempts of complete.
     assert_eq!(
         *template.property("ForwardEventSource", "MaximumRetryAttempts"),
         -1
@@ -70,6 +65,8 @@ fn stream_records_reach_the_failure_bucket_before_they_expire() {
         *template.property("CompleteEventSource", "MaximumRetryAttempts"),
         reference("CompleteMaximumRetryAttempts")
     );
+    let attempts = template.default("CompleteMaximumRetryAttempts");
+    assert_eq!(attempts.unwrap(), "-1");
     let age = template.property("ForwardEventSource", "MaximumRecordAgeInSeconds");
     let age = age.as_u64().unwrap();
     assert!((60..TABLE_STREAM_RETENTION_SECONDS).contains(&age), "{age}");
@@ -94,17 +91,15 @@ fn stream_records_reach_the_failure_bucket_before_they_expire() {
 fn parallelism_is_per_item_and_limited() {
     let template = template();
     for name in ["Forward", "Complete"] {
-        let parameter = format!("{name}ParallelizationFactor");
-        let mapping = format!("{name}EventSource");
         assert_eq!(
-            *template.property(&mapping, "ParallelizationFactor"),
-            reference(&parameter)
-        );
-        assert_eq!(
-            *template.at(&format!("/Parameters/{parameter}/MaxValue")),
-            10
+            *template.property(&format!("{name}EventSource"), "ParallelizationFactor"),
+            reference("StreamParallelizationFactor")
         );
     }
+    assert_eq!(
+        *template.at("/Parameters/StreamParallelizationFactor/MaxValue"),
+        10
+    );
     // Provisioned pollers have their own limit, and Lambda accepts only one of the two.
     let bound = json!({"Fn::If": ["HasPollers", reference("AWS::NoValue"), {
         "MaximumConcurrency": reference("IngestMaximumConcurrency"),

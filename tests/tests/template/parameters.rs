@@ -15,7 +15,7 @@ use crate::translated::sam;
 use crate::{FUNCTIONS, template};
 
 /// The environment of a function, with the template's defaults except for the chosen parameters.
-fn environment(
+pub(crate) fn environment(
     template: &Template,
     function: &str,
     chosen: &BTreeMap<String, String>,
@@ -41,7 +41,7 @@ fn environment(
 }
 
 /// Reads the settings of a function. Returns the names that it looked up, and its result.
-fn read_settings<C>(
+pub(crate) fn read_settings<C>(
     settings: &BTreeMap<String, String>,
     config: impl FnOnce(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
 ) -> (BTreeSet<String>, Result<C, ConfigError>) {
@@ -192,7 +192,9 @@ fn documents_every_value_that_a_parameter_allows() {
             .collect();
         let allowed = parameter["AllowedValues"].as_array().into_iter().flatten();
         for value in allowed.filter_map(scalar) {
-            assert!(named.contains(value.as_str()), "{name}: {value}");
+            // A value can be a list.
+            let is_named = value.split(',').all(|part| named.contains(part));
+            assert!(is_named, "{name}: {value}");
         }
     }
 }
@@ -203,7 +205,7 @@ fn a_guided_deployment_asks_for_at_most_40_parameters() {
 }
 
 /// CloudFormation compares the whole value with the pattern, like `re.fullmatch`. Returns whether each text matches.
-fn matches(pattern: &str, texts: &[&str]) -> Vec<bool> {
+pub(crate) fn matches(pattern: &str, texts: &[&str]) -> Vec<bool> {
     let program = "import re, sys; print(*(int(re.fullmatch(sys.argv[1], t) is not None) for t in sys.argv[2:]))";
     let output = Command::new(sam().program("python"))
         .args(["-c", program, pattern])

@@ -52,11 +52,7 @@ fn table_matches_the_attributes_that_the_code_writes() {
         *property("PointInTimeRecoverySpecification"),
         json!({"PointInTimeRecoveryEnabled": true})
     );
-    assert_eq!(
-        *property("DeletionProtectionEnabled"),
-        reference("TableDeletionProtection")
-    );
-    assert_eq!(template.default("TableDeletionProtection").unwrap(), "true");
+    assert_eq!(*property("DeletionProtectionEnabled"), true);
 }
 
 #[test]

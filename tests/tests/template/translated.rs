@@ -17,6 +17,9 @@ use crate::{FUNCTIONS, template};
 const RESTORED: &str =
     "arn:aws:dynamodb:eu-west-1:123456789012:table/restored/stream/2026-01-01T00:00:00.000";
 
+/// A target.
+pub(crate) const QUEUE: &str = "arn:aws:sqs:eu-west-1:123456789012:refunds";
+
 /// The parameters that each function gets.
 const PARAMETERS: [(&str, &[&str]); 3] = [
     (
@@ -51,8 +54,13 @@ const PARAMETERS: [(&str, &[&str]); 3] = [
         "CompleteFunction",
         &[
             "Architecture",
-            "CompleteMaxInFlight",
             "DoneRetentionDays",
+            "DownstreamArns",
+            "DownstreamMaxConcurrency",
+            "DownstreamMaxPerSecond",
+            "DownstreamRefusalStatuses",
+            "DownstreamTypes",
+            "DownstreamUrl",
             "ExistingTableStreamArn",
             "FunctionMemoryMegabytes",
             "LogLevel",
@@ -80,7 +88,7 @@ pub(crate) fn sam() -> Environment {
 }
 
 /// Translates the template once for each choice of parameters.
-fn translate(choices: &[Parameters]) -> Vec<Value> {
+pub(crate) fn translate(choices: &[Parameters]) -> Vec<Value> {
     let mut translation = Command::new(sam().program("python"))
         .arg(repository("tests/tests/template/python/translate.py"))
         .arg(repository("template.yaml"))
@@ -101,7 +109,7 @@ fn translate(choices: &[Parameters]) -> Vec<Value> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-fn choose(values: &[(&str, &str)]) -> Parameters {
+pub(crate) fn choose(values: &[(&str, &str)]) -> Parameters {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     values.iter().map(owned).collect()
 }
@@ -143,7 +151,11 @@ fn invoked(translated: &Value, parameters: &Parameters) -> BTreeMap<String, Valu
 #[test]
 fn a_changed_parameter_changes_what_the_mappings_invoke() {
     let template = template();
-    let base = choose(&[("SubnetIds", "subnet-1"), ("SecurityGroupIds", "sg-1")]);
+    let base = choose(&[
+        ("SubnetIds", "subnet-1"),
+        ("SecurityGroupIds", "sg-1"),
+        ("DownstreamArns", QUEUE),
+    ]);
     let mut choices = vec![base.clone()];
     let names: Vec<&str> = template.parameters().map(|(name, _)| name).collect();
     for name in &names {
@@ -319,10 +331,20 @@ fn rules_reject_combinations_that_a_service_would_reject_later() {
     let cases: &[RuleCase<'_>] = &[
         (&[], None),
         (
-            &[("IngestMinimumPollers", "1")],
-            Some("PollersAreZeroOrAtLeastTwo"),
+            &[("DownstreamTypes", "refunds=*")],
+            Some("TypesNeedADownstream"),
         ),
-        (&[("IngestMinimumPollers", "2")], None),
+        (
+            &[("DownstreamTypes", "refunds=*"), ("DownstreamArns", QUEUE)],
+            None,
+        ),
+        (
+            &[
+                ("DownstreamTypes", "url=*"),
+                ("DownstreamUrl", "https://example.com"),
+            ],
+            None,
+        ),
         (
             &[("IngestBatchSize", "11")],
             Some("LargeBatchesNeedAWindow"),
