@@ -3,13 +3,15 @@
     deploy.py deploy SPECIFICATION    prints the outputs of the stack as a JSON object
     deploy.py redeploy SPECIFICATION  the same for a running stack, with other parameters; the code stays
     deploy.py update SPECIFICATION    replaces the code of functions; the emulator ends every instance of the old code
+    deploy.py targets SPECIFICATION   creates what the stack will deliver to; prints its ARNs and the URLs of the queues
 
-SPECIFICATION is a JSON file (see functions.rs). A function's package is a script that executes its program, so that no
-large file is copied.
+SPECIFICATION is a JSON file (see functions.rs and downstream.rs). A function's package is a script that executes its
+program, so that no large file is copied.
 """
 
 import io
 import json
+import os
 import shlex
 import sys
 import time
@@ -90,6 +92,58 @@ def update(specification):
             time.sleep(POLL_SECONDS)
 
 
+def targets(specification):
+    arns, queue_urls = [], {}
+    if function := specification["function"]:
+        arns += [create_table(function["table"]), create_function(function)]
+    for name in specification["queues"]:
+        queue_urls[name], arn = create_queue(name)
+        arns.append(arn)
+    # A name that is given twice is one queue.
+    print(json.dumps({"arns": list(dict.fromkeys(arns)), "queue_urls": queue_urls}))
+
+
+def create_queue(name):
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName=name, Attributes={"FifoQueue": "true"} if name.endswith(".fifo") else {})["QueueUrl"]
+    return url, sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+
+
+def create_table(table):
+    key = table["key"]
+    return boto3.client("dynamodb").create_table(
+        TableName=table["name"],
+        AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )["TableDescription"]["TableArn"]
+
+
+def create_function(function):
+    name, client = function["name"], boto3.client("lambda")
+    statement = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    # The role has no permissions: `complete` makes the writes of the function.
+    role = boto3.client("iam").create_role(
+        RoleName=f"{name}-target",
+        AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.write(function["file"], os.path.basename(function["file"]))
+    arn = client.create_function(
+        FunctionName=name,
+        Role=role["Role"]["Arn"],
+        Runtime=function["runtime"],
+        Handler=f"{name}.handler",
+        Code={"ZipFile": buffer.getvalue()},
+        Environment={"Variables": {"LEDGER_TABLE_NAME": function["table"]["name"]}},
+    )["FunctionArn"]
+    while client.get_function_configuration(FunctionName=name)["State"] == "Pending":
+        time.sleep(POLL_SECONDS)
+    return arn
+
+
 if __name__ == "__main__":
     with open(sys.argv[2], "rb") as file:
-        {"deploy": deploy, "redeploy": redeploy, "update": update}[sys.argv[1]](json.load(file))
+        commands = {"deploy": deploy, "redeploy": redeploy, "update": update, "targets": targets}
+        commands[sys.argv[1]](json.load(file))

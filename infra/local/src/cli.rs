@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::binaries::{self, Architecture, Binary};
+use crate::downstream::{Downstream, Function, Table, Targets};
 use crate::error::{LocalError, Result};
 use crate::fuzz::{self, FuzzResult};
 use crate::profile::Profile;
@@ -80,7 +81,7 @@ struct DemoOptions {
     stack: StackArguments,
     /// Use this deployed stack, in the account and region of the environment, instead of a new local one. Nothing else
     /// may send to it meanwhile. Its dead-letter queue is emptied.
-    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "port", "shards", "fifo", "parameters"])]
+    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "port", "shards", "fifo", "parameters", "downstream_url", "downstream_queues", "downstream_function"])]
     deployed: Option<String>,
     /// How long a deployed stack must look idle before it counts as idle. SQS's counts lag by up to a minute.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
@@ -131,10 +132,48 @@ struct StackArguments {
     /// Set a template parameter (docs/settings.md). Can be repeated. Wins over the other options.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameters::parse)]
     parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    downstream: DownstreamArguments,
+}
+
+#[derive(Debug, Args)]
+struct DownstreamArguments {
+    /// Deliver notifications to this URL: https, or http on this machine.
+    #[arg(long, value_name = "URL")]
+    downstream_url: Option<String>,
+    /// Create this queue in the emulator and deliver notifications to it. Can be repeated.
+    #[arg(long = "downstream-queue", value_name = "NAME")]
+    downstream_queues: Vec<String>,
+    /// Create a function of this file (.py, .mjs, .js), which exports `handler`, and deliver notifications to it.
+    #[arg(long, value_name = "FILE")]
+    downstream_function: Option<PathBuf>,
+    /// Create this table, with this partition key, for the writes of the function.
+    #[arg(long, value_name = "NAME:KEY", default_value = "ledger:entry_id", requires = "downstream_function", value_parser = Table::parse)]
+    downstream_table: Table,
+}
+
+impl DownstreamArguments {
+    /// The given targets, or `default` if there are none.
+    fn downstream_or(&self, default: Downstream) -> Downstream {
+        let function = self.downstream_function.clone().map(|file| Function {
+            file,
+            table: self.downstream_table.clone(),
+        });
+        let targets = Targets {
+            url: self.downstream_url.clone(),
+            queues: self.downstream_queues.clone(),
+            function,
+        };
+        if targets == Targets::default() {
+            default
+        } else {
+            Downstream::Targets(targets)
+        }
+    }
 }
 
 impl StackArguments {
-    fn options(&self, name: &str) -> StackOptions {
+    fn options(&self, name: &str, default: Downstream) -> StackOptions {
         let queue_type = if self.fifo { "fifo" } else { "standard" };
         let mut options = StackOptions::new(name)
             .parameter("QueueType", queue_type)
@@ -142,6 +181,7 @@ impl StackArguments {
         options.parameters.extend(self.parameters.iter().cloned());
         StackOptions {
             port: self.port,
+            downstream: self.downstream.downstream_or(default),
             profile: if self.release {
                 Profile::Release
             } else {
@@ -163,7 +203,7 @@ impl Cli {
         match self.command {
             Command::Demo(options) => options.run().await,
             Command::Up { stack } => {
-                up::up(stack.options("up"), interrupted()).await?;
+                up::up(stack.options("up", Downstream::None), interrupted()).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Deploy { parameters } => {
@@ -209,7 +249,10 @@ impl DemoOptions {
                 let progress = Progress::detect();
                 demo::run_deployed(&stack, settle, &sample, progress, interrupted()).await?
             }
-            None => demo::run(self.stack.options("demo"), &sample, interrupted()).await?,
+            None => {
+                let options = self.stack.options("demo", Downstream::Ledger);
+                demo::run(options, &sample, interrupted()).await?
+            }
         };
         Ok(exit_code(!is_kept))
     }
@@ -325,6 +368,17 @@ mod tests {
             &["demo", "--stack", "x", "--shards", "3"],
             &["demo", "--stack", "x", "--release"],
             &["demo", "--settle", "3"],
+            &["demo", "--stack", "x", "--downstream-url", "http://[::1]/"],
+            &["demo", "--stack", "x", "--downstream-queue", "q"],
+            &["demo", "--stack", "x", "--downstream-function", "f.py"],
+            &["up", "--downstream-table", "ledger:id"],
+            &[
+                "up",
+                "--downstream-function",
+                "f.py",
+                "--downstream-table",
+                "ledger",
+            ],
             &["build", "--architecture", "mips"],
             &["up", "--port", "0"],
             &["up", "--shards", "0"],
@@ -338,5 +392,51 @@ mod tests {
                 "{invalid:?}"
             );
         }
+    }
+
+    fn downstream(line: &[&str]) -> Downstream {
+        let cli = Cli::try_parse_from(["cargo local"].iter().chain(line)).unwrap();
+        match cli.command {
+            Command::Up { stack } => stack.options("up", Downstream::None).downstream,
+            Command::Demo(options) => options.stack.options("demo", Downstream::Ledger).downstream,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_demo_has_a_target_without_options() {
+        assert_eq!(downstream(&["up"]), Downstream::None);
+        assert_eq!(downstream(&["demo"]), Downstream::Ledger);
+    }
+
+    #[test]
+    fn options_name_the_targets_of_a_stack() {
+        let url = "http://127.0.0.1:9000/";
+        let queues = ["--downstream-queue", "a", "--downstream-queue", "b.fifo"];
+        let mut line = vec![
+            "demo",
+            "--downstream-url",
+            url,
+            "--downstream-function",
+            "f.py",
+        ];
+        line.extend(queues);
+        let table = |name: &str, key: &str| Table {
+            name: name.into(),
+            key: key.into(),
+        };
+        let targets = |table| {
+            Downstream::Targets(Targets {
+                url: Some(url.into()),
+                queues: vec!["a".into(), "b.fifo".into()],
+                function: Some(Function {
+                    file: "f.py".into(),
+                    table,
+                }),
+            })
+        };
+        assert_eq!(downstream(&line), targets(table("ledger", "entry_id")));
+        line.extend(["--downstream-table", "book:id"]);
+        assert_eq!(downstream(&line), targets(table("book", "id")));
     }
 }

@@ -107,6 +107,7 @@ pub async fn run_messages(
         tracing::warn!("the pipeline is stuck with work left");
     }
     let mut state = inspect::read_final_state(&clients, &outputs).await?;
+    state.settlement = pipeline.settlement().await?;
     state
         .items
         .retain(|item| !pipeline.is_preexisting(&item.id));
@@ -152,7 +153,7 @@ fn counts_table(counts: &Counts) -> Table {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(["", "", "found in"]);
-    let rows = [
+    let mut rows = vec![
         ("sent", counts.sent, "SQS's responses"),
         ("created", counts.created, "the table: items"),
         (
@@ -177,12 +178,19 @@ fn counts_table(counts: &Counts) -> Table {
             "the stream: records after the first of each event",
         ),
         ("done", counts.done, "the table: items in DONE"),
-        (
-            "dead-lettered",
-            counts.dead_lettered,
-            "the dead-letter queue",
-        ),
     ];
+    if counts.refused > 0 {
+        rows.push(("refused", counts.refused, "the table: items in REFUSED"));
+    }
+    let ledger = match counts.calls {
+        Some(calls) => format!("the ledger of the target, which was called {calls} times"),
+        None => "the ledger of the target".to_owned(),
+    };
+    if let Some(booked) = counts.booked {
+        rows.push(("booked", booked, &ledger));
+    }
+    let dead_lettered = counts.dead_lettered;
+    rows.push(("dead-lettered", dead_lettered, "the dead-letter queue"));
     for (name, count, source) in rows {
         table.add_row([name.to_owned(), count.to_string(), source.to_owned()]);
     }
@@ -240,6 +248,28 @@ mod tests {
         let text = render(&report(vec![]));
         assert!(text.contains("n0, n1, n2, n3, and 2 more"), "{text}");
         assert!(text.contains("Every guarantee was kept."), "{text}");
+    }
+
+    #[test]
+    fn shows_the_ledger_and_refused_items_if_there_are_any() {
+        let rows = |refused, booked| {
+            let mut report = report(vec![]);
+            report.counts.refused = refused;
+            (report.counts.booked, report.counts.calls) = booked;
+            render(&report)
+        };
+        let text = rows(2, (Some(4), Some(7)));
+        let has_row = |name: &str, count: &str| {
+            let mut lines = text.lines().filter(|line| line.contains(name));
+            lines.any(|line| line.split('┆').any(|cell| cell.trim() == count))
+        };
+        assert!(has_row("refused", "2") && has_row("booked", "4"), "{text}");
+        assert!(text.contains("called 7 times"), "{text}");
+        let text = rows(0, (None, None));
+        assert!(
+            !text.contains("refused") && !text.contains("booked"),
+            "{text}"
+        );
     }
 
     #[test]

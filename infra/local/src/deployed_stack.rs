@@ -11,6 +11,7 @@ use crate::clients::Clients;
 use crate::deploy::Sam;
 use crate::error::{LocalError, Result};
 use crate::inspect;
+use crate::oracle::Settlement;
 use crate::pipeline::{Pipeline, WaitSettings};
 use crate::progress::Progress;
 use crate::python::{self, Interpreter};
@@ -29,6 +30,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(90);
 pub struct DeployedStack {
     clients: Clients,
     outputs: StackOutputs,
+    has_downstream: bool,
     settle_time: Duration,
     visibility_timeout: Duration,
     preexisting: BTreeSet<String>,
@@ -62,6 +64,10 @@ impl DeployedStack {
                 return Err(LocalError::StackInUse { queue, messages });
             }
         }
+        let mappings = clients
+            .functions
+            .event_source_mappings(Some(&outputs.complete))
+            .await?;
         let visibility_timeout = read_visibility_timeout(&clients, &outputs.queue_url).await?;
         let items = inspect::read_items(&clients, &outputs.table).await?;
         let (events, _) = inspect::read_events(&clients, &outputs.stream).await?;
@@ -74,6 +80,8 @@ impl DeployedStack {
         Ok(Self {
             clients,
             outputs,
+            // Without a downstream, the template gives `complete` no mapping.
+            has_downstream: !mappings.is_empty(),
             settle_time,
             visibility_timeout,
             preexisting,
@@ -118,6 +126,19 @@ impl Pipeline for DeployedStack {
 
     fn is_preexisting(&self, id: &str) -> bool {
         self.preexisting.contains(id)
+    }
+
+    fn has_downstream(&self) -> bool {
+        self.has_downstream
+    }
+
+    /// What the targets of a deployed stack did is unknown.
+    async fn settlement(&self) -> Result<Settlement> {
+        Ok(if self.has_downstream {
+            Settlement::Targets
+        } else {
+            Settlement::Elsewhere
+        })
     }
 
     fn wait_settings(&self) -> WaitSettings {

@@ -10,7 +10,15 @@ use crate::parameters::{LOCAL_OUTAGE_SECONDS, LOCAL_PARAMETERS};
 /// The name of the parameter that says that requests may use plain HTTP.
 const REQUIRE_TLS: &str = "RequireTls";
 
-const CHANGE_VISIBILITY: &str = "sqs:ChangeMessageVisibility";
+/// Actions that AWS also authorizes batches by, and the emulator's own actions for batches.
+const BATCH_ACTIONS: [(&str, &str); 3] = [
+    (
+        "sqs:ChangeMessageVisibility",
+        "sqs:ChangeMessageVisibilityBatch",
+    ),
+    ("sqs:SendMessage", "sqs:SendMessageBatch"),
+    ("sns:Publish", "sns:PublishBatch"),
+];
 
 /// Reads the template at `source` and writes it to `target` with changes for the emulator.
 ///
@@ -23,8 +31,8 @@ const CHANGE_VISIBILITY: &str = "sqs:ChangeMessageVisibility";
 /// The emulator serves plain HTTP on the loopback interface, so the policies accept it. The parameter [`REQUIRE_TLS`], which only
 /// this copy of the template has, says so to `onewrite doctor`.
 ///
-/// The emulator authorizes a batch of visibility changes by an action of that name. AWS authorizes it by
-/// `sqs:ChangeMessageVisibility` and has no other action (Service Authorization Reference, "Actions defined by Amazon SQS").
+/// The emulator authorizes a batch by an action of that name. AWS authorizes it by the action for one message and has no other
+/// action (Service Authorization Reference, "Actions defined by Amazon SQS" and "Actions defined by Amazon SNS").
 ///
 /// `code`, if given, is the prefix of the S3 URI that the code of each function has instead of its `CodeUri`.
 ///
@@ -43,7 +51,7 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
     template["Parameters"][REQUIRE_TLS]["Type"] = "String".into();
     template["Parameters"][REQUIRE_TLS]["Default"] = "false".into();
     accept_plain_http(&mut template["Resources"]);
-    name_batch_action(&mut template["Resources"]);
+    name_batch_actions(&mut template["Resources"]);
     let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
     for (_, resource) in resources {
         if resource["Type"] == "AWS::CloudWatch::Alarm" {
@@ -87,18 +95,38 @@ fn accept_plain_http(value: &mut Yaml) {
     }
 }
 
-/// Adds the emulator's action for batches to each list of actions that has the one of AWS.
-fn name_batch_action(value: &mut Yaml) {
+/// Adds the emulator's actions for batches to each statement that has the ones of AWS.
+fn name_batch_actions(value: &mut Yaml) {
     match value {
-        Yaml::Mapping(members) => members.values_mut().for_each(name_batch_action),
-        Yaml::Sequence(items) => {
-            if items.iter().any(|item| item == CHANGE_VISIBILITY) {
-                items.push(format!("{CHANGE_VISIBILITY}Batch").into());
+        Yaml::Mapping(members) => {
+            for (name, member) in members {
+                if name == "Action" {
+                    add_batch_actions(member);
+                }
+                name_batch_actions(member);
             }
-            items.iter_mut().for_each(name_batch_action);
         }
-        Yaml::Tagged(tagged) => name_batch_action(&mut tagged.value),
+        Yaml::Sequence(items) => items.iter_mut().for_each(name_batch_actions),
+        Yaml::Tagged(tagged) => name_batch_actions(&mut tagged.value),
         _ => {}
+    }
+}
+
+/// Adds the emulator's actions to an action or a list of actions.
+fn add_batch_actions(actions: &mut Yaml) {
+    let mut listed = match actions.as_sequence() {
+        Some(items) => items.clone(),
+        None => vec![actions.clone()],
+    };
+    let is_listed = |(action, _): &&(&str, &str)| listed.iter().any(|item| item == *action);
+    let added: Vec<Yaml> = BATCH_ACTIONS
+        .iter()
+        .filter(is_listed)
+        .map(|(_, batch)| (*batch).into())
+        .collect();
+    if !added.is_empty() {
+        listed.extend(added);
+        *actions = listed.into();
     }
 }
 
@@ -125,6 +153,8 @@ mod tests {
         "  C: {Type: AWS::Serverless::Function, Properties: {CodeUri: functions/ingest, ",
         "Environment: {Variables: {OUTAGE_SECONDS: \"10800\"}}}}\n",
         "  D: {Type: AWS::IAM::Role, Properties: {Action: [sqs:ReceiveMessage, sqs:ChangeMessageVisibility]}}\n",
+        "  E: {Type: AWS::IAM::Role, Properties: {Statement: [{Action: sqs:SendMessage}, {Action: sqs:*}, ",
+        "!If [A, {Action: [sns:Publish, sqs:SendMessage]}, {}]]}}\n",
     );
 
     fn written(code: Option<&str>) -> Yaml {
@@ -150,6 +180,10 @@ mod tests {
             "[sqs:ReceiveMessage, sqs:ChangeMessageVisibility, sqs:ChangeMessageVisibilityBatch]";
         template["Resources"]["D"]["Properties"]["Action"] =
             serde_yaml_ng::from_str(actions).unwrap();
+        let statements = "[{Action: [sqs:SendMessage, sqs:SendMessageBatch]}, {Action: sqs:*}, \
+            !If [A, {Action: [sns:Publish, sqs:SendMessage, sqs:SendMessageBatch, sns:PublishBatch]}, {}]]";
+        template["Resources"]["E"]["Properties"]["Statement"] =
+            serde_yaml_ng::from_str(statements).unwrap();
         template
     }
 

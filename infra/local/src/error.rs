@@ -65,6 +65,13 @@ pub enum LocalError {
         /// The reason it cannot be sent. Never contains the message itself.
         reason: String,
     },
+    /// A target of a stack cannot be created.
+    #[error("{target} {reason}")]
+    InvalidTarget {
+        /// A name or a file.
+        target: String,
+        reason: String,
+    },
     #[error("the template has no parameter {name}")]
     UnknownParameter { name: String },
     /// The SAM CLI deployed the stack.
@@ -137,6 +144,7 @@ impl LocalError {
             Self::Step { log, .. } | Self::NotReady { log, .. } => format!("see the complete output in {}", log.display()),
             Self::PortBusy { .. } => "omit --port to use a free port, or stop the program that uses it".into(),
             Self::MessageFile { .. } => "each line is one message of 1 byte to 1 MiB of text".into(),
+            Self::InvalidTarget { .. } => "docs/running-locally.md describes the targets".into(),
             Self::UnknownParameter { .. } => "docs/settings.md lists the parameters".into(),
             Self::NotRedeployable => "start the stack without --release".into(),
             Self::Deployment { .. } => "the old settings still apply".into(),

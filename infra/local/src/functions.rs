@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::emulator::{Credentials, isolated};
@@ -154,6 +155,19 @@ impl Deployer {
     /// [`LocalError::Step`] with the reason for the failure.
     pub async fn update(&self, update: &Update) -> Result<()> {
         self.run("update", update).await.map(|_| ())
+    }
+
+    /// Runs `deploy.py targets`, which creates the targets of a stack.
+    ///
+    /// # Errors
+    /// [`LocalError::Step`] with the reason for the failure.
+    pub(crate) async fn create_targets<T: DeserializeOwned>(
+        &self,
+        targets: &impl Serialize,
+    ) -> Result<T> {
+        let text = self.run("targets", targets).await?;
+        serde_json::from_str(&text)
+            .map_err(|error| LocalError::UnexpectedStack(format!("deploy.py targets: {error}")))
     }
 
     async fn run(&self, command: &str, input: &impl Serialize) -> Result<String> {

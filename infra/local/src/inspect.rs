@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
-use crate::oracle::{Event, FinalState, Item};
+use crate::oracle::{Event, FinalState, Item, Settlement};
 
 pub use onewrite_stack::queue::{QueueDepth, read_depth as read_queue_depth};
 
-/// Reads the final state of a run. Empties the dead-letter queue.
+/// Reads the final state of a run, except what its targets have booked. Empties the dead-letter queue.
 ///
 /// # Errors
 /// [`LocalError::Aws`].
@@ -32,6 +32,7 @@ pub async fn read_final_state(clients: &Clients, outputs: &StackOutputs) -> Resu
             .filter_map(|message| message.message_id)
             .collect(),
         waiting: read_queue_depth(clients, &outputs.queue_url).await?.total(),
+        settlement: Settlement::default(),
     })
 }
 

@@ -32,10 +32,12 @@ impl Lambda {
         self.send("Invoke", "POST", path, payload).await
     }
 
-    /// Every event source mapping as `ListEventSourceMappings` returns it.
-    pub(crate) async fn event_source_mappings(&self) -> Result<Vec<Value>> {
-        let (mut mappings, mut query) = (Vec::new(), String::new());
+    /// The event source mappings, of one function or of all, as `ListEventSourceMappings` returns them.
+    pub(crate) async fn event_source_mappings(&self, function: Option<&str>) -> Result<Vec<Value>> {
+        let function = function.map_or_else(String::new, encode_segment);
+        let (mut mappings, mut marker) = (Vec::new(), String::new());
         loop {
+            let query = query(&[("FunctionName", &function), ("Marker", &marker)]);
             let path = format!("{API}/event-source-mappings/{query}");
             let mut page = self
                 .json("ListEventSourceMappings", "GET", path, String::new())
@@ -46,9 +48,7 @@ impl Lambda {
             };
             mappings.extend(listed);
             match page["NextMarker"].as_str() {
-                Some(marker) if !marker.is_empty() => {
-                    query = format!("?Marker={}", encode_segment(marker));
-                }
+                Some(next) if !next.is_empty() => marker = encode_segment(next),
                 _ => return Ok(mappings),
             }
         }
@@ -100,5 +100,33 @@ impl Lambda {
             body,
         };
         self.0.send(call, request).await
+    }
+}
+
+/// Returns the query of a path for encoded values. Those that are empty are left out.
+fn query(values: &[(&str, &String)]) -> String {
+    let given = values.iter().filter(|(_, value)| !value.is_empty());
+    let given: Vec<String> = given
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    if given.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", given.join("&"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_only_given_values() {
+        let (empty, name, marker) = (String::new(), "f".to_owned(), "m".to_owned());
+        let query_of = |name, marker| query(&[("FunctionName", name), ("Marker", marker)]);
+        assert_eq!(query_of(&empty, &empty), "");
+        assert_eq!(query_of(&name, &empty), "?FunctionName=f");
+        assert_eq!(query_of(&empty, &marker), "?Marker=m");
+        assert_eq!(query_of(&name, &marker), "?FunctionName=f&Marker=m");
     }
 }

@@ -5,6 +5,7 @@
 //!   implement [`pipeline::Pipeline`].
 //! - [`python`], [`emulator`], [`deploy`], [`functions`], [`profile`] and [`watch`] build, start and deploy its parts.
 //!   [`process`] ends every child process with this one.
+//! - [`downstream`] creates what a pipeline delivers to, by default a [`ledger_receiver`].
 //! - `emulator_fixes` and `emulator_template` compensate for differences between the emulator and AWS.
 //! - [`event_sources`] runs the stack's event source mappings with the state machines of `onewrite-event-sources`.
 //! - [`sample`] and [`messages`] send messages, [`settled`] waits, [`inspect`] reads the result, [`oracle`] checks it.
@@ -21,6 +22,7 @@ pub mod clients;
 pub mod demo;
 pub mod deploy;
 pub mod deployed_stack;
+pub mod downstream;
 pub mod emulator;
 mod emulator_fixes;
 mod emulator_template;
@@ -30,6 +32,7 @@ pub mod functions;
 pub mod fuzz;
 pub mod inspect;
 pub mod lambda;
+pub mod ledger_receiver;
 pub mod messages;
 pub mod metrics;
 pub mod oracle;

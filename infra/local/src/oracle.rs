@@ -62,9 +62,9 @@ pub struct SentMessage {
 pub struct Item {
     /// Notification id.
     pub id: String,
-    /// `INIT` or `DONE`.
+    /// `INIT`, `DONE` or `REFUSED`.
     pub status: String,
-    /// 1 in INIT, 2 in DONE.
+    /// 1 in INIT, 2 in DONE and REFUSED.
     pub version: u64,
     /// Notification type.
     pub kind: String,
@@ -81,7 +81,7 @@ pub struct Event {
     pub event_id: String,
     /// CloudEvents `subject`: the notification id.
     pub id: String,
-    /// `INIT` or `DONE`.
+    /// `INIT`, `DONE` or `REFUSED`.
     pub status: String,
     /// The payload, byte for byte.
     pub payload: String,
@@ -100,6 +100,30 @@ pub struct FinalState {
     pub dead_letters: Vec<String>,
     /// The number of messages in the queue, visible or not.
     pub waiting: usize,
+    pub settlement: Settlement,
+}
+
+/// What moves the notifications of a pipeline to DONE or REFUSED.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Settlement {
+    /// Targets whose effects are unknown. Every notification must be settled.
+    #[default]
+    Targets,
+    /// A target with a ledger. Every notification must be settled, and those in DONE must be booked once.
+    Ledger {
+        /// The notification ids in the ledger.
+        booked: Vec<String>,
+        /// The number of calls of the target, if it is known.
+        calls: Option<u64>,
+    },
+    /// Nothing in this pipeline: it has no downstream, so notifications may stay in INIT.
+    Elsewhere,
+}
+
+/// Whether an item is in a status that is final.
+#[must_use]
+pub fn is_final(status: &str) -> bool {
+    status == DONE || status == REFUSED
 }
 
 /// The counts of a run.
@@ -121,6 +145,12 @@ pub struct Counts {
     pub repeated: usize,
     /// Items in DONE.
     pub done: usize,
+    /// Items in REFUSED.
+    pub refused: usize,
+    /// Entries of the ledger, if there is one.
+    pub booked: Option<usize>,
+    /// Calls of the target with the ledger, if they are known.
+    pub calls: Option<u64>,
     /// Messages in the dead-letter queue.
     pub dead_lettered: usize,
 }
@@ -159,6 +189,7 @@ pub fn verify(sent: &[SentMessage], state: &FinalState) -> Report {
     let mut counts = verify_messages(sent, state, &contents, &mut violations);
     verify_items(state, &by_id, &contents, &mut violations);
     verify_events(state, &stored, &mut violations);
+    verify_ledger(state, &stored, &mut violations);
 
     if has_copies_of_stored(&by_id, &contents) && counts.duplicates == 0 {
         violations.push(Violation::NoDuplicateProcessed);
@@ -219,10 +250,17 @@ fn verify_messages(
     violations: &mut Vec<Violation>,
 ) -> Counts {
     let dead_letters = verify_dead_letters(sent, state, violations);
+    let (booked, calls) = match &state.settlement {
+        Settlement::Ledger { booked, calls } => (Some(booked.len()), *calls),
+        Settlement::Targets | Settlement::Elsewhere => (None, None),
+    };
     let mut counts = Counts {
         sent: sent.len(),
         created: state.items.len(),
-        done: state.items.iter().filter(|item| is_done(item)).count(),
+        done: count_settled(state, DONE),
+        refused: count_settled(state, REFUSED),
+        booked,
+        calls,
         dead_lettered: state.dead_letters.len(),
         ..Counts::default()
     };
@@ -279,8 +317,17 @@ fn verify_dead_letters<'a>(
     dead_letters
 }
 
-fn is_done(item: &Item) -> bool {
-    item.status == "DONE" && item.version == 2
+fn count_settled(state: &FinalState, status: &str) -> usize {
+    let is_settled = |item: &&Item| item.status == status && is_settled(item);
+    state.items.iter().filter(is_settled).count()
+}
+
+fn is_settled(item: &Item) -> bool {
+    is_final(&item.status) && item.version == 2
+}
+
+fn is_open(item: &Item) -> bool {
+    item.status == INIT && item.version == 1
 }
 
 fn verify_items(
@@ -298,13 +345,48 @@ fn verify_items(
         if !contents.contains_key(id.as_str()) {
             violations.push(Violation::ItemChanged { id: id.clone() });
         }
-        if !is_done(item) {
-            violations.push(Violation::NotDone { id });
+        let may_be_open = state.settlement == Settlement::Elsewhere;
+        if !is_settled(item) && !(may_be_open && is_open(item)) {
+            violations.push(Violation::NotSettled { id });
         }
     }
 }
 
-const STATUSES: [&str; 2] = ["INIT", "DONE"];
+/// Verifies that the ledger has each notification in DONE once, and no other one. A notification in INIT may be booked: its
+/// settlement may be under way, and is missed elsewhere if it never happens.
+fn verify_ledger(
+    state: &FinalState,
+    stored: &BTreeMap<&str, &Item>,
+    violations: &mut Vec<Violation>,
+) {
+    let Settlement::Ledger { booked, .. } = &state.settlement else {
+        return;
+    };
+    let mut bookings: BTreeMap<&str, usize> = BTreeMap::new();
+    for id in booked {
+        *bookings.entry(id).or_default() += 1;
+    }
+    for (id, item) in stored {
+        if item.status == DONE && !bookings.contains_key(id) {
+            let id = item.id.clone();
+            violations.push(Violation::NotBooked { id });
+        }
+    }
+    for (id, times) in bookings {
+        let status = stored.get(id).map(|item| item.status.as_str());
+        let id = id.to_owned();
+        if !matches!(status, Some(INIT | DONE)) {
+            violations.push(Violation::UnexpectedBooking { id: id.clone() });
+        }
+        if times > 1 {
+            violations.push(Violation::BookedAgain { id });
+        }
+    }
+}
+
+const INIT: &str = "INIT";
+const DONE: &str = "DONE";
+const REFUSED: &str = "REFUSED";
 
 fn verify_events(
     state: &FinalState,
@@ -325,11 +407,12 @@ fn verify_events(
     }
     for (id, item) in stored {
         let events = by_id.get(id).map(Vec::as_slice).unwrap_or_default();
-        for status in STATUSES.iter().take(if is_done(item) { 2 } else { 1 }) {
-            if !events.iter().any(|event| event.status == *status) {
+        let settled = is_settled(item).then_some(item.status.as_str());
+        for status in [INIT].into_iter().chain(settled) {
+            if !events.iter().any(|event| event.status == status) {
                 violations.push(Violation::MissingEvent {
                     id: item.id.clone(),
-                    status: (*status).to_owned(),
+                    status: status.to_owned(),
                 });
             }
         }
@@ -348,7 +431,7 @@ fn verify_event(event: &Event, item: Option<&Item>, violations: &mut Vec<Violati
         Some(item) if event.payload != item.payload => {
             violations.push(Violation::EventChanged { id, status })
         }
-        Some(item) if status == "INIT" || (status == "DONE" && is_done(item)) => {}
+        Some(item) if status == INIT || (status == item.status && is_settled(item)) => {}
         _ => violations.push(Violation::UnexpectedEvent { id, status }),
     }
 }
@@ -358,7 +441,7 @@ fn verify_history(id: &str, events: &[&Event], violations: &mut Vec<Violation>) 
     let id = id.to_owned();
     if events.iter().any(|event| event.shard != events[0].shard) {
         violations.push(Violation::SeveralShards { id: id.clone() });
-    } else if events[0].status == "DONE" {
+    } else if events[0].status != INIT {
         violations.push(Violation::OutOfOrder { id: id.clone() });
     }
     let pairs: BTreeSet<(&str, &str)> = events

@@ -26,10 +26,18 @@ pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
 /// visibility timeout of the queue.
 pub const LOCAL_OUTAGE_SECONDS: u64 = 30;
 
-/// [`LOCAL_PARAMETERS`], overridden by `overrides`.
-pub(crate) fn merge(overrides: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+/// [`LOCAL_PARAMETERS`], overridden by those of the downstream, and these by `overrides`.
+pub(crate) fn merge(
+    downstream: &BTreeMap<String, String>,
+    overrides: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
     let local = LOCAL_PARAMETERS.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    local.into_iter().chain(overrides.clone()).collect()
+    let downstream = downstream.clone();
+    local
+        .into_iter()
+        .chain(downstream)
+        .chain(overrides.clone())
+        .collect()
 }
 
 /// Checks that the template has these parameters. The emulator ignores the others, where CloudFormation refuses them.
@@ -73,6 +81,21 @@ mod tests {
         assert!(check_names(&template, &named("Ours")).is_ok());
         let error = check_names(&template, &named("Theirs")).unwrap_err();
         assert_eq!(error.to_string(), "the template has no parameter Theirs");
+    }
+
+    #[test]
+    fn parameters_by_hand_win_over_those_of_the_downstream_and_local_ones() {
+        let set = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            pairs.iter().map(owned).collect()
+        };
+        let downstream = set(&[("DownstreamUrl", "ledger"), ("DownstreamArns", "queue")]);
+        let by_hand = set(&[("DownstreamUrl", ""), ("IngestTimeoutSeconds", "9")]);
+        let merged = merge(&downstream, &by_hand);
+        assert_eq!(merged["DownstreamUrl"], "");
+        assert_eq!(merged["DownstreamArns"], "queue");
+        assert_eq!(merged["IngestTimeoutSeconds"], "9");
+        assert_eq!(merged["EventSourcesEnabled"], "");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::clients::Clients;
-use crate::error::LocalError;
+use crate::error::{LocalError, Result};
+use crate::oracle::Settlement;
 use onewrite_stack::outputs::StackOutputs;
 
 /// A running pipeline that can receive messages and be inspected.
@@ -21,6 +22,12 @@ pub trait Pipeline {
 
     /// Whether this notification existed before the run and is not part of it.
     fn is_preexisting(&self, id: &str) -> bool;
+
+    /// Whether the pipeline moves notifications to DONE or REFUSED.
+    fn has_downstream(&self) -> bool;
+
+    /// What moves notifications to DONE or REFUSED, and what it has booked.
+    fn settlement(&self) -> impl Future<Output = Result<Settlement>>;
 
     fn wait_settings(&self) -> WaitSettings;
 }

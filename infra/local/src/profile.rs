@@ -131,6 +131,17 @@ impl Prepared {
         }
     }
 
+    /// Returns what calls `emulator` with `deploy.py`. `directory` is the stack's.
+    pub(crate) fn deployer(&self, emulator: &Emulator, directory: &Path) -> Deployer {
+        Deployer {
+            interpreter: self.interpreter.clone(),
+            environment: self.emulator.clone(),
+            endpoint: emulator.endpoint(),
+            credentials: emulator.credentials().clone(),
+            directory: directory.to_path_buf(),
+        }
+    }
+
     async fn deploy_programs(
         &self,
         programs: &Programs,
@@ -151,13 +162,7 @@ impl Prepared {
         parameters
             .entry("Architecture".to_owned())
             .or_insert_with(|| ARCHITECTURE.to_owned());
-        let deployer = Deployer {
-            interpreter: self.interpreter.clone(),
-            environment: self.emulator.clone(),
-            endpoint: emulator.endpoint(),
-            credentials: emulator.credentials().clone(),
-            directory: directory.to_path_buf(),
-        };
+        let deployer = self.deployer(emulator, directory);
         let outputs = deployer
             .deploy(&Deployment {
                 stack_name: STACK_NAME,

@@ -1,9 +1,12 @@
-//! Waits until a pipeline has settled: the queue is empty, nothing is in flight, and every item is DONE.
+//! Waits until a pipeline has settled: the queue is empty, nothing is in flight, and every item is DONE or REFUSED. Without a
+//! downstream, an event of every item must be in the stream instead.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::error::Result;
 use crate::inspect;
+use crate::oracle::{Item, is_final};
 use crate::pipeline::{Pipeline, WaitSettings};
 use crate::progress::Progress;
 
@@ -13,13 +16,15 @@ struct Snapshot {
     waiting: usize,
     dead_letters: usize,
     items: usize,
-    done: usize,
+    /// Items that are DONE or REFUSED, or published if nothing settles them.
+    finished: usize,
+    is_delivering: bool,
     is_idle: bool,
 }
 
 impl Snapshot {
     fn is_settled(self) -> bool {
-        self.is_idle && self.waiting == 0 && self.done == self.items
+        self.is_idle && self.waiting == 0 && self.finished == self.items
     }
 
     fn progress_text(self) -> String {
@@ -27,16 +32,22 @@ impl Snapshot {
             waiting,
             dead_letters,
             items,
-            done,
+            finished,
+            is_delivering,
             ..
         } = self;
-        let suffix = if waiting > 0 && done == items {
+        let suffix = if waiting > 0 && finished == items {
             " until their sixth receive"
         } else {
             ""
         };
+        let name = if is_delivering {
+            "settled"
+        } else {
+            "published"
+        };
         format!(
-            "stored {items}, done {done}, dead-lettered {dead_letters}, {waiting} in the queue{suffix}"
+            "stored {items}, {name} {finished}, dead-lettered {dead_letters}, {waiting} in the queue{suffix}"
         )
     }
 }
@@ -84,14 +95,76 @@ async fn read_snapshot(pipeline: &impl Pipeline) -> Result<Snapshot> {
     let waiting = inspect::read_queue_depth(clients, &outputs.queue_url).await?;
     let mut items = inspect::read_items(clients, &outputs.table).await?;
     items.retain(|item| !pipeline.is_preexisting(&item.id));
-    let done = items.iter().filter(|item| item.status == "DONE").count();
+    let is_delivering = pipeline.has_downstream();
+    let finished = if is_delivering {
+        items.iter().filter(|item| is_final(&item.status)).count()
+    } else {
+        count_published(pipeline, &items).await?
+    };
     let is_idle = pipeline.is_idle();
     let dead_letters = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await?;
     Ok(Snapshot {
         waiting: waiting.total(),
         dead_letters: dead_letters.total(),
         items: items.len(),
-        done,
+        finished,
+        is_delivering,
         is_idle,
     })
+}
+
+/// Counts the items that have an event in the stream.
+async fn count_published(pipeline: &impl Pipeline, items: &[Item]) -> Result<usize> {
+    let (events, _) = inspect::read_events(pipeline.clients(), &pipeline.outputs().stream).await?;
+    let ids: BTreeSet<&str> = events.iter().map(|event| event.id.as_str()).collect();
+    let is_published = |item: &&Item| ids.contains(item.id.as_str());
+    Ok(items.iter().filter(is_published).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn has_settled_when_nothing_is_left_to_do() {
+        let settled = Snapshot {
+            items: 3,
+            finished: 3,
+            is_idle: true,
+            is_delivering: true,
+            ..Snapshot::default()
+        };
+        assert!(settled.is_settled());
+        for unsettled in [
+            Snapshot {
+                waiting: 1,
+                ..settled
+            },
+            Snapshot {
+                finished: 2,
+                ..settled
+            },
+            Snapshot {
+                is_idle: false,
+                ..settled
+            },
+        ] {
+            assert!(!unsettled.is_settled(), "{unsettled:?}");
+        }
+    }
+
+    #[test]
+    fn progress_says_what_the_pipeline_waits_for() {
+        let text = |is_delivering| {
+            Snapshot {
+                items: 3,
+                finished: 2,
+                is_delivering,
+                ..Snapshot::default()
+            }
+            .progress_text()
+        };
+        assert!(text(true).contains("stored 3, settled 2,"));
+        assert!(text(false).contains("stored 3, published 2,"));
+    }
 }

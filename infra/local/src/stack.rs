@@ -13,12 +13,15 @@ use onewrite_event_sources::choices::Choices;
 
 use crate::clients::Clients;
 use crate::deploy::ARTIFACT_BUCKET;
+use crate::downstream::{self, Created, Downstream};
 use crate::emulator::{self, Credentials, Emulator};
 use crate::emulator_fixes;
 use crate::error::{LocalError, Result};
 use crate::event_sources::{EventSources, Invoker, LambdaInvoker, LambdaMetrics};
 use crate::functions::{Deployer, Redeployment};
+use crate::ledger_receiver::LedgerReceiver;
 use crate::metrics::Samples;
+use crate::oracle::Settlement;
 use crate::parameters::{self, STACK_NAME};
 use crate::pipeline::{Pipeline, WaitSettings};
 use crate::profile::{self, Profile};
@@ -45,6 +48,8 @@ pub struct StackOptions {
     pub port: Option<u16>,
     /// Template parameters that override [`parameters::LOCAL_PARAMETERS`].
     pub parameters: BTreeMap<String, String>,
+    /// Where notifications are delivered to.
+    pub downstream: Downstream,
     /// The event sources' choices where AWS's documentation leaves the behaviour open.
     pub choices: Choices,
     /// Whether [`Stack::start`] starts the event sources.
@@ -58,7 +63,7 @@ pub struct StackOptions {
 }
 
 impl StackOptions {
-    /// Options with event sources, in the release profile, without progress.
+    /// Options with event sources and a ledger as the downstream, in the release profile, without progress.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         Self {
@@ -66,6 +71,7 @@ impl StackOptions {
             name: name.into(),
             port: None,
             parameters: BTreeMap::new(),
+            downstream: Downstream::Ledger,
             choices: Choices::default_outcomes(),
             event_sources: true,
             profile: Profile::Release,
@@ -90,6 +96,7 @@ pub struct Stack {
     emulator: Emulator,
     /// The deployed values of the template's parameters, without defaults.
     parameters: BTreeMap<String, String>,
+    downstream: Created,
     /// A stack of `sam deploy` does not have it.
     deployer: Option<Deployer>,
     watch: Option<Watch>,
@@ -115,6 +122,8 @@ impl Stack {
         } = &options;
         let template = Template::from_workspace(workspace)?;
         parameters::check_names(&template, &options.parameters)?;
+        let downstream = options.downstream.next_to(&options.parameters);
+        downstream.check()?;
         let interpreter = Interpreter::find().await?;
         let profile = if options.watch {
             Profile::Dev
@@ -127,7 +136,9 @@ impl Stack {
         let step = progress.step("Starting the emulator and deploying template.yaml");
         let emulator = Emulator::start(&prepared.emulator, &interpreter, &directory, *port).await?;
         let clients = Clients::new(&emulator.endpoint(), emulator.credentials());
-        let parameters = parameters::merge(&options.parameters);
+        let deployer = prepared.deployer(&emulator, &directory);
+        let downstream = downstream.create(&deployer).await?;
+        let parameters = parameters::merge(&downstream.parameters, &options.parameters);
         let deployed = prepared
             .deploy(&emulator, &clients, &parameters, &directory)
             .await?;
@@ -139,6 +150,7 @@ impl Stack {
             workspace: workspace.clone(),
             emulator,
             parameters,
+            downstream,
             deployer: deployed.reloadable.as_ref().map(|one| one.deployer.clone()),
             watch: None,
             event_sources: None,
@@ -254,6 +266,24 @@ impl Stack {
         &self.parameters
     }
 
+    /// The receiver, unless other targets replace it.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&LedgerReceiver> {
+        self.downstream.ledger.as_ref()
+    }
+
+    /// The URLs of the queues of [`Downstream::Targets`], by name.
+    #[must_use]
+    pub fn queue_urls(&self) -> &BTreeMap<String, String> {
+        &self.downstream.queue_urls
+    }
+
+    /// Whether the stack delivers notifications.
+    #[must_use]
+    pub fn has_downstream(&self) -> bool {
+        downstream::is_configured(&self.parameters)
+    }
+
     /// The recorded metrics. Clones share the samples.
     #[must_use]
     pub fn samples(&self) -> &Samples {
@@ -328,6 +358,16 @@ impl Pipeline for Stack {
 
     fn is_preexisting(&self, _id: &str) -> bool {
         false
+    }
+
+    fn has_downstream(&self) -> bool {
+        Stack::has_downstream(self)
+    }
+
+    async fn settlement(&self) -> Result<Settlement> {
+        self.downstream
+            .settlement(&self.clients, &self.parameters)
+            .await
     }
 
     fn wait_settings(&self) -> WaitSettings {

@@ -17,30 +17,43 @@ pub struct Tool {
     /// The name of the crate and of its program.
     pub name: &'static str,
     pub version: &'static str,
+    /// The packages whose own code is slow without optimisation. The rest of a tool waits for other programs.
+    optimised: &'static [&'static str],
 }
 
 /// Fuzzing with libFuzzer.
 pub const FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     version: "0.13.2",
+    optimised: &[],
 };
 
 /// Mutation testing.
 pub const MUTANTS: Tool = Tool {
     name: "cargo-mutants",
     version: "27.1.0",
+    optimised: &[],
 };
 
 /// Line and branch coverage.
 pub const LLVM_COV: Tool = Tool {
     name: "cargo-llvm-cov",
     version: "0.9.1",
+    optimised: &[],
 };
 
 /// Rules for CloudFormation templates.
 pub const GUARD: Tool = Tool {
     name: "cfn-guard",
     version: "3.2.1",
+    optimised: &[
+        "cfn-guard",
+        "aho-corasick",
+        "fancy-regex",
+        "memchr",
+        "regex-automata",
+        "regex-syntax",
+    ],
 };
 
 /// The packages whose code is deployed.
@@ -64,7 +77,7 @@ impl Tool {
         interpreter: &Interpreter,
         progress: Progress,
     ) -> Result<PathBuf> {
-        let Self { name, version } = self;
+        let Self { name, version, .. } = self;
         let tools = workspace.local().join("tools");
         let home = tools.join(format!("{name}-{version}"));
         let program = home.join("bin").join(name);
@@ -79,11 +92,12 @@ impl Tool {
             "1 to 4 minutes, only the first time",
             Some(&log),
         );
-        // The tools wait for other programs. Optimising cfn-guard takes minutes and saves a second of each check.
+        let optimise = |package| format!("--config=profile.release.package.{package}.opt-level=1");
         let install = Program::new(interpreter.path(), "cargo", log)
             .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .args(["install", name, "--locked", "--version", version])
+            .args(self.optimised.iter().map(optimise))
             .arg("--root")
             .arg(&home);
         install.run(&format!("cargo install {name}")).await?;

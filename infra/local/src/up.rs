@@ -21,6 +21,10 @@ use onewrite_stack::outputs::Outputs;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
+/// Printed if the pipeline has no downstream.
+const NO_DOWNSTREAM: &str = "There is no target: notifications stay in INIT until your own consumer settles them. To deliver them, use \
+    --downstream-url, --downstream-queue or --downstream-function.";
+
 /// The contents of `target/local/stack.json`: all that an SDK or the AWS CLI needs to use the stack.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackFile {
@@ -99,6 +103,12 @@ pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) ->
     let path = workspace.stack_file();
     let file_guard = StackFileGuard { path: path.clone() };
     StackFile::new(&stack).write(&path)?;
+    if !stack.has_downstream() {
+        eprintln!("{NO_DOWNSTREAM}");
+    }
+    for (name, url) in stack.queue_urls() {
+        eprintln!("Queue {name}: {url}");
+    }
     eprintln!(
         "Ready at {}; see {}. Press Ctrl-C to stop.",
         stack.endpoint(),

@@ -6,7 +6,7 @@ use crate::clients::Clients;
 use crate::error::Result;
 
 pub(super) async fn fix(clients: &Clients) -> Result<()> {
-    for mapping in clients.functions.event_source_mappings().await? {
+    for mapping in clients.functions.event_source_mappings(None).await? {
         let uuid = mapping["UUID"].as_str().unwrap_or_default();
         let functions = &clients.functions;
         functions

@@ -19,7 +19,7 @@ pub(super) struct DeployedMapping {
 
 /// Reads every mapping of the stack.
 pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> {
-    let listed = clients.functions.event_source_mappings().await?;
+    let listed = clients.functions.event_source_mappings(None).await?;
     let mut deployed = Vec::new();
     for configuration in listed {
         let mapping =

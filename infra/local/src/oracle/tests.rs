@@ -66,7 +66,28 @@ fn final_state() -> FinalState {
         unreadable: vec![],
         dead_letters: vec!["m4".into(), "m5".into()],
         waiting: 0,
+        settlement: Settlement::Targets,
     }
+}
+
+fn ledger(booked: &[&str]) -> Settlement {
+    Settlement::Ledger {
+        booked: booked.iter().map(|id| (*id).to_owned()).collect(),
+        calls: Some(9),
+    }
+}
+
+/// Makes `b` REFUSED, with its event.
+fn refuse(state: &mut FinalState) {
+    state.items[1].status = "REFUSED".into();
+    state.events[3] = event("s2", "b", "y", "REFUSED");
+}
+
+/// Leaves `b` in INIT.
+fn leave_open(state: &mut FinalState) {
+    state.items[1].status = "INIT".into();
+    state.items[1].version = 1;
+    state.events.truncate(3);
 }
 
 fn violations(state: &FinalState) -> Vec<Violation> {
@@ -93,6 +114,9 @@ fn accepts_and_counts_a_valid_run() {
         forwarded: 4,
         repeated: 0,
         done: 2,
+        refused: 0,
+        booked: None,
+        calls: None,
         dead_lettered: 2,
     };
     assert_eq!(report.counts, counts);
@@ -213,16 +237,91 @@ fn reports_stored_payloads_that_differ_by_a_byte() {
 }
 
 #[test]
-fn reports_items_that_are_not_done() {
-    let not_done = violations_after(|state| {
-        state.items[1] = Item {
-            status: "INIT".into(),
-            version: 1,
-            ..item("b", "y")
-        };
+fn reports_items_that_are_not_settled() {
+    let not_settled = violations_after(leave_open);
+    assert_eq!(not_settled, [Violation::NotSettled { id: "b".into() }]);
+    for (status, version) in [("DONE", 1), ("REFUSED", 3), ("OTHER", 2)] {
+        let changed = violations_after(|state| {
+            state.items[1].status = status.into();
+            state.items[1].version = version;
+        });
+        let expected = Violation::NotSettled { id: "b".into() };
+        assert!(changed.contains(&expected), "{status} {version}");
+    }
+}
+
+#[test]
+fn accepts_and_counts_refused_items() {
+    let mut state = final_state();
+    refuse(&mut state);
+    state.settlement = ledger(&["a"]);
+    let Report {
+        counts, violations, ..
+    } = verify(&sent(), &state);
+    assert_eq!(violations, []);
+    assert_eq!((counts.done, counts.refused), (1, 1));
+    assert_eq!((counts.booked, counts.calls), (Some(1), Some(9)));
+}
+
+#[test]
+fn reports_a_final_event_that_contradicts_its_item() {
+    let contradicted = violations_after(|state| {
+        refuse(state);
+        state.events.push(event("s2", "b", "y", "DONE"));
+    });
+    let (id, status) = ("b".to_owned(), "DONE".to_owned());
+    assert_eq!(contradicted, [Violation::UnexpectedEvent { id, status }]);
+    let missing = violations_after(|state| {
+        refuse(state);
         state.events.truncate(3);
     });
-    assert_eq!(not_done, [Violation::NotDone { id: "b".into() }]);
+    let (id, status) = ("b".to_owned(), "REFUSED".to_owned());
+    assert_eq!(missing, [Violation::MissingEvent { id, status }]);
+}
+
+#[test]
+fn items_may_stay_in_init_without_a_downstream() {
+    let open = violations_after(|state| {
+        leave_open(state);
+        state.settlement = Settlement::Elsewhere;
+    });
+    assert_eq!(open, []);
+    let half_done = violations_after(|state| {
+        leave_open(state);
+        state.items[1].version = 2;
+        state.settlement = Settlement::Elsewhere;
+    });
+    assert_eq!(half_done, [Violation::NotSettled { id: "b".into() }]);
+}
+
+#[test]
+fn reports_done_items_without_exactly_one_booking() {
+    let booked = |ids: &[&str]| violations_after(|state| state.settlement = ledger(ids));
+    assert_eq!(booked(&["a", "b"]), []);
+    assert_eq!(booked(&["a"]), [Violation::NotBooked { id: "b".into() }]);
+    let twice = Violation::BookedAgain { id: "b".into() };
+    assert_eq!(booked(&["a", "b", "b"]), [twice]);
+}
+
+#[test]
+fn reports_bookings_of_refused_and_unknown_notifications() {
+    let unexpected = |id: &str| Violation::UnexpectedBooking { id: id.into() };
+    let refused = violations_after(|state| {
+        refuse(state);
+        state.settlement = ledger(&["a", "b"]);
+    });
+    assert_eq!(refused, [unexpected("b")]);
+    let unknown = violations_after(|state| state.settlement = ledger(&["a", "b", "c"]));
+    assert_eq!(unknown, [unexpected("c")]);
+}
+
+#[test]
+fn a_booking_may_precede_the_settlement() {
+    let open = violations_after(|state| {
+        leave_open(state);
+        state.settlement = ledger(&["a", "b"]);
+    });
+    assert_eq!(open, [Violation::NotSettled { id: "b".into() }]);
 }
 
 #[test]

@@ -15,8 +15,14 @@ pub enum Violation {
     UnexpectedItem { id: String },
     /// The type or payload of an item differs from every message with its id.
     ItemChanged { id: String },
-    /// An item is not DONE at version 2.
-    NotDone { id: String },
+    /// An item is neither DONE nor REFUSED at version 2.
+    NotSettled { id: String },
+    /// A notification is DONE, but the target has not booked it.
+    NotBooked { id: String },
+    /// The target has booked a notification twice.
+    BookedAgain { id: String },
+    /// The target has booked a notification that was refused or is not stored.
+    UnexpectedBooking { id: String },
     /// The stream has no event for the status of a stored item.
     MissingEvent { id: String, status: String },
     /// A stream record cannot be decoded as an event.
@@ -32,7 +38,7 @@ pub enum Violation {
     WrongPartitionKey { id: String },
     /// Two changes of a notification share a CloudEvents id, or one change has two.
     EventIdNotUnique { id: String },
-    /// The DONE event precedes the INIT event.
+    /// Another event precedes the INIT event.
     OutOfOrder { id: String },
     /// The events of a notification are in more than one shard.
     SeveralShards { id: String },
@@ -63,7 +69,20 @@ impl fmt::Display for Violation {
             Self::ItemChanged { id } => {
                 write!(f, "item {id} has a type or payload that was never sent")
             }
-            Self::NotDone { id } => write!(f, "item {id} is not DONE"),
+            Self::NotSettled { id } => write!(f, "item {id} is neither DONE nor REFUSED"),
+            Self::NotBooked { id } => {
+                write!(
+                    f,
+                    "lost: item {id} is DONE, but the target has not booked it"
+                )
+            }
+            Self::BookedAgain { id } => write!(f, "the target has booked {id} twice"),
+            Self::UnexpectedBooking { id } => {
+                write!(
+                    f,
+                    "unexpected: the target has booked {id}, which is not DONE"
+                )
+            }
             Self::MissingEvent { id, status } => {
                 write!(f, "lost: the stream has no {status} event for {id}")
             }
@@ -86,7 +105,7 @@ impl fmt::Display for Violation {
             Self::EventIdNotUnique { id } => {
                 write!(f, "the event ids for {id} do not identify its changes")
             }
-            Self::OutOfOrder { id } => write!(f, "DONE precedes INIT for {id}"),
+            Self::OutOfOrder { id } => write!(f, "another event precedes INIT for {id}"),
             Self::SeveralShards { id } => write!(f, "events for {id} are in several shards"),
             Self::QueueNotEmpty { messages } => {
                 write!(f, "{messages} messages are still in the queue")
