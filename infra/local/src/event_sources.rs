@@ -10,6 +10,7 @@ mod poller;
 mod sqs;
 mod streams;
 
+use std::fmt;
 use std::sync::Arc;
 
 use onewrite_event_sources::choices::Choices;
@@ -21,6 +22,7 @@ use tokio::task::JoinHandle;
 
 pub use invoker::{Function, InvocationResult, Invoker, LambdaInvoker};
 pub use lambda_metrics::LambdaMetrics;
+use mappings::DeployedMapping;
 use poller::{Executor, Poller};
 use streams::{FailureDestinations, KinesisSource, StreamExecutor, TableStreamSource};
 
@@ -30,16 +32,40 @@ use crate::error::Result;
 
 /// The event sources of one stack. Dropping it stops them at once; records and messages in flight are retried by AWS's
 /// own rules.
-#[derive(Debug)]
 pub struct EventSources {
+    context: Context,
     pollers: Vec<PollerHandle>,
+}
+
+impl fmt::Debug for EventSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventSources")
+            .field("pollers", &self.pollers)
+            .finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
 struct PollerHandle {
+    /// The id of the mapping.
+    uuid: String,
     is_idle: watch::Receiver<bool>,
     commands: Commands,
     task: JoinHandle<()>,
+}
+
+impl PollerHandle {
+    fn enable(&self) {
+        self.send(&SqsInput::Enable, &StreamInput::Enable);
+    }
+
+    /// A send fails only if the poller has ended, which happens only when this value is dropped.
+    fn send(&self, sqs: &SqsInput, stream: &StreamInput) {
+        match &self.commands {
+            Commands::Sqs(commands) => drop(commands.send(sqs.clone())),
+            Commands::Stream(commands) => drop(commands.send(stream.clone())),
+        }
+    }
 }
 
 impl Drop for PollerHandle {
@@ -66,42 +92,50 @@ impl EventSources {
         metrics: &LambdaMetrics,
     ) -> Result<Self> {
         let context = Context {
-            clients,
+            clients: clients.clone(),
             invoker: metrics.wrap(invoker),
             choices,
-            metrics,
+            metrics: metrics.clone(),
         };
-        let mut pollers = Vec::new();
-        for deployed in mappings::read_all(clients).await? {
-            let (function, role_arn) = (deployed.function, deployed.role_arn);
-            pollers.push(match deployed.mapping {
-                Mapping::Sqs(mapping) => context.start_sqs(mapping, function).await?,
-                Mapping::Stream(mapping) => context.start_stream(mapping, function, role_arn),
-            });
-        }
-        let sources = Self { pollers };
-        sources.enable();
+        let mut sources = Self {
+            context,
+            pollers: Vec::new(),
+        };
+        sources.refresh().await?;
         Ok(sources)
+    }
+
+    /// Starts a poller for each new mapping, and stops those of removed ones. The others keep their settings.
+    ///
+    /// # Errors
+    /// As for [`EventSources::start`].
+    pub(crate) async fn refresh(&mut self) -> Result<()> {
+        let deployed = mappings::read_all(&self.context.clients).await?;
+        let is_deployed = |uuid: &str| deployed.iter().any(|one| one.uuid() == uuid);
+        self.pollers.retain(|poller| is_deployed(&poller.uuid));
+        let mut started = Vec::new();
+        for one in deployed {
+            let uuid = one.uuid();
+            if !self.pollers.iter().any(|poller| poller.uuid == uuid) {
+                started.push(self.context.start(one).await?);
+            }
+        }
+        started.iter().for_each(PollerHandle::enable);
+        self.pollers.extend(started);
+        Ok(())
     }
 
     /// Starts polling, or resumes at the checkpoint after [`EventSources::disable`].
     pub fn enable(&self) {
-        self.send(&SqsInput::Enable, &StreamInput::Enable);
+        self.pollers.iter().for_each(PollerHandle::enable);
     }
 
     /// Stops polling. Invocations in flight finish.
     pub fn disable(&self) {
-        self.send(&SqsInput::Disable, &StreamInput::Disable);
-    }
-
-    /// A send fails only if the poller has ended, which happens only when this value is dropped.
-    fn send(&self, sqs: &SqsInput, stream: &StreamInput) {
-        for poller in &self.pollers {
-            match &poller.commands {
-                Commands::Sqs(commands) => drop(commands.send(sqs.clone())),
-                Commands::Stream(commands) => drop(commands.send(stream.clone())),
-            }
-        }
+        let (sqs, stream) = (SqsInput::Disable, StreamInput::Disable);
+        self.pollers
+            .iter()
+            .for_each(|poller| poller.send(&sqs, &stream));
     }
 
     /// Whether no mapping has anything in flight.
@@ -112,25 +146,34 @@ impl EventSources {
 }
 
 /// What every poller of a stack needs.
-struct Context<'a> {
-    clients: &'a Clients,
+struct Context {
+    clients: Clients,
     invoker: Arc<dyn Invoker>,
     choices: Choices,
-    metrics: &'a LambdaMetrics,
+    metrics: LambdaMetrics,
 }
 
-impl Context<'_> {
+impl Context {
+    async fn start(&self, deployed: DeployedMapping) -> Result<PollerHandle> {
+        let (function, role_arn) = (deployed.function, deployed.role_arn);
+        match deployed.mapping {
+            Mapping::Sqs(mapping) => self.start_sqs(mapping, function).await,
+            Mapping::Stream(mapping) => Ok(self.start_stream(mapping, function, role_arn)),
+        }
+    }
+
     async fn start_sqs(&self, mapping: SqsMapping, function: Function) -> Result<PollerHandle> {
         let arn = &mapping.event_source_arn;
-        let (url, facts) = mappings::read_queue(self.clients, arn, &function).await?;
+        let (url, facts) = mappings::read_queue(&self.clients, arn, &function).await?;
         let executor = sqs::SqsExecutor {
             client: self.clients.sqs.clone(),
             url,
             function,
             invoker: Arc::clone(&self.invoker),
         };
+        let uuid = mapping.uuid.clone();
         let poller = SqsPoller::new(mapping, facts, self.choices);
-        Ok(spawn(poller, executor, Commands::Sqs))
+        Ok(spawn(uuid, poller, executor, Commands::Sqs))
     }
 
     fn start_stream(
@@ -164,19 +207,21 @@ impl Context<'_> {
         mapping: StreamMapping,
         function: Function,
     ) -> PollerHandle {
+        let uuid = mapping.uuid.clone();
         let executor = StreamExecutor::new(
             source,
             function,
             Arc::clone(&self.invoker),
-            FailureDestinations::new(self.clients.clone(), mapping.uuid.clone()),
+            FailureDestinations::new(self.clients.clone(), uuid.clone()),
             self.metrics.clone(),
         );
         let poller = StreamPoller::new(mapping, self.choices);
-        spawn(poller, executor, Commands::Stream)
+        spawn(uuid, poller, executor, Commands::Stream)
     }
 }
 
 fn spawn<P: Poller, E: Executor<P>>(
+    uuid: String,
     poller: P,
     executor: E,
     commands: impl FnOnce(mpsc::UnboundedSender<P::Input>) -> Commands,
@@ -185,6 +230,7 @@ fn spawn<P: Poller, E: Executor<P>>(
     let (idle_sender, is_idle) = watch::channel(true);
     let run = poller::run(poller, executor, command_receiver, idle_sender);
     PollerHandle {
+        uuid,
         is_idle,
         commands: commands(command_sender),
         task: tokio::spawn(run),

@@ -46,7 +46,7 @@ impl fmt::Debug for ReceivedRequest {
 
 /// When the receiver closes the connection instead of answering.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Drop {
+enum Cut {
     BeforeBooking,
     AfterBooking,
 }
@@ -57,7 +57,7 @@ pub struct Behaviour {
     status: StatusCode,
     headers: Vec<(HeaderName, HeaderValue)>,
     delay: Duration,
-    drop: Option<Drop>,
+    cut: Option<Cut>,
 }
 
 impl Behaviour {
@@ -68,7 +68,7 @@ impl Behaviour {
             status: StatusCode::OK,
             headers: Vec::new(),
             delay: Duration::ZERO,
-            drop: None,
+            cut: None,
         }
     }
 
@@ -85,7 +85,7 @@ impl Behaviour {
     #[must_use]
     pub fn drop_before_booking() -> Self {
         Self {
-            drop: Some(Drop::BeforeBooking),
+            cut: Some(Cut::BeforeBooking),
             ..Self::accept()
         }
     }
@@ -94,7 +94,7 @@ impl Behaviour {
     #[must_use]
     pub fn drop_after_booking() -> Self {
         Self {
-            drop: Some(Drop::AfterBooking),
+            cut: Some(Cut::AfterBooking),
             ..Self::accept()
         }
     }
@@ -114,7 +114,7 @@ impl Behaviour {
     }
 
     fn is_booked(&self) -> bool {
-        self.status.is_success() && self.drop != Some(Drop::BeforeBooking)
+        self.status.is_success() && self.cut != Some(Cut::BeforeBooking)
     }
 }
 
@@ -236,7 +236,7 @@ async fn handle(
     };
     let behaviour = decide(&state, key, parts.headers, body);
     tokio::time::sleep(behaviour.delay).await;
-    match behaviour.drop {
+    match behaviour.cut {
         Some(_) => Err(Dropped),
         None => Ok(respond(&behaviour)),
     }

@@ -196,7 +196,7 @@ impl Stack {
     }
 
     /// Deploys the stack again with these parameters; the others keep their values. Messages keep flowing. The pollers of
-    /// this tool keep the settings of the mappings with which they started.
+    /// this tool keep the settings of the mappings with which they started; new mappings get a poller.
     ///
     /// # Errors
     /// [`LocalError::UnknownParameter`], [`LocalError::NotRedeployable`], or [`LocalError::Step`] with the reason for the
@@ -222,7 +222,11 @@ impl Stack {
         };
         // An update of a mapping enables the emulator's own pollers again, also if the deployment fails.
         emulator_fixes::apply(&self.clients, &self.outputs).await?;
-        result
+        result?;
+        match &mut self.event_sources {
+            Some(sources) => sources.refresh().await,
+            None => Ok(()),
+        }
     }
 
     /// Clients with the emulator's account credentials.

@@ -17,6 +17,15 @@ pub(super) struct DeployedMapping {
     pub(super) role_arn: String,
 }
 
+impl DeployedMapping {
+    pub(super) fn uuid(&self) -> &str {
+        match &self.mapping {
+            Mapping::Sqs(mapping) => &mapping.uuid,
+            Mapping::Stream(mapping) => &mapping.uuid,
+        }
+    }
+}
+
 /// Reads every mapping of the stack.
 pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> {
     let listed = clients.functions.event_source_mappings(None).await?;
