@@ -321,6 +321,22 @@ mod tests {
     }
 
     #[test]
+    fn reads_thresholds_in_milliseconds_and_dimensions_of_a_downstream() {
+        let text = SIMPLE
+            .replace("!Ref Limit", "!Sub \"${Limit}000\"")
+            .replace(
+                "!Ref IngestFunction",
+                "!If [HasDownstream, !Ref Mapping, none]",
+            );
+        let (alarm, plain) = (read(&text).unwrap(), read(SIMPLE).unwrap());
+        assert_eq!(alarm.threshold, 1_000.0 * plain.threshold);
+        let metric = Metric::new("n", "m", &[("F", "Mapping"), ("Q", "Queue")]);
+        assert_eq!(alarm.terms[0].metric, metric);
+        let unknown = SIMPLE.replace("!Ref Limit", "!Sub \"${Other}000\"");
+        assert_eq!(read(&unknown), None);
+    }
+
+    #[test]
     fn treats_missing_data_as_zero_in_metric_math() {
         let alarm = read(METRIC_MATH).unwrap();
         let metric = |name| Metric::new("n", name, &[]);
