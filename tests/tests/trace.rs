@@ -11,11 +11,11 @@ use onewrite::{
     item::Enrichment,
     notification::{MessagePointers, TraceParent},
 };
-use onewrite_complete::{downstream::LogOnly, handler::Complete};
+use onewrite_complete::handler::Complete;
 use onewrite_forward::handler::Forward;
 use onewrite_ingest::handler::Ingest;
 use onewrite_runtime::{budget::Budget, event::UndecodableEvent, observer::Observer, spans::Span};
-use onewrite_testing::{InMemoryStream, InMemoryTable};
+use onewrite_testing::{Accepting, InMemoryStream, InMemoryTable};
 use onewrite_tests::template::repository;
 
 thread_local! {
@@ -44,7 +44,7 @@ async fn every_function_continues_the_trace_and_duplicates_emit_no_span() {
     let forward = Forward::new(InMemoryStream::new(1), EventSource::default());
     let forward =
         forward.with_observer(Observer::default().with_metrics(|_| {}).with_spans(record));
-    let complete = Complete::new(Completer::new(table, 0), LogOnly, 4);
+    let complete = Complete::new(Completer::new(table, 0), Accepting, 4);
     let complete =
         complete.with_observer(Observer::default().with_metrics(|_| {}).with_spans(record));
 

@@ -1,8 +1,15 @@
 //! The settings of `complete`.
 
-use std::time::Duration;
+use std::{fmt, str::FromStr, time::Duration};
 
+use onewrite_aws::targets::{AddressKind, RefusalStatuses, TargetAddress, TargetSettings};
 use onewrite_runtime::config::{ConfigError, Environment};
+
+use crate::targets::TypePattern;
+
+const ARNS: &str = "DOWNSTREAM_ARNS";
+const URL: &str = "DOWNSTREAM_URL";
+const TYPES: &str = "DOWNSTREAM_TYPES";
 
 /// The settings of `complete`, read once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,8 +19,8 @@ pub struct Config {
     /// `DONE_RETENTION_DAYS`: DynamoDB may remove an item this many days after it was settled, 0 to 36,500. 0 keeps
     /// it forever.
     pub done_retention_days: u32,
-    /// `MAX_IN_FLIGHT`: notifications of one batch that are processed at the same time, 1 to 1,000.
-    pub max_in_flight: usize,
+    /// `DOWNSTREAM_MAX_CONCURRENCY`: notifications of one batch that are processed at the same time, 1 to 1,000.
+    pub max_concurrency: usize,
     /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
 }
@@ -29,73 +36,191 @@ impl Config {
         Ok(Self {
             table_name: environment.required("TABLE_NAME")?,
             done_retention_days: environment.bounded("DONE_RETENTION_DAYS", 0, 0..=36_500)? as u32,
-            max_in_flight: environment.bounded("MAX_IN_FLIGHT", 16, 1..=1_000)? as usize,
+            max_concurrency: environment.bounded("DOWNSTREAM_MAX_CONCURRENCY", 16, 1..=1_000)?
+                as usize,
             invocation_budget: environment.invocation_budget()?,
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The settings of the targets. A program with a downstream of its own does not read them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetsConfig {
+    /// `DOWNSTREAM_ARNS` and `DOWNSTREAM_URL`: the targets in the order of their calls, each with its patterns from
+    /// `DOWNSTREAM_TYPES`. There is at least one target. One without patterns gets every type.
+    pub targets: Vec<(TargetAddress, Vec<TypePattern>)>,
+    /// What the targets need: tables and secret from `DOWNSTREAM_ARNS`, and `DOWNSTREAM_REFUSAL_STATUSES`.
+    pub settings: TargetSettings,
+    /// `DOWNSTREAM_MAX_PER_SECOND`: calls per second to one target, up to 10,000. 0 means no limit.
+    pub max_per_second: u32,
+}
 
-    fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let lookup = |name: &str| {
-            settings
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, text)| (*text).to_owned())
-        };
-        Config::read(&Environment::new(lookup))
-    }
-
-    #[test]
-    fn only_the_table_name_is_required() {
-        let config = read(&[("TABLE_NAME", "t")]).unwrap();
-        assert_eq!(
-            config,
-            Config {
-                table_name: "t".to_owned(),
-                done_retention_days: 0,
-                max_in_flight: 16,
-                invocation_budget: Duration::from_secs(30),
-            }
-        );
-        assert_eq!(
-            read(&[]).unwrap_err().to_string(),
-            "environment variable TABLE_NAME is not set"
-        );
-    }
-
-    #[test]
-    fn reads_all_settings() {
-        let config = read(&[
-            ("TABLE_NAME", "t"),
-            ("DONE_RETENTION_DAYS", "30"),
-            ("MAX_IN_FLIGHT", "4"),
-            ("INVOCATION_BUDGET_MS", "1500"),
-        ])
-        .unwrap();
-        assert_eq!(config.done_retention_days, 30);
-        assert_eq!(config.max_in_flight, 4);
-        assert_eq!(config.invocation_budget, Duration::from_millis(1_500));
-    }
-
-    #[test]
-    fn errors_name_the_variable() {
-        for (name, value) in [
-            ("DONE_RETENTION_DAYS", "-1"),
-            ("DONE_RETENTION_DAYS", "36501"),
-            ("MAX_IN_FLIGHT", "0"),
-            ("INVOCATION_BUDGET_MS", "x"),
-        ] {
-            let error = read(&[("TABLE_NAME", "t"), (name, value)])
-                .unwrap_err()
-                .to_string();
-            assert!(
-                error.starts_with(&format!("environment variable {name} is wrong: ")),
-                "{error}"
-            );
+impl TargetsConfig {
+    /// Reads the settings from `environment`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the first variable that is missing or invalid. No error quotes the URL, which can be a secret.
+    pub fn read<F: Fn(&str) -> Option<String>>(
+        environment: &Environment<F>,
+    ) -> Result<Self, ConfigError> {
+        let mut addresses = environment
+            .parsed(ARNS, List::<TargetAddress>::default())?
+            .0;
+        if let Some(address) = addresses.iter().find(|one| one.kind() == AddressKind::Url) {
+            return Err(invalid(ARNS, format!("{address:?} is not an ARN")));
         }
+        addresses.extend(environment.optional::<TargetAddress>(URL)?);
+        if let Some(address) = repeated(&addresses) {
+            return Err(invalid(ARNS, format!("{address:?} occurs twice")));
+        }
+        let types = environment.parsed(TYPES, List::<TypeEntry>::default())?.0;
+        let settings = TargetSettings {
+            notification_table: environment.required("TABLE_NAME")?,
+            tables: of_kinds(&addresses, &[AddressKind::Table]),
+            secret: secret(&addresses)?,
+            refusal_statuses: environment
+                .parsed("DOWNSTREAM_REFUSAL_STATUSES", RefusalStatuses::default())?,
+        };
+        check_tables(&settings)?;
+        Ok(Self {
+            targets: targets(&addresses, &types)?,
+            settings,
+            max_per_second: environment.bounded("DOWNSTREAM_MAX_PER_SECOND", 0, 0..=10_000)? as u32,
+        })
     }
 }
+
+fn invalid(name: &'static str, reason: impl Into<String>) -> ConfigError {
+    let reason = reason.into();
+    ConfigError::Invalid { name, reason }
+}
+
+/// The first item that occurs twice.
+fn repeated<T: PartialEq>(items: &[T]) -> Option<&T> {
+    let mut numbered = items.iter().enumerate();
+    let found = numbered.find(|(number, item)| items[..*number].contains(item));
+    found.map(|(_, item)| item)
+}
+
+fn of_kinds(addresses: &[TargetAddress], kinds: &[AddressKind]) -> Vec<TargetAddress> {
+    let found = addresses.iter().filter(|one| kinds.contains(&one.kind()));
+    found.cloned().collect()
+}
+
+/// The secret that signs requests to the URL.
+fn secret(addresses: &[TargetAddress]) -> Result<Option<TargetAddress>, ConfigError> {
+    let mut secrets = of_kinds(addresses, &[AddressKind::Secret, AddressKind::Parameter]);
+    let has_url = addresses.iter().any(|one| one.kind() == AddressKind::Url);
+    if secrets.len() > 1 {
+        return Err(invalid(
+            ARNS,
+            "it contains more than one secret or parameter",
+        ));
+    }
+    if !secrets.is_empty() && !has_url {
+        return Err(invalid(ARNS, "a secret or parameter needs DOWNSTREAM_URL"));
+    }
+    Ok(secrets.pop())
+}
+
+/// Writes of a function into the notification table could settle a notification without its effect.
+fn check_tables(settings: &TargetSettings) -> Result<(), ConfigError> {
+    let mut tables = settings.tables.iter();
+    if tables.any(|table| table.name() == settings.notification_table) {
+        return Err(invalid(ARNS, "it contains the notification table"));
+    }
+    Ok(())
+}
+
+/// The targets, in the order in which they are called, with their patterns.
+fn targets(
+    addresses: &[TargetAddress],
+    types: &[TypeEntry],
+) -> Result<Vec<(TargetAddress, Vec<TypePattern>)>, ConfigError> {
+    let is_target = |address: &&TargetAddress| address.kind().is_target();
+    let mut targets: Vec<&TargetAddress> = addresses.iter().filter(is_target).collect();
+    targets.sort_by_key(|target| target.kind());
+    if targets.is_empty() {
+        return Err(invalid(
+            ARNS,
+            "there is no target, neither here nor in DOWNSTREAM_URL",
+        ));
+    }
+    if let Some(entry) = repeated(types) {
+        let reason = format!("an entry for {:?} occurs twice", entry.name);
+        return Err(invalid(TYPES, reason));
+    }
+    if let Some(entry) = types
+        .iter()
+        .find(|entry| targets.iter().all(|one| one.name() != entry.name))
+    {
+        return Err(invalid(
+            TYPES,
+            format!("there is no target {:?}", entry.name),
+        ));
+    }
+    let patterns = |target: &TargetAddress| {
+        let own = types.iter().filter(|entry| entry.name == target.name());
+        own.map(|entry| entry.pattern.clone()).collect()
+    };
+    Ok(targets
+        .into_iter()
+        .map(|target| (target.clone(), patterns(target)))
+        .collect())
+}
+
+/// A comma-separated list. The empty text is the empty list.
+#[derive(Debug)]
+struct List<T>(Vec<T>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display>> FromStr for List<T> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Ok(Self::default());
+        }
+        let parse = |(number, part): (usize, &str)| {
+            let parsed = part
+                .trim()
+                .parse()
+                .map_err(|error: T::Err| error.to_string());
+            parsed.map_err(|error| format!("entry {}: {error}", number + 1))
+        };
+        text.split(',')
+            .enumerate()
+            .map(parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// An entry of `DOWNSTREAM_TYPES`: the name of a target, and a pattern.
+#[derive(Debug, PartialEq, Eq)]
+struct TypeEntry {
+    name: String,
+    pattern: TypePattern,
+}
+
+impl FromStr for TypeEntry {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, pattern) = text.split_once('=').ok_or("it is not name=type")?;
+        Ok(Self {
+            name: name.to_owned(),
+            pattern: pattern
+                .parse()
+                .map_err(|error: crate::targets::InvalidPattern| error.to_string())?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

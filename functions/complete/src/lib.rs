@@ -1,7 +1,7 @@
 //! `complete`: calls the downstream for each notification and moves it to DONE or REFUSED.
 //!
 //! - [`run`]: the whole function, for a program of your own with your own downstream
-//! - [`downstream`]: the downstream that this repository deploys
+//! - [`run_targets`], [`targets`]: the downstream that this repository deploys, which delivers to targets by settings
 //! - [`record`]: decodes Kinesis records and decides which one is reported after a failure
 //! - [`handler`], [`outcome`], [`settled`]: handles one batch, what can come of an event, and what the process remembers
 //! - [`config`]: the settings
@@ -10,19 +10,29 @@
 #![deny(missing_docs)]
 
 pub mod config;
-pub mod downstream;
 pub mod handler;
 pub mod outcome;
 pub mod record;
 pub mod settled;
+pub mod targets;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use lambda_runtime::Error;
 use onewrite::completion::{Completer, Downstream};
-use onewrite_aws::{clients, dynamodb::DynamoDbTable};
+use onewrite_aws::{
+    clients,
+    dynamodb::DynamoDbTable,
+    targets::{InvalidTarget, ServiceTarget},
+};
 use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
 
-use crate::{config::Config, handler::Complete, record::ShardEvent};
+use crate::{
+    config::{Config, TargetsConfig},
+    handler::Complete,
+    record::ShardEvent,
+    targets::{Route, Targets},
+};
 
 /// Runs the Lambda function with your own downstream.
 ///
@@ -52,9 +62,35 @@ use crate::{config::Config, handler::Complete, record::ShardEvent};
 pub async fn run(downstream: impl Downstream<TransactWriteItem>) -> Result<(), Error> {
     telemetry::init();
     let config = read_or_exit(Config::read);
-    let table = DynamoDbTable::new(&clients::sdk_config().await, &config.table_name);
+    serve(&config, &clients::sdk_config().await, downstream).await
+}
+
+/// Runs the Lambda function with the targets of the settings.
+///
+/// # Errors
+/// The Lambda runtime API cannot be reached. A missing or invalid setting ends the process instead.
+pub async fn run_targets() -> Result<(), Error> {
+    telemetry::init();
+    let config = read_or_exit(Config::read);
+    let targets = read_or_exit(TargetsConfig::read);
+    let sdk_config = clients::sdk_config().await;
+    let routes = targets.targets.into_iter().map(|(address, types)| {
+        let target = ServiceTarget::new(&sdk_config, &address, &targets.settings)?;
+        let limit = Some(targets.max_per_second);
+        Ok(Route::new(address.name(), types, target, limit))
+    });
+    let routes = routes.collect::<Result<Vec<_>, InvalidTarget>>()?;
+    serve(&config, &sdk_config, Targets::new(routes)).await
+}
+
+async fn serve(
+    config: &Config,
+    sdk_config: &SdkConfig,
+    downstream: impl Downstream<TransactWriteItem>,
+) -> Result<(), Error> {
+    let table = DynamoDbTable::new(sdk_config, &config.table_name);
     let completer = Completer::new(table, config.done_retention_days);
-    let complete = Complete::new(completer, downstream, config.max_in_flight);
+    let complete = Complete::new(completer, downstream, config.max_concurrency);
     invocation::serve(
         config.invocation_budget,
         async |event: ShardEvent, budget: Budget| complete.handle(event, budget).await,

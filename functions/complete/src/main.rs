@@ -1,9 +1,8 @@
-//! The Lambda function `complete` with the [`LogOnly`] downstream of this repository.
+//! The Lambda function `complete`, which delivers notifications to the targets of its settings.
 
 use lambda_runtime::Error;
-use onewrite_complete::downstream::LogOnly;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    onewrite_complete::run(LogOnly).await
+    onewrite_complete::run_targets().await
 }

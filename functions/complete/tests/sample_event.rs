@@ -11,12 +11,11 @@ use onewrite::{
     table::NewNotifications,
 };
 use onewrite_complete::{
-    downstream::LogOnly,
     handler::{Complete, METRICS},
     record::ShardEvent,
 };
 use onewrite_runtime::{budget::Budget, observer::Observer, telemetry::Metrics};
-use onewrite_testing::InMemoryTable;
+use onewrite_testing::{Accepting, InMemoryTable};
 use serde_dynamo::AttributeValue;
 
 const EVENT: &str = include_str!("../../../infra/events/complete.json");
@@ -36,7 +35,7 @@ fn item() -> NotificationItem {
 async fn completes_the_item_of_forwards_sample_event() {
     let table = InMemoryTable::default();
     table.insert(&item()).await.unwrap();
-    let complete = Complete::new(Completer::new(table.clone(), 0), LogOnly, 4);
+    let complete = Complete::new(Completer::new(table.clone(), 0), Accepting, 4);
     let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = complete.handle(event(), budget).await.unwrap();
     assert_eq!(response, KinesisEventResponse::default());
@@ -53,7 +52,7 @@ thread_local! {
 async fn measures_the_time_to_done_once() {
     let table = InMemoryTable::default();
     table.insert(&item()).await.unwrap();
-    let complete = Complete::new(Completer::new(table, 0), LogOnly, 4).with_observer(
+    let complete = Complete::new(Completer::new(table, 0), Accepting, 4).with_observer(
         Observer::default()
             .with_clock(|| "2026-11-23T10:00:02Z".parse().unwrap())
             .with_metrics(|metrics| {
@@ -76,7 +75,7 @@ async fn measures_the_time_to_done_once() {
 
 #[tokio::test]
 async fn reports_an_event_without_an_item() {
-    let complete = Complete::new(Completer::new(InMemoryTable::default(), 0), LogOnly, 4);
+    let complete = Complete::new(Completer::new(InMemoryTable::default(), 0), Accepting, 4);
     let budget = Budget::from_remaining(None, Duration::from_secs(10));
     let response = complete.handle(event(), budget).await.unwrap();
     let sequence_number = event().records[0].sequence_number.clone();

@@ -145,6 +145,15 @@ impl DownstreamError {
         }
     }
 
+    /// The same error with the name of the target that it comes from.
+    #[must_use]
+    pub fn of_target(self, name: &str) -> Self {
+        Self {
+            reason: format!("{name}: {}", self.reason),
+            ..self
+        }
+    }
+
     /// Whether the receiver should not be called for other notifications now either.
     #[must_use]
     pub fn is_busy(&self) -> bool {

@@ -4,6 +4,7 @@
 //! - [`InMemoryTable`], [`InMemoryStream`]: in-memory models of DynamoDB and Kinesis, without faults. A clone shares
 //!   the same table or stream, as a cloned client does.
 //! - [`FaultyTable`], [`FaultyStream`]: wrap any adapter and inject a fault per call
+//! - [`Accepting`]: a downstream that accepts every notification and does nothing
 //! - [`lambda_event`]: builds Lambda events from changes and records
 //! - [`Log`]: captures log lines
 //! - [`contract`]: checks what the ports guarantee; each function panics on a violation
@@ -12,6 +13,7 @@
 
 mod change;
 pub mod contract;
+mod downstream;
 mod faults;
 pub mod lambda_event;
 mod lock;
@@ -20,6 +22,7 @@ mod stream;
 mod table;
 
 pub use change::Change;
+pub use downstream::Accepting;
 pub use faults::{EntryFault, Fault, FaultyStream, FaultyTable, StreamFault, TableCall};
 pub use log::Log;
 pub use stream::{InMemoryStream, Shard, StoredRecord};

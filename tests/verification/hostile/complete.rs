@@ -3,16 +3,16 @@
 use aws_smithy_types::base64;
 use jiff::Timestamp;
 use onewrite::{
-    completion::Completer,
+    completion::{Completer, Downstream, DownstreamError, Effect},
     event::NotificationEvent,
     item::NotificationItem,
     notification::{NotificationId, Status},
     stream::Record as StreamRecord,
     table::NewNotifications as _,
 };
-use onewrite_complete::{downstream::LogOnly, handler::Complete, record::ShardEvent};
+use onewrite_complete::{handler::Complete, record::ShardEvent};
 use onewrite_runtime::event::decode;
-use onewrite_testing::{InMemoryTable, StoredRecord, contract, lambda_event};
+use onewrite_testing::{Accepting, InMemoryTable, StoredRecord, contract, lambda_event};
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,6 +27,15 @@ fn handles_every_kinesis_record_of_the_corpus() {
         .into_iter()
         .map(|event| (event.case.clone(), event));
     check::all(cases.collect(), check_event);
+}
+
+/// Accepts every notification.
+struct AcceptsAll;
+
+impl<W: Send> Downstream<W> for AcceptsAll {
+    async fn accept(&self, _event: &NotificationEvent) -> Result<Effect<W>, DownstreamError> {
+        Ok(Effect::Happened)
+    }
 }
 
 /// The outcomes that Lambda need not repeat.
@@ -113,7 +122,7 @@ async fn handle(table: &InMemoryTable, event: &[u8]) -> Result<Option<String>, &
     let Ok(event) = decode::<ShardEvent>(event) else {
         return Err("Unreadable");
     };
-    let complete = Complete::new(Completer::new(table.clone(), 0), LogOnly, 16);
+    let complete = Complete::new(Completer::new(table.clone(), 0), Accepting, 16);
     let answer = complete.handle(event, check::budget()).await;
     let failures = answer
         .map_err(|_| "MissingSequenceNumber")?

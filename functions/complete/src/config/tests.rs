@@ -1,0 +1,180 @@
+use super::*;
+
+const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:refunds";
+const FUNCTION: &str = "arn:aws:lambda:us-east-1:111122223333:function:book:live";
+const SECRET: &str = "arn:aws:secretsmanager:us-east-1:111122223333:secret:key-AbCdEf";
+const PARAMETER: &str = "arn:aws:ssm:us-east-1:111122223333:parameter/key";
+const TABLE: &str = "arn:aws:dynamodb:us-east-1:111122223333:table/ledger";
+const OWN_TABLE: &str = "arn:aws:dynamodb:us-east-1:111122223333:table/t";
+
+fn environment<'a>(
+    settings: &'a [(&'a str, &'a str)],
+) -> Environment<impl Fn(&str) -> Option<String> + 'a> {
+    Environment::new(move |name: &str| {
+        let found = settings.iter().find(|(setting, _)| *setting == name);
+        let text = found.map(|(_, text)| (*text).to_owned());
+        text.or_else(|| (name == "TABLE_NAME").then(|| "t".to_owned()))
+    })
+}
+
+fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::read(&environment(settings))
+}
+
+fn read_targets(settings: &[(&str, &str)]) -> Result<TargetsConfig, ConfigError> {
+    TargetsConfig::read(&environment(settings))
+}
+
+#[test]
+fn only_the_table_name_is_required() {
+    assert_eq!(
+        read(&[]).unwrap(),
+        Config {
+            table_name: "t".to_owned(),
+            done_retention_days: 0,
+            max_concurrency: 16,
+            invocation_budget: Duration::from_secs(30),
+        }
+    );
+    assert_eq!(
+        read(&[("TABLE_NAME", "")]).unwrap_err().to_string(),
+        "environment variable TABLE_NAME is not set"
+    );
+}
+
+#[test]
+fn reads_all_settings() {
+    let config = read(&[
+        ("TABLE_NAME", "t"),
+        ("DONE_RETENTION_DAYS", "30"),
+        ("DOWNSTREAM_MAX_CONCURRENCY", "4"),
+        ("INVOCATION_BUDGET_MS", "1500"),
+    ])
+    .unwrap();
+    assert_eq!(config.done_retention_days, 30);
+    assert_eq!(config.max_concurrency, 4);
+    assert_eq!(config.invocation_budget, Duration::from_millis(1_500));
+}
+
+#[test]
+fn errors_name_the_variable() {
+    for (name, value) in [
+        ("DONE_RETENTION_DAYS", "-1"),
+        ("DONE_RETENTION_DAYS", "36501"),
+        ("DOWNSTREAM_MAX_CONCURRENCY", "0"),
+        ("INVOCATION_BUDGET_MS", "x"),
+    ] {
+        let error = read(&[(name, value)]).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("environment variable {name} is wrong: ")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn targets_that_can_refuse_are_called_first_and_have_their_own_types() {
+    let arns = [QUEUE, TABLE, FUNCTION, SECRET].join(", ");
+    let config = read_targets(&[
+        ("DOWNSTREAM_ARNS", &arns),
+        ("DOWNSTREAM_URL", "https://example.com/hook?token=s3cret"),
+        (
+            "DOWNSTREAM_TYPES",
+            "refunds=refund.*,refunds=Chargeback Opened,url=order",
+        ),
+        ("DOWNSTREAM_REFUSAL_STATUSES", "409"),
+        ("DOWNSTREAM_MAX_PER_SECOND", "50"),
+    ])
+    .unwrap();
+    let targets = config.targets.iter();
+    let targets: Vec<_> = targets
+        .map(|(target, types)| (target.name(), types.len()))
+        .collect();
+    assert_eq!(targets, [("book", 0), ("url", 1), ("refunds", 2)]);
+    assert_eq!(config.settings.tables, [TABLE.parse().unwrap()]);
+    assert_eq!(config.settings.secret, Some(SECRET.parse().unwrap()));
+    assert_eq!(config.settings.refusal_statuses, "409".parse().unwrap());
+    assert_eq!(config.max_per_second, 50);
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+#[test]
+fn rejects_targets_that_cannot_work() {
+    let (arns, url, types) = ("DOWNSTREAM_ARNS", "DOWNSTREAM_URL", "DOWNSTREAM_TYPES");
+    let list = |arns: &[&str]| arns.join(",");
+    let endpoint = (url, "https://example.com/");
+    for (name, settings) in [
+        (arns, vec![]),
+        (arns, vec![(arns, String::new())]),
+        (arns, vec![(arns, list(&[TABLE]))]),
+        (arns, vec![(arns, list(&[QUEUE, QUEUE]))]),
+        (arns, vec![(arns, list(&[FUNCTION, TABLE, TABLE]))]),
+        (arns, vec![(arns, list(&[QUEUE, ""]))]),
+        (arns, vec![(arns, list(&[QUEUE, SECRET]))]),
+        (arns, vec![(arns, list(&[FUNCTION, OWN_TABLE]))]),
+        (arns, vec![(arns, "https://example.com/".to_owned())]),
+        (arns, vec![(arns, "arn:aws:s3:::bucket".to_owned())]),
+        (
+            arns,
+            vec![
+                (arns, list(&[SECRET, PARAMETER])),
+                (url, endpoint.1.to_owned()),
+            ],
+        ),
+        (url, vec![(url, "http://example.com/".to_owned())]),
+        (url, vec![(url, "example.com".to_owned())]),
+        (
+            types,
+            vec![(arns, QUEUE.to_owned()), (types, "orders=order".to_owned())],
+        ),
+        (
+            types,
+            vec![(arns, QUEUE.to_owned()), (types, "refunds".to_owned())],
+        ),
+        (
+            types,
+            vec![
+                (arns, QUEUE.to_owned()),
+                (types, "refunds=a,refunds=b,refunds=a".to_owned()),
+            ],
+        ),
+        (
+            types,
+            vec![(arns, QUEUE.to_owned()), (types, "refunds=a*b".to_owned())],
+        ),
+        (
+            "DOWNSTREAM_REFUSAL_STATUSES",
+            vec![
+                (url, endpoint.1.to_owned()),
+                ("DOWNSTREAM_REFUSAL_STATUSES", "403".to_owned()),
+            ],
+        ),
+        (
+            "DOWNSTREAM_MAX_PER_SECOND",
+            vec![
+                (url, endpoint.1.to_owned()),
+                ("DOWNSTREAM_MAX_PER_SECOND", "-1".to_owned()),
+            ],
+        ),
+    ] {
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))
+            .collect();
+        let error = read_targets(&settings).unwrap_err().to_string();
+        let start = format!("environment variable {name} is wrong: ");
+        assert!(error.starts_with(&start), "{settings:?}: {error}");
+    }
+}
+
+#[test]
+fn no_error_quotes_a_url() {
+    for text in [
+        "http://s3cret.example.com/",
+        "s3cret",
+        "https://a:s3cret@example.com",
+    ] {
+        let error = read_targets(&[("DOWNSTREAM_URL", text)]).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("s3cret"), "{error}");
+    }
+}
