@@ -119,7 +119,8 @@ pub struct NotificationItem {
     pub traceparent: Option<TraceParent>,
     /// The enrichment: the text of a JSON object.
     pub enrichment: Option<String>,
-    /// Why the downstream refused the notification; only in REFUSED.
+    /// Why the downstream refused the notification; only in REFUSED. `None` also if another consumer stored something that is
+    /// not a code.
     pub refusal: Option<Refusal>,
     /// When DynamoDB may remove the item, in seconds since 1970.
     pub expires_at: Option<i64>,
@@ -289,7 +290,12 @@ impl NotificationItem {
                     .filter(|text| Payload::parse(*text).is_ok())
                     .map(ToOwned::to_owned)
             })?,
-            refusal: fields.optional(a::REFUSAL, |value| value.as_text()?.parse().ok())?,
+            // Nothing depends on it, so a text that another consumer stored must not make a settled item unreadable. The text
+            // itself may be confidential, so nobody gets it.
+            refusal: item
+                .attribute(a::REFUSAL)
+                .and_then(AttributeRef::as_text)
+                .and_then(|text| text.parse().ok()),
             expires_at: fields.optional(a::EXPIRES_AT, AttributeRef::as_number)?,
         })
     }

@@ -87,7 +87,7 @@ async fn complete() -> Result<(), Error> {
         &config.table_name,
     ));
     let completer = Completer::new(table, config.done_retention_days);
-    let complete = Complete::new(completer, PrintingDownstream, config.max_in_flight);
+    let complete = Complete::new(completer, PrintingDownstream, config.max_concurrency);
     invocation::serve(
         config.invocation_budget,
         async |event: ShardEvent, budget: Budget| complete.handle(event, budget).await,

@@ -98,73 +98,64 @@ fn targets_that_can_refuse_are_called_first_and_have_their_own_types() {
     assert!(!format!("{config:?}").contains("s3cret"));
 }
 
+/// Checks that these settings are wrong, and that the error names the first one.
+fn check_rejection(settings: &[(&str, &str)]) {
+    let error = read_targets(settings).unwrap_err().to_string();
+    let start = format!("environment variable {} is wrong: ", settings[0].0);
+    assert!(error.starts_with(&start), "{settings:?}: {error}");
+}
+
 #[test]
 fn rejects_targets_that_cannot_work() {
-    let (arns, url, types) = ("DOWNSTREAM_ARNS", "DOWNSTREAM_URL", "DOWNSTREAM_TYPES");
     let list = |arns: &[&str]| arns.join(",");
-    let endpoint = (url, "https://example.com/");
-    for (name, settings) in [
-        (arns, vec![]),
-        (arns, vec![(arns, String::new())]),
-        (arns, vec![(arns, list(&[TABLE]))]),
-        (arns, vec![(arns, list(&[QUEUE, QUEUE]))]),
-        (arns, vec![(arns, list(&[FUNCTION, TABLE, TABLE]))]),
-        (arns, vec![(arns, list(&[QUEUE, ""]))]),
-        (arns, vec![(arns, list(&[QUEUE, SECRET]))]),
-        (arns, vec![(arns, list(&[FUNCTION, OWN_TABLE]))]),
-        (arns, vec![(arns, "https://example.com/".to_owned())]),
-        (arns, vec![(arns, "arn:aws:s3:::bucket".to_owned())]),
-        (
-            arns,
-            vec![
-                (arns, list(&[SECRET, PARAMETER])),
-                (url, endpoint.1.to_owned()),
-            ],
-        ),
-        (url, vec![(url, "http://example.com/".to_owned())]),
-        (url, vec![(url, "example.com".to_owned())]),
-        (
-            types,
-            vec![(arns, QUEUE.to_owned()), (types, "orders=order".to_owned())],
-        ),
-        (
-            types,
-            vec![(arns, QUEUE.to_owned()), (types, "refunds".to_owned())],
-        ),
-        (
-            types,
-            vec![
-                (arns, QUEUE.to_owned()),
-                (types, "refunds=a,refunds=b,refunds=a".to_owned()),
-            ],
-        ),
-        (
-            types,
-            vec![(arns, QUEUE.to_owned()), (types, "refunds=a*b".to_owned())],
-        ),
-        (
-            "DOWNSTREAM_REFUSAL_STATUSES",
-            vec![
-                (url, endpoint.1.to_owned()),
-                ("DOWNSTREAM_REFUSAL_STATUSES", "403".to_owned()),
-            ],
-        ),
-        (
-            "DOWNSTREAM_MAX_PER_SECOND",
-            vec![
-                (url, endpoint.1.to_owned()),
-                ("DOWNSTREAM_MAX_PER_SECOND", "-1".to_owned()),
-            ],
-        ),
+    for arns in [
+        String::new(),
+        list(&[TABLE]),
+        list(&[QUEUE, QUEUE]),
+        list(&[FUNCTION, TABLE, TABLE]),
+        list(&[QUEUE, ""]),
+        list(&[QUEUE, SECRET]),
+        list(&[FUNCTION, OWN_TABLE]),
+        "https://example.com/".to_owned(),
+        "arn:aws:s3:::bucket".to_owned(),
     ] {
-        let settings: Vec<_> = settings
-            .iter()
-            .map(|(name, text)| (*name, text.as_str()))
-            .collect();
-        let error = read_targets(&settings).unwrap_err().to_string();
-        let start = format!("environment variable {name} is wrong: ");
-        assert!(error.starts_with(&start), "{settings:?}: {error}");
+        check_rejection(&[(ARNS, &arns)]);
     }
+    let secrets = list(&[SECRET, PARAMETER]);
+    check_rejection(&[(ARNS, &secrets), (URL, "https://example.com/")]);
+    for url in ["http://example.com/", "example.com"] {
+        check_rejection(&[(URL, url)]);
+    }
+}
+
+#[test]
+fn rejects_types_of_unknown_targets_and_wrong_patterns() {
+    for types in [
+        "orders=order",
+        "refunds",
+        "refunds=a*b",
+        "refunds=a,",
+        "refunds=a,refunds=b,refunds=a",
+    ] {
+        check_rejection(&[(TYPES, types), (ARNS, QUEUE)]);
+    }
+}
+
+#[test]
+fn rejects_wrong_limits_and_statuses_of_targets() {
+    for (name, value) in [
+        ("DOWNSTREAM_REFUSAL_STATUSES", "403"),
+        ("DOWNSTREAM_MAX_PER_SECOND", "-1"),
+        ("DOWNSTREAM_MAX_PER_SECOND", "10001"),
+    ] {
+        check_rejection(&[(name, value), (URL, "https://example.com/")]);
+    }
+}
+
+#[test]
+fn without_a_target_the_error_says_where_to_name_one() {
+    let error = read_targets(&[]).unwrap_err().to_string();
+    assert!(error.contains(ARNS) && error.contains(URL), "{error}");
 }
 
 #[test]

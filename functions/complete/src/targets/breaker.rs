@@ -278,6 +278,16 @@ mod tests {
         assert_eq!(breaker.admit(&id(0), now + FIRST_PAUSE), Ok(()));
     }
 
+    #[test]
+    fn forgets_the_oldest_suspects() {
+        let mut breaker = Breaker::default();
+        for number in 0..2 * MAX_SUSPECTS {
+            fail(&mut breaker, number, None, Instant::now());
+        }
+        assert_eq!(breaker.suspects.len(), MAX_SUSPECTS);
+        assert_eq!(breaker.suspects[0], id(MAX_SUSPECTS));
+    }
+
     proptest! {
         #[test]
         fn admits_every_notification_after_the_longest_pause(

@@ -284,3 +284,24 @@ async fn concurrent_calls_share_the_limit_of_their_target() {
     );
     assert_eq!(start.elapsed().as_secs(), 2);
 }
+
+/// A target whose effects are all writes.
+struct Writing;
+
+impl Downstream<u32> for Writing {
+    async fn accept(&self, _event: &NotificationEvent) -> Result<Effect<u32>, DownstreamError> {
+        Ok(Effect::CommitWith(vec![1]))
+    }
+
+    fn checks_state(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn states_are_checked_if_a_target_needs_it() {
+    let scripted = Scripted::default();
+    assert!(Targets::new(vec![route("first", &[], &scripted)]).checks_state());
+    let writing = Route::new("first", vec![], Writing, None);
+    assert!(!Targets::new(vec![writing]).checks_state());
+}

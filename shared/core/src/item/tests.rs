@@ -126,6 +126,21 @@ fn settled_items_fit_into_the_reserved_space() {
 }
 
 #[test]
+fn reads_refused_items_whose_reason_is_not_a_code() {
+    let mut refused = item("1").unwrap();
+    refused.status = Status::Refused;
+    for value in [
+        AttributeValue::S("The account of Ms. Doe is closed".to_owned()),
+        AttributeValue::N("7".to_owned()),
+    ] {
+        let mut attributes = refused.to_item().into_inner();
+        attributes.insert(attribute::REFUSAL.to_owned(), value);
+        let read = NotificationItem::from_item(&attributes.into());
+        assert_eq!(read.as_ref(), Ok(&refused));
+    }
+}
+
+#[test]
 fn errors_name_the_edited_attribute() {
     let good = item("1").unwrap().to_item();
     for name in [
