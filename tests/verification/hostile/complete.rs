@@ -3,7 +3,7 @@
 use aws_smithy_types::base64;
 use jiff::Timestamp;
 use onewrite::{
-    completion::{Completer, Downstream, DownstreamError, Effect},
+    completion::Completer,
     event::NotificationEvent,
     item::NotificationItem,
     notification::{NotificationId, Status},
@@ -27,15 +27,6 @@ fn handles_every_kinesis_record_of_the_corpus() {
         .into_iter()
         .map(|event| (event.case.clone(), event));
     check::all(cases.collect(), check_event);
-}
-
-/// Accepts every notification.
-struct AcceptsAll;
-
-impl<W: Send> Downstream<W> for AcceptsAll {
-    async fn accept(&self, _event: &NotificationEvent) -> Result<Effect<W>, DownstreamError> {
-        Ok(Effect::Happened)
-    }
 }
 
 /// The outcomes that Lambda need not repeat.
