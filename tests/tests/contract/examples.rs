@@ -1,0 +1,84 @@
+//! The example functions in Python and JavaScript, and the copies of them in the documents.
+
+use std::path::Path;
+
+use onewrite_tests::template::repository;
+use serde_json::{Value, json};
+
+use crate::{
+    helpers::{run_node, run_python},
+    vectors::{directory, event_json, item, refund},
+};
+
+const EXAMPLES: &str = "docs/examples/functions";
+
+/// Events, and the verdicts that each example gives.
+fn cases() -> (Value, Value) {
+    let closed = item("rf_2", "refund", r#"{"account":"closed"}"#);
+    let events = json!([event_json(&refund("rf_1")), event_json(&closed)]);
+    let entry = |text: &str| json!({"entry_id": {"S": "rf_1"}, "entry": {"S": text}});
+    // Each language has its own spelling of the same JSON.
+    let verdicts = |text: &str| {
+        json!([
+            {"accepted": true, "writes": [{"Put": {"TableName": "ledger", "Item": entry(text)}}]},
+            {"refused": "account_closed"},
+        ])
+    };
+    let python = verdicts(r#"{"amount": 1.0, "order": 8841}"#);
+    let javascript = verdicts(r#"{"amount":1,"order":8841}"#);
+    (events, json!([python, javascript]))
+}
+
+#[test]
+fn the_ledger_in_python_answers_with_a_write_or_a_refusal() {
+    let (events, verdicts) = cases();
+    let file = repository(EXAMPLES).join("ledger.py");
+    let printed = run_python("run_function.py", &[&file], &events);
+    assert_eq!(printed, verdicts[0]);
+}
+
+#[test]
+fn the_ledger_in_javascript_answers_with_a_write_or_a_refusal() {
+    let (events, verdicts) = cases();
+    let file = repository(EXAMPLES).join("ledger.mjs");
+    if let Some(printed) = run_node("run_function.mjs", &[&file], &events) {
+        assert_eq!(printed, verdicts[1]);
+    }
+}
+
+fn document() -> String {
+    std::fs::read_to_string(repository("docs/consumers.md")).unwrap()
+}
+
+#[test]
+fn the_document_shows_the_request_of_the_first_vector() {
+    let document = document();
+    let blocks = document.split("```json\n").skip(1);
+    let requests = blocks.map(|block| block.split("```").next().unwrap());
+    let shown = requests.map(|text| serde_json::from_str::<Value>(text).unwrap());
+    let shown: Vec<Value> = shown.collect();
+    let vectors = std::fs::read_to_string(directory().join("settlements.json")).unwrap();
+    let vectors: Value = serde_json::from_str(&vectors).unwrap();
+    assert_eq!(
+        shown,
+        [vectors["vectors"][0]["calls"][0]["request"].clone()]
+    );
+}
+
+#[test]
+fn the_document_shows_the_tested_functions() {
+    let shown = document();
+    for file in std::fs::read_dir(repository(EXAMPLES)).unwrap() {
+        let path = file.unwrap().path();
+        let code = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap();
+        // The first line describes the file, which the document does itself.
+        let (_, code) = code.split_once("\n\n").unwrap();
+        let language = match Path::new(name).extension().and_then(|end| end.to_str()) {
+            Some("py") => "python",
+            _ => "js",
+        };
+        let block = format!("```{language}\n{code}```");
+        assert!(shown.contains(&block), "{name}");
+    }
+}

@@ -1,0 +1,113 @@
+//! The helpers in Python and JavaScript do the same as the functions, by the golden vectors.
+
+use std::{
+    ffi::OsString,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use onewrite_local::{
+    progress::Progress,
+    python::{self, Environment, Interpreter},
+    workspace::Workspace,
+};
+use onewrite_tests::template::repository;
+use serde_json::Value;
+
+use crate::vectors::directory;
+
+/// The emulator's Python, which has boto3 and jsonschema. It is installed once.
+pub(crate) async fn python(interpreter: &Interpreter) -> Environment {
+    let (workspace, silent) = (Workspace::here(), Progress::Silent);
+    let environment = python::environment(&workspace, interpreter, python::EMULATOR, silent);
+    environment.await.unwrap()
+}
+
+/// Runs a script of this directory with Python and returns what it prints.
+pub(crate) fn run_python(script: &str, arguments: &[&Path], input: &Value) -> Value {
+    let install = async { python(&Interpreter::find().await.unwrap()).await };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let environment = runtime.block_on(install);
+    let mut command = Command::new(environment.program("python"));
+    // Without files of byte code in the repository.
+    command.arg("-B");
+    run(command, script, arguments, input)
+}
+
+/// Makes a missing Node.js a failure.
+const REQUIRE_NODE: &str = "ONEWRITE_REQUIRE_NODE";
+
+/// The oldest supported version.
+const OLDEST_NODE: u32 = 20;
+
+/// Runs a script of this directory with Node.js; `None` if this machine has none.
+pub(crate) fn run_node(script: &str, arguments: &[&Path], input: &Value) -> Option<Value> {
+    let version = Command::new("node").arg("--version").output();
+    let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    let version = version.unwrap_or_default();
+    let major = version.trim_start_matches('v').split('.').next();
+    let major: u32 = major.and_then(|major| major.parse().ok()).unwrap_or(0);
+    if major < OLDEST_NODE {
+        let missing = format!("no Node.js of version {OLDEST_NODE} or newer was found");
+        assert!(std::env::var_os(REQUIRE_NODE).is_none(), "{missing}");
+        eprintln!(
+            "NOT TESTED: {script}, because {missing}. {REQUIRE_NODE}=1 makes this a failure."
+        );
+        return None;
+    }
+    Some(run(Command::new("node"), script, arguments, input))
+}
+
+fn run(mut command: Command, script: &str, arguments: &[&Path], input: &Value) -> Value {
+    let arguments: Vec<OsString> = arguments.iter().map(|path| path.into()).collect();
+    let mut child = command
+        .arg(repository("tests/tests/contract").join(script))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_string();
+    // If the script ends early, its status says so.
+    std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{script}: {stderr}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The number of vectors in all files.
+fn vector_count() -> usize {
+    let files = std::fs::read_dir(directory()).unwrap();
+    files
+        .map(|file| {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            let vectors: Value = serde_json::from_str(&text).unwrap();
+            vectors["vectors"].as_array().unwrap().len()
+        })
+        .sum()
+}
+
+/// The scripts print the number of vectors that were met, and the differences.
+fn assert_all_met(printed: &Value) {
+    assert_eq!(printed["differences"], serde_json::json!([]));
+    assert_eq!(printed["met"], vector_count());
+}
+
+#[test]
+fn the_python_helper_follows_every_vector() {
+    let helper = repository("shared/contract/python");
+    let printed = run_python("run_vectors.py", &[&helper, &directory()], &Value::Null);
+    assert_all_met(&printed);
+}
+
+#[test]
+fn the_javascript_helper_follows_every_vector() {
+    let helper = repository("shared/contract/javascript/onewrite.mjs");
+    if let Some(printed) = run_node("run_vectors.mjs", &[&helper, &directory()], &Value::Null) {
+        assert_all_met(&printed);
+    }
+}

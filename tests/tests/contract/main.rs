@@ -1,0 +1,14 @@
+//! The contract for consumers that read the notification stream themselves: its files are what the code does, and the
+//! helpers in Python and JavaScript follow them.
+#![allow(clippy::unwrap_used)]
+
+mod batches;
+mod competition;
+mod events;
+mod examples;
+mod helpers;
+mod schema;
+mod settlements;
+mod vectors;
+mod wire;
+mod wrong_helpers;
