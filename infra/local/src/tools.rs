@@ -17,43 +17,38 @@ pub struct Tool {
     /// The name of the crate and of its program.
     pub name: &'static str,
     pub version: &'static str,
-    /// The packages whose own code is slow without optimisation. The rest of a tool waits for other programs.
-    optimised: &'static [&'static str],
+    /// The level of optimisation. A tool that waits for other programs needs none.
+    opt_level: &'static str,
 }
 
 /// Fuzzing with libFuzzer.
 pub const FUZZ: Tool = Tool {
     name: "cargo-fuzz",
     version: "0.13.2",
-    optimised: &[],
+    opt_level: "0",
 };
 
 /// Mutation testing.
 pub const MUTANTS: Tool = Tool {
     name: "cargo-mutants",
     version: "27.1.0",
-    optimised: &[],
+    opt_level: "0",
 };
 
 /// Line and branch coverage.
 pub const LLVM_COV: Tool = Tool {
     name: "cargo-llvm-cov",
     version: "0.9.1",
-    optimised: &[],
+    opt_level: "0",
 };
 
 /// Rules for CloudFormation templates.
 pub const GUARD: Tool = Tool {
     name: "cfn-guard",
     version: "3.2.1",
-    optimised: &[
-        "cfn-guard",
-        "aho-corasick",
-        "fancy-regex",
-        "memchr",
-        "regex-automata",
-        "regex-syntax",
-    ],
+    // Level 1 takes 135 CPU seconds longer to build than 0, and applies the rules four times as fast: tests do that 131 times,
+    // in 50 instead of 235 seconds. Level 3 is only a little faster.
+    opt_level: "1",
 };
 
 /// The packages whose code is deployed.
@@ -77,7 +72,11 @@ impl Tool {
         interpreter: &Interpreter,
         progress: Progress,
     ) -> Result<PathBuf> {
-        let Self { name, version, .. } = self;
+        let Self {
+            name,
+            version,
+            opt_level,
+        } = self;
         let tools = workspace.local().join("tools");
         let home = tools.join(format!("{name}-{version}"));
         let program = home.join("bin").join(name);
@@ -92,12 +91,10 @@ impl Tool {
             "1 to 4 minutes, only the first time",
             Some(&log),
         );
-        let optimise = |package| format!("--config=profile.release.package.{package}.opt-level=1");
         let install = Program::new(interpreter.path(), "cargo", log)
-            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "0")
+            .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", opt_level)
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .args(["install", name, "--locked", "--version", version])
-            .args(self.optimised.iter().map(optimise))
             .arg("--root")
             .arg(&home);
         install.run(&format!("cargo install {name}")).await?;

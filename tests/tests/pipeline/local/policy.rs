@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::slice;
 
+use futures::{StreamExt as _, stream};
 use json_patch::Patch;
 use onewrite_local::check::checkov::{self, Checkov};
 use onewrite_local::check::guard::{Guard, Verdict, Violation};
@@ -11,9 +13,6 @@ use onewrite_local::python::Interpreter;
 use onewrite_local::template;
 use onewrite_local::workspace::Workspace;
 use serde_json::Value;
-
-/// The name of the unchanged template among the broken ones.
-const UNCHANGED: &str = "template";
 
 /// The rules, each with changes to template.yaml that must violate it. A change is a JSON patch (RFC 6902) of the result
 /// of [`template::read`].
@@ -33,9 +32,21 @@ fn must_fail() -> BTreeMap<String, Vec<(String, Patch)>> {
     each.collect()
 }
 
-fn write(directory: &Path, name: &str, template: &Value) {
-    let path = directory.join(format!("{name}.json"));
-    std::fs::write(path, template.to_string()).unwrap();
+/// Applies the rules to these templates. Each call starts a process, because one for all templates takes longer for each further
+/// template. Returns the results in the order of the templates.
+async fn judge(guard: &Guard, directory: &Path, name: &str, templates: &[Value]) -> Vec<Verdict> {
+    let log = directory.join(format!("{name}.log"));
+    let directory = directory.join(name);
+    std::fs::create_dir(&directory).unwrap();
+    for (number, template) in templates.iter().enumerate() {
+        let path = directory.join(format!("{number:02}.json"));
+        std::fs::write(path, template.to_string()).unwrap();
+    }
+    let verdicts = guard.judge(&directory, &log).await;
+    let mut verdicts = verdicts.unwrap_or_else(|e| panic!("{name}: {e}"));
+    verdicts.sort_by(|one, other| one.template.cmp(&other.template));
+    assert_eq!(verdicts.len(), templates.len(), "{name}");
+    verdicts
 }
 
 fn violated(verdict: &Verdict) -> Vec<&str> {
@@ -50,40 +61,39 @@ async fn each_broken_template_violates_exactly_its_rule() {
         .await
         .unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let templates = directory.path().join("templates");
-    std::fs::create_dir(&templates).unwrap();
     let right = template::read(&workspace.root().join("template.yaml")).unwrap();
-    write(&templates, UNCHANGED, &right);
     let must_fail = must_fail();
-    let mut broken = BTreeMap::new();
-    for (rule, cases) in &must_fail {
+
+    // Every rule applies to the template, and every rule has a change that violates it.
+    let verdicts = judge(
+        &guard,
+        directory.path(),
+        "template",
+        slice::from_ref(&right),
+    )
+    .await;
+    assert_eq!(violated(&verdicts[0]), [""; 0]);
+    assert_eq!(verdicts[0].not_applicable, [""; 0]);
+    let rules: BTreeSet<&str> = verdicts[0].passed.iter().map(String::as_str).collect();
+    let tried: BTreeSet<&str> = must_fail.keys().map(String::as_str).collect();
+    assert_eq!(rules, tried);
+
+    let break_rule = async |(rule, cases): (&String, &Vec<(String, Patch)>)| {
         assert!(!cases.is_empty(), "{rule}");
-        for (number, (case, patch)) in cases.iter().enumerate() {
+        let break_template = |(case, patch): &(String, Patch)| {
             let mut wrong = right.clone();
             json_patch::patch(&mut wrong, patch).unwrap_or_else(|e| panic!("{rule}: {case}: {e}"));
-            let name = format!("{rule}-{number}");
-            write(&templates, &name, &wrong);
-            broken.insert(name, (rule.as_str(), case.as_str()));
-        }
-    }
-
-    let log = directory.path().join("cfn-guard.log");
-    let verdicts = guard.judge(&templates, &log).await.unwrap();
-    assert_eq!(verdicts.len(), broken.len() + 1);
-    for verdict in &verdicts {
-        let name = verdict.template.file_stem().unwrap().to_str().unwrap();
-        if name == UNCHANGED {
-            // Every rule applies to the template, and every rule has a change that violates it.
-            assert_eq!(violated(verdict), [""; 0]);
-            assert_eq!(verdict.not_applicable, [""; 0]);
-            let rules: BTreeSet<&str> = verdict.passed.iter().map(String::as_str).collect();
-            let tried: BTreeSet<&str> = must_fail.keys().map(String::as_str).collect();
-            assert_eq!(rules, tried);
-        } else {
-            let (rule, case) = broken[name];
+            wrong
+        };
+        let broken: Vec<Value> = cases.iter().map(break_template).collect();
+        let verdicts = judge(&guard, directory.path(), rule, &broken).await;
+        for ((case, _), verdict) in cases.iter().zip(&verdicts) {
             assert_eq!(violated(verdict), [rule], "{rule}: {case}");
         }
-    }
+    };
+    let cores = std::thread::available_parallelism().unwrap().get();
+    let rules = stream::iter(must_fail.iter().map(break_rule)).buffer_unordered(cores);
+    rules.collect::<()>().await;
 }
 
 #[tokio::test]
