@@ -8,6 +8,7 @@
 mod deferral;
 mod deployed_stack;
 mod doctor;
+mod downstream;
 mod drills;
 mod envelopes;
 mod faults;
