@@ -33,7 +33,8 @@ use crate::error::Result;
 /// The event sources of one stack. Dropping it stops them at once; records and messages in flight are retried by AWS's
 /// own rules.
 pub struct EventSources {
-    context: Context,
+    /// On the heap, because clients are large.
+    context: Box<Context>,
     pollers: Vec<PollerHandle>,
 }
 
@@ -98,7 +99,7 @@ impl EventSources {
             metrics: metrics.clone(),
         };
         let mut sources = Self {
-            context,
+            context: Box::new(context),
             pollers: Vec::new(),
         };
         sources.refresh().await?;

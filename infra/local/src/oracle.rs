@@ -346,7 +346,8 @@ fn verify_items(
             violations.push(Violation::ItemChanged { id: id.clone() });
         }
         let may_be_open = state.settlement == Settlement::Elsewhere;
-        if !is_settled(item) && !(may_be_open && is_open(item)) {
+        let is_expected = is_settled(item) || (may_be_open && is_open(item));
+        if !is_expected {
             violations.push(Violation::NotSettled { id });
         }
     }

@@ -70,18 +70,10 @@ impl fmt::Display for Violation {
                 write!(f, "item {id} has a type or payload that was never sent")
             }
             Self::NotSettled { id } => write!(f, "item {id} is neither DONE nor REFUSED"),
-            Self::NotBooked { id } => {
-                write!(
-                    f,
-                    "lost: item {id} is DONE, but the target has not booked it"
-                )
-            }
+            Self::NotBooked { id } => write!(f, "lost: {id} is DONE but not booked"),
             Self::BookedAgain { id } => write!(f, "the target has booked {id} twice"),
             Self::UnexpectedBooking { id } => {
-                write!(
-                    f,
-                    "unexpected: the target has booked {id}, which is not DONE"
-                )
+                write!(f, "unexpected: {id} is booked but not DONE")
             }
             Self::MissingEvent { id, status } => {
                 write!(f, "lost: the stream has no {status} event for {id}")
