@@ -6,7 +6,7 @@ use onewrite_tests::template::{Template, scalar};
 use serde_json::{Value, json};
 
 use crate::cloudformation::{Evaluation, Parameters, references};
-use crate::parameters::matches;
+use crate::parameters::{complete_starts, matches};
 use crate::translated::{QUEUE, choose, translate};
 use crate::{FUNCTIONS, template};
 
@@ -184,6 +184,19 @@ fn pollers_have_a_minimum_and_a_maximum() {
     assert_eq!(standard["ScalingConfig"]["MaximumConcurrency"], "50");
 }
 
+#[test]
+fn types_need_a_target() {
+    let translated = &translate(&[Parameters::new()])[0];
+    let violated = |chosen: &[(&str, &str)]| {
+        let evaluation = Evaluation::new(translated, &choose(chosen));
+        Vec::from_iter(evaluation.violated_rules())
+    };
+    let types = ("DownstreamTypes", "refunds=*");
+    assert_eq!(violated(&[types]), ["TypesNeedADownstream"]);
+    assert!(violated(&[types, ("DownstreamArns", QUEUE)]).is_empty());
+    assert!(violated(&[types, ("DownstreamUrl", URL)]).is_empty());
+}
+
 /// Asserts which values of a parameter a deployment accepts.
 fn assert_accepts(parameter: &str, right: &[&str], wrong: &[&str]) {
     let template = template();
@@ -233,6 +246,10 @@ fn a_deployment_accepts_only_arns_that_complete_can_use() {
         "arn:aws:sqs:eu-west-1:123456789012:a,b",
     ];
     assert_accepts("DownstreamArns", &right, &wrong);
+    for arns in right {
+        let chosen = [("DownstreamArns", arns), ("DownstreamUrl", URL)];
+        assert!(complete_starts(&chosen), "{arns}");
+    }
 }
 
 #[test]
@@ -259,6 +276,10 @@ fn a_deployment_accepts_only_urls_that_complete_can_use() {
         "https://example.com/a b",
     ];
     assert_accepts("DownstreamUrl", &right, &wrong);
+    for url in right {
+        let chosen = [("DownstreamArns", QUEUE), ("DownstreamUrl", url)];
+        assert!(complete_starts(&chosen), "{url}");
+    }
 }
 
 #[test]
@@ -284,6 +305,20 @@ fn a_deployment_accepts_only_types_that_complete_can_match() {
         "my queue=a",
     ];
     assert_accepts("DownstreamTypes", &right, &wrong);
+    let arns = ["refunds", "audit", "a"].map(|name| QUEUE.replace("refunds", name));
+    let arns = arns.join(",");
+    for (types, is_right) in right
+        .map(|types| (types, true))
+        .iter()
+        .chain(&wrong.map(|types| (types, false)))
+    {
+        let chosen = [
+            ("DownstreamArns", arns.as_str()),
+            ("DownstreamUrl", URL),
+            ("DownstreamTypes", types),
+        ];
+        assert_eq!(complete_starts(&chosen), *is_right, "{types}");
+    }
 }
 
 #[test]
@@ -295,6 +330,13 @@ fn a_deployment_accepts_only_statuses_that_concern_the_notification() {
         "401", "403", "404", "408", "425", "429", "410,403",
     ];
     assert_accepts("DownstreamRefusalStatuses", &right, &wrong);
+    for statuses in right {
+        let chosen = [
+            ("DownstreamUrl", URL),
+            ("DownstreamRefusalStatuses", statuses),
+        ];
+        assert!(complete_starts(&chosen), "{statuses}");
+    }
 }
 
 #[test]

@@ -5,17 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
+use onewrite_complete::config::{Config, TargetsConfig};
 use onewrite_local::parameters::LOCAL_PARAMETERS;
 use onewrite_runtime::config::{ConfigError, Environment};
 use onewrite_tests::template::{Template, repository, scalar};
 use serde_json::Value;
 
 use crate::cloudformation::Evaluation;
-use crate::translated::sam;
+use crate::translated::{QUEUE, choose, sam};
 use crate::{FUNCTIONS, template};
 
 /// The environment of a function, with the template's defaults except for the chosen parameters.
-pub(crate) fn environment(
+fn environment(
     template: &Template,
     function: &str,
     chosen: &BTreeMap<String, String>,
@@ -40,10 +41,13 @@ pub(crate) fn environment(
         .collect()
 }
 
+/// The variables of a function.
+type Variables<'a> = Environment<&'a dyn Fn(&str) -> Option<String>>;
+
 /// Reads the settings of a function. Returns the names that it looked up, and its result.
-pub(crate) fn read_settings<C>(
+fn read_settings<C>(
     settings: &BTreeMap<String, String>,
-    config: impl FnOnce(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+    config: impl FnOnce(&Variables<'_>) -> Result<C, ConfigError>,
 ) -> (BTreeSet<String>, Result<C, ConfigError>) {
     let names = RefCell::new(BTreeSet::new());
     let lookup = |name: &str| {
@@ -56,21 +60,22 @@ pub(crate) fn read_settings<C>(
 }
 
 /// Asserts that template and code use the same names and the same defaults, and that the code accepts each bound and each
-/// choice that the template allows.
+/// choice that the template allows. `needed` are the parameters that have no default for the function.
 fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
     function: &str,
+    needed: &[(&str, &str)],
     resources: &[&str],
-    config: impl Fn(&Environment<&dyn Fn(&str) -> Option<String>>) -> Result<C, ConfigError>,
+    config: impl Fn(&Variables<'_>) -> Result<C, ConfigError>,
 ) {
-    let template = template();
-    let defaults = environment(&template, function, &BTreeMap::new());
+    let (template, needed) = (template(), choose(needed));
+    let defaults = environment(&template, function, &needed);
     let (mut names, deployed) = read_settings(&defaults, &config);
     // Logging and metrics read these two themselves.
     names.extend(["LOG_LEVEL".to_owned(), "STACK_NAME".to_owned()]);
     let provided: BTreeSet<String> = defaults.keys().cloned().collect();
     assert_eq!(names, provided, "{function}");
 
-    // Only the template knows its resources and the budget, which is the function's timeout.
+    // Only the template knows what is needed, its resources, and the budget, which is the function's timeout.
     let of_the_template = resources.iter().chain(&["INVOCATION_BUDGET_MS"]);
     let minimal = of_the_template
         .map(|name| ((*name).to_owned(), defaults[*name].clone()))
@@ -81,7 +86,8 @@ fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
         let bounds = [&parameter["MinValue"], &parameter["MaxValue"]];
         let choices = parameter["AllowedValues"].as_array().into_iter().flatten();
         for value in bounds.into_iter().chain(choices).filter_map(scalar) {
-            let chosen = [(name.to_owned(), value.clone())].into();
+            let mut chosen = needed.clone();
+            chosen.insert(name.to_owned(), value.clone());
             let (_, read) = read_settings(&environment(&template, function, &chosen), &config);
             assert!(read.is_ok(), "{function} rejects {name}={value}: {read:?}");
         }
@@ -91,23 +97,39 @@ fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
 #[test]
 fn ingest_gets_exactly_the_settings_it_reads() {
     let references = ["TABLE_NAME", "QUEUE_URL"];
-    assert_settings_match("IngestFunction", &references, |environment| {
+    assert_settings_match("IngestFunction", &[], &references, |environment| {
         onewrite_ingest::config::Config::read(environment)
     });
 }
 
 #[test]
 fn forward_gets_exactly_the_settings_it_reads() {
-    assert_settings_match("ForwardFunction", &["STREAM_NAME"], |environment| {
+    assert_settings_match("ForwardFunction", &[], &["STREAM_NAME"], |environment| {
         onewrite_forward::config::Config::read(environment)
     });
 }
 
 #[test]
 fn complete_gets_exactly_the_settings_it_reads() {
-    assert_settings_match("CompleteFunction", &["TABLE_NAME"], |environment| {
-        onewrite_complete::config::Config::read(environment)
-    });
+    let (needed, variables) = (
+        [("DownstreamArns", QUEUE)],
+        ["TABLE_NAME", "DOWNSTREAM_ARNS"],
+    );
+    assert_settings_match("CompleteFunction", &needed, &variables, read_complete);
+}
+
+/// Reads all settings of `complete` with the targets of this repository.
+fn read_complete(environment: &Variables<'_>) -> Result<(Config, TargetsConfig), ConfigError> {
+    Ok((
+        Config::read(environment)?,
+        TargetsConfig::read(environment)?,
+    ))
+}
+
+/// Whether `complete` starts with these parameters.
+pub(crate) fn complete_starts(chosen: &[(&str, &str)]) -> bool {
+    let settings = environment(&template(), "CompleteFunction", &choose(chosen));
+    read_settings(&settings, read_complete).1.is_ok()
 }
 
 #[test]

@@ -331,21 +331,6 @@ fn rules_reject_combinations_that_a_service_would_reject_later() {
     let cases: &[RuleCase<'_>] = &[
         (&[], None),
         (
-            &[("DownstreamTypes", "refunds=*")],
-            Some("TypesNeedADownstream"),
-        ),
-        (
-            &[("DownstreamTypes", "refunds=*"), ("DownstreamArns", QUEUE)],
-            None,
-        ),
-        (
-            &[
-                ("DownstreamTypes", "url=*"),
-                ("DownstreamUrl", "https://example.com"),
-            ],
-            None,
-        ),
-        (
             &[("IngestBatchSize", "11")],
             Some("LargeBatchesNeedAWindow"),
         ),
