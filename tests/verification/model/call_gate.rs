@@ -1,6 +1,7 @@
 //! Ports for the real handlers. Each call waits at a gate until the model decides its fate.
 
 use std::{
+    collections::HashMap,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard},
     task::{Poll, Waker},
@@ -9,9 +10,11 @@ use std::{
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use onewrite::{
     item::NotificationItem,
+    notification::NotificationId,
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError,
     },
 };
 use onewrite_testing::{
@@ -105,6 +108,16 @@ impl NewNotifications for GatedPort<InMemoryTable> {
     async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
         let table = self.faulty(Call::Insert(item.clone())).await;
         table.insert(item).await
+    }
+}
+
+/// The model has no reads, because its consumers commit their effects with DONE. A handler that reads is not gated.
+impl CurrentStates for GatedPort<InMemoryTable> {
+    async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+        self.port.current_states(ids).await
     }
 }
 

@@ -458,6 +458,10 @@ impl Downstream<TransactWriteItem> for LedgerDownstream {
         let entry = ledger_entry(event.subject.as_str(), &self.number.to_string());
         Ok(Effect::CommitWith(vec![entry]))
     }
+
+    fn checks_state(&self) -> bool {
+        false
+    }
 }
 
 fn refusal() -> Refusal {

@@ -1,9 +1,9 @@
 //! Virtual time: the time of the world, and the time that the functions' clocks show.
 //!
-//! While functions run, tokio's paused clock moves from one timer to the next. Otherwise the world advances the time
-//! itself.
+//! It is tokio's paused clock. While functions run, it moves from one timer to the next. Otherwise the world advances it.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use onewrite_event_sources::Millis;
@@ -15,7 +15,6 @@ pub(crate) const START: Millis = 1_767_225_600_000;
 
 thread_local! {
     static STARTED: Cell<Option<Instant>> = const { Cell::new(None) };
-    static SKIPPED: Cell<Millis> = const { Cell::new(0) };
     static ERROR: Cell<i64> = const { Cell::new(0) };
     static JITTER: Cell<u64> = const { Cell::new(0) };
 }
@@ -35,7 +34,6 @@ pub(crate) fn run<T>(seed: u64, world: impl Future<Output = T>) -> T {
 
 fn begin(seed: u64) {
     STARTED.set(Some(Instant::now()));
-    SKIPPED.set(START);
     ERROR.set(0);
     JITTER.set(seed);
 }
@@ -43,12 +41,12 @@ fn begin(seed: u64) {
 /// The current time of the world.
 pub(crate) fn now() -> Millis {
     let elapsed = STARTED.get().map(|began| began.elapsed().as_millis());
-    SKIPPED.get() + elapsed.map_or(0, |millis| Millis::try_from(millis).unwrap())
+    START + elapsed.map_or(0, |millis| Millis::try_from(millis).unwrap())
 }
 
 /// Advances the time while nothing happens.
-pub(crate) fn skip(millis: Millis) {
-    SKIPPED.set(SKIPPED.get() + millis);
+pub(crate) async fn skip(millis: Millis) {
+    tokio::time::advance(Duration::from_millis(millis)).await;
 }
 
 /// Sets the error of the functions' clocks, in milliseconds.

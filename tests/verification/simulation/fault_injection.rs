@@ -175,19 +175,22 @@ impl World {
         let Some(Ok(item)) = item.as_ref().map(NotificationItem::from_item) else {
             return;
         };
+        let fingerprint = item.notification.fingerprint;
         let verdict = verdict(id);
-        let effect = self
-            .parts
-            .downstream
-            .entry(&NotificationEvent::from_item(&item));
+        let is_open = item.status == Status::Init;
+        if self.parts.has_receivers && is_open {
+            let receivers = &self.parts.receivers;
+            receivers.settle_by_hand(id, &fingerprint.to_string());
+        }
+        let event = NotificationEvent::from_item(&item);
         let writes = match verdict {
-            Verdict::Done => vec![effect],
-            Verdict::Refused(_) => Vec::new(),
+            Verdict::Done if !self.parts.has_receivers => vec![self.parts.ledger.entry(&event)],
+            _ => Vec::new(),
         };
         let completion = Completion {
             id: item.notification.id,
             version: Status::Init.version(),
-            fingerprint: item.notification.fingerprint,
+            fingerprint,
             verdict,
             at: clock::wall_clock(),
             expires_at: None,

@@ -54,6 +54,7 @@ kinds! {
     TableResponseLost, 8, "table: response lost after the write";
     TableSilent, 30, "table: never responds";
     TableSlow, 4, "table: slow";
+    TableReadFails, 10, "table: the current states cannot be read";
     KinesisThrottled, 20, "kinesis: call throttled";
     KinesisAccessDenied, 40, "kinesis: call rejected";
     KinesisRequestLost, 12, "kinesis: request lost, nothing stored";
@@ -71,6 +72,10 @@ kinds! {
     MappingDisabled, 12, "mapping: disabled temporarily";
     RetriesExhausted, 3, "mapping: discards a batch after few retries";
     DownstreamRejects, 15, "downstream: rejects an event";
+    ReceiverBusy, 25, "receiver: busy for a while";
+    ReceiverForbids, 40, "receiver: answers 403 for a while";
+    ReceiverSilent, 30, "receiver: never answers";
+    ReceiverAnswerLost, 12, "receiver: answer lost";
     ItemRedriven, 20, "item: redriven by an operator";
     ItemCompleted, 12, "item: completed by an operator";
     ItemEdited, 8, "item: edited by an operator";
@@ -192,6 +197,29 @@ impl FaultPlan {
         Fault::Delayed(Duration::from_millis(
             1 + self.draw(FaultKind::TableSlow, 5),
         ))
+    }
+
+    /// The fault of a read of current states.
+    pub(crate) fn read_fault(&self) -> Fault {
+        if let Some(fault) = self.of_outage() {
+            return fault;
+        }
+        if self.occurs(FaultKind::TableReadFails) {
+            let faults = [
+                Fault::Throttled,
+                Fault::Refused,
+                Fault::ResponseLost,
+                Fault::SilentBefore,
+            ];
+            return faults[self.draw(FaultKind::TableReadFails, 4) as usize];
+        }
+        let slowest = if self.occurs(FaultKind::TableSlow) {
+            400
+        } else {
+            5
+        };
+        let delay = 1 + self.draw(FaultKind::TableSlow, slowest);
+        Fault::AnswerDelayed(Duration::from_millis(delay))
     }
 
     /// The fault of a `PutRecords` call with this many records.

@@ -1,5 +1,7 @@
 //! The functions as the service sees them: an event in, a response or an error out. This module builds the real ones.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -13,8 +15,9 @@ use onewrite::event::EventSource;
 use onewrite::item::Enrichment;
 use onewrite::notification::{MessagePointers, Notification};
 use onewrite::stream::EventStream;
-use onewrite::table::{Completions, NewNotifications};
+use onewrite::table::{Completions, CurrentStates, NewNotifications};
 use onewrite_complete::handler::Complete;
+use onewrite_event_sources::choices::Mixer;
 use onewrite_forward::handler::Forward;
 use onewrite_ingest::handler::Ingest;
 use onewrite_runtime::{budget::Budget, observer::Observer};
@@ -23,8 +26,9 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::deferrals::Deferrals;
-use crate::effects::{ENTRY_ID, LEDGER, LedgerDownstream};
+use crate::effects::{ENTRY_ID, LEDGER, LedgerDownstream, WorldDownstream};
 use crate::fault_plan::FaultPlan;
+use crate::receivers::{Process, Receivers};
 
 /// One invocation.
 pub(crate) struct Call {
@@ -69,21 +73,30 @@ pub(crate) struct Parts {
     pub(crate) stream: InMemoryStream,
     pub(crate) fault_plan: FaultPlan,
     pub(crate) deferrals: Deferrals,
-    pub(crate) downstream: LedgerDownstream,
+    pub(crate) ledger: LedgerDownstream,
+    pub(crate) receivers: Receivers,
+    /// Whether the downstream is the receivers instead of the ledger.
+    pub(crate) has_receivers: bool,
     pub(crate) max_in_flight: usize,
     pub(crate) retention_days: u32,
 }
 
 impl Parts {
     pub(crate) fn new(seed: u64, fault_plan: FaultPlan, shards: u32, max_in_flight: usize) -> Self {
+        let table = InMemoryTable::default()
+            .with_clock(clock::wall_clock)
+            .with_other_table(LEDGER, ENTRY_ID);
+        let mut mixer = Mixer::new(seed ^ 0x4ece_15e5);
+        let has_receivers = mixer.one_in(2);
+        let max_per_second = mixer.one_in(3).then_some(50);
         Self {
-            table: InMemoryTable::default()
-                .with_clock(clock::wall_clock)
-                .with_other_table(LEDGER, ENTRY_ID),
+            receivers: Receivers::new(table.clone(), fault_plan.clone(), max_per_second),
+            has_receivers,
+            table,
             stream: InMemoryStream::new(shards)
                 .shuffling(seed)
                 .with_clock(clock::wall_clock),
-            downstream: LedgerDownstream {
+            ledger: LedgerDownstream {
                 fault_plan: fault_plan.clone(),
                 entries: Arc::default(),
             },
@@ -99,10 +112,20 @@ impl Parts {
         Functions {
             ingest: self.ingest(&self.faulty_table(self.table.clone())),
             forward: self.forward(self.faulty_stream(self.stream.clone())),
-            complete: self.complete(
-                self.faulty_table(self.table.clone()),
-                self.downstream.clone(),
-            ),
+            complete: self.complete(self.faulty_table(self.table.clone()), self.downstream()),
+        }
+    }
+
+    /// The downstream of each process.
+    pub(crate) fn downstream(&self) -> impl Fn(&Arc<Process>) -> WorldDownstream + 'static {
+        let (ledger, has_receivers) = (self.ledger.clone(), self.has_receivers);
+        move |process| {
+            if has_receivers {
+                let targets = process.receivers().targets(process);
+                WorldDownstream::Targets(Arc::clone(process), targets)
+            } else {
+                WorldDownstream::Ledger(ledger.clone())
+            }
         }
     }
 
@@ -110,6 +133,10 @@ impl Parts {
         let fault_plan = self.fault_plan.clone();
         FaultyTable::new(table, move |call| {
             fault_plan.table_fault(call.is_completion)
+        })
+        .with_faulty_reads({
+            let fault_plan = self.fault_plan.clone();
+            move |_| fault_plan.read_fault()
         })
     }
 
@@ -160,17 +187,42 @@ impl Parts {
         })
     }
 
-    pub(crate) fn complete<T, D>(&self, table: T, downstream: D) -> Handler
+    /// An invocation runs in the process that has waited longest, or in a new one. Its process ends if the invocation does not
+    /// respond.
+    pub(crate) fn complete<T, D>(
+        &self,
+        table: T,
+        downstream: impl Fn(&Arc<Process>) -> D + 'static,
+    ) -> Handler
     where
-        T: Completions<Write = TransactWriteItem> + 'static,
+        T: Completions<Write = TransactWriteItem> + CurrentStates + Clone + 'static,
         D: Downstream<TransactWriteItem> + 'static,
     {
-        let completer = Completer::new(table, self.retention_days).with_clock(clock::wall_clock);
-        let complete = Complete::new(completer, downstream, self.max_in_flight);
-        let complete = Rc::new(complete.with_observer(Observer::default().with_metrics(|_| {})));
+        let waiting = Rc::new(RefCell::new(VecDeque::new()));
+        let Self {
+            receivers,
+            retention_days,
+            max_in_flight,
+            ..
+        } = self.clone();
         handler(move |event, budget, _| {
-            let complete = Rc::clone(&complete);
-            async move { complete.handle(event, budget).await }.boxed_local()
+            let known = waiting.borrow_mut().pop_front();
+            let (process, complete) = known.unwrap_or_else(|| {
+                let process = Process::new(receivers.clone());
+                let completer =
+                    Completer::new(table.clone(), retention_days).with_clock(clock::wall_clock);
+                let complete = Complete::new(completer, downstream(&process), max_in_flight)
+                    .with_observer(Observer::default().with_metrics(|_| {}));
+                (process, complete)
+            });
+            let waiting = Rc::clone(&waiting);
+            async move {
+                process.begin();
+                let response = complete.handle(event, budget).await;
+                waiting.borrow_mut().push_back((process, complete));
+                response
+            }
+            .boxed_local()
         })
     }
 }

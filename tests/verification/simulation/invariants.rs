@@ -12,6 +12,7 @@ use onewrite_event_sources::queue::Queue;
 use onewrite_testing::{Change, InMemoryTable, StoredRecord};
 
 use crate::messages::{Meaning, Message, fingerprint};
+use crate::receivers::Receivers;
 pub(crate) use life::text;
 use life::{Life, document_of, effect_of_verdict, status, written_once};
 pub(crate) use violation::{CheckResult, Violation, violated};
@@ -36,15 +37,24 @@ struct StreamChange {
     is_discarded: bool,
 }
 
+/// An event in Kinesis.
+struct PublishedEvent {
+    id: String,
+    status: Status,
+    fingerprint: String,
+}
+
 #[derive(Default)]
 pub(crate) struct Invariants {
+    /// The receivers, if they are the downstream.
+    receivers: Option<Receivers>,
     lives: BTreeMap<String, Life>,
     pub(crate) sent: Vec<SentMessage>,
     places: HashMap<String, usize>,
     /// The changes by their sequence numbers in the table's stream, which sort in the order of the changes.
     changes: BTreeMap<String, StreamChange>,
     /// The event of each Kinesis record, by sequence number.
-    published_events: HashMap<String, (String, Status)>,
+    published_events: HashMap<String, PublishedEvent>,
     /// Ids with an event that a consumer's mapping discarded.
     pub(crate) unconsumed: HashSet<String>,
     pub(crate) repeated_events: u64,
@@ -58,6 +68,14 @@ pub(crate) enum Consumer {
 }
 
 impl Invariants {
+    /// Checks effects at these receivers, or in the ledger if there are none.
+    pub(crate) fn new(receivers: Option<Receivers>) -> Self {
+        Self {
+            receivers,
+            ..Self::default()
+        }
+    }
+
     /// Records a message that is now in the queue.
     pub(crate) fn record_sent(&mut self, message_id: String, message: Message) {
         let mut known = None;
@@ -98,7 +116,7 @@ impl Invariants {
     pub(crate) fn ids_of_records(&self, consumer: Consumer, numbers: &[String]) -> Vec<String> {
         let id = |number: &String| match consumer {
             Consumer::Forward => self.changes[number].id.clone(),
-            Consumer::Complete => self.published_events[number].0.clone(),
+            Consumer::Complete => self.published_events[number].id.clone(),
         };
         numbers.iter().map(id).collect()
     }
@@ -162,9 +180,19 @@ impl Invariants {
             .as_ref()
             .and_then(|new| text(new, attribute::STATUS));
         if before.as_deref() == Some("INIT") && life.is_settled() {
-            effect_of_verdict(id, life, table)?;
+            life.settled.extend(life.stored.clone());
+            self.effect_of_verdict(id, table)?;
         }
         Ok(())
+    }
+
+    /// Checks that the effect of a settled notification is the one that its status says.
+    fn effect_of_verdict(&self, id: &str, table: &InMemoryTable) -> CheckResult {
+        let life = &self.lives[id];
+        match &self.receivers {
+            Some(receivers) => receivers.check_verdict(id, life.stored.as_ref()),
+            None => effect_of_verdict(id, life, table),
+        }
     }
 
     /// Checks that a message of a FIFO group is stored only after each earlier message of the group is stored or has left
@@ -207,7 +235,11 @@ impl Invariants {
             let id = event.subject.as_str();
             return violated(INVENTED, id, format!("its partition key is {key}"));
         }
-        let known = (key.to_owned(), event.status);
+        let known = PublishedEvent {
+            id: key.to_owned(),
+            status: event.status,
+            fingerprint: event.fingerprint.to_string(),
+        };
         self.published_events
             .insert(record.sequence_number.clone(), known);
         let life = self.lives.entry(key.to_owned()).or_default();
@@ -258,12 +290,14 @@ impl Invariants {
                     }
                 }
                 Consumer::Complete => {
-                    let (id, status) = &self.published_events[number];
-                    let life = &self.lives[id];
-                    let now = life.status.as_deref();
-                    if *status == Status::Init && !life.is_settled() {
+                    let event = &self.published_events[number];
+                    let life = &self.lives[&event.id];
+                    // The item may have been removed since then.
+                    let was_settled = life.settled.contains(&event.fingerprint);
+                    if event.status == Status::Init && !was_settled {
+                        let now = life.status.as_deref();
                         let what = format!("an event was consumed, but its item is in {now:?}");
-                        return violated(GUARANTEE, id, what);
+                        return violated(GUARANTEE, &event.id, what);
                     }
                 }
             }
@@ -293,7 +327,7 @@ impl Invariants {
                     .iter()
                     .filter(|(number, _)| in_range(number));
                 self.unconsumed
-                    .extend(is_published.map(|(_, (id, _))| id.clone()));
+                    .extend(is_published.map(|(_, event)| event.id.clone()));
             }
         }
     }
@@ -358,6 +392,12 @@ impl Invariants {
         }
     }
 
+    /// Whether a readable item is in INIT.
+    pub(crate) fn has_open_item(&self) -> bool {
+        let is_open = |life: &Life| life.status.as_deref() == Some("INIT") && !life.is_unreadable;
+        self.lives.values().any(is_open)
+    }
+
     /// Ids that have an item.
     pub(crate) fn ids(&self) -> Vec<&str> {
         let there = self.lives.iter().filter(|(_, life)| life.status.is_some());
@@ -396,7 +436,7 @@ impl Invariants {
             {
                 return violated("Conservation", id, "its last event was never published");
             }
-            effect_of_verdict(id, life, table)?;
+            self.effect_of_verdict(id, table)?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod outage;
 mod pending;
 mod plan;
 mod process;
+mod receivers;
 mod run;
 mod settings;
 mod shrink;

@@ -16,6 +16,16 @@ pub(crate) enum Meaning {
     Malformed,
 }
 
+/// The types of notifications.
+pub(crate) const REFUND: &str = "refund";
+pub(crate) const CHARGE: &str = "charge.card";
+
+/// The type of the notifications with this id.
+pub(crate) fn kind(id: &str) -> &'static str {
+    let is_charge = id.ends_with(['1', '3', '5', '7', '9']);
+    if is_charge { CHARGE } else { REFUND }
+}
+
 /// A message to send.
 #[derive(Debug, Clone)]
 pub(crate) struct Message {
@@ -42,11 +52,13 @@ impl Message {
             0 => format!(r#"{{"a":1.0,"c":{content}}}"#),
             _ => format!(r#"{{ "c":{content}, "a":1.0 }}"#),
         };
+        let kind = kind(id);
         let body = match spelling % 3 {
-            0 => format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#),
-            1 => format!(r#"{{"payload":{payload} ,"type":"refund","notification_id":"{id}"}}"#),
+            0 => format!(r#"{{"notification_id":"{id}","type":"{kind}","payload":{payload}}}"#),
+            1 => format!(r#"{{"payload":{payload} ,"type":"{kind}","notification_id":"{id}"}}"#),
             _ => {
-                format!(r#"{{"notification_id":"{id}","type":"\u0072efund","payload":{payload}}}"#)
+                let kind = kind.replace('r', r"\u0072");
+                format!(r#"{{"notification_id":"{id}","type":"{kind}","payload":{payload}}}"#)
             }
         };
         let meaning = Meaning::Valid {

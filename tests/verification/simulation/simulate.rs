@@ -18,6 +18,7 @@ mod messages;
 mod pending;
 mod plan;
 mod process;
+mod receivers;
 mod run;
 mod settings;
 mod shrink;

@@ -163,7 +163,7 @@ impl World {
             due: Vec::new(),
             order: 0,
             steps: 0,
-            invariants: Invariants::default(),
+            invariants: Invariants::new(parts.has_receivers.then(|| parts.receivers.clone())),
             failures: Vec::new(),
             is_trimmed: false,
             keeps_history,
@@ -239,7 +239,7 @@ impl World {
             }
             let pause = next.map_or(until, |next| next.min(until)) - now;
             if self.running.is_empty() {
-                clock::skip(pause);
+                clock::skip(pause).await;
                 continue;
             }
             let pause = tokio::time::sleep(Duration::from_millis(pause));
@@ -327,6 +327,7 @@ impl World {
     /// Passes new changes and records to the checks, and the changes to the table's stream.
     pub(crate) fn observe(&mut self) -> CheckResult {
         self.hide_deferred();
+        self.parts.receivers.check()?;
         let changes = self.parts.table.changes_since(self.changes);
         self.changes += changes.len();
         for change in &changes {

@@ -58,6 +58,18 @@ bugs! {
     ReusedIdIgnored, "complete: does not compare the fingerprint, so that an event settles a later notification";
     FaultRefused, "complete: takes a fault of the downstream for a refusal";
     RefusalRetried, "complete: retries a refusal";
+    ForbiddenRefused, "complete: takes a 403 of a receiver for a refusal";
+    BusyAccepted, "complete: takes the answer of a busy receiver for an acceptance";
+    BusyContinued, "complete: continues a batch although a receiver is busy";
+    HighestAfterStop, "complete: reports the highest record after a receiver was busy";
+    BreakerStaysOpen, "complete: never closes a circuit breaker";
+    OneTargetSuffices, "complete: writes DONE although one of two targets failed";
+    AcceptanceForgotten, "complete: calls a target again that has accepted";
+    AcceptedById, "complete: remembers acceptances by id only";
+    SettledById, "complete: remembers settled notifications by id only";
+    StateUnchecked, "complete: does not check the state before it calls a receiver";
+    StateStale, "complete: checks an old state";
+    StateFingerprintIgnored, "complete: checks the state without comparing the fingerprint";
     Latest, "mapping: starts at LATEST instead of TRIM_HORIZON";
     ChildBeforeParent, "mapping: reads a child shard before its parent";
     RedrivesInitOnly, "operator: redrives items in INIT only, never events of DONE";

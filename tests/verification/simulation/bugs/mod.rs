@@ -1,19 +1,20 @@
 //! Planted bugs that services like this one have had or could have. The simulation must find each of them, otherwise
 //! its success proves nothing.
 //!
-//! A planted bug is a wrong port under the real handler ([`ports`]), a simple handler with one defect ([`ingest`],
-//! [`forward`]; a test shows that they are correct otherwise), a wrong setting of the event sources, or a wrong rule of the
-//! operator.
+//! A planted bug is a wrong port under the real handler ([`ports`], [`consumer`]), a simple handler with one defect
+//! ([`ingest`], [`forward`]; a test shows that they are correct otherwise), a wrong setting of the event sources, or a wrong
+//! rule of the operator.
 
 mod bug;
+mod consumer;
 mod forward;
 mod ingest;
 mod ports;
 
 pub(crate) use bug::Bug;
 
-use crate::functions::{Functions, Handler, Parts};
-use ports::{WrongDownstream, WrongStream, WrongTable};
+use crate::functions::{Functions, Parts};
+use ports::{WrongStream, WrongTable};
 
 impl Bug {
     /// The functions with the planted bug.
@@ -38,8 +39,22 @@ impl Bug {
             | Self::ClockInCondition
             | Self::EffectOutsideTransaction
             | Self::ReusedIdIgnored
-            | Self::FaultRefused
-            | Self::RefusalRetried => right.with_complete(self.plant_in_consumers(parts)),
+            | Self::SettledById
+            | Self::StateStale => right.with_complete(consumer::over_wrong_table(parts, self)),
+            Self::HighestAfterStop => right.with_complete(consumer::reporting_highest(parts)),
+            Self::FaultRefused
+            | Self::RefusalRetried
+            | Self::ForbiddenRefused
+            | Self::BusyAccepted
+            | Self::BusyContinued
+            | Self::BreakerStaysOpen
+            | Self::OneTargetSuffices
+            | Self::AcceptanceForgotten
+            | Self::AcceptedById
+            | Self::StateUnchecked
+            | Self::StateFingerprintIgnored => {
+                right.with_complete(consumer::with_wrong_downstream(parts, self))
+            }
             Self::EntryFailuresDropped | Self::WrongPartitionKey => {
                 let stream = parts.faulty_stream(parts.stream.clone());
                 right.with_forward(parts.forward(WrongStream::new(stream, self)))
@@ -67,16 +82,6 @@ impl Bug {
             | Self::RemovalPublished
             | Self::RedriveChangesId
             | Self::ForwardIgnoresDeadline => right.with_forward(forward::handler(parts, self)),
-        }
-    }
-
-    fn plant_in_consumers(self, parts: &Parts) -> Handler {
-        if matches!(self, Self::FaultRefused | Self::RefusalRetried) {
-            let downstream = WrongDownstream::new(parts.downstream.clone(), self);
-            parts.complete(parts.faulty_table(parts.table.clone()), downstream)
-        } else {
-            let table = WrongTable::new(parts.table.clone(), self);
-            parts.complete(parts.faulty_table(table), parts.downstream.clone())
         }
     }
 }

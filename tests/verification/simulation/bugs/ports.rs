@@ -1,24 +1,23 @@
 //! Ports that break their contracts.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
-use onewrite::completion::{Downstream, DownstreamError, Effect};
-use onewrite::event::NotificationEvent;
 use onewrite::item::{NotificationItem, attribute};
 use onewrite::notification::NotificationId;
 use onewrite::stream::{EventStream, PutResult, Record, StreamError};
 use onewrite::table::{
-    Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+    Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+    NewNotifications, TableError,
 };
 use onewrite_testing::InMemoryTable;
 use serde_dynamo::AttributeValue;
 
 use super::Bug;
 use crate::clock;
-use crate::effects::{ENTRY_ID, FINGERPRINT, LEDGER, LedgerDownstream, NOTIFICATION_ID, refusal};
+use crate::effects::{ENTRY_ID, FINGERPRINT, LEDGER, NOTIFICATION_ID};
 use crate::invariants::text;
 
 #[derive(Clone)]
@@ -26,6 +25,8 @@ pub(super) struct WrongTable {
     inner: InMemoryTable,
     bug: Bug,
     effects: Arc<AtomicU64>,
+    /// The states that it remembers.
+    states: Arc<Mutex<HashMap<NotificationId, CurrentState>>>,
 }
 
 impl WrongTable {
@@ -34,6 +35,7 @@ impl WrongTable {
             inner,
             bug,
             effects: Arc::default(),
+            states: Arc::default(),
         }
     }
 
@@ -117,6 +119,34 @@ impl NewNotifications for WrongTable {
     }
 }
 
+impl CurrentStates for WrongTable {
+    async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+        let mut states = self.inner.current_states(ids).await?;
+        let mut known = self.states.lock().unwrap();
+        for (id, state) in &mut states {
+            match self.bug {
+                Bug::StateStale => *state = *known.entry(id.clone()).or_insert(*state),
+                Bug::SettledById if state.status.is_settled() => {
+                    let fingerprint = None;
+                    known.insert(
+                        id.clone(),
+                        CurrentState {
+                            fingerprint,
+                            ..*state
+                        },
+                    );
+                }
+                Bug::SettledById => *state = known.get(id).copied().unwrap_or(*state),
+                _ => {}
+            }
+        }
+        Ok(states)
+    }
+}
+
 impl Completions for WrongTable {
     type Write = TransactWriteItem;
 
@@ -166,32 +196,6 @@ impl Completions for WrongTable {
                 self.inner.complete(completion, Vec::new()).await
             }
             _ => self.inner.complete(completion, writes).await,
-        }
-    }
-}
-
-pub(super) struct WrongDownstream {
-    inner: LedgerDownstream,
-    bug: Bug,
-}
-
-impl WrongDownstream {
-    pub(super) fn new(inner: LedgerDownstream, bug: Bug) -> Self {
-        Self { inner, bug }
-    }
-}
-
-impl Downstream<TransactWriteItem> for WrongDownstream {
-    async fn accept(
-        &self,
-        event: &NotificationEvent,
-    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
-        match (self.bug, self.inner.accept(event).await) {
-            (Bug::FaultRefused, Err(_)) => Ok(Effect::Refused(refusal())),
-            (Bug::RefusalRetried, Ok(Effect::Refused(reason))) => {
-                Err(DownstreamError::new(reason.as_str()))
-            }
-            (_, answer) => answer,
         }
     }
 }

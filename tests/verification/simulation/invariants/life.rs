@@ -18,6 +18,8 @@ pub(super) struct Life {
     pub(super) fingerprints: HashSet<String>,
     pub(super) stored: Option<String>,
     pub(super) payload: Option<String>,
+    /// The fingerprints of the notifications with this id that were settled.
+    pub(super) settled: HashSet<String>,
     pub(super) status: Option<String>,
     pub(super) was_inserted: bool,
     /// Whether an operator made the item unreadable.

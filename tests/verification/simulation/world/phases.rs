@@ -16,6 +16,10 @@ const MAX_DRAIN_TIME: Millis = 3_600_000;
 /// Limit of virtual time in which a message that can never be stored must leave the queue: its receives, each with a
 /// visibility timeout, a batching window and an invocation. Deferred as often, it would stay longer.
 const MAX_POISON_TIME: Millis = onewrite::limits::MAX_RECEIVES as Millis * VISIBILITY * 9 / 4;
+/// The longest pause that a circuit breaker chooses itself.
+const LONGEST_PAUSE: Millis = 60_000;
+/// How often an operator redrives events that mappings discard again.
+const MAX_REDRIVES: usize = 5;
 /// Longer than a stream retains its records.
 const LONGER_THAN_RETENTION: Millis = 25 * 3_600_000;
 
@@ -106,7 +110,7 @@ impl World {
             .retain(|(_, _, due)| !matches!(due, Due::Source(_, stream::Input::Enable)));
         self.advance(clock::now() + 2 * settings::VISIBILITY)
             .await?;
-        clock::skip(LONGER_THAN_RETENTION);
+        clock::skip(LONGER_THAN_RETENTION).await;
         self.observe()?;
         self.table_stream.trim(clock::now());
         self.invariants.record_trimmed();
@@ -167,17 +171,27 @@ impl World {
         }
     }
 
-    /// Redrives the items whose events a mapping discarded, as an operator does, by the rule of the operator's tool.
+    /// Redrives the items whose events a mapping discarded, as an operator does, by the rule of the operator's tool. While a
+    /// circuit breaker is open, a mapping with few retries discards them again.
     async fn reconcile(&mut self) -> CheckResult {
-        self.invariants.unconsumed.clear();
-        for id in self.ids_to_redrive() {
-            // Of what the stream discarded, nobody knows which events are missing, so all are published again.
-            if !self.is_trimmed {
-                self.invariants.check_redrive(&id)?;
+        for _ in 0..MAX_REDRIVES {
+            if self.parts.has_receivers {
+                self.advance(clock::now() + LONGEST_PAUSE).await?;
             }
-            self.redrive(&id);
+            self.invariants.unconsumed.clear();
+            for id in self.ids_to_redrive() {
+                // Of what the stream discarded, nobody knows which events are missing, so all are published again.
+                if !self.is_trimmed {
+                    self.invariants.check_redrive(&id)?;
+                }
+                self.redrive(&id);
+            }
+            self.drain().await?;
+            if !self.invariants.has_open_item() {
+                break;
+            }
         }
-        self.drain().await
+        Ok(())
     }
 
     /// Checks that removals and edits publish no events once all work is finished.
