@@ -214,7 +214,7 @@ fn verdicts() -> Vec<BatchVector> {
             checks_state: true,
             answers: vec![
                 states(&["a", "b"].map(refund)),
-                Answer::error(500, "InternalServerError", Value::Null),
+                Answer::error(500, "InternalServerError", &Value::Null),
                 written(),
             ],
         },
@@ -304,7 +304,7 @@ fn known_states() -> Vec<BatchVector> {
             ],
             verdicts: ["a", "c"].map(accepted).into(),
             checks_state: true,
-            answers: vec![Answer::error(400, "AccessDeniedException", Value::Null)],
+            answers: vec![Answer::error(400, "AccessDeniedException", &Value::Null)],
         },
         BatchVector {
             name: "keys that stay unprocessed",

@@ -30,22 +30,12 @@ class Body(io.BytesIO):
 
 
 class DynamoDB:
-    """A client whose requests are recorded and get the answers of the vector."""
+    """Records the requests of the client, and gives them the answers of the vector."""
 
     def __init__(self, calls):
         self.left, self.requests = list(calls), []
-        once = Config(retries={"total_max_attempts": 1})
-        self.client = boto3.client(
-            "dynamodb",
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-            endpoint_url="http://127.0.0.1:9",
-            config=once,
-        )
-        self.client.meta.events.register("before-send.dynamodb", self.answer)
 
-    def answer(self, request, **_):
+    def answer(self, request):
         operation = request.headers["X-Amz-Target"].decode().split(".")[-1]
         body = json.loads(request.body)
         # boto3 creates a new one for each call.
@@ -55,9 +45,24 @@ class DynamoDB:
         return AWSResponse(request.url, answer["status"], {}, Body(json.dumps(answer["body"]).encode()))
 
 
-def consumer(vector, dynamodb, **options):
+def new_client():
+    client = boto3.client(
+        "dynamodb",
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        endpoint_url="http://127.0.0.1:9",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    client.meta.events.register("before-send.dynamodb", lambda request, **_: dynamodb.answer(request))
+    return client
+
+
+def consumer(vector, **options):
+    global dynamodb
+    dynamodb = DynamoDB(vector["calls"])
     now = datetime.fromisoformat(vector["now"].replace("Z", "+00:00")).timestamp()
-    return onewrite.Consumer(TABLE, client=dynamodb.client, clock=lambda: now, **options)
+    return onewrite.Consumer(TABLE, client=client, clock=lambda: now, **options)
 
 
 def requests(calls):
@@ -73,8 +78,7 @@ def run_event(vector):
 
 
 def run_settlement(vector):
-    dynamodb = DynamoDB(vector["calls"])
-    one = consumer(vector, dynamodb, retention_days=vector["retention_days"])
+    one = consumer(vector, retention_days=vector["retention_days"])
     event, verdict = vector["event"], vector["verdict"]
     try:
         if "refused" in verdict:
@@ -92,8 +96,8 @@ def run_settlement(vector):
 
 
 def run_batch(vector):
-    dynamodb, accepted = DynamoDB(vector["calls"]), []
-    one = consumer(vector, dynamodb, checks_state=vector["checks_state"])
+    accepted = []
+    one = consumer(vector, checks_state=vector["checks_state"])
 
     def accept(event):
         accepted.append(event["subject"])
@@ -111,6 +115,9 @@ def run_batch(vector):
 
 
 logs = io.StringIO()
+client, dynamodb = new_client(), None
+# Nothing waits here for a service.
+onewrite.time.sleep = lambda seconds: None
 logging.basicConfig(stream=logs, level=logging.INFO)
 met, differences = 0, []
 for name, run in (("events", run_event), ("settlements", run_settlement), ("batches", run_batch)):

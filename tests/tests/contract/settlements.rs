@@ -261,7 +261,7 @@ fn cancellations() -> Vec<Settlement> {
         reason
     };
     let canceled = |name: String, reasons: Value| {
-        Settlement::new(name, Verdict::Writes(1), Answer::canceled(reasons))
+        Settlement::new(name, Verdict::Writes(1), Answer::canceled(&reasons))
     };
     let mut all: Vec<_> = obstacles()
         .into_iter()
@@ -287,7 +287,7 @@ fn cancellations() -> Vec<Settlement> {
 
 /// Answers that do not say whether the write happened.
 fn failures() -> Vec<Settlement> {
-    let answer = |status, code| Answer::error(status, code, Value::Null);
+    let answer = |status, code| Answer::error(status, code, &Value::Null);
     [
         (
             "an error of the service",

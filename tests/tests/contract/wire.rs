@@ -38,7 +38,7 @@ impl Answer {
         Self { status: 200, body }
     }
 
-    pub(crate) fn error(status: u16, code: &str, members: Value) -> Self {
+    pub(crate) fn error(status: u16, code: &str, members: &Value) -> Self {
         let name = format!("com.amazonaws.dynamodb.v20120810#{code}");
         let mut body = json!({"__type": name, "message": "a message"});
         let members = members.as_object().cloned().unwrap_or_default();
@@ -48,12 +48,12 @@ impl Answer {
 
     pub(crate) fn condition_failed(item: Option<Value>) -> Self {
         let item = item.map_or_else(|| json!({}), |item| json!({"Item": item}));
-        Self::error(400, "ConditionalCheckFailedException", item)
+        Self::error(400, "ConditionalCheckFailedException", &item)
     }
 
-    pub(crate) fn canceled(reasons: Value) -> Self {
+    pub(crate) fn canceled(reasons: &Value) -> Self {
         let reasons = json!({"CancellationReasons": reasons});
-        Self::error(400, "TransactionCanceledException", reasons)
+        Self::error(400, "TransactionCanceledException", &reasons)
     }
 
     pub(crate) fn to_json(&self) -> Value {
