@@ -78,7 +78,7 @@ enum Command {
     ///
     /// Disables the event source mappings through the Lambda API and waits until they are Disabled. Without --apply, it
     /// shows how long what waits is safe, and changes nothing. A deployment that changes a property of a mapping resumes it,
-    /// unless it sets EventSourcesEnabled=false; other deployments leave it paused.
+    /// unless it sets EventSourcesEnabled to the value that the command prints; other deployments leave it paused.
     Pause(PauseArguments),
     /// Resume paused event sources, from where they stopped.
     ///

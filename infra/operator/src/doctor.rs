@@ -10,6 +10,7 @@ pub mod snapshot;
 
 mod check;
 mod checks;
+mod downstream;
 mod fixes;
 mod read;
 #[cfg(test)]

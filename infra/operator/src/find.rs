@@ -53,7 +53,11 @@ async fn describe(config: &SdkConfig, name: &str) -> Result<(Texts, Texts), Stac
             .filter_map(|output| Some((output.output_key?, output.output_value?)))
             .collect(),
         parameters
-            .filter_map(|parameter| Some((parameter.parameter_key?, parameter.parameter_value?)))
+            .filter_map(|parameter| {
+                // An empty value differs from a template without the parameter.
+                let value = parameter.parameter_value.unwrap_or_default();
+                Some((parameter.parameter_key?, value))
+            })
             .collect(),
     ))
 }

@@ -8,6 +8,9 @@ use onewrite_aws::json_service::JsonService;
 /// The clients of the services that a stack uses. They share connections.
 #[derive(Debug, Clone)]
 pub struct Clients {
+    /// For resources of other services and regions, which only `doctor` reads.
+    #[cfg(feature = "operator")]
+    pub config: SdkConfig,
     pub dynamodb: aws_sdk_dynamodb::Client,
     pub kinesis: aws_sdk_kinesis::Client,
     pub sqs: aws_sdk_sqs::Client,
@@ -25,6 +28,8 @@ impl Clients {
     #[must_use]
     pub fn new(config: &SdkConfig) -> Self {
         Self {
+            #[cfg(feature = "operator")]
+            config: config.clone(),
             dynamodb: aws_sdk_dynamodb::Client::new(config),
             kinesis: aws_sdk_kinesis::Client::new(config),
             sqs: aws_sdk_sqs::Client::new(config),

@@ -56,6 +56,14 @@ pub struct FunctionErrors {
     pub not_read: Option<String>,
 }
 
+impl FunctionErrors {
+    /// Whether an error names a cause, and is not only the consequence of another one.
+    #[must_use]
+    pub fn has_cause(&self) -> bool {
+        self.kinds.iter().any(|kind| kind.last.is_cause())
+    }
+}
+
 /// Reads the errors of all functions. A log that cannot be read does not fail the call.
 pub async fn read_all(stack: &Stack, search: ErrorSearch<'_>) -> Vec<FunctionErrors> {
     let outputs = &stack.outputs;
@@ -70,8 +78,23 @@ pub async fn read_all(stack: &Stack, search: ErrorSearch<'_>) -> Vec<FunctionErr
 
 /// Reads the last error of `forward`; `None` also if its log cannot be read.
 pub async fn read_last_of_forward(stack: &Stack, search: ErrorSearch<'_>) -> Option<LoggedError> {
-    let errors = read(stack, "forward", &stack.outputs.forward, search).await;
-    errors.kinds.into_iter().next().map(|kind| kind.last)
+    read_last(stack, "forward", &stack.outputs.forward, search).await
+}
+
+/// Reads the last error of `complete` that names a cause; `None` also if its log cannot be read.
+pub async fn read_last_of_complete(stack: &Stack, search: ErrorSearch<'_>) -> Option<LoggedError> {
+    read_last(stack, "complete", &stack.outputs.complete, search).await
+}
+
+async fn read_last(
+    stack: &Stack,
+    name: &'static str,
+    function: &str,
+    search: ErrorSearch<'_>,
+) -> Option<LoggedError> {
+    let errors = read(stack, name, function, search).await;
+    let mut errors = errors.kinds.into_iter().map(|kind| kind.last);
+    errors.find(LoggedError::is_cause)
 }
 
 async fn read(

@@ -7,6 +7,7 @@
 //! - [`move_task`]: moves the whole dead-letter queue
 //! - [`mappings`], [`mapping_switch`], [`alarms`], [`metrics`]: event source mappings,
 //!   how to pause them, firing alarms and recent failures
+//! - [`enabled_sources`], [`downstream`]: the parameters that switch event sources and name the downstream
 //! - [`function_errors`]: the errors in the logs of the functions
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
@@ -22,6 +23,8 @@ pub mod clients;
 pub mod dead_letter;
 #[cfg(feature = "operator")]
 pub mod dead_letter_queue;
+pub mod downstream;
+pub mod enabled_sources;
 pub mod error;
 #[cfg(feature = "operator")]
 pub mod failure_bucket;

@@ -17,35 +17,52 @@ const RECENT: Duration = Duration::from_secs(15 * 60);
 /// The period of a sum in seconds. Functions publish a metric for each invocation, CloudWatch stores minutes.
 const PERIOD_SECONDS: i32 = 60;
 
-/// The metric by which a function counts what it could not process, with an id for the query.
-const FAILURES: [(&str, &str); 3] = [
-    ("ingest", "Failed"),
-    ("forward", "Unpublished"),
-    ("complete", "Failed"),
+/// What is counted: the id of the query, the function and its metric.
+const COUNTS: [(&str, &str, &str); 5] = [
+    ("ingest", "ingest", "Failed"),
+    ("forward", "forward", "Unpublished"),
+    ("complete", "complete", "Failed"),
+    ("refused", "complete", REFUSED),
+    ("contradicted", "complete", CONTRADICTED),
 ];
 
-/// The failures of a function in the last minutes.
+/// Notifications that the downstream refused for good.
+pub const REFUSED: &str = "Refused";
+/// Decisions of the downstream that differ from the stored one.
+pub const CONTRADICTED: &str = "Contradicted";
+
+/// How often something happened in the last minutes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct RecentFailures {
-    pub function: String,
-    /// Messages, changes or events that failed; each attempt counts.
+pub struct RecentCount {
+    pub function: &'static str,
+    /// The name of the metric.
+    pub metric: &'static str,
+    /// Messages, changes or events; each attempt counts.
     pub count: u64,
     /// The minute of the last one.
     pub last: Timestamp,
 }
 
-/// Reads the failures of the last quarter of an hour. Functions without failures are left out.
+impl RecentCount {
+    /// Whether it counts what could not be processed, and not a decision of the downstream.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        ![REFUSED, CONTRADICTED].contains(&self.metric)
+    }
+}
+
+/// Reads what failed, was refused or was contradicted in the last quarter of an hour. A count of 0 is left out.
 ///
 /// # Errors
 /// [`StackError`]: the call failed.
-pub async fn read_recent_failures(
+pub async fn read_recent_counts(
     stack: &Stack,
     now: Timestamp,
-) -> Result<Vec<RecentFailures>, StackError> {
+) -> Result<Vec<RecentCount>, StackError> {
     let since = now.checked_sub(RECENT).unwrap_or(now);
     let time = |time: Timestamp| DateTime::from_millis(time.as_millisecond());
-    let queries = FAILURES.iter();
-    let queries = queries.map(|(function, metric)| query(&stack.name, function, metric));
+    let queries = COUNTS.iter();
+    let queries = queries.map(|(id, function, metric)| query(&stack.name, id, function, metric));
     let response = stack
         .cloudwatch
         .get_metric_data()
@@ -56,10 +73,10 @@ pub async fn read_recent_failures(
         .await
         .map_err(|error| StackError::from_sdk("GetMetricData", &error))?;
     let results = response.metric_data_results.unwrap_or_default();
-    Ok(results.iter().filter_map(recent_failures).collect())
+    Ok(results.iter().filter_map(recent_count).collect())
 }
 
-fn query(stack: &str, function: &str, metric: &str) -> MetricDataQuery {
+fn query(stack: &str, id: &str, function: &str, metric: &str) -> MetricDataQuery {
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     let metric = Metric::builder()
         .namespace("onewrite")
@@ -72,21 +89,25 @@ fn query(stack: &str, function: &str, metric: &str) -> MetricDataQuery {
         .period(PERIOD_SECONDS)
         .stat("Sum")
         .build();
-    let query = MetricDataQuery::builder().id(function).metric_stat(sum);
+    let query = MetricDataQuery::builder().id(id).metric_stat(sum);
     query.return_data(true).build()
 }
 
-/// `None` if nothing failed.
-fn recent_failures(result: &MetricDataResult) -> Option<RecentFailures> {
+/// `None` if it did not happen.
+fn recent_count(result: &MetricDataResult) -> Option<RecentCount> {
+    let (_, function, metric) = COUNTS
+        .into_iter()
+        .find(|(id, ..)| Some(*id) == result.id())?;
     let minutes = result.timestamps().iter().zip(result.values());
-    let failed = minutes.filter(|(_, count)| **count > 0.0);
-    let failed: Vec<_> = failed
+    let counted = minutes.filter(|(_, count)| **count > 0.0);
+    let counted: Vec<_> = counted
         .filter_map(|(at, count)| Some((Timestamp::from_second(at.secs()).ok()?, *count)))
         .collect();
-    Some(RecentFailures {
-        function: result.id()?.to_owned(),
-        count: failed.iter().map(|(_, count)| count).sum::<f64>() as u64,
-        last: failed.iter().map(|(at, _)| *at).max()?,
+    Some(RecentCount {
+        function,
+        metric,
+        count: counted.iter().map(|(_, count)| count).sum::<f64>() as u64,
+        last: counted.iter().map(|(at, _)| *at).max()?,
     })
 }
 
@@ -95,21 +116,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_the_failures_and_finds_the_last_minute() {
-        let result = |values: &[f64]| {
+    fn sums_the_minutes_and_finds_the_last_one() {
+        let result = |id: &str, values: &[f64]| {
             let times = [60, 120, 180].map(DateTime::from_secs).to_vec();
             MetricDataResult::builder()
-                .id("complete")
+                .id(id)
                 .set_timestamps(Some(times))
                 .set_values(Some(values.to_vec()))
                 .build()
         };
-        let failures = recent_failures(&result(&[10.0, 4.0, 0.0])).unwrap();
-        assert_eq!(
-            (failures.function.as_str(), failures.count),
-            ("complete", 14)
-        );
-        assert_eq!(failures.last, Timestamp::from_second(120).unwrap());
-        assert_eq!(recent_failures(&result(&[0.0, 0.0, 0.0])), None);
+        let failed = recent_count(&result("complete", &[10.0, 4.0, 0.0])).unwrap();
+        assert_eq!((failed.function, failed.count), ("complete", 14));
+        assert_eq!(failed.last, Timestamp::from_second(120).unwrap());
+        let refused = recent_count(&result("refused", &[0.0, 0.0, 2.0])).unwrap();
+        assert_eq!((refused.function, refused.metric), ("complete", "Refused"));
+        assert!(failed.is_failure() && !refused.is_failure());
+        assert_eq!(recent_count(&result("complete", &[0.0; 3])), None);
     }
 }

@@ -94,6 +94,86 @@ pub async fn count_items(stack: &Stack) -> Result<ItemCounts, StackError> {
     Ok(counts)
 }
 
+/// The pages that an estimate reads at most: 4 MB, or 512 read units.
+const SAMPLE_PAGES: usize = 4;
+
+/// The number of items in INIT, counted or estimated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PendingItems {
+    pub count: u64,
+    /// The items that were read.
+    pub sampled: u64,
+    /// If the sample is not the whole table: all items, as DynamoDB reports them about every six hours.
+    pub of_items: Option<u64>,
+}
+
+impl PendingItems {
+    /// DynamoDB scans in the order of the hashes of the keys (DynamoDB developer guide, "Partitions and data distribution"), so
+    /// the first pages are a random sample.
+    fn new(pending: u64, sampled: u64, of_items: Option<u64>) -> Self {
+        let count = match of_items {
+            Some(all) => {
+                let all = u128::from(all.max(sampled));
+                let count = u128::from(pending) * all / u128::from(sampled.max(1));
+                u64::try_from(count).unwrap_or(u64::MAX)
+            }
+            None => pending,
+        };
+        Self {
+            count,
+            sampled,
+            of_items: of_items.map(|all| all.max(sampled)),
+        }
+    }
+
+    /// The number, and how it was found.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let Self {
+            count,
+            sampled,
+            of_items,
+        } = self;
+        match of_items {
+            None => format!("{count} notifications in INIT"),
+            Some(all) => {
+                format!("~{count} notifications in INIT (estimated from {sampled} of ~{all} items)")
+            }
+        }
+    }
+}
+
+/// Counts the items in INIT of a small table, and estimates them in a larger one.
+///
+/// # Errors
+/// [`StackError`]: a call failed.
+pub async fn estimate_pending(stack: &Stack) -> Result<PendingItems, StackError> {
+    let pages = stack
+        .dynamodb
+        .scan()
+        .table_name(&stack.outputs.table)
+        .projection_expression("#status")
+        .expression_attribute_names("#status", attribute::STATUS)
+        .into_paginator();
+    let mut pages = pages.send();
+    let (mut pending, mut sampled) = (0, 0);
+    for _ in 0..SAMPLE_PAGES {
+        let Some(page) = pages.next().await else {
+            return Ok(PendingItems::new(pending, sampled, None));
+        };
+        let page = page.map_err(|error| StackError::from_sdk("Scan", &error))?;
+        let is_pending =
+            |item: &&HashMap<_, _>| text(item, attribute::STATUS) == Some(Status::Init.as_str());
+        pending += page.items().iter().filter(is_pending).count() as u64;
+        sampled += page.items().len() as u64;
+        if page.last_evaluated_key().is_none() {
+            return Ok(PendingItems::new(pending, sampled, None));
+        }
+    }
+    let size = read_table_size(stack).await?;
+    Ok(PendingItems::new(pending, sampled, Some(size.items)))
+}
+
 fn text<'a>(item: &'a HashMap<String, AttributeValue>, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)
 }
@@ -251,7 +331,10 @@ fn selected_item(item: &HashMap<String, AttributeValue>) -> Option<SelectedItem>
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::wire;
 
     #[test]
     fn finds_the_oldest_pending_item() {
@@ -268,6 +351,35 @@ mod tests {
         assert_eq!(items.oldest_pending, at(2));
         let by_status = [("DONE".to_owned(), 1), ("INIT".to_owned(), 3)];
         assert_eq!(items.by_status, BTreeMap::from(by_status));
+    }
+
+    #[tokio::test]
+    async fn counts_a_small_table_and_estimates_a_large_one() {
+        let keys = std::cell::Cell::new(0);
+        let page = |is_last: bool| {
+            keys.set(keys.get() + 1);
+            let items = json!([{"status": {"S": "INIT"}}, {"status": {"S": "DONE"}}]);
+            let mut page = json!({"Items": items, "Count": 2, "ScannedCount": 2});
+            if !is_last {
+                page["LastEvaluatedKey"] =
+                    json!({"notification_id": {"S": keys.get().to_string()}});
+            }
+            page
+        };
+        let (stack, _) = wire::stack(&[("Scan", page(false)), ("Scan", page(true))]).await;
+        let counted = estimate_pending(&stack).await.unwrap();
+        assert_eq!(counted.text(), "2 notifications in INIT");
+
+        let described = json!({"Table": {"ItemCount": 1_000, "TableSizeBytes": 5_000_000}});
+        let mut responses = vec![("DescribeTable", described)];
+        responses.extend((0..=SAMPLE_PAGES).map(|_| ("Scan", page(false))));
+        let (stack, sent) = wire::stack(&responses).await;
+        let estimated = estimate_pending(&stack).await.unwrap();
+        assert_eq!(
+            estimated.text(),
+            "~500 notifications in INIT (estimated from 8 of ~1000 items)"
+        );
+        assert_eq!(sent.bodies("Scan").len(), SAMPLE_PAGES);
     }
 
     #[test]

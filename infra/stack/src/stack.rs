@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Deref};
 
 use aws_config::SdkConfig;
 
-use crate::{clients::Clients, location::is_loopback, outputs::StackOutputs};
+use crate::{clients::Clients, downstream, location::is_loopback, outputs::StackOutputs};
 
 /// A deployed stack. It dereferences to its clients.
 #[derive(Debug, Clone)]
@@ -27,6 +27,12 @@ impl Deref for Stack {
 }
 
 impl Stack {
+    /// Whether the stack has a downstream, and so a mapping of `complete`.
+    #[must_use]
+    pub fn has_downstream(&self) -> bool {
+        downstream::is_configured(&self.parameters, self.is_local)
+    }
+
     /// Creates the clients for a stack whose outputs are known.
     #[must_use]
     pub fn new(

@@ -12,11 +12,16 @@ use std::{
 use async_trait::async_trait;
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_dynamodb::types::AttributeValue;
+use hyper::StatusCode;
+use jiff::Timestamp;
+use onewrite::item::to_rfc3339;
 use onewrite_event_sources::{choices::Choices, invocation::InvocationOutcome};
 use onewrite_local::{
     clients::Clients,
     event_sources::{Function, InvocationResult, Invoker},
-    inspect, messages,
+    inspect,
+    ledger_receiver::Behaviour,
+    messages,
     sample::Sample,
     stack::{Stack, StackOptions},
 };
@@ -35,6 +40,9 @@ const SCALE: TimeScale = TimeScale(20);
 
 /// Short enough that every period of an alarm has a message.
 const BETWEEN_MESSAGES: Duration = Duration::from_millis(700);
+
+/// How long the receiver keeps its answer back, so that another consumer settles the notification first.
+const REFUSAL_DELAY: Duration = Duration::from_millis(500);
 
 /// Starts a stack and evaluates its alarms.
 async fn start(options: StackOptions) -> (Stack, AlarmMonitor) {
@@ -407,6 +415,7 @@ async fn runbook_resolves_alarms_of_complete() {
         .await
         .unwrap();
     drill_complete_failed(&stack).await;
+    drill_refused_and_contradicted(&stack).await;
     drill_dropped(&stack).await;
     stack.stop().await;
 }
@@ -435,6 +444,61 @@ async fn drill_complete_failed(stack: &Stack) {
     for alarm in ["CompleteFailed", "GivenUp", "FailureBucket", "Pending"] {
         wait_for_ok(stack, alarm).await;
     }
+}
+
+/// Refused: the receiver refuses for good. Contradicted: it accepts what it refused while the answer of the table was lost.
+async fn drill_refused_and_contradicted(stack: &Stack) {
+    let receiver = stack.ledger().unwrap();
+    receiver.script(|_| Behaviour::answer(StatusCode::GONE));
+    let refused = send_until_alarm(stack, "Refused", "gone").await;
+    receiver.script(|_| Behaviour::accept());
+    wait_until("the first one is REFUSED", async || {
+        trace(stack, &refused[0]).await.0 == 16
+    })
+    .await;
+    let (_, stdout) = trace(stack, &refused[0]).await;
+    assert!(stdout.contains("http_410"), "{stdout}");
+    wait_for_ok(stack, "Refused").await;
+
+    // Another consumer refuses the notification between the delivery and the write of DONE.
+    let (clients, table) = (stack.clients().clone(), stack.outputs().table.clone());
+    let runtime = tokio::runtime::Handle::current();
+    receiver.script(move |request| {
+        let (clients, table) = (clients.clone(), table.clone());
+        let id = request.idempotency_key.clone();
+        runtime.spawn(async move { refuse_instead(&clients, &table, id).await });
+        Behaviour::accept().delay(REFUSAL_DELAY)
+    });
+    let contradicted = send_until_alarm(stack, "Contradicted", "both").await;
+    receiver.script(|_| Behaviour::accept());
+    // The first decision stays.
+    let mut kept = 0;
+    for id in &contradicted {
+        let (code, stdout) = trace(stack, id).await;
+        kept += usize::from(code == 16 && stdout.contains("account_closed"));
+    }
+    assert!(kept > 0, "{contradicted:?}");
+    wait_for_ok(stack, "Contradicted").await;
+}
+
+/// Settles a notification as a second consumer would. Best effort: it may be settled already.
+async fn refuse_instead(clients: &Clients, table: &str, id: String) {
+    let string = |text: &str| AttributeValue::S(text.to_owned());
+    let update = clients.dynamodb.update_item().table_name(table);
+    let update = update.key("notification_id", string(&id));
+    let update = update
+        .update_expression(
+            "SET #status = :refused, refusal = :code, updated_at = :now, #version = :two",
+        )
+        .condition_expression("#status = :init")
+        .expression_attribute_names("#status", "status")
+        .expression_attribute_names("#version", "version")
+        .expression_attribute_values(":refused", string("REFUSED"))
+        .expression_attribute_values(":init", string("INIT"))
+        .expression_attribute_values(":code", string("account_closed"))
+        .expression_attribute_values(":now", string(&to_rfc3339(Timestamp::now())))
+        .expression_attribute_values(":two", AttributeValue::N("2".to_owned()));
+    let _ = update.send().await;
 }
 
 /// CompleteErrors: `complete` cannot start with its settings. Dropped: the bucket for failed records is gone.

@@ -5,6 +5,7 @@ use std::{process::ExitCode, time::Duration};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use onewrite_stack::{
+    enabled_sources::{EnabledSources, PARAMETER},
     mapping_switch::{self, MappingSource, SafeTime, SwitchableMapping, target_state},
     stack::Stack,
 };
@@ -18,9 +19,6 @@ use crate::{
     format::duration,
     terminal::{Output, json, print},
 };
-
-/// The template's parameter for the state of all mappings.
-const PARAMETER: &str = "EventSourcesEnabled";
 
 #[derive(Debug, Clone, Args)]
 pub struct PauseArguments {
@@ -43,6 +41,17 @@ enum Function {
     Complete,
 }
 
+impl Function {
+    /// The name in the parameter.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Forward => "forward",
+            Self::Complete => "complete",
+        }
+    }
+}
+
 /// One mapping: what it reads, and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 struct MappingReport {
@@ -52,6 +61,13 @@ struct MappingReport {
     safe: SafeTime,
     #[serde(skip)]
     uuid: String,
+}
+
+/// What the parameters of the stack say.
+#[derive(Debug, Clone, Copy)]
+struct Deployment {
+    sources: EnabledSources,
+    has_downstream: bool,
 }
 
 /// What to do with the mappings.
@@ -105,10 +121,14 @@ pub async fn run(
     print(&match context.output {
         Output::Json => json(&reports),
         Output::Table => {
-            let parameter = context.stack.parameters.get(PARAMETER);
-            let is_enabled = parameter.is_none_or(|value| value == "true");
+            let parameters = &context.stack.parameters;
+            let parameter = parameters.get(PARAMETER).map(String::as_str);
+            let deployment = Deployment {
+                sources: EnabledSources::parse(parameter),
+                has_downstream: context.stack.has_downstream(),
+            };
             lines(&reports, switch, is_applied)
-                + &arguments.advice(&reports, switch, is_applied, is_enabled, &context.command)
+                + &arguments.advice(&reports, switch, is_applied, deployment, &context.command)
         }
     });
     let is_late = is_applied && !reports.iter().all(|one| switch.is_done(one));
@@ -176,19 +196,23 @@ impl PauseArguments {
         reports: &[MappingReport],
         switch: Switch,
         is_applied: bool,
-        is_enabled_by_stack: bool,
+        deployment: Deployment,
         command: &str,
     ) -> String {
+        let is_complete_missing = self.functions().contains(&Function::Complete)
+            && !reports.iter().any(|one| one.function == Function::Complete);
+        let mut text = if is_complete_missing && !deployment.has_downstream {
+            "No downstream is configured, so no event source mapping invokes complete.\n".to_owned()
+        } else {
+            String::new()
+        };
         if reports.is_empty() {
-            return "The functions have no event source mapping.\n".to_owned();
+            return text + "The functions have no event source mapping.\n";
         }
         let functions = self.functions.iter();
-        let functions = functions.filter_map(ValueEnum::to_possible_value);
-        let functions: String = functions
-            .map(|one| format!(" {}", one.get_name()))
-            .collect();
+        let functions: String = functions.map(|one| format!(" {}", one.name())).collect();
         let is_done = reports.iter().all(|one| switch.is_done(one));
-        let mut text = deployment(switch, is_enabled_by_stack).to_owned();
+        text += &next_deployment(&self.functions(), switch, deployment.sources);
         if !is_done {
             let verb = switch.verb().to_lowercase();
             let state = if is_applied {
@@ -209,15 +233,26 @@ impl PauseArguments {
 /// CloudFormation compares the template and its parameters with those of the deployment before, not with the resource
 /// (CloudFormation user guide, "Using drift-aware change sets"). So it touches a mapping only if a property of the mapping
 /// changed. The update then sets all properties of the template, also `Enabled`.
-fn deployment(switch: Switch, is_enabled_by_stack: bool) -> &'static str {
-    match (switch, is_enabled_by_stack) {
-        (Switch::Pause, true) => {
-            "A deployment that changes a property of the event source mapping resumes it, unless it sets EventSourcesEnabled=false. Other deployments, also with EventSourcesEnabled=true, leave it paused: use `resume`.\n"
-        }
-        (Switch::Resume, false) => {
-            "The stack was deployed with EventSourcesEnabled=false. A deployment that changes another property of the event source mapping pauses it again, unless it sets EventSourcesEnabled=true.\n"
-        }
-        (Switch::Pause, false) | (Switch::Resume, true) => "",
+fn next_deployment(functions: &[Function], switch: Switch, deployed: EnabledSources) -> String {
+    let is_resume = switch == Switch::Resume;
+    let names: Vec<_> = functions.iter().map(|one| one.name()).collect();
+    let contradicted: Vec<_> = names
+        .iter()
+        .copied()
+        .filter(|name| deployed.contains(name) != is_resume)
+        .collect();
+    if contradicted.is_empty() {
+        return String::new();
+    }
+    let needed = deployed.with(&names, is_resume);
+    let names = contradicted.join(", ");
+    match switch {
+        Switch::Pause => format!(
+            "A deployment that changes a property of the event source mapping resumes {names}, unless it sets {PARAMETER}={needed}. Other deployments, also with {PARAMETER}={deployed}, leave it paused: use `resume`.\n"
+        ),
+        Switch::Resume => format!(
+            "The stack was deployed with {PARAMETER}={deployed}. A deployment that changes another property of the event source mapping pauses {names} again, unless it sets {PARAMETER}={needed}.\n"
+        ),
     }
 }
 
@@ -233,8 +268,7 @@ fn lines(reports: &[MappingReport], switch: Switch, is_applied: bool) -> String 
                 safe,
                 ..
             } = report;
-            let name = function.to_possible_value();
-            let name = name.as_ref().map_or("", |name| name.get_name());
+            let name = function.name();
             let change = match (switch.is_done(report), is_applied, switch) {
                 (true, ..) => "",
                 (false, true, _) => ", not done yet",
@@ -342,26 +376,79 @@ mod tests {
         assert_eq!(line(Switch::Resume, "Enabled", true), "ingest    Enabled\n");
     }
 
+    fn deployment(sources: Option<&str>) -> Deployment {
+        Deployment {
+            sources: EnabledSources::parse(sources),
+            has_downstream: true,
+        }
+    }
+
     #[test]
     fn names_the_next_command_and_what_a_deployment_does() {
-        let advice = |functions: &[Function], switch, state, is_enabled_by_stack| {
+        let advice = |functions: &[Function], switch, state, sources| {
             let reports = [report(Function::Ingest, state)];
-            arguments(functions).advice(&reports, switch, false, is_enabled_by_stack, "onewrite")
+            let deployment = deployment(sources);
+            arguments(functions).advice(&reports, switch, false, deployment, "onewrite")
         };
-        let preview = advice(&[Function::Ingest], Switch::Pause, "Enabled", true);
+        let preview = advice(&[Function::Ingest], Switch::Pause, "Enabled", None);
         assert!(
             preview.ends_with("Next: onewrite pause ingest --apply\n"),
             "{preview}"
         );
-        let paused = advice(&[], Switch::Pause, "Disabled", true);
+        let paused = advice(&[], Switch::Pause, "Disabled", None);
         assert!(paused.starts_with("A deployment that changes"), "{paused}");
         assert!(
             paused.ends_with("Next: onewrite resume --apply\n"),
             "{paused}"
         );
-        assert_eq!(advice(&[], Switch::Resume, "Enabled", true), "");
-        let resumed = advice(&[], Switch::Resume, "Enabled", false);
-        assert!(resumed.contains("pauses it again"), "{resumed}");
+        assert_eq!(advice(&[], Switch::Resume, "Enabled", Some("true")), "");
+        let resumed = advice(&[], Switch::Resume, "Enabled", Some(""));
+        assert!(
+            resumed.contains("pauses ingest, forward, complete again"),
+            "{resumed}"
+        );
+    }
+
+    /// A wrong list would resume or pause another function with the next deployment.
+    #[test]
+    fn names_the_value_with_which_a_deployment_keeps_each_mapping() {
+        use Function::{Complete, Forward, Ingest};
+        let needed = |functions: &[Function], switch, deployed| {
+            let text = next_deployment(functions, switch, EnabledSources::parse(Some(deployed)));
+            let value = text.split_once("unless it sets EventSourcesEnabled=");
+            value.map(|(_, rest)| rest.split_once('.').unwrap().0.to_owned())
+        };
+        let (pause, resume) = (Switch::Pause, Switch::Resume);
+        let all = "ingest,forward,complete";
+        for (functions, switch, deployed, expected) in [
+            (&[Complete][..], pause, all, Some("ingest,forward")),
+            (&[Complete], pause, "true", Some("ingest,forward")),
+            (&[Ingest], pause, "ingest,forward", Some("forward")),
+            (&[Complete], pause, "ingest,forward", None),
+            (&[Ingest, Forward, Complete], pause, all, Some(r#""""#)),
+            (&[Complete], resume, all, None),
+            (&[Complete], resume, "ingest,forward", Some(all)),
+            (&[Forward], resume, "false", Some("forward")),
+        ] {
+            let found = needed(functions, switch, deployed);
+            assert_eq!(found.as_deref(), expected, "{functions:?} {deployed}");
+        }
+    }
+
+    #[test]
+    fn says_that_a_stack_without_downstream_has_no_mapping_of_complete() {
+        let without = Deployment {
+            has_downstream: false,
+            ..deployment(None)
+        };
+        let text = arguments(&[Function::Complete]).advice(&[], Switch::Pause, false, without, "o");
+        assert!(text.starts_with("No downstream is configured"), "{text}");
+        let reports = [report(Function::Ingest, "Enabled")];
+        let text = arguments(&[]).advice(&reports, Switch::Pause, false, without, "o");
+        assert!(text.starts_with("No downstream is configured"), "{text}");
+        let with = deployment(None);
+        let text = arguments(&[]).advice(&reports, Switch::Pause, false, with, "o");
+        assert!(!text.contains("No downstream"), "{text}");
     }
 
     #[test]

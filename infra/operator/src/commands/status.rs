@@ -10,9 +10,9 @@ use onewrite_stack::{
     failure_bucket,
     function_errors::{self, ErrorKind, ErrorSearch, FunctionErrors},
     mappings::{self, Mapping},
-    metrics::{self, RecentFailures},
+    metrics::{self, CONTRADICTED, RecentCount},
     queue::{self, QueueDepth},
-    scan::{self, ItemCounts},
+    scan::{self, ItemCounts, PendingItems},
     stack::Stack,
 };
 use serde::Serialize;
@@ -64,9 +64,14 @@ struct StackStatus {
     failures: usize,
     /// The event source mappings by function.
     mappings: BTreeMap<&'static str, Vec<Mapping>>,
+    /// The items in INIT if no downstream is configured; then nothing but a consumer of its owner settles them.
+    pending_without_downstream: Option<PendingItems>,
     /// What failed in the last quarter of an hour; `None` if the metrics could not be read, or if there are none, as in a
     /// local stack.
-    recent_failures: Option<Vec<RecentFailures>>,
+    recent_failures: Option<Vec<RecentCount>>,
+    /// Notifications that the downstream refused in the last quarter of an hour, and its decisions that differ from the stored
+    /// ones.
+    recent_refusals: Option<Vec<RecentCount>>,
     /// The errors that the functions logged in the last hour.
     errors: Vec<FunctionErrors>,
     /// The alarms in state ALARM.
@@ -135,18 +140,29 @@ impl StackStatus {
             deadline: Instant::now() + ERRORS_LIMIT,
             id: None,
         };
+        // A role that may not read metrics still gets the rest.
+        let recent = if stack.is_local {
+            None
+        } else {
+            metrics::read_recent_counts(stack, now).await.ok()
+        };
+        let (recent_failures, recent_refusals) = recent
+            .map(|counts| counts.into_iter().partition(RecentCount::is_failure))
+            .unzip();
+        let pending_without_downstream = if stack.has_downstream() {
+            None
+        } else {
+            Some(scan::estimate_pending(stack).await?)
+        };
         Ok(Self {
             queue: queue::read_depth(stack, &outputs.queue_url).await?,
             dead_letters: queue::read_depth(stack, &outputs.dead_letter_queue_url).await?,
             failures: failure_bucket::list_objects(stack).await?.len(),
             is_local: stack.is_local,
             mappings,
-            recent_failures: if stack.is_local {
-                None
-            } else {
-                // A role that may not read metrics still gets the rest.
-                metrics::read_recent_failures(stack, now).await.ok()
-            },
+            pending_without_downstream,
+            recent_failures,
+            recent_refusals,
             errors: function_errors::read_all(stack, errors).await,
             alarms: alarms::list_firing(stack).await?,
             items: if count {
@@ -166,8 +182,16 @@ impl StackStatus {
         ];
         for function in ["ingest", "forward", "complete"] {
             let mappings = self.mappings.get(function).map_or(&[][..], Vec::as_slice);
-            if mappings.is_empty() {
-                rows.push((function.to_owned(), "no event source mapping".to_owned()));
+            let pending = self.pending_without_downstream.as_ref();
+            match pending.filter(|_| function == "complete") {
+                Some(pending) => {
+                    let text = format!("no downstream configured: {}", pending.text());
+                    rows.push((function.to_owned(), text));
+                }
+                None if mappings.is_empty() => {
+                    rows.push((function.to_owned(), "no event source mapping".to_owned()));
+                }
+                None => {}
             }
             let texts = mappings.iter().map(|one| match one.state.as_str() {
                 "Disabled" if self.is_local => LOCAL.to_owned(),
@@ -176,7 +200,10 @@ impl StackStatus {
             rows.extend(texts.map(|text| (function.to_owned(), text)));
         }
         for failures in self.recent_failures.iter().flatten() {
-            rows.push(("failing".to_owned(), failures_text(failures)));
+            rows.push(("failing".to_owned(), count_text(failures)));
+        }
+        for count in self.recent_refusals.iter().flatten() {
+            rows.push((count.metric.to_lowercase(), count_text(count)));
         }
         rows.extend(error_rows(&self.errors));
         let failures = format!("{} objects", self.failures);
@@ -200,8 +227,9 @@ impl StackStatus {
         let line = |(name, text): (String, String)| {
             // The escape codes of a colour must not count as characters.
             let padded = format!("{name:<15}");
-            let is_alarm =
-                matches!(name.as_str(), "ALARM" | "failing" | "error") || text.contains("PROBLEM");
+            let is_alarm = matches!(name.as_str(), "ALARM" | "failing" | "error")
+                || text.contains("PROBLEM")
+                || name == CONTRADICTED.to_lowercase();
             let name = if is_alarm {
                 paint(&padded, Color::Red)
             } else {
@@ -221,12 +249,13 @@ fn depth_text(depth: QueueDepth) -> String {
     format!("~{} waiting, ~{} in flight", depth.waiting, depth.hidden)
 }
 
-fn failures_text(failures: &RecentFailures) -> String {
-    let RecentFailures {
+fn count_text(recent: &RecentCount) -> String {
+    let RecentCount {
         function,
         count,
         last,
-    } = failures;
+        ..
+    } = recent;
     format!("{function}: {count} in 15 minutes, last at {last}")
 }
 
@@ -323,6 +352,15 @@ mod tests {
         }
     }
 
+    fn recent(metric: &'static str, count: u64) -> RecentCount {
+        RecentCount {
+            function: "complete",
+            metric,
+            count,
+            last: Timestamp::UNIX_EPOCH,
+        }
+    }
+
     #[test]
     fn marks_approximate_counts() {
         let mapping = |last_result: Option<&str>, is_of_stream| Mapping {
@@ -337,11 +375,9 @@ mod tests {
             queue: QueueDepth { waiting, hidden },
             dead_letters: QueueDepth::default(),
             failures: 2,
-            recent_failures: Some(vec![RecentFailures {
-                function: "complete".to_owned(),
-                count: 14,
-                last: Timestamp::UNIX_EPOCH,
-            }]),
+            pending_without_downstream: None,
+            recent_failures: Some(vec![recent("Failed", 14)]),
+            recent_refusals: Some(vec![recent("Refused", 3), recent("Contradicted", 1)]),
             errors: vec![
                 errors("ingest", &[], Some("FilterLogEvents: access denied")),
                 errors("complete", &["A", "B", "C", "D"], None),
@@ -372,6 +408,8 @@ mod tests {
                 "forward         Enabled, OK\n",
                 "complete        no event source mapping\n",
                 "failing         complete: 14 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
+                "refused         complete: 3 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
+                "contradicted    complete: 1 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
                 "errors          ingest: log not read: FilterLogEvents: access denied\n",
                 "error           complete: A: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
                 "error           complete: B: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
@@ -386,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_stack_is_not_called_paused() {
+    fn a_local_stack_or_one_without_downstream_is_not_called_paused() {
         let mapping = Mapping {
             state: "Disabled".to_owned(),
             last_result: None,
@@ -397,7 +435,13 @@ mod tests {
             queue: QueueDepth::default(),
             dead_letters: QueueDepth::default(),
             failures: 0,
+            pending_without_downstream: Some(PendingItems {
+                count: 1_204,
+                sampled: 1_300,
+                of_items: None,
+            }),
             recent_failures: None,
+            recent_refusals: None,
             errors: vec![errors("forward", &[], None)],
             mappings: BTreeMap::from([("forward", vec![mapping.clone()])]),
             alarms: Vec::new(),
@@ -408,6 +452,11 @@ mod tests {
         let local = status(true).text();
         assert!(
             local.contains("forward         run by `cargo local`\n"),
+            "{local}"
+        );
+        assert!(
+            local
+                .contains("complete        no downstream configured: 1204 notifications in INIT\n"),
             "{local}"
         );
         assert!(

@@ -20,6 +20,7 @@ pub(super) const TABLE: Place = place("table", Guarantee::WrittenOnce);
 pub(super) const FORWARD: Place = place("forward", Guarantee::CheckpointIsHonest);
 pub(super) const STREAM: Place = place("stream", Guarantee::OrderPerNotification);
 pub(super) const COMPLETE: Place = place("complete", Guarantee::Status);
+pub(super) const DOWNSTREAM: Place = place("downstream", Guarantee::Progress);
 pub(super) const FAILURE_BUCKET: Place = place("failure bucket", Guarantee::Silence);
 
 const fn place(name: &'static str, guarantee: Guarantee) -> Place {

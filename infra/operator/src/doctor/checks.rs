@@ -2,6 +2,7 @@
 
 mod bucket;
 mod deferral;
+mod downstream;
 mod filters;
 mod functions;
 mod keys;
@@ -31,6 +32,7 @@ pub fn examine(stack: &StackSnapshot) -> Vec<Finding> {
     findings.extend(stream::findings(stack));
     findings.extend(mappings::of_complete(scope(COMPLETE), &stack.complete));
     findings.extend(functions::of_complete(scope(COMPLETE)));
+    findings.extend(downstream::findings(stack));
     findings.extend(bucket::findings(stack));
     findings.extend(keys::findings(stack));
     if stack.is_local {

@@ -1,6 +1,7 @@
 //! Reads the configuration of a deployed stack. It changes nothing, and records which parts could not be read.
 
 mod more;
+mod resources;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,12 +26,15 @@ use super::snapshot::{
 };
 
 /// The error codes for a resource that does not exist.
-const NOT_FOUND: [&str; 5] = [
+const NOT_FOUND: [&str; 7] = [
     "AWS.SimpleQueueService.NonExistentQueue",
     "QueueDoesNotExist",
     "ResourceNotFoundException",
     "TableNotFoundException",
     "NoSuchBucket",
+    "StateMachineDoesNotExist",
+    // SNS.
+    "NotFound",
 ];
 
 impl ReadError {
@@ -64,6 +68,7 @@ impl StackSnapshot {
             Ok((stream, arn)) => (Ok(stream), Ok(arn)),
             Err(unread) => (Err(unread.clone()), Err(unread)),
         };
+        let complete = consumer(stack, &stack.outputs.complete, stream_arn, false).await;
         let queue_arn = queue.as_ref().map(|queue| queue.arn.clone());
         let queue_arn = queue_arn.map_err(ReadError::clone);
         Self {
@@ -92,7 +97,9 @@ impl StackSnapshot {
             bucket_policy: bucket_policy(stack).await,
             bucket_lifecycle: more::bucket_lifecycle(stack).await,
             ingest: consumer(stack, &stack.outputs.ingest, queue_arn, false).await,
-            complete: consumer(stack, &stack.outputs.complete, stream_arn, false).await,
+            downstream: resources::read(stack, &complete.function).await,
+            complete,
+            pending: more::pending(stack).await,
             reserved_concurrency: reserved_concurrency(stack).await,
             concurrency_quota: more::concurrency_quota(stack).await,
         }
@@ -400,6 +407,7 @@ fn as_mapping(mapping: &EventSourceMappingConfiguration) -> (Mapping, String) {
             .map(|position| position.as_str().to_owned()),
         maximum_retry_attempts: limited(mapping.maximum_retry_attempts()),
         maximum_record_age_seconds: limited(mapping.maximum_record_age_in_seconds()),
+        parallelization_factor: mapping.parallelization_factor().map(i64::from),
         bisects: mapping.bisect_batch_on_function_error().unwrap_or_default(),
         failure_destination: destination.map(ToOwned::to_owned),
         filters: filters

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use onewrite_aws::targets::TargetAddress;
+use onewrite_stack::{downstream, scan::PendingItems};
+
 /// A part of the configuration, or the reason why it could not be read.
 pub type ReadResult<T> = Result<T, ReadError>;
 
@@ -44,6 +47,10 @@ pub struct StackSnapshot {
     pub ingest: Consumer,
     pub forward: Consumer,
     pub complete: Consumer,
+    /// The resources that `DownstreamArns` names.
+    pub downstream: Vec<DownstreamResource>,
+    /// The items in INIT; only read if no downstream is configured.
+    pub pending: ReadResult<Option<PendingItems>>,
     /// Reserved concurrency of `ingest`; `None` if nothing is reserved.
     pub reserved_concurrency: ReadResult<Option<i32>>,
     /// Concurrent executions that the account allows in this region; `None` if it does not matter, as in an emulator.
@@ -57,6 +64,12 @@ impl StackSnapshot {
         self.parameters
             .get(parameter)
             .is_some_and(|value| value == "false")
+    }
+
+    /// Whether the stack has a downstream, and so a mapping of `complete`.
+    #[must_use]
+    pub fn has_downstream(&self) -> bool {
+        downstream::is_configured(&self.parameters, self.is_local)
     }
 
     /// `MessageRetentionPeriod` of the queue; 0 if the queue could not be read.
@@ -102,6 +115,25 @@ pub struct Queue {
     /// The KMS key; `None` if SQS encrypts with its own key, or not at all.
     pub kms_key: Option<String>,
     pub policy: Option<String>,
+}
+
+/// A resource that `DownstreamArns` names: a target, or what a target uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DownstreamResource {
+    pub arn: String,
+    /// Its kind and name, or why `complete` cannot use it.
+    pub address: Result<TargetAddress, String>,
+    /// How it is configured. Without an address, nothing is read.
+    pub settings: ReadResult<ResourceSettings>,
+}
+
+/// The settings of a resource on which the delivery depends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResourceSettings {
+    /// Whether a queue or a topic is FIFO.
+    pub is_fifo: bool,
+    /// Whether a state machine is of the type EXPRESS.
+    pub is_express: bool,
 }
 
 /// A queue without a reader that holds messages.
@@ -218,6 +250,8 @@ pub struct Mapping {
     pub maximum_retry_attempts: Option<i64>,
     /// `MaximumRecordAgeInSeconds` (streams only); `None` if unlimited.
     pub maximum_record_age_seconds: Option<i64>,
+    /// `ParallelizationFactor` (streams only).
+    pub parallelization_factor: Option<i64>,
     /// `BisectBatchOnFunctionError`.
     pub bisects: bool,
     /// The ARN of the on-failure destination.

@@ -2,6 +2,7 @@
 
 mod aws;
 mod deferral;
+mod downstream;
 
 use std::collections::BTreeMap;
 
@@ -104,7 +105,7 @@ fn valid_complete() -> Consumer {
             maximum_record_age_seconds: Some(604_800),
             ..valid_stream_mapping(
                 "complete",
-                Some(100),
+                None,
                 r#"{"data": {"type": [{"suffix": ".init"}]}}"#,
             )
         },
@@ -151,6 +152,8 @@ fn valid_stack() -> StackSnapshot {
         ingest: valid_ingest(),
         forward: valid_forward(),
         complete: valid_complete(),
+        downstream: Vec::new(),
+        pending: Ok(None),
         reserved_concurrency: Ok(None),
         concurrency_quota: Ok(Some(1_000)),
     }
@@ -332,8 +335,8 @@ fn reports_each_misconfiguration_of_the_functions() {
             (Broken, "record-age", "complete"),
         ),
         (
-            |d| mapping(&mut d.complete).maximum_retry_attempts = None,
-            (Broken, "retry-attempts", "complete"),
+            |d| mapping(&mut d.complete).maximum_retry_attempts = Some(100),
+            (Advice, "retry-attempts", "complete"),
         ),
         (
             |d| {
@@ -404,9 +407,27 @@ fn reports_safeguards_disabled_by_parameter_as_advice() {
     );
     assert_eq!(
         severities(with_parameter("EventSourcesEnabled", one)),
-        [Severity::Broken]
+        [Severity::Advice]
     );
     assert_eq!(severities(examine_with(all)), [Severity::Broken; 3]);
+    assert_eq!(severities(examine_with(one)), [Severity::Broken]);
+
+    // The list pauses one function, and only that one.
+    let paused = |parameter: &str, consumer: fn(&mut StackSnapshot) -> &mut Consumer| {
+        examine_with(|stack| {
+            let parameter = ("EventSourcesEnabled".to_owned(), parameter.to_owned());
+            stack.parameters.extend([parameter]);
+            mapping(consumer(stack)).state = "Disabled".to_owned();
+        })
+    };
+    let found = paused("ingest,forward", |stack| &mut stack.complete);
+    assert_eq!(names(&found), [(Severity::Advice, "paused", "complete")]);
+    assert_eq!(
+        found[0].repair,
+        "sam deploy --parameter-overrides EventSourcesEnabled=ingest,forward,complete"
+    );
+    let found = paused("ingest,forward", |stack| &mut stack.forward);
+    assert_eq!(names(&found), [(Severity::Broken, "paused", "forward")]);
 }
 
 #[test]

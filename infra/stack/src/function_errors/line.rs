@@ -15,6 +15,9 @@ pub struct LoggedError {
     pub notification_id: Option<String>,
 }
 
+/// The failure of `complete` for an event that it did not try, because the receiver was busy for an event in front of it.
+const POSTPONED: &str = "Postponed";
+
 /// The statuses of a failed invocation in the lines that Lambda itself writes to the log (Lambda Telemetry API, "Status").
 const FAILED_INVOCATIONS: [&str; 3] = ["error", "failure", "timeout"];
 
@@ -51,6 +54,12 @@ impl LoggedError {
                 .or(rest),
             notification_id: text("notification_id"),
         })
+    }
+
+    /// Whether the error is not only the consequence of another one.
+    #[must_use]
+    pub fn is_cause(&self) -> bool {
+        self.name != POSTPONED
     }
 
     /// The kind, and the reason if there is one.

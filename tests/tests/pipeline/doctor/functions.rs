@@ -1,5 +1,7 @@
 //! Misconfigured environment variables and concurrency.
 
+use aws_sdk_sqs::types::QueueAttributeName;
+
 use super::stack::DoctorStack;
 
 /// Variables of a function with a wrong value, and the check that finds it.
@@ -46,7 +48,78 @@ pub(super) async fn check(stack: &DoctorStack) {
         .check_variable(&outputs.complete, "DONE_RETENTION_DAYS", "29", &[])
         .await;
 
+    check_targets(stack).await;
     check_concurrency(stack).await;
+}
+
+/// Each target that is wrong, and that the variable is not the one of the stack.
+async fn check_targets(stack: &DoctorStack) {
+    let complete = &stack.stack.outputs().complete;
+    let queue = &stack.stack.outputs().queue_url;
+    let attributes = stack.clients.sqs.get_queue_attributes().queue_url(queue);
+    let attributes = attributes.attribute_names(QueueAttributeName::QueueArn);
+    let attributes = attributes.send().await.unwrap();
+    let own_queue = &attributes.attributes().unwrap()[&QueueAttributeName::QueueArn];
+    let resource = |service: &str, resource: &str| {
+        let prefix: Vec<_> = own_queue.split(':').collect();
+        format!("arn:aws:{service}:{}:{}:{resource}", prefix[3], prefix[4])
+    };
+    for (name, value, check) in [
+        ("DOWNSTREAM_ARNS", own_queue.clone(), "target-loop"),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("sqs", "nowhere"),
+            "target-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("lambda", "function:nowhere"),
+            "target-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("states", "stateMachine:nowhere"),
+            "target-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("events", "event-bus/nowhere"),
+            "target-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("sns", "nowhere"),
+            "target-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("secretsmanager", "secret:nowhere-AbCdEf"),
+            "secret-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("ssm", "parameter/nowhere"),
+            "secret-missing",
+        ),
+        (
+            "DOWNSTREAM_ARNS",
+            resource("kinesis", "stream/s"),
+            "target-arn",
+        ),
+        (
+            "DOWNSTREAM_TYPES",
+            "refunds=refund.*".to_owned(),
+            "type-pattern",
+        ),
+    ] {
+        let expected = [
+            ("broken", check, "downstream"),
+            ("broken", "parameter", "downstream"),
+        ];
+        stack
+            .check_variable(complete, name, &value, &expected)
+            .await;
+    }
 }
 
 async fn check_concurrency(stack: &DoctorStack) {

@@ -35,8 +35,8 @@ pub(super) async fn check_settings(stack: &DoctorStack) {
     stack
         .check_mapping(
             &outputs.complete,
-            |update| update.maximum_retry_attempts(-1),
-            &[("broken", "retry-attempts", "complete")],
+            |update| update.maximum_retry_attempts(5),
+            &[("advice", "retry-attempts", "complete")],
         )
         .await;
     stack

@@ -50,7 +50,11 @@ pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
     } else {
         None
     };
-    let (errors, last_error_of_forward) = read_errors(stack, id, readable).await;
+    let Errors {
+        of_notification: errors,
+        of_forward: last_error_of_forward,
+        of_complete: last_error_of_complete,
+    } = read_errors(stack, id, readable).await;
     let uninspected_dead_letters = dead_letters.as_ref().map_or(0, |found| found.not_inspected);
     let QueueDepth { waiting, hidden } = queue::read_depth(stack, &stack.outputs.queue_url).await?;
     Ok(Evidence {
@@ -65,18 +69,23 @@ pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
         unreadable_failures: failures.unreadable.len(),
         errors,
         last_error_of_forward,
+        last_error_of_complete,
+        has_downstream: stack.has_downstream(),
         last_result_of_forward: last_result(stack, &stack.outputs.forward).await?,
         last_result_of_complete: last_result(stack, &stack.outputs.complete).await?,
         waiting: waiting + hidden,
     })
 }
 
-/// Reads the newest error of the notification in each log and, if it may wait for `forward`, the last error of `forward`.
-async fn read_errors(
-    stack: &Stack,
-    id: &str,
-    item: Option<&StoredItem>,
-) -> (Vec<FunctionErrors>, Option<LoggedError>) {
+/// The errors in the logs.
+struct Errors {
+    of_notification: Vec<FunctionErrors>,
+    of_forward: Option<LoggedError>,
+    of_complete: Option<LoggedError>,
+}
+
+/// Reads the newest error of the notification in each log and, if it may wait for `forward` or `complete`, their last errors.
+async fn read_errors(stack: &Stack, id: &str, item: Option<&StoredItem>) -> Errors {
     let now = Timestamp::now();
     let search = ErrorSearch {
         since: now.checked_sub(ERRORS_SINCE).unwrap_or(now),
@@ -84,16 +93,21 @@ async fn read_errors(
         deadline: Instant::now() + ERRORS_LIMIT,
         id: Some(id),
     };
-    let errors = function_errors::read_all(stack, search).await;
-    let is_pending = item.is_some_and(|item| item.item.status == Status::Init);
-    if !is_pending {
-        return (errors, None);
+    let mut errors = Errors {
+        of_notification: function_errors::read_all(stack, search).await,
+        of_forward: None,
+        of_complete: None,
+    };
+    if item.is_some_and(|item| item.item.status == Status::Init) {
+        let search = ErrorSearch { id: None, ..search };
+        errors.of_forward = function_errors::read_last_of_forward(stack, search).await;
+        let own = errors.of_notification.iter();
+        let mut own = own.filter(|one| one.function == "complete");
+        if !own.any(FunctionErrors::has_cause) {
+            errors.of_complete = function_errors::read_last_of_complete(stack, search).await;
+        }
     }
-    let search = ErrorSearch { id: None, ..search };
-    (
-        errors,
-        function_errors::read_last_of_forward(stack, search).await,
-    )
+    errors
 }
 
 async fn last_result(stack: &Stack, function: &str) -> Result<Option<String>, StackError> {

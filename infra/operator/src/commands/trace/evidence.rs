@@ -40,6 +40,11 @@ pub(super) struct Evidence {
     pub errors: Vec<FunctionErrors>,
     /// The last error of `forward`, of whichever notification: calls that failed are logged without ids.
     pub last_error_of_forward: Option<LoggedError>,
+    /// The last error of `complete`, of whichever notification, if this one has none or was not tried: the downstream failed
+    /// for an event in front of it.
+    pub last_error_of_complete: Option<LoggedError>,
+    /// Whether a downstream is configured. Without one, `complete` does not settle the notification.
+    pub has_downstream: bool,
     /// The last results of the mappings, as Lambda reports them.
     pub last_result_of_forward: Option<String>,
     pub last_result_of_complete: Option<String>,

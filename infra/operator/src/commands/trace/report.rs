@@ -203,9 +203,15 @@ fn item_steps(evidence: &Evidence) -> Vec<Step> {
     }];
     if item.status.is_settled() {
         let version = format!("version {}", item.version);
-        let (what, detail) = match &item.refusal {
-            None => ("done", version),
-            Some(reason) => ("refused", format!("{reason}, {version}")),
+        let (what, detail) = if item.status == Status::Refused {
+            // Another consumer can store any text as the reason, which may be confidential.
+            let code = item
+                .refusal
+                .as_ref()
+                .map_or("(not a code)", |code| code.as_str());
+            ("refused", format!("{code}, {version}"))
+        } else {
+            ("done", version)
         };
         let at = item.updated_at;
         steps.push(Step { at, what, detail });
@@ -276,7 +282,7 @@ fn summary(evidence: &Evidence, place: Place) -> Vec<String> {
         summary.push(format!("{error}."));
     }
     summary.extend(consumer_problem(evidence, place));
-    summary.extend(error_of_forward(evidence, place));
+    summary.extend(error_of_others(evidence, place));
     summary.extend(dead_letter_notes(&evidence.dead_letters));
     summary.extend(gaps_in_search(evidence));
     summary
@@ -303,6 +309,9 @@ fn meaning(evidence: &Evidence, place: Place) -> String {
         Place::Stored => {
             "Stored, not settled. Whether its event was published is not known. Safe to redrive.".to_owned()
         }
+        Place::Published if !evidence.has_downstream => {
+            "Published, not settled. No downstream is configured, so only your own consumer settles it.".to_owned()
+        }
         Place::Published => "Published, not settled. Safe to redrive.".to_owned(),
         Place::Failed => {
             "Not settled: Lambda gave up on its event. Fix the cause, then redrive. Safe to redrive.".to_owned()
@@ -325,13 +334,18 @@ fn consumer_problem(evidence: &Evidence, place: Place) -> Option<String> {
     Some(format!("The last result of {function} is: {result}."))
 }
 
-/// The last error of `forward`, if the notification waits for it.
-fn error_of_forward(evidence: &Evidence, place: Place) -> Option<String> {
-    let error = evidence.last_error_of_forward.as_ref()?;
-    (place == Place::Stored).then(|| {
-        let (text, at) = (error.text(), error.at);
-        format!("The last error of forward, of any notification, at {at}: {text}.")
-    })
+/// The last error of the function that the notification waits for, of any notification.
+fn error_of_others(evidence: &Evidence, place: Place) -> Option<String> {
+    let (function, error) = match place {
+        Place::Stored => ("forward", &evidence.last_error_of_forward),
+        Place::Published => ("complete", &evidence.last_error_of_complete),
+        _ => return None,
+    };
+    let error = error.as_ref()?;
+    let (text, at) = (error.text(), error.at);
+    Some(format!(
+        "The last error of {function}, of any notification, at {at}: {text}."
+    ))
 }
 
 /// Whether Lambda reports a failed batch. Its other results are `OK` and `No records processed`.

@@ -64,6 +64,8 @@ fn nothing() -> Evidence {
         unreadable_failures: 0,
         errors: vec![],
         last_error_of_forward: None,
+        last_error_of_complete: None,
+        has_downstream: true,
         last_result_of_forward: None,
         last_result_of_complete: Some("OK".to_owned()),
         waiting: 3,
@@ -297,6 +299,65 @@ fn shows_the_last_error_of_the_function_that_the_notification_waits_for() {
         !waits_for_complete.contains("result of"),
         "{waits_for_complete}"
     );
+}
+
+#[test]
+fn shows_the_code_of_a_refusal_and_no_other_text() {
+    let refused = |refusal: Option<&str>| {
+        let mut item = done();
+        item.status = Status::Refused;
+        let mut attributes = item.to_item().into_inner();
+        if let Some(text) = refusal {
+            let text = serde_dynamo::AttributeValue::S(text.to_owned());
+            attributes.insert("refusal".to_owned(), text);
+        }
+        let item = NotificationItem::from_item(&attributes.into()).unwrap();
+        TraceReport::new(&Evidence {
+            item: stored(item),
+            ..nothing()
+        })
+    };
+    let report = refused(Some("account_closed"));
+    assert_eq!(report.place.exit_code(), 16);
+    let text = report.text("onewrite");
+    assert!(
+        text.contains("refused       account_closed, version 2"),
+        "{text}"
+    );
+    for refusal in [Some("The account of Ms. Doe is closed"), None] {
+        let report = refused(refusal);
+        assert_eq!(report.place, Place::Refused);
+        let text = report.text("onewrite");
+        assert!(
+            text.contains("refused       (not a code), version 2"),
+            "{text}"
+        );
+        let json = serde_json::to_string(&report).unwrap();
+        assert!(!text.contains("Doe") && !json.contains("Doe"), "{json}");
+    }
+}
+
+#[test]
+fn names_the_last_error_of_complete_if_it_waits_for_it() {
+    let reason = "the downstream did not accept: refunds: HTTP status 403";
+    let waiting = |has_downstream| {
+        let trace = TraceReport::new(&Evidence {
+            item: stored(init()),
+            records: vec![record("INIT", 190)],
+            last_error_of_complete: Some(error("DownstreamFailed", reason, 7)),
+            has_downstream,
+            ..nothing()
+        });
+        trace.summary.join("\n")
+    };
+    let summary = waiting(true);
+    let expected = format!(
+        "of complete, of any notification, at {}: DownstreamFailed: {reason}.",
+        at(7)
+    );
+    assert!(summary.contains(&expected), "{summary}");
+    let summary = waiting(false);
+    assert!(summary.contains("your own consumer"), "{summary}");
 }
 
 #[test]

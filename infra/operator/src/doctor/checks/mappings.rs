@@ -1,10 +1,12 @@
 //! Checks of the event source mappings.
 
+use onewrite_stack::enabled_sources::{EnabledSources, PARAMETER};
+
 use super::filters::{dropped_change, dropped_event};
 use crate::doctor::{
     check::{
         Breaks::{Guarantee, GuaranteeOfPlace},
-        Check, FORWARD,
+        COMPLETE, Check, FORWARD,
         Level::{Advice, Broken},
         Scope,
         Text::{Fixed, For},
@@ -66,6 +68,9 @@ const NUMBER_OF_MAPPINGS: &[Check<Consumer>] = &[
             // The table check reports a table without a stream.
             let has_source = scope.place != FORWARD
                 || !matches!(&scope.stack.table, Ok(table) if table.stream_view.is_none());
+            // Without a downstream, the template creates no mapping of `complete`.
+            let has_source =
+                has_source && (scope.place != COMPLETE || scope.stack.has_downstream());
             let is_missing = consumer.mappings.is_ok() && consumer.own_mappings().next().is_none();
             (has_source && is_missing)
                 .then(|| "no event source mapping of its source invokes the function".to_owned())
@@ -126,7 +131,7 @@ const COMMON: &[Check<Mapping>] = &[
         severity: Broken,
         breaks: Guarantee(Progress),
         found: |scope, mapping| {
-            (!mapping.is_enabled() && !is_paused_by_owner(scope.stack)).then(|| state(mapping))
+            (!mapping.is_enabled() && !is_paused_by_owner(scope)).then(|| state(mapping))
         },
         needed: Fixed("Enabled"),
         why: PAUSE_CONSEQUENCE,
@@ -137,11 +142,14 @@ const COMMON: &[Check<Mapping>] = &[
         severity: Advice,
         breaks: Guarantee(Progress),
         found: |scope, mapping| {
-            (!mapping.is_enabled() && is_paused_by_owner(scope.stack)).then(|| state(mapping))
+            (!mapping.is_enabled() && is_paused_by_owner(scope)).then(|| state(mapping))
         },
         needed: Fixed("Enabled"),
         why: PAUSE_CONSEQUENCE,
-        fix: For(|_, _| deploy("EventSourcesEnabled", true)),
+        fix: For(|scope, _| {
+            let needed = enabled_sources(scope).with(&[scope.place.name], true);
+            deploy(PARAMETER, needed)
+        }),
     },
     Check {
         id: "partial-responses",
@@ -165,12 +173,14 @@ fn state(mapping: &Mapping) -> String {
     format!("its mapping is {}", mapping.state)
 }
 
-/// Whether the owner paused the whole pipeline by parameter. A single paused function is never intended.
-fn is_paused_by_owner(stack: &StackSnapshot) -> bool {
-    let are_all_paused = [&stack.ingest, &stack.forward, &stack.complete]
-        .iter()
-        .all(|consumer| consumer.own_mappings().all(|mapping| !mapping.is_enabled()));
-    are_all_paused && stack.is_disabled_by("EventSourcesEnabled")
+/// Whether the owner paused the function by parameter.
+fn is_paused_by_owner(scope: &Scope<'_>) -> bool {
+    !enabled_sources(scope).contains(scope.place.name)
+}
+
+fn enabled_sources(scope: &Scope<'_>) -> EnabledSources {
+    let parameter = scope.stack.parameters.get(PARAMETER);
+    EnabledSources::parse(parameter.map(String::as_str))
 }
 
 const INGEST_CHECKS: &[Check<Mapping>] = &[
@@ -316,6 +326,28 @@ const STREAM_SOURCE: &[Check<Mapping>] = &[
         }),
     },
     Check {
+        id: "parallelization",
+        severity: Advice,
+        breaks: Guarantee(Progress),
+        found: |scope, mapping| {
+            let parameter = scope.stack.parameter("StreamParallelizationFactor")?;
+            let factor = mapping.parallelization_factor?.to_string();
+            // An emulator ignores the setting.
+            (!scope.stack.is_local && factor != parameter)
+                .then(|| format!("ParallelizationFactor {factor}"))
+        },
+        needed: For(|scope, _| {
+            let parameter = scope.stack.parameter("StreamParallelizationFactor");
+            format!("{}, the stack's parameter", parameter.unwrap_or_default())
+        }),
+        why: "the function processes more or fewer notifications at the same time than the parameter says",
+        fix: For(|scope, mapping| {
+            let parameter = scope.stack.parameter("StreamParallelizationFactor");
+            let factor = parameter.unwrap_or_default();
+            update_mapping(mapping, &format!("--parallelization-factor {factor}"))
+        }),
+    },
+    Check {
         id: "failure-destination",
         severity: Broken,
         breaks: GuaranteeOfPlace,
@@ -424,6 +456,16 @@ const FORWARD_CHECKS: &[Check<Mapping>] = &[
     },
 ];
 
+/// The value of `MaximumRetryAttempts` without a limit, and the default of the template.
+const UNLIMITED: i64 = -1;
+
+fn retry_attempts(stack: &StackSnapshot) -> i64 {
+    let parameter = stack.parameter("CompleteMaximumRetryAttempts");
+    parameter
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(UNLIMITED)
+}
+
 const COMPLETE_CHECKS: &[Check<Mapping>] = &[
     Check {
         id: "short-record-age",
@@ -447,15 +489,24 @@ const COMPLETE_CHECKS: &[Check<Mapping>] = &[
     },
     Check {
         id: "retry-attempts",
-        severity: Broken,
-        breaks: Guarantee(Isolation),
-        found: |_, mapping| {
-            let is_unlimited = mapping.maximum_retry_attempts.is_none();
-            is_unlimited.then(|| "MaximumRetryAttempts unlimited".to_owned())
+        severity: Advice,
+        breaks: Guarantee(Progress),
+        found: |scope, mapping| {
+            let attempts = mapping.maximum_retry_attempts.unwrap_or(UNLIMITED);
+            (attempts != retry_attempts(scope.stack))
+                .then(|| format!("MaximumRetryAttempts {attempts}"))
         },
-        needed: Fixed("a limit"),
-        why: "an event that cannot be completed blocks all events behind it in its shard until it is too old",
-        fix: For(|_, mapping| update_mapping(mapping, "--maximum-retry-attempts 100")),
+        needed: For(|scope, _| {
+            format!(
+                "{}: CompleteMaximumRetryAttempts, where -1 means that only the age of a record ends its retries",
+                retry_attempts(scope.stack)
+            )
+        }),
+        why: "an outage of the downstream uses a small number up, and Lambda gives up events that it would deliver later",
+        fix: For(|scope, mapping| {
+            let attempts = retry_attempts(scope.stack);
+            update_mapping(mapping, &format!("--maximum-retry-attempts {attempts}"))
+        }),
     },
     Check {
         id: "complete-filter",

@@ -1,7 +1,7 @@
 //! Parts of the stack that could not be read: a part without a finding must have been checked.
 
 use crate::doctor::{
-    check::TABLE,
+    check::{DOWNSTREAM, TABLE},
     finding::{
         Finding,
         Guarantee::{
@@ -15,7 +15,14 @@ use crate::doctor::{
 
 pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
     let parts = parts(stack).into_iter();
+    // A resource that does not exist has its own check.
+    let resources = stack.downstream.iter().map(|resource| {
+        let error = resource.settings.as_ref().err();
+        let is_failure = |error: &&ReadError| matches!(error, ReadError::Failed(_));
+        (DOWNSTREAM.name, error.filter(is_failure), Progress)
+    });
     parts
+        .chain(resources)
         .filter_map(|(place, error, breaks)| Some(finding(place, error?, breaks)))
         .collect()
 }
@@ -23,7 +30,7 @@ pub(super) fn findings(stack: &StackSnapshot) -> Vec<Finding> {
 type Part<'a> = (&'static str, Option<&'a ReadError>, Guarantee);
 
 #[rustfmt::skip]
-fn parts(stack: &StackSnapshot) -> [Part<'_>; 19] {
+fn parts(stack: &StackSnapshot) -> [Part<'_>; 20] {
     fn error<T>(part: &ReadResult<T>) -> Option<&ReadError> {
         part.as_ref().err()
     }
@@ -44,6 +51,7 @@ fn parts(stack: &StackSnapshot) -> [Part<'_>; 19] {
         ("stream", error(&stack.stream), OrderPerNotification),
         ("complete", error(&complete.function), Status),
         ("complete's mapping", error(&complete.mappings), Status),
+        ("notifications in INIT", error(&stack.pending), Progress),
         ("failure bucket's encryption", error(&stack.bucket_encryption), Silence),
         ("failure bucket's public access block", error(&stack.disabled_access_blocks), Silence),
         ("failure bucket's policy", error(&stack.bucket_policy), Silence),

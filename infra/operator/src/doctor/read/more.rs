@@ -7,12 +7,26 @@ use aws_sdk_lambda::{
     types::{LastUpdateStatus, State},
 };
 use aws_sdk_s3::types::{ExpirationStatus, LifecycleRule};
-use onewrite_stack::{queue, stack::Stack};
+use onewrite_stack::{
+    queue,
+    scan::{self, PendingItems},
+    stack::Stack,
+};
 
 use crate::doctor::snapshot::{Lifecycle, OrphanedQueue, ReadError, ReadResult};
 
 /// The logical ids of the template's queues. CloudFormation names a queue after the stack and this id.
 const QUEUES: [&str; 2] = ["NotificationQueue", "DeadLetterQueue"];
+
+/// The items in INIT of a stack without downstream.
+pub(super) async fn pending(stack: &Stack) -> ReadResult<Option<PendingItems>> {
+    if stack.has_downstream() {
+        return Ok(None);
+    }
+    let pending = scan::estimate_pending(stack).await;
+    let pending = pending.map_err(|error| ReadError::Failed(error.to_string()))?;
+    Ok(Some(pending))
+}
 
 /// Maps the error code by which S3 reports an absent setting to `None`.
 pub(super) fn optional<T, E: ProvideErrorMetadata, R: std::fmt::Debug>(

@@ -134,6 +134,10 @@ fn knows_a_local_stack() {
     let findings = |is_local| {
         examine_with(|stack| {
             stack.is_local = is_local;
+            let url = "http://127.0.0.1:9000";
+            let parameter = ("DownstreamUrl".to_owned(), url.to_owned());
+            stack.parameters.extend([parameter]);
+            set_variable(&mut stack.complete, "DOWNSTREAM_URL", url);
             let paused = ("EventSourcesEnabled".to_owned(), "false".to_owned());
             stack.parameters.extend([paused]);
             stack.stream.as_mut().unwrap().retention_hours = 168;
