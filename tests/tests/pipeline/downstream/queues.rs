@@ -75,7 +75,7 @@ async fn each_notification_arrives_in_the_queues_for_its_type() {
         assert_eq!(event["subject"], group.as_str());
         let id = &attributes[&MessageSystemAttributeName::MessageDeduplicationId];
         assert_eq!(event["id"], id.as_str());
-        assert_eq!(event["type"], "invoice");
+        assert_eq!(event["type"], "invoice.init");
         assert_eq!(event["status"], "INIT");
         assert_eq!(event["data"], 1);
     }
