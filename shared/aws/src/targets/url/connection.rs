@@ -1,5 +1,7 @@
 //! Requests to an endpoint with the HTTP client of the SDK. It follows no redirect.
 
+use std::fmt;
+
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::{
@@ -36,10 +38,16 @@ pub(super) struct Response {
 }
 
 /// An endpoint that is posted to.
-#[derive(Debug)]
 pub(super) struct Connection {
     operation: Operation<Request, Head, ErrorMetadata>,
+    /// It can be a secret.
     path: String,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
 }
 
 struct Request {
@@ -48,8 +56,8 @@ struct Request {
     body: String,
 }
 
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").finish_non_exhaustive()
     }
 }
