@@ -174,6 +174,23 @@ impl StackStatus {
         })
     }
 
+    /// The mappings of a function.
+    fn mapping_texts(&self, function: &str) -> Vec<String> {
+        let mappings = self.mappings.get(function).map_or(&[][..], Vec::as_slice);
+        let pending = self.pending_without_downstream.as_ref();
+        let mut texts = Vec::new();
+        match pending.filter(|_| function == "complete") {
+            Some(pending) => texts.push(format!("no downstream configured: {}", pending.text())),
+            None if mappings.is_empty() => texts.push("no event source mapping".to_owned()),
+            None => {}
+        }
+        texts.extend(mappings.iter().map(|one| match one.state.as_str() {
+            "Disabled" if self.is_local => LOCAL.to_owned(),
+            _ => mapping_text(one, self.looked_at),
+        }));
+        texts
+    }
+
     /// The status as text, in the order in which messages flow.
     fn text(&self) -> String {
         let mut rows = vec![
@@ -181,22 +198,7 @@ impl StackStatus {
             ("dead letters".to_owned(), depth_text(self.dead_letters)),
         ];
         for function in ["ingest", "forward", "complete"] {
-            let mappings = self.mappings.get(function).map_or(&[][..], Vec::as_slice);
-            let pending = self.pending_without_downstream.as_ref();
-            match pending.filter(|_| function == "complete") {
-                Some(pending) => {
-                    let text = format!("no downstream configured: {}", pending.text());
-                    rows.push((function.to_owned(), text));
-                }
-                None if mappings.is_empty() => {
-                    rows.push((function.to_owned(), "no event source mapping".to_owned()));
-                }
-                None => {}
-            }
-            let texts = mappings.iter().map(|one| match one.state.as_str() {
-                "Disabled" if self.is_local => LOCAL.to_owned(),
-                _ => mapping_text(one, self.looked_at),
-            });
+            let texts = self.mapping_texts(function).into_iter();
             rows.extend(texts.map(|text| (function.to_owned(), text)));
         }
         for failures in self.recent_failures.iter().flatten() {

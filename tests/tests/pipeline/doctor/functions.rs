@@ -52,74 +52,43 @@ pub(super) async fn check(stack: &DoctorStack) {
     check_concurrency(stack).await;
 }
 
+/// Resources that do not exist or are no targets, with their service and the check that finds them.
+const MISSING: [(&str, &str, &str); 8] = [
+    ("sqs", "nowhere", "target-missing"),
+    ("lambda", "function:nowhere", "target-missing"),
+    ("states", "stateMachine:nowhere", "target-missing"),
+    ("events", "event-bus/nowhere", "target-missing"),
+    ("sns", "nowhere", "target-missing"),
+    ("secretsmanager", "secret:nowhere-AbCdEf", "secret-missing"),
+    ("ssm", "parameter/nowhere", "secret-missing"),
+    ("kinesis", "stream/s", "target-arn"),
+];
+
 /// Each target that is wrong, and that the variable is not the one of the stack.
 async fn check_targets(stack: &DoctorStack) {
-    let complete = &stack.stack.outputs().complete;
     let queue = &stack.stack.outputs().queue_url;
     let attributes = stack.clients.sqs.get_queue_attributes().queue_url(queue);
     let attributes = attributes.attribute_names(QueueAttributeName::QueueArn);
     let attributes = attributes.send().await.unwrap();
     let own_queue = &attributes.attributes().unwrap()[&QueueAttributeName::QueueArn];
-    let resource = |service: &str, resource: &str| {
-        let prefix: Vec<_> = own_queue.split(':').collect();
-        format!("arn:aws:{service}:{}:{}:{resource}", prefix[3], prefix[4])
-    };
-    for (name, value, check) in [
-        ("DOWNSTREAM_ARNS", own_queue.clone(), "target-loop"),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("sqs", "nowhere"),
-            "target-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("lambda", "function:nowhere"),
-            "target-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("states", "stateMachine:nowhere"),
-            "target-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("events", "event-bus/nowhere"),
-            "target-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("sns", "nowhere"),
-            "target-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("secretsmanager", "secret:nowhere-AbCdEf"),
-            "secret-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("ssm", "parameter/nowhere"),
-            "secret-missing",
-        ),
-        (
-            "DOWNSTREAM_ARNS",
-            resource("kinesis", "stream/s"),
-            "target-arn",
-        ),
-        (
-            "DOWNSTREAM_TYPES",
-            "refunds=refund.*".to_owned(),
-            "type-pattern",
-        ),
-    ] {
-        let expected = [
-            ("broken", check, "downstream"),
-            ("broken", "parameter", "downstream"),
-        ];
-        stack
-            .check_variable(complete, name, &value, &expected)
-            .await;
+    check_target(stack, "DOWNSTREAM_ARNS", own_queue, "target-loop").await;
+    let parts: Vec<_> = own_queue.split(':').collect();
+    for (service, resource, check) in MISSING {
+        let arn = format!("arn:aws:{service}:{}:{}:{resource}", parts[3], parts[4]);
+        check_target(stack, "DOWNSTREAM_ARNS", &arn, check).await;
     }
+    let types = "refunds=refund.*";
+    check_target(stack, "DOWNSTREAM_TYPES", types, "type-pattern").await;
+}
+
+/// Sets a variable of `complete`, which differs from the parameter then, and asserts the other finding.
+async fn check_target(stack: &DoctorStack, name: &str, value: &str, check: &'static str) {
+    let complete = &stack.stack.outputs().complete;
+    let expected = [
+        ("broken", check, "downstream"),
+        ("broken", "parameter", "downstream"),
+    ];
+    stack.check_variable(complete, name, value, &expected).await;
 }
 
 async fn check_concurrency(stack: &DoctorStack) {

@@ -1,6 +1,6 @@
 //! Checks of the targets of `complete`.
 
-use onewrite_aws::targets::AddressKind;
+use onewrite_aws::targets::{AddressKind, TargetAddress};
 
 use crate::doctor::{
     check::{
@@ -242,7 +242,7 @@ fn type_entries(stack: &StackSnapshot, function: &Function) -> Vec<TypeEntry> {
     let addresses = stack.downstream.iter();
     let addresses = addresses.filter_map(|resource| resource.address.as_ref().ok());
     let targets = addresses.filter(|address| address.kind().is_target());
-    let mut names: Vec<_> = targets.map(|address| address.name()).collect();
+    let mut names: Vec<_> = targets.map(TargetAddress::name).collect();
     names.extend(
         function
             .variable(URL_VARIABLE)
