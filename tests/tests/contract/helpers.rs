@@ -1,7 +1,6 @@
 //! The helpers in Python and JavaScript do the same as the functions, by the golden vectors.
 
 use std::{
-    ffi::OsString,
     io::Write as _,
     path::Path,
     process::{Command, Stdio},
@@ -60,7 +59,6 @@ pub(crate) fn run_node(script: &str, arguments: &[&Path], input: &Value) -> Opti
 }
 
 fn run(mut command: Command, script: &str, arguments: &[&Path], input: &Value) -> Value {
-    let arguments: Vec<OsString> = arguments.iter().map(|path| path.into()).collect();
     let mut child = command
         .arg(repository("tests/tests/contract").join(script))
         .args(arguments)
