@@ -154,7 +154,8 @@ impl DynamoDbTable {
             let output = Box::pin(call.send()).await;
             let output = output.map_err(|error| from_sdk_error(&error))?;
             let items = output.responses.into_iter().flatten();
-            states.extend(items.flat_map(|(_, items)| items).filter_map(current_state));
+            let items = items.flat_map(|(_, items)| items);
+            states.extend(items.filter_map(|item| current_state(&item)));
             left = output.unprocessed_keys.unwrap_or_default();
             if left.values().all(|keys| keys.keys.is_empty()) {
                 return Ok(());
@@ -276,16 +277,16 @@ impl DynamoDbTable {
 }
 
 /// The id and the state of an item; `None` for an id that no event can have.
-fn current_state(item: Attributes) -> Option<(NotificationId, CurrentState)> {
-    let id = NotificationId::parse(text(&item, attribute::NOTIFICATION_ID)?).ok()?;
-    let status = text(&item, attribute::STATUS).and_then(|status| status.parse().ok());
+fn current_state(item: &Attributes) -> Option<(NotificationId, CurrentState)> {
+    let id = NotificationId::parse(text(item, attribute::NOTIFICATION_ID)?).ok()?;
+    let status = text(item, attribute::STATUS).and_then(|status| status.parse().ok());
     let version = item.get(attribute::VERSION);
     let version = version.and_then(|version| version.as_n().ok()?.parse().ok());
     let (status, version) = status.zip(version).unwrap_or((Status::Init, 0));
     let state = CurrentState {
         status,
         version,
-        fingerprint: fingerprint(&item),
+        fingerprint: fingerprint(item),
     };
     Some((id, state))
 }
