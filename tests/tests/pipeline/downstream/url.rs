@@ -28,12 +28,10 @@ use crate::{
 const SECRET: &str =
     "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// The emulator's account, so the name of the parameter can be given before it exists.
-const PARAMETER_ARN: &str = "arn:aws:ssm:us-east-1:000000000000:parameter/webhook-secret";
-
-const CREATE_PARAMETER: &str = r#"
+const CREATE_SECRET: &str = r#"
 import json, sys, boto3
-boto3.client("ssm").put_parameter(Name="/webhook-secret", Type="SecureString", Value=json.load(sys.stdin))
+secret = boto3.client("secretsmanager").create_secret(Name="webhook", SecretString=json.load(sys.stdin))
+print(json.dumps(secret["ARN"]))
 "#;
 
 /// The algorithm that Standard Webhooks publishes ("Verifying signatures"), in another language than the product's. Prints
@@ -149,11 +147,13 @@ fn assert_events(requests: &[ReceivedRequest]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_notification_is_settled_by_a_receiver_that_fails_in_every_way() {
     let (receiver, requests) = start_receiver().await;
-    let options = options("url")
-        .parameter("DownstreamUrl", &receiver.url())
-        .parameter("DownstreamArns", PARAMETER_ARN);
+    let options = options("url").parameter("DownstreamUrl", &receiver.url());
     let mut stack = Stack::start(options).await.unwrap();
-    run_script(&stack, CREATE_PARAMETER, &json!(SECRET)).await;
+    // The ARN of a secret has random characters.
+    let secret = run_script(&stack, CREATE_SECRET, &json!(SECRET)).await;
+    let arn: String = serde_json::from_slice(&secret).unwrap();
+    let changed = BTreeMap::from([("DownstreamArns".to_owned(), arn)]);
+    stack.redeploy(&changed).await.unwrap();
     start_event_sources(&mut stack).await;
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let payload = json!(CANARY).to_string();
