@@ -15,16 +15,19 @@ use onewrite::{
     limits::{
         ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_REFUSAL_CHARS, MAX_TRANSACT_WRITES,
     },
-    notification::{MessagePointers, Status},
+    notification::{MessagePointers, NotificationId, Status},
     queue::{Deferral, DeferralResult, DelayedDelivery},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
-        Verdict,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError, Verdict,
     },
 };
 
 /// The number of competing calls, of which one wins.
 const COMPETITORS: usize = 20;
+
+/// The number of ids in the largest read. `BatchGetItem` returns at most 100 items (DynamoDB API reference).
+const MANY_IDS: usize = 120;
 
 /// Builds a notification as `ingest` writes it.
 ///
@@ -237,6 +240,84 @@ async fn completes_the_largest_item<T: NewNotifications + Completions>(table: &T
     };
     let completed = expect_ok(table.complete(&completion, Vec::new()).await);
     assert_eq!(completed, CompletionResult::Settled);
+}
+
+/// Checks the contract of [`CurrentStates`].
+pub async fn current_states<T>(table: &T, prefix: &str)
+where
+    T: NewNotifications + Completions + CurrentStates,
+{
+    reads_the_last_write(table, &format!("{prefix}last")).await;
+    reads_a_refused_item(table, &format!("{prefix}refused")).await;
+    reads_many_ids(table, &format!("{prefix}many-")).await;
+    assert_eq!(states(table, &[]).await, [], "no id");
+}
+
+async fn reads_the_last_write<T>(table: &T, id: &str)
+where
+    T: NewNotifications + Completions + CurrentStates,
+{
+    let ids = [id.to_owned()];
+    assert_eq!(states(table, &ids).await, [None], "no item yet");
+    let item = insert_new(table, id).await;
+    let stored = states(table, &ids).await;
+    assert_eq!(stored, [Some(state_of(&item, Status::Init))]);
+    complete(table, id).await;
+    let settled = states(table, &ids).await;
+    assert_eq!(settled, [Some(state_of(&item, Status::Done))]);
+}
+
+async fn reads_a_refused_item<T>(table: &T, id: &str)
+where
+    T: NewNotifications + Completions + CurrentStates,
+{
+    let item = insert_new(table, id).await;
+    let refused = Completion {
+        verdict: Verdict::Refused(expect_ok("account_closed".parse())),
+        ..completion(id)
+    };
+    expect_ok(table.complete(&refused, Vec::new()).await);
+    let settled = states(table, &[id.to_owned()]).await;
+    assert_eq!(settled, [Some(state_of(&item, Status::Refused))]);
+}
+
+/// More ids than one call of DynamoDB takes. Every third one has no item, and the first one is given twice.
+async fn reads_many_ids<T>(table: &T, prefix: &str)
+where
+    T: NewNotifications + CurrentStates,
+{
+    let mut ids: Vec<String> = (0..MANY_IDS).map(|n| format!("{prefix}{n}")).collect();
+    let mut expected = Vec::with_capacity(ids.len());
+    for (n, id) in ids.iter().enumerate() {
+        if n % 3 == 1 {
+            expected.push(None);
+        } else {
+            let item = notification(id, &n.to_string());
+            expect_ok(table.insert(&item).await);
+            expected.push(Some(state_of(&item, Status::Init)));
+        }
+    }
+    ids.push(ids[0].clone());
+    expected.push(expected[0]);
+    assert_eq!(states(table, &ids).await, expected);
+}
+
+/// The current state of each id.
+async fn states(table: &impl CurrentStates, ids: &[String]) -> Vec<Option<CurrentState>> {
+    let id = |id: &String| expect_ok(NotificationId::parse(id.clone()));
+    let ids: Vec<NotificationId> = ids.iter().map(id).collect();
+    let states = expect_ok(table.current_states(&ids).await);
+    let is_asked = states.keys().all(|id| ids.contains(id));
+    assert!(is_asked, "a state of an id that was not asked for");
+    ids.iter().map(|id| states.get(id).copied()).collect()
+}
+
+fn state_of(item: &NotificationItem, status: Status) -> CurrentState {
+    CurrentState {
+        status,
+        version: status.version(),
+        fingerprint: Some(item.notification.fingerprint),
+    }
 }
 
 /// A table of the consumer to which effects are committed.

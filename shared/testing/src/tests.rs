@@ -1,6 +1,10 @@
 //! Checks that the models meet the contract, that the contract detects violations, and that faults behave as documented.
 
-use std::{collections::BTreeSet, future::Future, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    future::Future,
+    time::Duration,
+};
 
 use aws_lambda_events::event::{dynamodb, kinesis::KinesisEvent};
 use futures::FutureExt as _;
@@ -15,8 +19,8 @@ use onewrite::{
     notification::{NotificationId, Status},
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
-        Verdict,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError, Verdict,
     },
 };
 
@@ -49,6 +53,7 @@ mod the_table {
     fn keeps_the_contract() {
         now(new_notifications(&table(), "insert-"));
         now(completions(&table(), "complete-"));
+        now(current_states(&table(), "read-"));
         now(completions_with_writes(&table(), EFFECTS, "transact-"));
     }
 
@@ -171,6 +176,10 @@ mod the_contract {
         IgnoresTheRefusal,
         WritesWithoutDone,
         DropsTheWrites,
+        ReadsInit,
+        ReadsHundred,
+        ReadsUnknownIds,
+        ReadsNoFingerprint,
     }
 
     struct Buggy(Bug, InMemoryTable);
@@ -233,12 +242,44 @@ mod the_contract {
         }
     }
 
+    impl CurrentStates for Buggy {
+        async fn current_states(
+            &self,
+            ids: &[NotificationId],
+        ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+            let first = &ids[..ids.len().min(100)];
+            let init = CurrentState {
+                status: Status::Init,
+                version: 1,
+                fingerprint: None,
+            };
+            let mut states = match self.0 {
+                Bug::ReadsHundred => self.1.current_states(first).await?,
+                _ => self.1.current_states(ids).await?,
+            };
+            for state in states.values_mut() {
+                match self.0 {
+                    Bug::ReadsInit => (state.status, state.version) = (Status::Init, 1),
+                    Bug::ReadsNoFingerprint => state.fingerprint = None,
+                    _ => {}
+                }
+            }
+            if self.0 == Bug::ReadsUnknownIds {
+                for id in ids {
+                    states.entry(id.clone()).or_insert(init);
+                }
+            }
+            Ok(states)
+        }
+    }
+
     fn is_caught(bug: Bug) -> bool {
         let buggy = Buggy(bug, table());
         let run = async {
             new_notifications(&buggy, "insert-").await;
             completions(&buggy, "complete-").await;
             completions_with_writes(&buggy, EFFECTS, "transact-").await;
+            current_states(&buggy, "read-").await;
         };
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| now(run))).is_err()
     }
@@ -255,6 +296,10 @@ mod the_contract {
         assert!(is_caught(Bug::IgnoresTheRefusal));
         assert!(is_caught(Bug::WritesWithoutDone));
         assert!(is_caught(Bug::DropsTheWrites));
+        assert!(is_caught(Bug::ReadsInit));
+        assert!(is_caught(Bug::ReadsHundred));
+        assert!(is_caught(Bug::ReadsUnknownIds));
+        assert!(is_caught(Bug::ReadsNoFingerprint));
     }
 }
 
