@@ -201,9 +201,10 @@ impl Cli {
     /// Any failure but a broken guarantee, which is exit code 1.
     pub async fn run(self) -> Result<ExitCode> {
         match self.command {
-            Command::Demo(options) => options.run().await,
+            Command::Demo(options) => Box::pin(options.run()).await,
             Command::Up { stack } => {
-                up::up(stack.options("up", Downstream::None), interrupted()).await?;
+                let options = stack.options("up", Downstream::None);
+                Box::pin(up::up(options, interrupted())).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Deploy { parameters } => {
@@ -251,7 +252,7 @@ impl DemoOptions {
             }
             None => {
                 let options = self.stack.options("demo", Downstream::Ledger);
-                demo::run(options, &sample, interrupted()).await?
+                Box::pin(demo::run(options, &sample, interrupted())).await?
             }
         };
         Ok(exit_code(!is_kept))

@@ -40,6 +40,9 @@ fn table(operation: &str, request: &Value) -> Answer {
         old["status"]["S"] = status.into();
         old
     };
+    if operation == "BatchGetItem" {
+        return current_states(request);
+    }
     let key = if operation == "UpdateItem" {
         &request["Key"]
     } else {
@@ -86,6 +89,29 @@ fn table(operation: &str, request: &Value) -> Answer {
         "commits-throttled" => canceled([none, reason("ThrottlingError", None)]),
         other => panic!("{other}"),
     }
+}
+
+/// Every item is in INIT, and has more attributes than were asked for. The item `unread` cannot be read.
+fn current_states(request: &Value) -> Answer {
+    let (name, keys) = request["RequestItems"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .next()
+        .unwrap();
+    let ids = keys["Keys"].as_array().unwrap().iter();
+    let ids: Vec<&str> = ids
+        .map(|key| key["notification_id"]["S"].as_str().unwrap())
+        .collect();
+    if ids.contains(&"unread") {
+        let message = json!({"message": format!("{MARKER}: {PAYLOAD}")});
+        return error_response(400, "ThrottlingException", message);
+    }
+    let items: Vec<Value> = ids
+        .into_iter()
+        .map(|id| json!(item(id).to_item()))
+        .collect();
+    Answer::Http(200, json!({"Responses": {name: items}}).to_string())
 }
 
 fn document(id: &str) -> String {
@@ -154,6 +180,9 @@ async fn complete_does_not_log_payloads_on_any_path() {
     let result = aws.invoke(event(&[document("silent")]), short).await;
     assert_eq!(reported(&result.outcome.unwrap()), "100");
 
+    let result = aws.invoke(event(&[document("unread")]), TIME_LIMIT).await;
+    assert_eq!(reported(&result.outcome.unwrap()), "100");
+
     let edit = |pointer: &str, value: Value| {
         let mut record = record(0, MARKER.as_bytes());
         *record.pointer_mut(pointer).unwrap() = value;
@@ -183,6 +212,7 @@ async fn complete_does_not_log_payloads_on_any_path() {
         log.assert_line(&[("notification_id", id), (field, text)]);
     }
     log.assert_line(&[("notification_id", "silent"), ("failure", "OutOfTime")]);
+    log.assert_line(&[("notification_id", "unread"), ("failure", "StateUnknown")]);
     log.assert_line(&[("message", "panicked")]);
     assert_eq!(log.metric_sum("Done"), 2);
     assert_eq!(log.metric_sum("AlreadySettled"), 2);

@@ -1,7 +1,10 @@
 //! Runs a function in its own process, wired as in its `main`. Two kinds of parts differ: a hook and a downstream that
 //! panic with all they know, and ports that print everything that passes them.
 
-use std::fmt::{Debug, Display};
+use std::{
+    collections::HashMap,
+    fmt::{Debug, Display},
+};
 
 use aws_sdk_dynamodb::types::{AttributeValue, Put as PutItem, TransactWriteItem};
 use lambda_runtime::Error;
@@ -10,11 +13,12 @@ use onewrite::{
     error::ServiceError,
     event::NotificationEvent,
     item::{Enrichment, NotificationItem},
-    notification::Notification,
+    notification::{Notification, NotificationId},
     queue::{Deferral, DeferralResult, DelayedDelivery},
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
-        Completion, CompletionResult, Completions, InsertResult, NewNotifications, TableError,
+        Completion, CompletionResult, Completions, CurrentState, CurrentStates, InsertResult,
+        NewNotifications, TableError,
     },
 };
 use onewrite_aws::{clients, dynamodb::DynamoDbTable, kinesis::KinesisStream, sqs::SqsQueue};
@@ -156,6 +160,18 @@ impl<T: NewNotifications> NewNotifications for PrintingPort<T> {
     async fn insert(&self, item: &NotificationItem) -> Result<InsertResult, TableError> {
         print_debug(item);
         let answer = self.0.insert(item).await;
+        print_result(&answer);
+        answer
+    }
+}
+
+impl<T: CurrentStates> CurrentStates for PrintingPort<T> {
+    async fn current_states(
+        &self,
+        ids: &[NotificationId],
+    ) -> Result<HashMap<NotificationId, CurrentState>, TableError> {
+        print_debug(&ids);
+        let answer = self.0.current_states(ids).await;
         print_result(&answer);
         answer
     }

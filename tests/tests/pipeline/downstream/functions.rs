@@ -164,10 +164,10 @@ async fn commits_each_effect_once(example: &str, wrapper: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_function_has_each_effect_once() {
-    commits_each_effect_once("ledger.py", PYTHON).await;
+    Box::pin(commits_each_effect_once("ledger.py", PYTHON)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_javascript_function_has_each_effect_once() {
-    commits_each_effect_once("ledger.mjs", JAVASCRIPT).await;
+    Box::pin(commits_each_effect_once("ledger.mjs", JAVASCRIPT)).await;
 }

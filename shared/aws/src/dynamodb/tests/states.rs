@@ -109,7 +109,7 @@ async fn an_edited_item_has_no_state_that_an_event_can_have() {
         state_json("n-1", "PAID", "2"),
         state_json("n-1", "DONE", "-1"),
     ] {
-        let endpoint = Endpoint::new([found(&[item.clone()])]);
+        let endpoint = Endpoint::new([found(std::slice::from_ref(&item))]);
         let states = table(&endpoint)
             .await
             .current_states(&[id("n-1")])
