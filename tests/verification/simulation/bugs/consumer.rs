@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures::FutureExt as _;
 use onewrite::completion::{Downstream, DownstreamError, Effect};
 use onewrite::event::NotificationEvent;
-use onewrite::notification::NotificationId;
+use onewrite::notification::{NotificationId, Status};
 use onewrite::table::CurrentStates as _;
 use onewrite_testing::InMemoryTable;
 use serde_json::{Value, json};
@@ -107,12 +107,12 @@ impl WrongDownstream {
         if self.bug == Bug::StateFingerprintIgnored {
             let ids = [event.subject.clone()];
             let states = self.table.current_states(&ids).await.unwrap();
-            let is_open = |id| {
-                states
-                    .get(id)
-                    .is_some_and(|state| !state.status.is_settled())
+            return match states.get(&event.subject).map(|state| state.status) {
+                Some(Status::Init) => None,
+                Some(Status::Done) => Some(Ok(Effect::Happened)),
+                Some(Status::Refused) => Some(Ok(Effect::Refused(refusal()))),
+                None => Some(Err(DownstreamError::new("removed"))),
             };
-            return (!is_open(&event.subject)).then(|| Err(DownstreamError::new("settled")));
         }
         let state = self.state.lock().unwrap();
         match self.bug {

@@ -59,29 +59,10 @@ impl Bug {
                 let stream = parts.faulty_stream(parts.stream.clone());
                 right.with_forward(parts.forward(WrongStream::new(stream, self)))
             }
-            Self::Nothing => right
+            // Each of these handlers plants the bugs that are its own.
+            _ => right
                 .with_ingest(ingest::handler(parts, self))
                 .with_forward(forward::handler(parts, self)),
-            Self::ConflictAcknowledged
-            | Self::MalformedAcknowledged
-            | Self::AcknowledgedBeforeWrite
-            | Self::PanicFailsBatch
-            | Self::PanicSwallowed
-            | Self::FifoContinues
-            | Self::NullIdentifiers
-            | Self::IngestIgnoresDeadline
-            | Self::PoisonDeferred
-            | Self::DeferredAcknowledged => right.with_ingest(ingest::handler(parts, self)),
-            Self::RetryOvertakes
-            | Self::SameIdInOneCall
-            | Self::ReportsHighest
-            | Self::ReportsFirstSeen
-            | Self::PassesUnpublished
-            | Self::UnreadableBlocks
-            | Self::ModifyDropped
-            | Self::RemovalPublished
-            | Self::RedriveChangesId
-            | Self::ForwardIgnoresDeadline => right.with_forward(forward::handler(parts, self)),
         }
     }
 }
