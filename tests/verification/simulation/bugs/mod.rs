@@ -59,10 +59,27 @@ impl Bug {
                 let stream = parts.faulty_stream(parts.stream.clone());
                 right.with_forward(parts.forward(WrongStream::new(stream, self)))
             }
-            // Each of these handlers plants the bugs that are its own.
-            _ => right
+            _ => self.plant_in_handler(parts, right),
+        }
+    }
+
+    /// Plants a bug of `ingest` or `forward` in a simple handler of that function.
+    fn plant_in_handler(self, parts: &Parts, right: Functions) -> Functions {
+        match self {
+            Self::Nothing => right
                 .with_ingest(ingest::handler(parts, self))
                 .with_forward(forward::handler(parts, self)),
+            Self::ConflictAcknowledged
+            | Self::MalformedAcknowledged
+            | Self::AcknowledgedBeforeWrite
+            | Self::PanicFailsBatch
+            | Self::PanicSwallowed
+            | Self::FifoContinues
+            | Self::NullIdentifiers
+            | Self::IngestIgnoresDeadline
+            | Self::PoisonDeferred
+            | Self::DeferredAcknowledged => right.with_ingest(ingest::handler(parts, self)),
+            _ => right.with_forward(forward::handler(parts, self)),
         }
     }
 }
