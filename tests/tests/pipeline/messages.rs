@@ -62,6 +62,7 @@ async fn dynamodb_adapter_fulfils_the_table_contract() {
     let table = DynamoDbTable::new(&config, name);
     contract::new_notifications(&table, "put-").await;
     contract::completions(&table, "complete-").await;
+    contract::current_states(&table, "states-").await;
     let key = attribute::NOTIFICATION_ID;
     contract::completions_with_writes(&table, EffectsTable { name, key }, "writes-").await;
     stack.stop().await;
