@@ -23,7 +23,6 @@ async fn doctor_reports_each_misconfiguration_and_nothing_else() {
     assert_eq!(
         initial,
         [
-            ("advice", "deletion-protection", "table"),
             ("advice", "stream-retention", "stream"),
             ("advice", "tls", "dead-letter queue"),
             ("advice", "tls", "failure bucket"),
@@ -32,7 +31,7 @@ async fn doctor_reports_each_misconfiguration_and_nothing_else() {
     );
     let (_, stdout, _) = onewrite(&stack.stack, &["doctor"]).await;
     assert!(
-        stdout.ends_with("\n0 broken, 0 could not be checked, 5 advice.\n"),
+        stdout.ends_with("\n0 broken, 0 could not be checked, 4 advice.\n"),
         "{stdout}"
     );
 

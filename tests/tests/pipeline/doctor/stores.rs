@@ -78,6 +78,15 @@ async fn check_table(stack: &DoctorStack) {
     let outputs = stack.stack.outputs();
     let dynamodb = &stack.clients.dynamodb;
     let update = || dynamodb.update_table().table_name(&outputs.table);
+    let protect = async |is_on| {
+        let update = update().deletion_protection_enabled(is_on);
+        update.send().await.unwrap();
+    };
+    protect(false).await;
+    stack
+        .assert_findings(&[("broken", "deletion-protection", "table")])
+        .await;
+    protect(true).await;
     let key = |is_on| SseSpecification::builder().enabled(is_on).build();
     update().sse_specification(key(false)).send().await.unwrap();
     stack
