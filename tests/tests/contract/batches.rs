@@ -20,8 +20,8 @@ use onewrite_testing::{StoredRecord, lambda_event};
 use serde_json::{Value, json};
 
 use crate::{
+    fixtures::{NOW, item, item_json, now, refund},
     settlements::Verdict,
-    vectors::{NOW, item, item_json, now, refund},
     wire::{Answer, Server, TABLE},
 };
 

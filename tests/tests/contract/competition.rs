@@ -23,8 +23,8 @@ use serde_json::{Value, json};
 
 use crate::{
     batches::record,
+    fixtures::item,
     helpers::{python, run_node, run_python},
-    vectors::item,
     wire::TABLE,
 };
 

@@ -6,8 +6,8 @@ use onewrite_tests::template::repository;
 use serde_json::{Value, json};
 
 use crate::{
+    fixtures::{directory, event_json, item, refund},
     helpers::{run_node, run_python},
-    vectors::{directory, event_json, item, refund},
 };
 
 const EXAMPLES: &str = "docs/examples/functions";

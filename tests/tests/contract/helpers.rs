@@ -14,7 +14,7 @@ use onewrite_local::{
 use onewrite_tests::template::repository;
 use serde_json::Value;
 
-use crate::vectors::directory;
+use crate::fixtures::directory;
 
 /// The emulator's Python, which has boto3 and jsonschema. It is installed once.
 pub(crate) async fn python(interpreter: &Interpreter) -> Environment {

@@ -6,6 +6,7 @@ mod batches;
 mod competition;
 mod events;
 mod examples;
+mod fixtures;
 mod helpers;
 mod schema;
 mod settlements;

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::{
     events,
+    fixtures::{VERSION, event_json, item, refund},
     helpers::run_python,
-    vectors::{VERSION, event_json, item, refund},
 };
 
 /// The invalid documents that a schema cannot tell from events, because it cannot compare attributes.

@@ -11,7 +11,7 @@ use onewrite::{
 use serde_json::{Value, json};
 
 use crate::{
-    vectors::{NOW, event_json, item, item_json, now, refund},
+    fixtures::{NOW, event_json, item, item_json, now, refund},
     wire::{Answer, Server},
 };
 

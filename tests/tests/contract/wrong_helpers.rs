@@ -6,8 +6,8 @@ use onewrite_tests::template::repository;
 use serde_json::Value;
 
 use crate::{
+    fixtures::directory,
     helpers::{run_node, run_python},
-    vectors::directory,
 };
 
 /// A rule, a part of the helper that keeps it, and what breaks it.

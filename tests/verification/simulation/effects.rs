@@ -1,5 +1,5 @@
-//! The downstream of a world: a ledger whose entries are committed with DONE, so that a second commit would leave a second
-//! entry, or receivers behind targets. Both refuse some notifications for good.
+//! What the downstream of a world decides, and a ledger whose entries are committed with DONE, so that a second commit would
+//! leave a second entry.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,10 +9,8 @@ use onewrite::completion::{Downstream, DownstreamError, Effect};
 use onewrite::event::NotificationEvent;
 use onewrite::notification::Refusal;
 use onewrite::table::Verdict;
-use onewrite_complete::targets::Targets;
 
 use crate::fault_plan::{FaultKind, FaultPlan};
-use crate::receivers::{Process, Receiver};
 
 pub(crate) const LEDGER: &str = "ledger";
 pub(crate) const ENTRY_ID: &str = "entry_id";
@@ -37,34 +35,6 @@ pub(crate) fn verdict(id: &str) -> Verdict {
         Verdict::Refused(refusal())
     } else {
         Verdict::Done
-    }
-}
-
-/// The downstream of one process.
-pub(crate) enum WorldDownstream {
-    Ledger(LedgerDownstream),
-    Targets(Arc<Process>, Targets<Receiver>),
-}
-
-impl Downstream<TransactWriteItem> for WorldDownstream {
-    async fn accept(
-        &self,
-        event: &NotificationEvent,
-    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
-        match self {
-            Self::Ledger(ledger) => ledger.accept(event).await,
-            Self::Targets(process, targets) => {
-                process.check_delivery(event);
-                targets.accept(event).await
-            }
-        }
-    }
-
-    fn checks_state(&self) -> bool {
-        match self {
-            Self::Ledger(ledger) => ledger.checks_state(),
-            Self::Targets(_, targets) => targets.checks_state(),
-        }
     }
 }
 

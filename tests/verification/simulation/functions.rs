@@ -26,7 +26,8 @@ use serde::Serialize;
 
 use crate::clock;
 use crate::deferrals::Deferrals;
-use crate::effects::{ENTRY_ID, LEDGER, LedgerDownstream, WorldDownstream};
+use crate::downstream::WorldDownstream;
+use crate::effects::{ENTRY_ID, LEDGER, LedgerDownstream};
 use crate::fault_plan::FaultPlan;
 use crate::receivers::{Process, Receivers};
 

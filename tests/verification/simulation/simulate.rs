@@ -9,6 +9,7 @@
 mod bugs;
 mod clock;
 mod deferrals;
+mod downstream;
 mod effects;
 mod fault_injection;
 mod fault_plan;

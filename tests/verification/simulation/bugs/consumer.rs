@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::Bug;
 use super::ports::WrongTable;
-use crate::effects::{WorldDownstream, refusal};
+use crate::downstream::WorldDownstream;
+use crate::effects::refusal;
 use crate::functions::{Handler, Parts};
 use crate::receivers::Process;
 
