@@ -36,6 +36,7 @@ const ALLOWED: [(&str, &[&str]); 3] = [
     (
         "complete",
         &[
+            "dynamodb:BatchGetItem",
             "dynamodb:UpdateItem",
             "kinesis:DescribeStreamSummary",
             "kinesis:ListShards",
