@@ -159,6 +159,11 @@ fn targets(
             format!("there is no target {:?}", entry.name),
         ));
     }
+    let named = |name: &str| targets.iter().filter(|one| one.name() == name).count();
+    if let Some(entry) = types.iter().find(|entry| named(&entry.name) > 1) {
+        let reason = format!("there are several targets {:?}", entry.name);
+        return Err(invalid(TYPES, reason));
+    }
     let patterns = |target: &TargetAddress| {
         let own = types.iter().filter(|entry| entry.name == target.name());
         own.map(|entry| entry.pattern.clone()).collect()

@@ -24,7 +24,7 @@ import re
 import time
 from datetime import datetime, timezone
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 CONTRACT_VERSION = 1
 
@@ -259,7 +259,7 @@ def _call(operation, **request):
     except ClientError as error:
         response = error.response
         code = response.get("Error", {}).get("Code", "unknown")
-    except BotoCoreError as error:
+    except Exception as error:  # Also an answer that cannot be parsed. One event must not fail the whole batch.
         response, code = {}, type(error).__name__
     if code in ("ConditionalCheckFailedException", "TransactionCanceledException"):
         raise _Rejected(response)

@@ -219,7 +219,6 @@ fn a_deployment_accepts_only_arns_that_complete_can_use() {
         "arn:aws:lambda:eu-west-1:123456789012:function:pay",
         "arn:aws:lambda:eu-west-1:123456789012:function:pay:live",
         "arn:aws:states:eu-west-1:123456789012:stateMachine:refund",
-        "arn:aws:states:eu-west-1:123456789012:stateMachine:refund:live",
         "arn:aws:events:eu-west-1:123456789012:event-bus/default",
         "arn:aws:secretsmanager:eu-west-1:123456789012:secret:app/key-AbCdEf",
         "arn:aws:ssm:eu-west-1:123456789012:parameter/app/key",
@@ -240,6 +239,8 @@ fn a_deployment_accepts_only_arns_that_complete_can_use() {
         "arn:aws:dynamodb:eu-west-1:123456789012:table/ledger/stream/2026",
         "arn:aws:lambda:eu-west-1:123456789012:layer:pay",
         "arn:aws:states:eu-west-1:123456789012:activity:refund",
+        // Step Functions authorizes an alias by the ARN of its state machine.
+        "arn:aws:states:eu-west-1:123456789012:stateMachine:refund:live",
         "arn:aws:sqs:eu-west-1:123456789012:a, arn:aws:sqs:eu-west-1:123456789012:b",
         "arn:aws:sqs:eu-west-1:123456789012:a,",
         ",arn:aws:sqs:eu-west-1:123456789012:a",

@@ -139,6 +139,9 @@ fn rejects_types_of_unknown_targets_and_wrong_patterns() {
     ] {
         check_rejection(&[(TYPES, types), (ARNS, QUEUE)]);
     }
+    // An entry would limit both of two targets with one name.
+    let same_name = [QUEUE, "arn:aws:sns:us-east-1:111122223333:refunds"].join(",");
+    check_rejection(&[(TYPES, "refunds=refund"), (ARNS, &same_name)]);
 }
 
 #[test]

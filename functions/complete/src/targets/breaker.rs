@@ -109,15 +109,19 @@ impl Breaker {
         Ok(())
     }
 
-    /// The target accepted or refused a notification, so it works.
+    /// The target accepted or refused a notification, so it works. If the breaker has opened since that call began, the pause
+    /// remains: the receiver asked for it later.
     pub fn succeed(&mut self) {
-        *self = Self::default();
+        if !matches!(self.state, State::Open { .. }) {
+            *self = Self::default();
+        }
     }
 
     /// A call failed. Several failures of the same notification count once: one that the target cannot process must not stop
     /// the others.
     pub fn fail(&mut self, failure: &Failure<'_>, now: Instant) {
-        if !failure.is_busy {
+        // A probe also if it was busy: some receivers limit the calls for one account.
+        if !failure.is_busy || matches!(self.state, State::Probing { .. }) {
             self.suspect(failure.notification);
         }
         let asked = failure
@@ -242,6 +246,31 @@ mod tests {
             fail(&mut breaker, 1, None, now);
             assert_eq!(admit(&mut breaker, now), wait(pause));
         }
+    }
+
+    #[test]
+    fn a_late_success_does_not_shorten_the_pause() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        assert_eq!([(); 2].map(|()| admit(&mut breaker, now)), [Ok(()); 2]);
+        fail(&mut breaker, 0, Some(60), now);
+        breaker.succeed();
+        assert_eq!(admit(&mut breaker, now), wait(60));
+    }
+
+    #[test]
+    fn a_notification_that_is_always_busy_does_not_stop_the_others() {
+        let mut now = Instant::now();
+        let mut breaker = Breaker::default();
+        for _pause in 0..2 {
+            assert_eq!(breaker.admit(&id(0), now), Ok(()));
+            fail(&mut breaker, 0, Some(900), now);
+            now += LONGEST_RETRY_AFTER;
+        }
+        assert_eq!(breaker.admit(&id(0), now), Err(Rejection::OthersFirst));
+        assert_eq!(breaker.admit(&id(1), now), Ok(()));
+        breaker.succeed();
+        assert_eq!(breaker.admit(&id(2), now), Ok(()));
     }
 
     #[test]

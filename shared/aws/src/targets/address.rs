@@ -144,7 +144,7 @@ fn resource_name<'a>(
 ) -> Result<(AddressKind, &'a str), InvalidTarget> {
     use AddressKind as Kind;
     let typed = |prefix: &str| resource.strip_prefix(prefix);
-    // A function or a state machine can have a version or an alias.
+    // A function can have a version or an alias.
     let qualified = |prefix: &str| {
         let (name, qualifier) = match typed(prefix)?.split_once(':') {
             Some((name, qualifier)) => (name, Some(qualifier)),
@@ -154,7 +154,12 @@ fn resource_name<'a>(
     };
     let (kind, name) = match service {
         "lambda" => (Kind::Function, qualified("function:")),
-        "states" => (Kind::StateMachine, qualified("stateMachine:")),
+        "states" => (
+            Kind::StateMachine,
+            // A version or an alias has another colon. Step Functions authorizes calls of it by the ARN of the state machine
+            // (Step Functions developer guide, "Authorization for versions and aliases"), which the role would not have.
+            typed("stateMachine:"),
+        ),
         "sqs" => (Kind::Queue, Some(resource)),
         "sns" => (Kind::Topic, Some(resource)),
         "events" => (Kind::EventBus, typed("event-bus/")),

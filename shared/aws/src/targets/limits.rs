@@ -17,6 +17,10 @@ pub(super) const MAX_BATCH_ENTRIES: usize = 10;
 /// Largest message of SQS, and largest sum of a batch, in bytes (SQS API reference, "SendMessageBatch": 1 MiB).
 pub(super) const MAX_QUEUE_BYTES: usize = 1024 * 1024;
 
+/// Largest sum of a batch that every queue accepts, in bytes (the largest `MaximumMessageSize` before 2025, which older queues keep:
+/// 256 KiB). A larger message is sent alone.
+pub(super) const MAX_QUEUE_BATCH_BYTES: usize = 256 * 1024;
+
 /// Largest message of SNS, in bytes, if the topic allows it (SNS API reference, "PublishBatch": `MaximumMessageSize` up to
 /// 1 MiB).
 pub(super) const MAX_TOPIC_BYTES: usize = 1024 * 1024;

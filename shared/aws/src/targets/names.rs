@@ -13,7 +13,7 @@ use super::limits::{MAX_EXECUTION_NAME_CHARS, MAX_FIFO_ID_CHARS};
 
 const DIGEST_PREFIX: &str = "sha256-";
 
-/// Characters of the fingerprint in the name of an execution.
+/// Characters of the fingerprint in the name of an execution and in a deduplication id.
 const FINGERPRINT_CHARS: usize = 16;
 
 /// The name of an execution: the id, and the start of the fingerprint, so that a reused id begins another execution. Only
@@ -22,8 +22,13 @@ pub(super) fn execution_name(id: &NotificationId, fingerprint: Fingerprint) -> S
     let max = MAX_EXECUTION_NAME_CHARS - FINGERPRINT_CHARS - 1;
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     let id = as_is_or_digest(id.as_str(), max, is_allowed);
-    let fingerprint = fingerprint.to_string();
-    format!("{id}-{}", &fingerprint[..FINGERPRINT_CHARS])
+    format!("{id}-{}", fingerprint_start(fingerprint))
+}
+
+fn fingerprint_start(fingerprint: Fingerprint) -> String {
+    let mut text = fingerprint.to_string();
+    text.truncate(FINGERPRINT_CHARS);
+    text
 }
 
 /// `MessageGroupId` and `MessageDeduplicationId` of FIFO queues and topics.
@@ -33,11 +38,16 @@ pub(super) struct FifoIds {
 }
 
 impl FifoIds {
-    /// A notification is a group, and an event a message.
+    /// A notification is a group, and an event a message. With the fingerprint, a notification that uses the id of a removed one
+    /// soon after it is not dropped as its repetition.
     pub(super) fn new(event: &NotificationEvent) -> Self {
         Self {
             group: fifo_id(event.subject.as_str()),
-            deduplication: fifo_id(&event.id()),
+            deduplication: fifo_id(&format!(
+                "{}/{}",
+                event.id(),
+                fingerprint_start(event.fingerprint)
+            )),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     address::Arn,
     batcher::{Batcher, Delivery, SendBatch},
     call::{EntryResult, Service, all, deliveries},
-    limits::MAX_QUEUE_BYTES,
+    limits::{MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_BYTES},
     names::FifoIds,
 };
 use crate::json_service::JsonService;
@@ -86,7 +86,7 @@ impl Queue {
             service: SQS.json(config, arn, "AmazonSQS", "application/x-amz-json-1.0"),
         };
         Self {
-            batcher: Arc::new(Batcher::new(sender, MAX_QUEUE_BYTES)),
+            batcher: Arc::new(Batcher::new(sender, MAX_QUEUE_BATCH_BYTES)),
             is_fifo: arn.name.ends_with(".fifo"),
         }
     }

@@ -28,7 +28,7 @@ fn reads_kind_name_region_and_account_of_an_arn() {
             "refund",
         ),
         (
-            "states:eu-west-1:123456789012:stateMachine:flow:2",
+            "states:eu-west-1:123456789012:stateMachine:flow",
             Kind::StateMachine,
             "flow",
         ),
@@ -93,6 +93,10 @@ fn rejects_arns_of_other_resources() {
         (
             "lambda:eu-west-1:123456789012:function:x:",
             AddressKind::Function,
+        ),
+        (
+            "states:eu-west-1:123456789012:stateMachine:flow:2",
+            AddressKind::StateMachine,
         ),
         (
             "states:eu-west-1:123456789012:execution:a:b",

@@ -72,10 +72,11 @@ fn names_are_ids_as_they_are_if_the_service_allows_them() {
     let expected = format!("sha256-{}-{fingerprint}", &sha256_of_a_slash_b[..56]);
     assert_eq!(named("a/b"), expected);
 
-    let ids = FifoIds::new(&event("a/b"));
-    assert_eq!((&*ids.group, &*ids.deduplication), ("a/b", "a/b/INIT"));
-    let ids = FifoIds::new(&event(&"x".repeat(124)));
-    assert_eq!(ids.group.len(), 124);
+    let ids = FifoIds::new(&with_fingerprint("a/b", 0xab));
+    let deduplication = format!("a/b/INIT/{fingerprint}");
+    assert_eq!((&*ids.group, &*ids.deduplication), ("a/b", &*deduplication));
+    let ids = FifoIds::new(&event(&"x".repeat(107)));
+    assert_eq!(ids.group.len(), 107);
     assert!(ids.deduplication.starts_with("sha256-"));
     assert_eq!(ids.deduplication.len(), "sha256-".len() + 64);
     assert_eq!(webhook_id(&event("n-1")), "n-1/INIT");

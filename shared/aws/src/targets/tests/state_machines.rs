@@ -5,7 +5,7 @@ use super::wire::{
 };
 use crate::targets::TargetSettings;
 
-const MACHINE: &str = "arn:aws:states:eu-west-1:123456789012:stateMachine:refund:live";
+const MACHINE: &str = "arn:aws:states:eu-west-1:123456789012:stateMachine:refund";
 
 #[tokio::test(start_paused = true)]
 async fn starts_an_execution_named_after_the_notification() {

@@ -66,7 +66,10 @@ async fn a_fifo_topic_gets_the_notification_as_group_and_the_event_for_deduplica
     assert_eq!(accept(&topic, &event("n-1")).await, Outcome::Happened);
     let body = wire.only().body;
     let entry = "PublishBatchRequestEntries.member.1";
-    let ids = format!("&{entry}.MessageGroupId=n-1&{entry}.MessageDeduplicationId=n-1%2FINIT");
+    let fingerprint = &event("n-1").fingerprint.to_string()[..16];
+    let ids = format!(
+        "&{entry}.MessageGroupId=n-1&{entry}.MessageDeduplicationId=n-1%2FINIT%2F{fingerprint}"
+    );
     assert!(body.ends_with(&ids), "{body}");
 }
 
