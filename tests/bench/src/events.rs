@@ -1,6 +1,9 @@
 //! Lambda events in the format of the event source mappings. Each notification has its own id.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::body::Bytes;
@@ -13,6 +16,15 @@ use onewrite::{
 use serde_json::{Value, json};
 
 static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// The fingerprint of the notifications of the last batch of [`kinesis`], which all have the same payload.
+static FINGERPRINT: Mutex<String> = Mutex::new(String::new());
+
+/// The fingerprint that the table has for the notifications of the last batch of [`kinesis`].
+pub(crate) fn fingerprint() -> String {
+    let fingerprint = FINGERPRINT.lock().unwrap_or_else(PoisonError::into_inner);
+    fingerprint.clone()
+}
 
 fn new_id() -> String {
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -127,6 +139,8 @@ pub fn stream(changes: usize, ids: Ids, payload_bytes: usize) -> Bytes {
 #[must_use]
 pub fn kinesis(events: usize, payload_bytes: usize) -> Bytes {
     let payload = payload(payload_bytes);
+    let fingerprint = item("any", &payload).notification.fingerprint;
+    *FINGERPRINT.lock().unwrap_or_else(PoisonError::into_inner) = fingerprint.to_string();
     let record = |index: usize| {
         let id = new_id();
         let event = NotificationEvent::from_item(&item(&id, &payload)).to_json();

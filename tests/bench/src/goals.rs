@@ -102,9 +102,10 @@ pub fn all() -> Vec<Goal> {
         goal(FORWARD_CALLS, &changes_of(10_000, Ids::Distinct), FORWARD)
             .at_most(1.0 / 500.0)
             .gate(1.0 / 500.0),
+        // Ten updates, one read of the current states, and one call of the target, a queue.
         goal(COMPLETE_CALLS, &batch_of(10), COMPLETE)
-            .at_most(1.0)
-            .gate(1.0),
+            .at_most(1.2)
+            .gate(1.25),
         goal(WRITE_UNITS, cost::ALL, ONEWRITE).at_most(2.0),
     ];
     let peers = [WITH_PIPES, POWERTOOLS, DOUBLE];

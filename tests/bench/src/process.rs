@@ -138,6 +138,9 @@ impl Process {
     }
 }
 
+/// The target of `complete`.
+const QUEUE: &str = "arn:aws:sqs:us-east-1:123456789012:downstream";
+
 fn environment(stub: &Stub, lambda: &RuntimeApi, memory_mb: Option<u64>) -> Vec<(String, String)> {
     let bundle = stub.bundle().display().to_string();
     let memory = memory_mb.unwrap_or(crate::cpu_share::CORE_MB).to_string();
@@ -155,12 +158,14 @@ fn environment(stub: &Stub, lambda: &RuntimeApi, memory_mb: Option<u64>) -> Vec<
         ("AWS_SESSION_TOKEN", "example".to_owned()),
         ("AWS_ENDPOINT_URL_DYNAMODB", stub.url()),
         ("AWS_ENDPOINT_URL_KINESIS", stub.url()),
+        ("AWS_ENDPOINT_URL_SQS", stub.url()),
         ("AWS_CA_BUNDLE", bundle.clone()),
         ("NODE_EXTRA_CA_CERTS", bundle.clone()),
         ("SSL_CERT_FILE", bundle),
         ("TABLE_NAME", "notifications".to_owned()),
         ("IDEMPOTENCY_TABLE", "idempotency".to_owned()),
         ("STREAM_NAME", "notifications".to_owned()),
+        ("DOWNSTREAM_ARNS", QUEUE.to_owned()),
         ("PATH", "/usr/local/bin:/usr/bin:/bin".to_owned()),
         ("LANG", "en_US.UTF-8".to_owned()),
         ("TZ", ":UTC".to_owned()),

@@ -1,4 +1,4 @@
-//! A stub of DynamoDB and Kinesis with TLS, keep-alive and a configurable latency. It counts calls and stores nothing. It does
+//! A stub of DynamoDB, Kinesis and SQS with TLS, keep-alive and a configurable latency. It counts calls and stores nothing. It does
 //! as little as possible, so that the benchmark does not measure the stub.
 
 use std::{
@@ -24,6 +24,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use memchr::memmem;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_rustls::{
     TlsAcceptor,
@@ -33,6 +34,8 @@ use tokio_rustls::{
         pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     },
 };
+
+use crate::events::fingerprint;
 
 /// Where Linux distributions store trusted certificate authorities. Lambda uses the first.
 const SYSTEM_BUNDLES: [&str; 2] = [
@@ -192,9 +195,32 @@ fn body_of(operation: &str, request: &[u8]) -> String {
             let entries = vec![ENTRY; count(r#""PartitionKey":"#)].join(",");
             format!(r#"{{"FailedRecordCount":0,"Records":[{entries}]}}"#)
         }
+        "SendMessageBatch" => {
+            let sent = |index: usize| format!(r#"{{"Id":"{index}","MessageId":"m","MD5OfMessageBody":"m"}}"#);
+            let entries: Vec<_> = (0..count(r#""Id":"#)).map(sent).collect();
+            format!(r#"{{"Successful":[{}],"Failed":[]}}"#, entries.join(","))
+        }
+        "BatchGetItem" => current_states(request),
         "PutRecord" => r#"{"SequenceNumber":"49668899999999999999999999999999999999999999999999999001","ShardId":"shardId-000000000000"}"#.to_owned(),
         _ => "{}".to_owned(),
     }
+}
+
+/// Every notification is in INIT.
+fn current_states(request: &[u8]) -> String {
+    let request: Value = serde_json::from_slice(request).unwrap_or_default();
+    let tables = request["RequestItems"].as_object().into_iter().flatten();
+    let keys = tables.flat_map(|(_, table)| table["Keys"].as_array().into_iter().flatten());
+    let item = |key: &Value| {
+        json!({
+            "notification_id": key["notification_id"],
+            "status": {"S": "INIT"},
+            "version": {"N": "1"},
+            "fingerprint": {"S": fingerprint()},
+        })
+    };
+    let items: Vec<Value> = keys.map(item).collect();
+    json!({"Responses": {"notifications": items}, "UnprocessedKeys": {}}).to_string()
 }
 
 #[cfg(test)]
