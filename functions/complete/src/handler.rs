@@ -110,13 +110,21 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
     ) -> Result<KinesisEventResponse, MissingSequenceNumber> {
         let received = event.records.len();
         let incoming = IncomingEvent::read_all(event.records);
+        // Asked once: the memory can forget a notification while the batch is processed.
+        let incoming: Vec<(IncomingEvent, bool)> = incoming
+            .into_iter()
+            .map(|one| {
+                let is_settled = self.remembers(&one);
+                (one, is_settled)
+            })
+            .collect();
         let state = BatchState {
             states: self.read_states(&incoming, budget).await,
             is_stopped: AtomicBool::new(false),
             budget,
         };
         let batch: Vec<HandledEvent> = stream::iter(incoming)
-            .map(|incoming| self.handle_event(incoming, &state))
+            .map(|(incoming, is_settled)| self.handle_event(incoming, is_settled, &state))
             .buffer_unordered(self.max_in_flight)
             .collect()
             .await;
@@ -134,15 +142,26 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         Ok(response)
     }
 
+    /// Whether this process knows that the notification of an event is settled.
+    fn remembers(&self, incoming: &IncomingEvent) -> bool {
+        let event = incoming.event.as_ref().ok();
+        event.is_some_and(|event| {
+            event.status == Status::Init && self.settled.contains(&NotificationKey::from(event))
+        })
+    }
+
     /// Reads the current states of the notifications that the downstream may have to be called for.
-    async fn read_states(&self, incoming: &[IncomingEvent], budget: Budget) -> Option<States> {
+    async fn read_states(
+        &self,
+        incoming: &[(IncomingEvent, bool)],
+        budget: Budget,
+    ) -> Option<States> {
         if !self.downstream.checks_state() {
             return None;
         }
-        let events = incoming.iter().filter_map(|one| one.event.as_ref().ok());
-        let open = events.filter(|event| {
-            event.status == Status::Init && !self.settled.contains(&NotificationKey::from(*event))
-        });
+        let unsettled = incoming.iter().filter(|(_, is_settled)| !is_settled);
+        let events = unsettled.filter_map(|(one, _)| one.event.as_ref().ok());
+        let open = events.filter(|event| event.status == Status::Init);
         let ids: Vec<NotificationId> = open.map(|event| event.subject.clone()).collect();
         if ids.is_empty() {
             return None;
@@ -154,9 +173,15 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         })
     }
 
-    async fn handle_event(&self, incoming: IncomingEvent, state: &BatchState) -> HandledEvent {
+    async fn handle_event(
+        &self,
+        incoming: IncomingEvent,
+        is_settled: bool,
+        state: &BatchState,
+    ) -> HandledEvent {
         let started = self.observer.now();
         let outcome = match &incoming.event {
+            Ok(_) if is_settled => EventOutcome::AlreadySettled,
             Ok(event) => self
                 .settle(event, state)
                 .await
@@ -192,16 +217,12 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         if event.status != Status::Init {
             return Ok(EventOutcome::Ignored);
         }
-        let key = NotificationKey::from(event);
-        if self.settled.contains(&key) {
-            return Ok(EventOutcome::AlreadySettled);
-        }
         let outcome = match self.known_outcome(event, state)? {
             Some(outcome) => outcome,
             None => self.complete(event, state).await?,
         };
         if outcome.is_settled() {
-            self.settled.insert(key);
+            self.settled.insert(NotificationKey::from(event));
         }
         Ok(outcome)
     }

@@ -1,8 +1,9 @@
 //! What the handler knows before it calls the downstream: current states, and what its process has settled.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use onewrite::table::NewNotifications as _;
+use onewrite_complete::settled::MAX_REMEMBERED;
 use onewrite_runtime::budget::Budget;
 use onewrite_testing::{Fault, FaultyTable, InMemoryTable, contract};
 
@@ -144,4 +145,24 @@ async fn calls_the_downstream_again_for_a_notification_that_was_removed_and_sent
         table.expire("calls-1");
     }
     assert_eq!(downstream.calls().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_that_is_forgotten_during_the_batch_is_still_settled() {
+    let (table, downstream) = (InMemoryTable::default(), checking());
+    let process = complete(table.clone(), &downstream);
+    let budget = || Budget::from_remaining(None, Duration::from_secs(3_600));
+    let ids: Vec<String> = (0..MAX_REMEMBERED + 5)
+        .map(|number| format!("calls-{number}"))
+        .collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut documents = store_all(&table, &ids).await;
+    let new = documents.split_off(MAX_REMEMBERED);
+    let response = process.handle(batch(&documents), budget()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    // The memory is full, so the new ones displace the oldest, which is the last of this batch.
+    let again = [new, documents[..1].to_vec()].concat();
+    let response = process.handle(batch(&again), budget()).await.unwrap();
+    assert!(response.batch_item_failures.is_empty());
+    assert_eq!(downstream.calls().len(), ids.len());
 }
