@@ -1,7 +1,7 @@
 //! Replays scripted responses, resets and timeouts below the real SDK, which uses the production configuration.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     future::pending,
     io,
     sync::{Arc, Mutex},
@@ -36,26 +36,37 @@ pub(super) fn loader() -> ConfigLoader {
 /// The response to one attempt.
 #[derive(Debug, Clone)]
 pub(super) enum Answer {
-    Http(u16, String),
+    /// Status, headers and body.
+    Http(u16, Vec<(&'static str, String)>, String),
     Reset,
     Silence,
 }
 
-/// Builds an error response of DynamoDB or Kinesis.
+/// Builds a response without headers.
+pub(super) fn http(status: u16, body: impl Into<String>) -> Answer {
+    Answer::Http(status, Vec::new(), body.into())
+}
+
+/// Builds an error response of a service with a JSON protocol.
 pub(super) fn error(status: u16, code: &str) -> Answer {
     let body = json!({"__type": format!("com.amazonaws.service#{code}"), "message": "a message"});
-    Answer::Http(status, body.to_string())
+    http(status, body.to_string())
 }
 
 pub(super) fn ok(body: &Value) -> Answer {
-    Answer::Http(200, body.to_string())
+    http(200, body.to_string())
 }
 
 /// A request that the SDK sent.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
-    /// The operation, from the header `x-amz-target`.
+    pub(super) uri: String,
+    pub(super) headers: HashMap<String, String>,
+    /// The operation, from the header `x-amz-target`. Empty without this header.
     pub(super) target: String,
+    /// The body as it was sent.
+    pub(super) text: String,
+    /// The body as JSON. `null` if it is none.
     pub(super) body: Value,
 }
 
@@ -97,18 +108,30 @@ impl Endpoint {
 
 impl HttpConnector for Endpoint {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let body = request.body().bytes().unwrap();
+        assert_eq!(request.method(), "POST");
+        let headers = request.headers().iter();
+        let headers: HashMap<String, String> = headers
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let text = String::from_utf8(request.body().bytes().unwrap().to_vec()).unwrap();
         self.sent.lock().unwrap().push(Sent {
-            target: request.headers().get("x-amz-target").unwrap().to_owned(),
-            body: serde_json::from_slice(body).unwrap(),
+            uri: request.uri().to_owned(),
+            target: headers.get("x-amz-target").cloned().unwrap_or_default(),
+            headers,
+            body: serde_json::from_str(&text).unwrap_or_default(),
+            text,
         });
         let answer = self.answers.lock().unwrap().pop_front();
         HttpConnectorFuture::new(async move {
             match answer.expect("unexpected additional attempt") {
-                Answer::Http(status, body) => Ok(HttpResponse::new(
-                    status.try_into().unwrap(),
-                    SdkBody::from(body),
-                )),
+                Answer::Http(status, headers, body) => {
+                    let body = SdkBody::from(body);
+                    let mut response = HttpResponse::new(status.try_into().unwrap(), body);
+                    for (name, value) in headers {
+                        response.headers_mut().insert(name, value);
+                    }
+                    Ok(response)
+                }
                 Answer::Reset => {
                     let reset = io::Error::from(io::ErrorKind::ConnectionReset);
                     Err(ConnectorError::io(reset.into()))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
-use crate::replay::{Answer, Endpoint, Server, error, ok};
+use crate::replay::{Answer, Endpoint, Server, error, http, ok};
 use onewrite::error::ServiceError;
 use onewrite::{
     limits::{MAX_ATTEMPTS, OPERATION_TIMEOUT},
@@ -199,10 +199,10 @@ async fn reports_throttling_after_the_last_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn reports_an_unknown_outcome_after_a_server_error_or_a_reset() {
-    let unreadable = Answer::Http(200, format!("<html>{CANARY}"));
+    let unreadable = http(200, format!("<html>{CANARY}"));
     for answers in [
         attempts(&error(500, "InternalFailureException")),
-        attempts(&Answer::Http(503, CANARY.to_owned())),
+        attempts(&http(503, CANARY.to_owned())),
         attempts(&Answer::Reset),
         vec![unreadable],
     ] {
@@ -255,7 +255,7 @@ async fn reports_a_rejection_by_its_code_without_a_retry() {
         "ExpiredTokenException",
     ] {
         let body = json!({"__type": code, "message": format!("near {CANARY}")});
-        let endpoint = Endpoint::new([Answer::Http(400, body.to_string())]);
+        let endpoint = Endpoint::new([http(400, body.to_string())]);
         let result = put(&endpoint, &records(2)).await;
         assert!(
             matches!(&result, Err(StreamError::Service(ServiceError::Refused { code: found_code })) if found_code == code),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::*;
-use crate::replay::{Answer, Endpoint, Server, error, ok};
+use crate::replay::{Answer, Endpoint, Server, error, http, ok};
 use onewrite::limits::{MAX_ATTEMPTS, MAX_VISIBILITY_ENTRIES, OPERATION_TIMEOUT};
 
 /// A receipt handle is not a payload, but a log does not need it either.
@@ -142,9 +142,9 @@ async fn reports_throttling_after_the_last_attempt() {
 async fn reports_an_unknown_outcome_after_a_server_error_or_a_reset() {
     for answers in [
         attempts(&error(500, "InternalFailure")),
-        attempts(&Answer::Http(503, CANARY.to_owned())),
+        attempts(&http(503, CANARY.to_owned())),
         attempts(&Answer::Reset),
-        vec![Answer::Http(200, format!("<html>{CANARY}"))],
+        vec![http(200, format!("<html>{CANARY}"))],
     ] {
         let result = defer(&Endpoint::new(answers), &deferrals(1)).await;
         assert!(

@@ -46,7 +46,7 @@ async fn reports_an_unknown_outcome_after_server_errors_or_resets() {
         (error(500, "InternalServerError"), "InternalServerError"),
         (error(503, "ServiceUnavailable"), "ServiceUnavailable"),
         (
-            Answer::Http(502, format!("<html>{CANARY}")),
+            http(502, format!("<html>{CANARY}")),
             "HTTP 502 with an unreadable body",
         ),
         (Answer::Reset, "connection reset"),
@@ -90,7 +90,7 @@ async fn reports_a_rejection_by_its_code_without_a_retry() {
         "UnrecognizedClientException",
         "ExpiredTokenException",
     ] {
-        let answer = Answer::Http(
+        let answer = http(
             400,
             json!({"__type": format!("com.amazon.coral.service#{code}"), "Message": format!("near {CANARY}")})
                 .to_string(),

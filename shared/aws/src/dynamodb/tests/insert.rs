@@ -96,7 +96,7 @@ async fn finds_its_own_item_after_a_lost_response() {
 
 #[tokio::test(start_paused = true)]
 async fn reports_an_unknown_outcome_for_an_unreadable_response() {
-    let endpoint = Endpoint::new([Answer::Http(200, format!("<html>{CANARY}"))]);
+    let endpoint = Endpoint::new([http(200, format!("<html>{CANARY}"))]);
     let result = super::insert(&endpoint).await;
     assert!(
         matches!(

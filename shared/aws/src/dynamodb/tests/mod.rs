@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::Put;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::replay::{Answer, Endpoint, error, ok};
+use crate::replay::{Answer, Endpoint, error, http, ok};
 use onewrite::error::ServiceError;
 use onewrite::limits::MAX_ATTEMPTS;
 use onewrite_testing::contract::{completion, completion_of, notification};
@@ -41,7 +41,7 @@ fn condition_failed(old: Option<Value>) -> Answer {
     if let Some(old) = old {
         body["Item"] = old;
     }
-    Answer::Http(400, body.to_string())
+    http(400, body.to_string())
 }
 
 fn canceled(reasons: &Value) -> Answer {
@@ -50,7 +50,7 @@ fn canceled(reasons: &Value) -> Answer {
         "CancellationReasons": reasons,
         "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons",
     });
-    Answer::Http(400, body.to_string())
+    http(400, body.to_string())
 }
 
 fn attempts(answer: &Answer) -> Vec<Answer> {

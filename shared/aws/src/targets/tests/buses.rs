@@ -34,7 +34,7 @@ async fn puts_concurrent_events_in_one_call_with_source_and_type() {
             "Detail": event.to_json(),
         })
     });
-    assert_eq!(request.json(), json!({"Entries": entries}));
+    assert_eq!(request.body, json!({"Entries": entries}));
 }
 
 #[tokio::test(start_paused = true)]

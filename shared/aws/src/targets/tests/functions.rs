@@ -49,7 +49,7 @@ async fn invokes_the_function_with_the_event_and_waits_for_its_answer() {
         format!("https://lambda.eu-west-1.amazonaws.com/{path}")
     );
     assert_eq!(request.headers["x-amz-invocation-type"], "RequestResponse");
-    assert_eq!(request.body, event.to_json());
+    assert_eq!(request.text, event.to_json());
 }
 
 #[tokio::test(start_paused = true)]

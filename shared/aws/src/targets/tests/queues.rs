@@ -44,7 +44,7 @@ async fn sends_concurrent_events_as_one_batch_in_the_region_of_the_arn() {
             {"Id": "1", "MessageBody": events[1].to_json()},
         ],
     });
-    assert_eq!(request.json(), expected);
+    assert_eq!(request.body, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,7 +52,7 @@ async fn a_fifo_queue_gets_the_notification_as_group_and_the_event_for_deduplica
     let wire = Wire::new([ok(&sent(&["0"]))]);
     let queue = queue(&wire, FIFO).await;
     assert_eq!(accept(&queue, &event("n 1")).await, Outcome::Happened);
-    let entry = &wire.only().json()["Entries"][0];
+    let entry = &wire.only().body["Entries"][0];
     let group = entry["MessageGroupId"].as_str().unwrap();
     let deduplication = entry["MessageDeduplicationId"].as_str().unwrap();
     assert!(group.starts_with("sha256-") && deduplication.starts_with("sha256-"));
@@ -132,7 +132,7 @@ async fn an_event_that_sqs_would_never_accept_does_not_spoil_a_batch() {
         fault("the event contains a character that SQS does not allow"),
     ];
     assert_eq!(outcomes, expected);
-    assert_eq!(wire.only().json()["Entries"].as_array().unwrap().len(), 1);
+    assert_eq!(wire.only().body["Entries"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -158,5 +158,5 @@ async fn a_configured_endpoint_is_used_in_the_url_of_the_queue_too() {
     let request = wire.only();
     assert_eq!(request.uri, "http://127.0.0.1:4566/");
     let url = "http://127.0.0.1:4566/123456789012/refunds";
-    assert_eq!(request.json()["QueueUrl"], url);
+    assert_eq!(request.body["QueueUrl"], url);
 }

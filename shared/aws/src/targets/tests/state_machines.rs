@@ -29,7 +29,7 @@ async fn starts_an_execution_named_after_the_notification() {
         "name": format!("n-1-{}", &fingerprint[..16]),
         "input": event.to_json(),
     });
-    assert_eq!(request.json(), expected);
+    assert_eq!(request.body, expected);
 }
 
 #[tokio::test(start_paused = true)]

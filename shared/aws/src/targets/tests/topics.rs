@@ -54,7 +54,7 @@ async fn publishes_concurrent_events_as_one_batch_by_the_query_protocol() {
     };
     let topic = encode_segment(TOPIC);
     let start = format!("Action=PublishBatch&Version=2010-03-31&TopicArn={topic}");
-    assert_eq!(request.body, format!("{start}{}{}", entry(0), entry(1)));
+    assert_eq!(request.text, format!("{start}{}{}", entry(0), entry(1)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -64,7 +64,7 @@ async fn a_fifo_topic_gets_the_notification_as_group_and_the_event_for_deduplica
         .target(&format!("{TOPIC}.fifo"), &TargetSettings::default())
         .await;
     assert_eq!(accept(&topic, &event("n-1")).await, Outcome::Happened);
-    let body = wire.only().body;
+    let body = wire.only().text;
     let entry = "PublishBatchRequestEntries.member.1";
     let fingerprint = &event("n-1").fingerprint.to_string()[..16];
     let ids = format!(
