@@ -17,6 +17,7 @@ use onewrite_local::{
 use onewrite_testing::{StoredRecord, lambda_event};
 use onewrite_tests::{
     fault_proxy::{FaultProxy, WireFault},
+    script,
     template::repository,
 };
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use crate::{
     batches::record,
     fixtures::item,
-    helpers::{python, run_node, run_python},
+    helpers::{run_node, run_python},
     wire::TABLE,
 };
 
@@ -98,7 +99,7 @@ fn inject_faults(proxy: &FaultProxy) {
 async fn competing_consumers_settle_once_with_one_effect_under_faults() {
     let directory = tempfile::tempdir().unwrap();
     let interpreter = Interpreter::find().await.unwrap();
-    let environment = python(&interpreter).await;
+    let environment = script::python(&interpreter).await.unwrap();
     let emulator = Emulator::start(&environment, &interpreter, directory.path(), None);
     let emulator = emulator.await.unwrap();
     let clients = Clients::new(&emulator.endpoint(), emulator.credentials());

@@ -1,31 +1,20 @@
 //! The helpers in Python and JavaScript do the same as the functions, by the golden vectors.
 
-use std::{
-    io::Write as _,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{path::Path, process::Command};
 
-use onewrite_local::{
-    progress::Progress,
-    python::{self, Environment, Interpreter},
-    workspace::Workspace,
-};
-use onewrite_tests::template::repository;
+use onewrite_local::python::Interpreter;
+use onewrite_tests::{script, template::repository};
 use serde_json::Value;
 
 use crate::fixtures::directory;
 
-/// The emulator's Python, which has boto3 and jsonschema. It is installed once.
-pub(crate) async fn python(interpreter: &Interpreter) -> Environment {
-    let (workspace, silent) = (Workspace::here(), Progress::Silent);
-    let environment = python::environment(&workspace, interpreter, python::EMULATOR, silent);
-    environment.await.unwrap()
-}
-
 /// Runs a script of this directory with Python and returns what it prints.
 pub(crate) fn run_python(script: &str, arguments: &[&Path], input: &Value) -> Value {
-    let install = async { python(&Interpreter::find().await.unwrap()).await };
+    let install = async {
+        script::python(&Interpreter::find().await.unwrap())
+            .await
+            .unwrap()
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let environment = runtime.block_on(install);
     let mut command = Command::new(environment.program("python"));
@@ -59,22 +48,10 @@ pub(crate) fn run_node(script: &str, arguments: &[&Path], input: &Value) -> Opti
 }
 
 fn run(mut command: Command, script: &str, arguments: &[&Path], input: &Value) -> Value {
-    let mut child = command
+    command
         .arg(repository("tests/tests/contract").join(script))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_string();
-    // If the script ends early, its status says so.
-    std::thread::spawn(move || stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{script}: {stderr}");
-    serde_json::from_slice(&output.stdout).unwrap()
+        .args(arguments);
+    serde_json::from_slice(&script::run(command, input).unwrap()).unwrap()
 }
 
 /// The number of vectors in all files.

@@ -1,17 +1,9 @@
 //! Each function's role is denied everything that it does not need.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    io::Write as _,
-    process::Stdio,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use onewrite_local::{
-    progress::Progress,
-    python::{self, Interpreter},
-    stack::Stack,
-    workspace::Workspace,
-};
+use onewrite_local::{python::Interpreter, stack::Stack};
+use onewrite_tests::script;
 use serde_json::{Value, json};
 
 use super::support::{boto3, options};
@@ -66,26 +58,14 @@ async fn try_actions(stack: &Stack) -> BTreeMap<String, BTreeMap<String, String>
 }
 
 /// Runs a Python script with this input and returns its output. It has the emulator's boto3, which supports every service.
-pub(super) async fn run_script(stack: &Stack, script: &'static str, input: &Value) -> Vec<u8> {
-    let interpreter = Interpreter::find().await.unwrap();
-    let workspace = Workspace::here();
-    let packages =
-        python::environment(&workspace, &interpreter, python::EMULATOR, Progress::Silent);
-    let environment = packages.await.unwrap();
-    let mut child = boto3(&environment, stack.endpoint(), stack.credentials(), script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
+pub(super) async fn run_script(stack: &Stack, code: &'static str, input: &Value) -> Vec<u8> {
+    let environment = script::python(&Interpreter::find().await.unwrap())
+        .await
         .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(input.to_string().as_bytes()).unwrap();
-    drop(stdin);
-    let output = tokio::task::spawn_blocking(|| child.wait_with_output());
-    let output = output.await.unwrap().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{stderr}");
-    output.stdout
+    let command = boto3(&environment, stack.endpoint(), stack.credentials(), code);
+    let input = input.clone();
+    let output = tokio::task::spawn_blocking(move || script::run(command, &input));
+    output.await.unwrap().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
