@@ -1,6 +1,6 @@
 //! The settings of `complete`.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
 use onewrite_aws::targets::{AddressKind, RefusalStatuses, TargetAddress, TargetSettings};
 use onewrite_runtime::config::{ConfigError, Environment};
@@ -43,7 +43,7 @@ impl Config {
     }
 }
 
-/// The settings of the targets. A program with a downstream of its own does not read them.
+/// The settings of the targets. A program that calls [`run`](crate::run) with another downstream does not read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetsConfig {
     /// `DOWNSTREAM_ARNS` and `DOWNSTREAM_URL`: the targets in the order of their calls, each with its patterns from
@@ -51,8 +51,8 @@ pub struct TargetsConfig {
     pub targets: Vec<(TargetAddress, Vec<TypePattern>)>,
     /// What the targets need: tables and secret from `DOWNSTREAM_ARNS`, and `DOWNSTREAM_REFUSAL_STATUSES`.
     pub settings: TargetSettings,
-    /// `DOWNSTREAM_MAX_PER_SECOND`: calls per second to one target, up to 10,000. 0 means no limit.
-    pub max_per_second: u32,
+    /// `DOWNSTREAM_MAX_PER_SECOND`: calls per second to one target, up to 10,000. 0 means no limit, which is `None` here.
+    pub max_per_second: Option<NonZeroU32>,
 }
 
 impl TargetsConfig {
@@ -85,7 +85,11 @@ impl TargetsConfig {
         Ok(Self {
             targets: targets(&addresses, &types)?,
             settings,
-            max_per_second: environment.bounded("DOWNSTREAM_MAX_PER_SECOND", 0, 0..=10_000)? as u32,
+            max_per_second: NonZeroU32::new(environment.bounded(
+                "DOWNSTREAM_MAX_PER_SECOND",
+                0,
+                0..=10_000,
+            )? as u32),
         })
     }
 }

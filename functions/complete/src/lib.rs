@@ -76,8 +76,12 @@ pub async fn run_targets() -> Result<(), Error> {
     let sdk_config = clients::sdk_config().await;
     let routes = targets.targets.into_iter().map(|(address, types)| {
         let target = ServiceTarget::new(&sdk_config, &address, &targets.settings)?;
-        let limit = Some(targets.max_per_second);
-        Ok(Route::new(address.name(), types, target, limit))
+        Ok(Route::new(
+            address.name(),
+            types,
+            target,
+            targets.max_per_second,
+        ))
     });
     let routes = routes.collect::<Result<Vec<_>, InvalidTarget>>()?;
     serve(&config, &sdk_config, Targets::new(routes)).await

@@ -4,7 +4,10 @@ mod breaker;
 mod pace;
 mod pattern;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    num::NonZeroU32,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use onewrite::{
     completion::{Downstream, DownstreamError, Effect},
@@ -38,7 +41,7 @@ impl<D> Route<D> {
         name: impl Into<String>,
         types: Vec<TypePattern>,
         target: D,
-        max_per_second: Option<u32>,
+        max_per_second: Option<NonZeroU32>,
     ) -> Self {
         Self {
             name: name.into(),

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ impl Parts {
             .with_other_table(LEDGER, ENTRY_ID);
         let mut mixer = Mixer::new(seed ^ 0x4ece_15e5);
         let has_receivers = mixer.one_in(2);
-        let max_per_second = mixer.one_in(3).then_some(50);
+        let max_per_second = mixer.one_in(3).then(|| NonZeroU32::new(50)).flatten();
         Self {
             receivers: Receivers::new(table.clone(), fault_plan.clone(), max_per_second),
             has_receivers,

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::pending;
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub(crate) struct Receivers(Arc<Mutex<State>>);
 struct State {
     table: InMemoryTable,
     fault_plan: FaultPlan,
-    max_per_second: Option<u32>,
+    max_per_second: Option<NonZeroU32>,
     /// The number of changes of the table that `histories` contains.
     changes: usize,
     /// By id, after which number of changes the item became what.
@@ -72,7 +73,7 @@ impl Receivers {
     pub(crate) fn new(
         table: InMemoryTable,
         fault_plan: FaultPlan,
-        max_per_second: Option<u32>,
+        max_per_second: Option<NonZeroU32>,
     ) -> Self {
         Self(Arc::new(Mutex::new(State {
             table,

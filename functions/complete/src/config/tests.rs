@@ -94,7 +94,7 @@ fn targets_that_can_refuse_are_called_first_and_have_their_own_types() {
     assert_eq!(config.settings.tables, [TABLE.parse().unwrap()]);
     assert_eq!(config.settings.secret, Some(SECRET.parse().unwrap()));
     assert_eq!(config.settings.refusal_statuses, "409".parse().unwrap());
-    assert_eq!(config.max_per_second, 50);
+    assert_eq!(config.max_per_second, NonZeroU32::new(50));
     assert!(!format!("{config:?}").contains("s3cret"));
 }
 

@@ -1,6 +1,6 @@
 //! A limit on the calls per second.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, num::NonZeroU32, time::Duration};
 
 use tokio::{
     sync::Mutex,
@@ -28,7 +28,8 @@ struct Groups {
 }
 
 impl Groups {
-    fn new(max_per_second: u32) -> Self {
+    fn new(max_per_second: NonZeroU32) -> Self {
+        let max_per_second = max_per_second.get();
         let calls = max_per_second.div_ceil(MAX_GROUPS_PER_SECOND);
         // As many groups as the limit allows. Any second is covered by this number of intervals.
         let groups = u64::from(max_per_second / calls);
@@ -40,12 +41,11 @@ impl Groups {
 }
 
 impl Pace {
-    /// At most this number of calls per second. `None` and 0 mean no limit.
+    /// At most this number of calls per second.
     #[must_use]
-    pub fn new(max_per_second: Option<u32>) -> Self {
-        let limit = max_per_second.filter(|limit| *limit > 0);
+    pub fn new(max_per_second: Option<NonZeroU32>) -> Self {
         Self {
-            groups: limit.map(Groups::new),
+            groups: max_per_second.map(Groups::new),
             last: Mutex::default(),
         }
     }
@@ -80,7 +80,7 @@ mod tests {
 
     /// The times of calls that come after these pauses, in milliseconds.
     async fn calls_after(pauses: Vec<u64>, limit: u32) -> Vec<Instant> {
-        let pace = Pace::new(Some(limit));
+        let pace = Pace::new(NonZeroU32::new(limit));
         let mut time = Instant::now();
         let calls = pauses.into_iter().map(|pause| {
             time += Duration::from_millis(pause);
@@ -134,7 +134,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_abandoned_call_delays_no_other_one() {
-        let pace = Pace::new(Some(1));
+        let pace = Pace::new(NonZeroU32::new(1));
         let start = call(&pace).await;
         let abandoned = (0..10).map(|_| timeout(Duration::from_millis(10), pace.wait()));
         assert!(join_all(abandoned).await.iter().all(Result::is_err));
@@ -145,10 +145,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn without_a_limit_no_call_waits() {
-        for pace in [Pace::new(None), Pace::new(Some(0))] {
-            let start = Instant::now();
-            join_all((0..100).map(|_| pace.wait())).await;
-            assert_eq!(Instant::now(), start);
-        }
+        let (pace, start) = (Pace::new(None), Instant::now());
+        join_all((0..100).map(|_| pace.wait())).await;
+        assert_eq!(Instant::now(), start);
     }
 }

@@ -234,7 +234,12 @@ async fn calls_that_begin_together_after_a_pause_are_one_probe() {
 #[tokio::test(start_paused = true)]
 async fn calls_that_wait_for_the_limit_are_not_made_when_the_breaker_opens() {
     let target = Scripted::new("n0", &[Step::Busy(Some(Duration::from_secs(60)))]);
-    let targets = Targets::new(vec![Route::new("target", vec![], &target, Some(1))]);
+    let targets = Targets::new(vec![Route::new(
+        "target",
+        vec![],
+        &target,
+        NonZeroU32::new(1),
+    )]);
     let events: Vec<_> = (0..3).map(|number| event(&format!("n{number}"))).collect();
     let accepted = events.iter().map(|event| accept(&targets, event));
     assert!(
@@ -272,7 +277,12 @@ async fn a_dropped_or_panicking_probe_lets_another_one_follow() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_calls_share_the_limit_of_their_target() {
     let target = Scripted::default();
-    let targets = Targets::new(vec![Route::new("target", vec![], &target, Some(2))]);
+    let targets = Targets::new(vec![Route::new(
+        "target",
+        vec![],
+        &target,
+        NonZeroU32::new(2),
+    )]);
     let start = Instant::now();
     let events: Vec<_> = (0..5).map(|number| event(&format!("n{number}"))).collect();
     let accepted = events.iter().map(|event| accept(&targets, event));
