@@ -64,7 +64,7 @@ struct StackStatus {
     failures: usize,
     /// The event source mappings by function.
     mappings: BTreeMap<&'static str, Vec<Mapping>>,
-    /// The items in INIT if no downstream is configured; then nothing but a consumer of its owner settles them.
+    /// The items in INIT, if no downstream is configured. Only a consumer of the user settles them.
     pending_without_downstream: Option<PendingItems>,
     /// What failed in the last quarter of an hour; `None` if the metrics could not be read, or if there are none, as in a
     /// local stack.

@@ -85,7 +85,7 @@ fn resolves_the_endpoints_of_partitions_fips_and_dual_stack() {
     assert_eq!(fips("us-east-1", false), expected);
     let expected = "https://logs-fips.us-gov-west-1.api.aws";
     assert_eq!(fips("us-gov-west-1", true), expected);
-    // Lambda is an exception: its rule set has a FIPS endpoint of its own in GovCloud.
+    // Lambda is an exception: in GovCloud, its FIPS endpoint has another name than its usual one.
     let config = SdkConfig::builder().use_fips(true).build();
     let lambda = SignedService::new(&config, "lambda", "Lambda");
     let expected = "https://lambda-fips.us-gov-west-1.amazonaws.com";

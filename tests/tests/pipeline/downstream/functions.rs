@@ -1,7 +1,7 @@
 //! A function in Python or JavaScript whose writes `complete` commits together with DONE.
 //!
 //! The functions are the examples of the documentation, in a wrapper that makes repeated effects visible: each answer writes
-//! an entry of its own, so that two committed answers would be two entries.
+//! another entry. Two committed answers would be two entries.
 
 use std::{collections::BTreeMap, path::Path};
 
