@@ -5,6 +5,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    io::{self, Write as _},
     time::{Duration, SystemTime},
 };
 
@@ -35,6 +36,8 @@ pub fn init() {
         .with_current_span(false)
         .with_span_list(false)
         .with_target(false)
+        // A line that cannot be written would be reported with `eprintln!`, which panics if that fails, too.
+        .log_internal_errors(false)
         .try_init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);
@@ -133,13 +136,13 @@ impl Metrics {
         counts.chain(self.times.keys().copied())
     }
 
-    /// Writes the line to standard output. Lambda sends it to CloudWatch.
-    #[allow(clippy::print_stdout)]
+    /// Writes the line to standard output. Lambda sends it to CloudWatch. If it cannot be written, it is lost: `print!` would
+    /// panic, and a batch that is done would be handled again.
     pub fn emit(&self) {
         let stack = std::env::var("STACK_NAME").unwrap_or_default();
         let stack = if stack.is_empty() { NAMESPACE } else { &stack };
         let line = self.line(stack, SystemTime::now());
-        print!("{}", String::from_utf8_lossy(&line));
+        let _ = io::stdout().write_all(&line);
     }
 
     /// The line, including its line feed.

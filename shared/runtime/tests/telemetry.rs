@@ -1,14 +1,23 @@
 //! The standard output of a process that has initialised its telemetry. The test runs itself as that process.
 #![allow(clippy::unwrap_used)]
 
-use std::process::Command;
+use std::{
+    fs,
+    io::{self, Read as _},
+    process::{Command, Stdio},
+};
 
 use onewrite_runtime::telemetry::{self, Metrics};
 use serde_json::Value;
 
+/// The variable with the file that the child process writes at its end.
+const END: &str = "END";
+
 #[test]
-#[ignore = "run as a child process by the other test"]
+#[ignore = "run as a child process by the other tests"]
 fn process() {
+    // The end of the input says that the other ends of the outputs are closed.
+    io::stdin().read_to_end(&mut Vec::new()).unwrap();
     telemetry::init();
     tracing::info!(what = "said", "hello");
     tracing::debug!("not at this level");
@@ -16,15 +25,22 @@ fn process() {
     metrics.add("Done", 3);
     metrics.emit();
     let _ = std::panic::catch_unwind(|| panic!("DE00"));
+    if let Ok(end) = std::env::var(END) {
+        fs::write(end, "reached").unwrap();
+    }
+}
+
+fn child() -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "--ignored", "--nocapture", "process"])
+        .env_remove("LOG_LEVEL");
+    command
 }
 
 #[test]
 fn writes_logs_metrics_and_panics_as_json_without_panic_text() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "--ignored", "--nocapture", "process"])
-        .env_remove("LOG_LEVEL")
-        .output()
-        .unwrap();
+    let output = child().stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     let written = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(!written.concat().contains("DE00"), "{written:?}");
@@ -46,4 +62,30 @@ fn writes_logs_metrics_and_panics_as_json_without_panic_text() {
     assert!(metrics["_aws"]["Timestamp"].as_u64().unwrap() > 1_700_000_000_000);
     assert_eq!(panicked["level"], "ERROR");
     assert!(panicked["place"].as_str().unwrap().contains("telemetry.rs"));
+}
+
+#[test]
+fn closed_outputs_do_not_stop_the_work() {
+    let end = std::env::temp_dir().join(format!("onewrite-telemetry-{}", std::process::id()));
+    let mut child = child()
+        .env(END, &end)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The test harness of the child writes its first line before the test begins.
+    child
+        .stdout
+        .take()
+        .unwrap()
+        .read_exact(&mut [0; 2])
+        .unwrap();
+    drop(child.stderr.take());
+    drop(child.stdin.take());
+    // The status is of the test harness, which does not survive a closed output.
+    child.wait().unwrap();
+    let reached = fs::read_to_string(&end).unwrap_or_default();
+    let _ = fs::remove_file(end);
+    assert_eq!(reached, "reached");
 }
