@@ -15,6 +15,10 @@ pub const MAX_TYPE_CHARS: usize = 128;
 /// Longest code of a refusal, in characters (ASCII, so also bytes). Our own limit; [`ITEM_GROWTH_BYTES`] includes it.
 pub const MAX_REFUSAL_CHARS: usize = 64;
 
+/// Longest name of a consumer, in characters (ASCII, so also bytes). Lambda allows function names of 64 characters
+/// (Lambda API reference, `CreateFunction`).
+pub const MAX_CONSUMER_NAME_CHARS: usize = 64;
+
 /// Longest CloudEvents `source`, in characters (ASCII, so also bytes). Our own limit.
 pub const MAX_SOURCE_CHARS: usize = 256;
 
@@ -35,8 +39,11 @@ pub const MAX_KEY_BYTES: usize = 50_000;
 /// Largest item, in bytes, names and values counted (DynamoDB developer guide, "Constraints": 400 KB).
 pub const MAX_ITEM_BYTES: usize = 400 * 1024;
 
-/// Space reserved when an item is created, in bytes: DONE and REFUSED add `expires_at`, REFUSED also adds `refusal`, and
-/// `redrives` can gain digits. Because of it, neither ever fails because the item is too large.
+/// DynamoDB bills a write by the started kilobytes of the item (DynamoDB developer guide, "Write request units").
+pub const WRITE_UNIT_BYTES: usize = 1024;
+
+/// Space reserved when an item is created, in bytes: DONE and REFUSED add `updated_at`, `settled_by` and `expires_at`, REFUSED
+/// also adds `refusal`, and an operator's redrive adds `redrives`. Because of it, neither ever fails because the item is too large.
 pub const ITEM_GROWTH_BYTES: usize = 256;
 
 /// Largest body of an SQS message, in bytes, including attributes (SQS quotas: 1 MiB).
@@ -66,8 +73,16 @@ pub const MAX_PUT_RECORDS: usize = 500;
 /// limit of 5 MiB, which every endpoint accepts.
 pub const MAX_PUT_RECORDS_BYTES: usize = 5 * 1024 * 1024;
 
-/// Largest Kinesis record, in bytes, including the partition key (1 MiB unless the stream allows more).
-pub const MAX_RECORD_BYTES: usize = 1024 * 1024;
+/// Largest Kinesis record, in bytes, including the partition key. The template sets this limit for its stream (Kinesis
+/// developer guide, "Large records": up to 10 MiB). Lambda delivers at most 6 MB in an event, and base64 makes 4 bytes of 3
+/// (Lambda developer guide, "Lambda quotas": invocation payload).
+pub const MAX_RECORD_BYTES: usize = 4 * 1024 * 1024;
+
+/// Largest enrichment of a notification, in bytes as JSON text. Our own limit, so that every event fits into a record.
+pub const MAX_ENRICHMENT_BYTES: usize = 1024 * 1024;
+
+/// Largest event of a Lambda function, in bytes (Lambda developer guide, "Lambda quotas": 6 MB).
+pub const MAX_LAMBDA_EVENT_BYTES: usize = 6 * 1024 * 1024;
 
 /// Most writes in one `TransactWriteItems` call (DynamoDB API reference). One of them is the DONE write.
 pub const MAX_TRANSACT_WRITES: usize = 100;
@@ -91,6 +106,11 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(2_500);
 /// Time for a call with all its attempts.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(8_000);
 
+/// Time for one `PutRecords` call: the connection, the upload of up to [`MAX_PUT_RECORDS_BYTES`] and the response. The SDK makes
+/// one attempt; `forward` retries by itself, with a smaller call if the outcome is unknown. A full call passes from about
+/// 0.9 MiB per second on.
+pub const PUT_RECORDS_TIMEOUT: Duration = Duration::from_millis(6_000);
+
 /// Attempts of the SDK per call, including the first.
 pub const MAX_ATTEMPTS: u32 = 3;
 
@@ -107,16 +127,26 @@ pub const RETRY_CAP: Duration = Duration::from_millis(2_000);
 /// which occurs three times.
 pub(crate) const EVENT_OVERHEAD_BYTES: usize = 1_024 + 2 * (MAX_SOURCE_CHARS + 3 * MAX_ID_CHARS);
 
-// Escapes at most double a text, because the texts of an item contain no control characters except JSON white space.
+/// The size of Lambda's event with one record beyond the record itself, in bytes. It has about 500.
+const RECORD_ENVELOPE_BYTES: usize = 4 * 1024;
+
+// The payload is part of the event as it is. The enrichment is a string there. Escapes at most double a text, because the
+// texts of an item contain no control characters except JSON white space.
 const _: () = assert!(
-    2 * MAX_ITEM_BYTES + EVENT_OVERHEAD_BYTES + MAX_ID_CHARS < MAX_RECORD_BYTES,
+    MAX_MESSAGE_BYTES + 2 * MAX_ENRICHMENT_BYTES + EVENT_OVERHEAD_BYTES + MAX_ID_CHARS
+        < MAX_RECORD_BYTES,
     "the event of every item fits into a record"
+);
+const _: () = assert!(
+    MAX_RECORD_BYTES.div_ceil(3) * 4 + RECORD_ENVELOPE_BYTES < MAX_LAMBDA_EVENT_BYTES,
+    "Lambda can deliver every record"
 );
 const _: () = assert!(
     MAX_RECORD_BYTES <= MAX_PUT_RECORDS_BYTES,
     "every record fits into a call"
 );
 const _: () = assert!(ATTEMPT_TIMEOUT.as_millis() < OPERATION_TIMEOUT.as_millis());
+const _: () = assert!(CONNECT_TIMEOUT.as_millis() < PUT_RECORDS_TIMEOUT.as_millis());
 const _: () = assert!(CONNECT_TIMEOUT.as_millis() < ATTEMPT_TIMEOUT.as_millis());
 const _: () = assert!(READ_TIMEOUT.as_millis() < ATTEMPT_TIMEOUT.as_millis());
 
@@ -128,7 +158,7 @@ mod tests {
     fn sizes_are_in_bytes() {
         assert_eq!(MAX_ITEM_BYTES, 409_600);
         assert_eq!(MAX_MESSAGE_BYTES, 1_048_576);
-        assert_eq!(MAX_RECORD_BYTES, 1_048_576);
+        assert_eq!(MAX_RECORD_BYTES, 4_194_304);
         assert_eq!(MAX_PUT_RECORDS_BYTES, 5_242_880);
     }
 }

@@ -13,6 +13,7 @@ use std::{
 use onewrite::error::ServiceError;
 use onewrite::{
     item::NotificationItem,
+    limits::PUT_RECORDS_TIMEOUT,
     notification::NotificationId,
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
@@ -47,6 +48,28 @@ pub enum Fault {
     Panic,
 }
 
+/// A slow path to the stream. The call takes the latency and the time that its bytes need. If that is longer than
+/// [`PUT_RECORDS_TIMEOUT`], the caller gives up at that time and does not know the outcome, although the stream stores the
+/// records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowPath {
+    /// The time of a call without records.
+    pub latency: Duration,
+    /// The bandwidth. Zero is none, so no call returns in time.
+    pub bytes_per_second: u32,
+}
+
+impl SlowPath {
+    /// The time that a call with this many bytes takes.
+    #[must_use]
+    pub fn time(self, bytes: usize) -> Duration {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let seconds = f64::from(bytes) / f64::from(self.bytes_per_second);
+        let upload = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        self.latency.saturating_add(upload)
+    }
+}
+
 /// A fault of one `PutRecords` call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamFault {
@@ -56,6 +79,8 @@ pub enum StreamFault {
     Entries(Vec<EntryFault>),
     /// Stores the records, but omits the last entry from the response.
     Miscounted,
+    /// The call is slow, and its outcome is unknown if it takes too long.
+    Slow(SlowPath),
 }
 
 /// A fault of one entry of a `PutRecords` call.
@@ -232,6 +257,16 @@ impl<S: EventStream> EventStream for FaultyStream<S> {
         match (self.decide)(number, records) {
             StreamFault::Call(fault) => inject(fault, self.inner.put(records)).await,
             StreamFault::Entries(faults) => self.put_some(records, &faults).await,
+            StreamFault::Slow(path) => {
+                let time = path.time(records.iter().map(Record::bytes).sum());
+                tokio::time::sleep(time.min(PUT_RECORDS_TIMEOUT)).await;
+                let answer = self.inner.put(records).await;
+                if time > PUT_RECORDS_TIMEOUT {
+                    answer?;
+                    return Err(ServiceError::unknown("timeout").into());
+                }
+                answer
+            }
             StreamFault::Miscounted => {
                 let received = self.inner.put(records).await?.len().saturating_sub(1);
                 Err(StreamError::Malformed {

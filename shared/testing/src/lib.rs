@@ -23,7 +23,7 @@ mod table;
 
 pub use change::Change;
 pub use downstream::Accepting;
-pub use faults::{EntryFault, Fault, FaultyStream, FaultyTable, StreamFault, TableCall};
+pub use faults::{EntryFault, Fault, FaultyStream, FaultyTable, SlowPath, StreamFault, TableCall};
 pub use log::Log;
 pub use stream::{InMemoryStream, Shard, StoredRecord};
 pub use table::InMemoryTable;

@@ -15,7 +15,7 @@ use super::{contract::*, *};
 use onewrite::error::ServiceError;
 use onewrite::{
     item::NotificationItem,
-    limits::MAX_PUT_RECORDS,
+    limits::{MAX_PUT_RECORDS, PUT_RECORDS_TIMEOUT},
     notification::{NotificationId, Status},
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
@@ -574,5 +574,32 @@ mod faults {
         ));
         assert_eq!(inner.records().len(), 4);
         assert_eq!(faulty.put(&records).await.unwrap().len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_path_answers_in_time_or_leaves_the_outcome_unknown() {
+        let path = SlowPath {
+            latency: Duration::from_secs(1),
+            bytes_per_second: 11,
+        };
+        let records = records(&["a", "b"]);
+        let time = path.time(records.iter().map(Record::bytes).sum());
+        assert_eq!(time, Duration::from_secs(1 + 2));
+        let stopped = SlowPath {
+            bytes_per_second: 0,
+            ..path
+        };
+        let inner = InMemoryStream::new(1);
+        let script = [StreamFault::Slow(path), StreamFault::Slow(stopped)];
+        let faulty = FaultyStream::scripted(inner.clone(), script);
+        let started = tokio::time::Instant::now();
+        assert_eq!(faulty.put(&records).await.unwrap().len(), 2);
+        assert_eq!(started.elapsed(), time);
+        assert!(matches!(
+            faulty.put(&records).await,
+            Err(StreamError::Service(ServiceError::Unknown { .. }))
+        ));
+        assert_eq!(started.elapsed(), time + PUT_RECORDS_TIMEOUT);
+        assert_eq!(inner.records().len(), 4);
     }
 }
