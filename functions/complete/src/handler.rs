@@ -9,11 +9,12 @@ use std::{
 use aws_lambda_events::event::streams::KinesisEventResponse;
 use futures::{StreamExt as _, stream};
 use onewrite::{
-    completion::{Completer, Downstream, Standing},
+    completion::{Completer, CompletionError, Downstream, DownstreamError, Standing},
     event::NotificationEvent,
     notification::{NotificationId, Refusal, Status},
     table::{Completions, CurrentState, CurrentStates},
 };
+use onewrite_aws::targets::CALL_TIMEOUT;
 use onewrite_runtime::{
     budget::Budget,
     observer::Observer,
@@ -65,6 +66,22 @@ struct BatchState {
     /// Whether the receiver was busy, so that no more events are begun.
     is_stopped: AtomicBool,
     budget: Budget,
+    /// The time for beginning calls. A call that began later would be cut short, and its outcome would be unknown.
+    time_to_begin: Budget,
+}
+
+/// An event of the batch, and what is known of it before the downstream is called.
+struct PreparedEvent {
+    incoming: IncomingEvent,
+    known: Known,
+}
+
+enum Known {
+    Nothing,
+    /// This process has settled the notification.
+    IsSettled,
+    /// The downstream must not be called now.
+    Postponed(DownstreamError),
 }
 
 /// The handler of `complete`. It is the same for all batches.
@@ -109,22 +126,19 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         budget: Budget,
     ) -> Result<KinesisEventResponse, MissingSequenceNumber> {
         let received = event.records.len();
+        let time_to_begin = budget.reserving(CALL_TIMEOUT);
+        self.downstream.begin_batch(time_to_begin.left());
         let incoming = IncomingEvent::read_all(event.records);
-        // Asked once: the memory can forget a notification while the batch is processed.
-        let incoming: Vec<(IncomingEvent, bool)> = incoming
-            .into_iter()
-            .map(|one| {
-                let is_settled = self.remembers(&one);
-                (one, is_settled)
-            })
-            .collect();
+        let prepared: Vec<PreparedEvent> =
+            incoming.into_iter().map(|one| self.prepare(one)).collect();
         let state = BatchState {
-            states: self.read_states(&incoming, budget).await,
+            states: self.read_states(&prepared, budget).await,
             is_stopped: AtomicBool::new(false),
             budget,
+            time_to_begin,
         };
-        let batch: Vec<HandledEvent> = stream::iter(incoming)
-            .map(|(incoming, is_settled)| self.handle_event(incoming, is_settled, &state))
+        let batch: Vec<HandledEvent> = stream::iter(prepared)
+            .map(|event| self.handle_event(event, &state))
             .buffer_unordered(self.max_in_flight)
             .collect()
             .await;
@@ -142,25 +156,29 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         Ok(response)
     }
 
-    /// Whether this process knows that the notification of an event is settled.
-    fn remembers(&self, incoming: &IncomingEvent) -> bool {
+    /// Finds out what is known of an event. Asked once, because the memory can forget a notification while the batch is processed.
+    fn prepare(&self, incoming: IncomingEvent) -> PreparedEvent {
         let event = incoming.event.as_ref().ok();
-        event.is_some_and(|event| {
-            event.status == Status::Init && self.settled.contains(&NotificationKey::from(event))
-        })
+        let known = match event.filter(|event| event.status == Status::Init) {
+            None => Known::Nothing,
+            Some(event) if self.settled.contains(&NotificationKey::from(event)) => Known::IsSettled,
+            Some(event) => match self.downstream.postponement(event) {
+                Some(error) => Known::Postponed(error),
+                None => Known::Nothing,
+            },
+        };
+        PreparedEvent { incoming, known }
     }
 
     /// Reads the current states of the notifications that the downstream may have to be called for.
-    async fn read_states(
-        &self,
-        incoming: &[(IncomingEvent, bool)],
-        budget: Budget,
-    ) -> Option<States> {
+    async fn read_states(&self, prepared: &[PreparedEvent], budget: Budget) -> Option<States> {
         if !self.downstream.checks_state() {
             return None;
         }
-        let unsettled = incoming.iter().filter(|(_, is_settled)| !is_settled);
-        let events = unsettled.filter_map(|(one, _)| one.event.as_ref().ok());
+        let unknown = prepared
+            .iter()
+            .filter(|one| matches!(one.known, Known::Nothing));
+        let events = unknown.filter_map(|one| one.incoming.event.as_ref().ok());
         let open = events.filter(|event| event.status == Status::Init);
         let ids: Vec<NotificationId> = open.map(|event| event.subject.clone()).collect();
         if ids.is_empty() {
@@ -175,18 +193,18 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
 
     async fn handle_event(
         &self,
-        incoming: IncomingEvent,
-        is_settled: bool,
+        PreparedEvent { incoming, known }: PreparedEvent,
         state: &BatchState,
     ) -> HandledEvent {
         let started = self.observer.now();
-        let outcome = match &incoming.event {
-            Ok(_) if is_settled => EventOutcome::AlreadySettled,
-            Ok(event) => self
-                .settle(event, state)
-                .await
-                .unwrap_or_else(EventOutcome::Failed),
-            Err(unreadable) => EventOutcome::Failed(unreadable.clone().into()),
+        let outcome = match (&incoming.event, known) {
+            (Ok(_), Known::IsSettled) => EventOutcome::AlreadySettled,
+            (Ok(_), Known::Postponed(error)) => EventFailure::Postponed(error).into(),
+            (Ok(event), Known::Nothing) => {
+                let settled = self.settle(event, state).await;
+                settled.unwrap_or_else(EventOutcome::Failed)
+            }
+            (Err(unreadable), _) => EventFailure::from(unreadable.clone()).into(),
         };
         log(&incoming, &outcome);
         let is_done = matches!(outcome, EventOutcome::Done);
@@ -248,20 +266,42 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         state: &BatchState,
     ) -> Result<EventOutcome, EventFailure> {
         if state.is_stopped.load(Ordering::Relaxed) {
-            return Err(EventFailure::Postponed);
+            let error = DownstreamError::postponed("the receiver is busy", None);
+            return Err(EventFailure::Postponed(error));
         }
-        if state.budget.left().is_zero() {
+        if state.is_late() {
             return Err(EventFailure::OutOfTime);
         }
         let completion = self.completer.complete(event, &self.downstream);
         let completed = match tokio::time::timeout_at(state.budget.end(), completion).await {
-            Ok(completed) => completed.map_err(EventFailure::from),
+            Ok(completed) => completed.map_err(|error| state.failure(error)),
             Err(_elapsed) => Err(EventFailure::OutOfTime),
         };
-        if completed.as_ref().is_err_and(EventFailure::is_busy) {
+        if completed.as_ref().is_err_and(EventFailure::ends_batch) {
             state.is_stopped.store(true, Ordering::Relaxed);
         }
         Ok(completed?.into())
+    }
+}
+
+impl BatchState {
+    /// Whether it is too late to begin another call.
+    fn is_late(&self) -> bool {
+        self.time_to_begin.left().is_zero()
+    }
+
+    fn failure(&self, error: CompletionError) -> EventFailure {
+        match error {
+            CompletionError::Downstream(error) if error.is_postponed() => {
+                // Calls wait for each other if their rate is limited, so time can be the reason.
+                if self.is_late() {
+                    EventFailure::OutOfTime
+                } else {
+                    EventFailure::Postponed(error)
+                }
+            }
+            error => error.into(),
+        }
     }
 }
 

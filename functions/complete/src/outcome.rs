@@ -1,7 +1,7 @@
 //! What can come of one event.
 
 use onewrite::{
-    completion::{CompletionError, CompletionOutcome},
+    completion::{CompletionError, CompletionOutcome, DownstreamError},
     notification::{Refusal, Status},
     table::{TableError, Verdict},
 };
@@ -43,10 +43,10 @@ pub enum EventFailure {
     /// The current state of the notification could not be read, so the downstream was not called.
     #[error(transparent)]
     StateUnknown(#[from] UnknownState),
-    /// The receiver was busy for an event in front of this one, so the downstream was not called.
-    #[error("the receiver is busy")]
-    Postponed,
-    /// The time of the invocation was up.
+    /// The receiver is busy, or its circuit breaker is open, so it was not called.
+    #[error("{0}")]
+    Postponed(DownstreamError),
+    /// The time of the invocation was up, or too little was left to begin.
     #[error("the time of the invocation was up")]
     OutOfTime,
 }
@@ -122,18 +122,18 @@ impl EventFailure {
             Self::Unreadable(_) => "Unreadable",
             Self::Completion(error) => error.name(),
             Self::StateUnknown(_) => "StateUnknown",
-            Self::Postponed => "Postponed",
+            Self::Postponed(_) => "Postponed",
             Self::OutOfTime => "OutOfTime",
         }
     }
 
-    /// Whether the downstream should not be called for other notifications now.
+    /// Whether no further event of the batch may be begun.
     #[must_use]
-    pub fn is_busy(&self) -> bool {
+    pub fn ends_batch(&self) -> bool {
         let Self::Completion(CompletionError::Downstream(error)) = self else {
             return false;
         };
-        error.is_busy()
+        error.ends_batch()
     }
 
     /// Whether a retry alone may succeed. If not, an operator must act.
@@ -143,8 +143,14 @@ impl EventFailure {
             Self::Unreadable(_) => false,
             Self::Completion(error) => error.is_transient(),
             Self::StateUnknown(state) => state.is_transient,
-            Self::Postponed | Self::OutOfTime => true,
+            Self::Postponed(_) | Self::OutOfTime => true,
         }
+    }
+}
+
+impl From<EventFailure> for EventOutcome {
+    fn from(failure: EventFailure) -> Self {
+        Self::Failed(failure)
     }
 }
 

@@ -12,6 +12,10 @@ use onewrite::{
 };
 
 /// Most notifications that a process remembers: about 2 MB.
+///
+/// As long as one record of a batch fails, Lambda delivers the records behind it again. They are at most 100 (`BatchSize` in
+/// template.yaml) for each target of at most some fifty, whose ARNs share 4 KB of variables. Whatever is forgotten is found in
+/// the table, at the price of a read.
 pub const MAX_REMEMBERED: usize = 10_000;
 
 /// A notification. The time at which it was stored keeps it apart from one that was removed and sent again.

@@ -31,6 +31,7 @@ use onewrite::{
 
 pub use self::{
     address::{AddressKind, InvalidTarget, TargetAddress},
+    limits::CALL_TIMEOUT,
     settings::{RefusalStatuses, TargetSettings},
 };
 use self::{

@@ -94,6 +94,17 @@ pub trait Downstream<W>: Send + Sync {
     fn checks_state(&self) -> bool {
         true
     }
+
+    /// Called before the events of a batch. No call may begin later than `time` from now, because it would be cut short: an
+    /// implementation that waits before it calls returns [`DownstreamError::postponed`] then. It also may forget here which of
+    /// its receivers were busy in the batch before.
+    fn begin_batch(&self, _time: Duration) {}
+
+    /// Why no receiver may be called for this event now; `None` if [`accept`](Self::accept) may call. The consumer then neither
+    /// reads the current state nor calls `accept`, and the event is retried.
+    fn postponement(&self, _event: &NotificationEvent) -> Option<DownstreamError> {
+        None
+    }
 }
 
 /// The answer of a downstream.
@@ -117,39 +128,56 @@ pub enum Effect<W> {
 #[error("{reason}")]
 pub struct DownstreamError {
     reason: String,
-    busy: Option<Busy>,
+    kind: ErrorKind,
+    retry_after: Option<Duration>,
+    /// Whether it comes from one of several targets.
+    is_of_target: bool,
 }
 
-/// The receiver asks for fewer calls, or does not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Busy {
-    retry_after: Option<Duration>,
+enum ErrorKind {
+    /// The receiver or its configuration does not work.
+    Fault,
+    /// The receiver asks for fewer calls, or does not answer.
+    Busy,
+    /// The receiver was not called.
+    Postponed,
 }
 
 impl DownstreamError {
     /// A fault of the receiver or of its configuration, with a reason that may be logged. The other events of the batch are
     /// tried nevertheless.
     pub fn new(reason: impl Into<String>) -> Self {
-        Self {
-            reason: reason.into(),
-            busy: None,
-        }
+        Self::of_kind(ErrorKind::Fault, reason, None)
     }
 
     /// The receiver is overloaded or cannot be reached, so the batch ends here and is retried. `retry_after` is the time
     /// that the receiver asked for.
     pub fn retry_later(reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self::of_kind(ErrorKind::Busy, reason, retry_after)
+    }
+
+    /// The receiver was not called for this event, which is retried. The other events of the batch are tried nevertheless.
+    pub fn postponed(reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
+        Self::of_kind(ErrorKind::Postponed, reason, retry_after)
+    }
+
+    fn of_kind(kind: ErrorKind, reason: impl Into<String>, retry_after: Option<Duration>) -> Self {
         Self {
             reason: reason.into(),
-            busy: Some(Busy { retry_after }),
+            kind,
+            retry_after,
+            is_of_target: false,
         }
     }
 
-    /// The same error with the name of the target that it comes from.
+    /// The same error with the name of the target that it comes from. If this target is busy, the batch goes on for the other
+    /// targets.
     #[must_use]
     pub fn of_target(self, name: &str) -> Self {
         Self {
             reason: format!("{name}: {}", self.reason),
+            is_of_target: true,
             ..self
         }
     }
@@ -157,13 +185,25 @@ impl DownstreamError {
     /// Whether the receiver should not be called for other notifications now either.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.busy.is_some()
+        self.kind == ErrorKind::Busy
     }
 
-    /// The time that the receiver asked for, until the next call.
+    /// Whether no receiver was called.
+    #[must_use]
+    pub fn is_postponed(&self) -> bool {
+        self.kind == ErrorKind::Postponed
+    }
+
+    /// Whether no further event of the batch may be begun.
+    #[must_use]
+    pub fn ends_batch(&self) -> bool {
+        self.is_busy() && !self.is_of_target
+    }
+
+    /// The time until the next call that the receiver asked for, or that remains of a pause.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        self.busy?.retry_after
+        self.retry_after
     }
 }
 

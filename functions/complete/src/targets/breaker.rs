@@ -29,6 +29,8 @@ pub struct Breaker {
     state: State,
     /// The target could not process these notifications since the last success. Perhaps it is their fault.
     suspects: VecDeque<NotificationId>,
+    /// Whether the target was busy in this batch. `None` until a batch begins.
+    was_busy: Option<bool>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,8 @@ impl Default for State {
 pub enum Rejection {
     /// No call may be made for this time.
     Wait(Duration),
+    /// The target was busy for another notification, so no call may be made in this batch.
+    Busy,
     /// The target could not process this notification before, so another one should find out whether the target works. Without
     /// this rule, a few notifications that always fail would be tried after each pause, and keep the breaker open.
     OthersFirst,
@@ -73,12 +77,20 @@ pub struct Failure<'a> {
 }
 
 impl Breaker {
-    /// How long no call may be made at all.
+    /// Calls may be made again although the target was busy in the batch before, unless the breaker is open.
+    pub fn begin_batch(&mut self) {
+        self.was_busy = Some(false);
+    }
+
+    /// Why no call may be made now, for any notification.
     #[must_use]
-    pub fn remaining_pause(&self, now: Instant) -> Option<Duration> {
+    pub fn rejection(&self, now: Instant) -> Option<Rejection> {
         match self.state {
-            State::Open { until, .. } if now < until => Some(until - now),
-            State::Probing { since, .. } if now < since + LONGEST_PROBE => Some(FIRST_PAUSE),
+            State::Open { until, .. } if now < until => Some(Rejection::Wait(until - now)),
+            State::Probing { since, .. } if now < since + LONGEST_PROBE => {
+                Some(Rejection::Wait(FIRST_PAUSE))
+            }
+            _ if self.was_busy == Some(true) => Some(Rejection::Busy),
             _ => None,
         }
     }
@@ -88,8 +100,8 @@ impl Breaker {
     /// # Errors
     /// [`Rejection`]: the call must not be made.
     pub fn admit(&mut self, notification: &NotificationId, now: Instant) -> Result<(), Rejection> {
-        if let Some(pause) = self.remaining_pause(now) {
-            return Err(Rejection::Wait(pause));
+        if let Some(rejection) = self.rejection(now) {
+            return Err(rejection);
         }
         let pause = match &mut self.state {
             State::Closed { .. } => return Ok(()),
@@ -110,16 +122,20 @@ impl Breaker {
     }
 
     /// The target accepted or refused a notification, so it works. If the breaker has opened since that call began, the pause
-    /// remains: the receiver asked for it later.
+    /// remains: the receiver asked for it later. So does a busy answer, for the batch.
     pub fn succeed(&mut self) {
         if !matches!(self.state, State::Open { .. }) {
-            *self = Self::default();
+            self.state = State::default();
+            self.suspects.clear();
         }
     }
 
     /// A call failed. Several failures of the same notification count once: one that the target cannot process must not stop
     /// the others.
     pub fn fail(&mut self, failure: &Failure<'_>, now: Instant) {
+        if let Some(was_busy) = &mut self.was_busy {
+            *was_busy |= failure.is_busy;
+        }
         // A probe also if it was busy: some receivers limit the calls for one account.
         if !failure.is_busy || matches!(self.state, State::Probing { .. }) {
             self.suspect(failure.notification);
@@ -305,6 +321,47 @@ mod tests {
         let mut breaker = Breaker::default();
         fail(&mut breaker, 0, Some(1), now);
         assert_eq!(breaker.admit(&id(0), now + FIRST_PAUSE), Ok(()));
+    }
+
+    #[test]
+    fn a_busy_target_is_not_called_again_in_the_batch() {
+        let mut now = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.begin_batch();
+        assert_eq!([(); 2].map(|()| admit(&mut breaker, now)), [Ok(()); 2]);
+        let busy = |breaker: &mut Breaker, retry_after| {
+            let failure = Failure {
+                notification: &id(0),
+                is_busy: true,
+                retry_after,
+            };
+            breaker.fail(&failure, now);
+        };
+        busy(&mut breaker, None);
+        assert_eq!(admit(&mut breaker, now), Err(Rejection::Busy));
+        // The success of a call that began before.
+        breaker.succeed();
+        assert_eq!(admit(&mut breaker, now), Err(Rejection::Busy));
+        breaker.begin_batch();
+        assert_eq!(admit(&mut breaker, now), Ok(()));
+        busy(&mut breaker, Some(FIRST_PAUSE));
+        now += FIRST_PAUSE;
+        assert_eq!(
+            admit(&mut breaker, now),
+            Err(Rejection::Busy),
+            "the pause is over"
+        );
+        breaker.begin_batch();
+        assert_eq!(admit(&mut breaker, now), Ok(()));
+    }
+
+    #[test]
+    fn a_fault_does_not_end_the_calls_of_the_batch() {
+        let now = Instant::now();
+        let mut breaker = Breaker::default();
+        breaker.begin_batch();
+        fail(&mut breaker, 0, None, now);
+        assert_eq!(admit(&mut breaker, now), Ok(()));
     }
 
     #[test]

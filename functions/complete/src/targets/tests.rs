@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::FutureExt as _;
-use onewrite::notification::Refusal;
+use onewrite::notification::{NotificationType, Refusal};
 use onewrite_testing::contract;
 use tokio::time::timeout;
 
@@ -80,6 +80,19 @@ fn event_with(id: &str, payload: &str) -> NotificationEvent {
 
 fn event(id: &str) -> NotificationEvent {
     event_with(id, "1")
+}
+
+fn event_of(kind: &str, id: &str) -> NotificationEvent {
+    let kind = NotificationType::parse(kind).unwrap();
+    NotificationEvent { kind, ..event(id) }
+}
+
+fn begin_batch(targets: &Targets<&Scripted>, time: Duration) {
+    Downstream::<u32>::begin_batch(targets, time);
+}
+
+fn postponement(targets: &Targets<&Scripted>, event: &NotificationEvent) -> Option<String> {
+    Downstream::<u32>::postponement(targets, event).map(|error| error.to_string())
 }
 
 fn route<'a>(name: &str, types: &[&str], target: &'a Scripted) -> Route<&'a Scripted> {
@@ -185,17 +198,87 @@ async fn an_open_breaker_stops_the_calls_of_its_target_until_a_probe_succeeds() 
         assert!(accept(&targets, &event(&id)).await.is_err());
     }
     let error = targets.accept(&event("n0")).await.err().unwrap();
-    assert!(error.is_busy(), "{error}");
+    assert!(error.is_postponed(), "{error}");
     assert_eq!(broken.calls(), OPENING_FAILURES);
     tokio::time::advance(error.retry_after().unwrap()).await;
     // One that failed before lets others be tried first, once, and the batch goes on.
     let error = targets.accept(&event("n0")).await.err().unwrap();
-    assert!(!error.is_busy(), "{error}");
+    assert!(error.is_postponed() && !error.ends_batch(), "{error}");
     assert_eq!(broken.calls(), OPENING_FAILURES);
     for id in ["n9", "n0", "n1"] {
         assert_eq!(accept(&targets, &event(id)).await, Ok(vec![]));
     }
     assert_eq!(working.calls(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_target_postpones_only_the_notifications_that_need_it() {
+    let (busy, healthy) = (
+        Scripted::new("n1", &[Step::Busy(None)]),
+        Scripted::default(),
+    );
+    let targets = Targets::new(vec![
+        route("healthy", &[], &healthy),
+        route("busy", &["refund"], &busy),
+    ]);
+    begin_batch(&targets, Duration::from_secs(30));
+    let error = targets.accept(&event("n1")).await.err().unwrap();
+    assert!(error.is_busy() && !error.ends_batch(), "{error}");
+    // Neither target is called for one that needs both, and the healthy one is for those that need it alone.
+    let expected = "busy: the target was busy in this batch";
+    for id in ["n1", "n2"] {
+        let refund = event(id);
+        assert_eq!(postponement(&targets, &refund), Some(expected.to_owned()));
+        assert_eq!(accept(&targets, &refund).await, Err(expected.to_owned()));
+    }
+    let order = event_of("order", "n3");
+    assert_eq!(postponement(&targets, &order), None);
+    assert_eq!(accept(&targets, &order).await, Ok(vec![]));
+    assert_eq!([healthy.calls(), busy.calls()], [2, 1]);
+    begin_batch(&targets, Duration::from_secs(30));
+    assert_eq!(accept(&targets, &event("n1")).await, Ok(vec![]));
+    assert_eq!([healthy.calls(), busy.calls()], [2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_has_accepted_does_not_postpone_a_notification() {
+    let first = Scripted::default();
+    let second = Scripted::new("n1", &[Step::Fail]);
+    let targets = Targets::new(vec![
+        route("first", &[], &first),
+        route("second", &[], &second),
+    ]);
+    begin_batch(&targets, Duration::from_secs(30));
+    assert!(accept(&targets, &event("n1")).await.is_err());
+    first.follow("n2", &[Step::Busy(None)]);
+    assert!(accept(&targets, &event("n2")).await.is_err());
+    assert_eq!(accept(&targets, &event("n1")).await, Ok(vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_begins_with_too_little_time_left() {
+    let (slow, limited) = (Scripted::new("n0", &[Step::Hang]), Scripted::default());
+    let targets = Targets::new(vec![
+        route("slow", &["order"], &slow),
+        Route::new("limited", vec![], &limited, NonZeroU32::new(1)),
+    ]);
+    begin_batch(&targets, Duration::from_secs(2));
+    let start = Instant::now();
+    let ids: Vec<_> = (1..=9).map(|number| format!("n{number}")).collect();
+    let events: Vec<_> = ids.iter().map(|id| event(id)).collect();
+    let accepted = events.iter().map(|event| accept(&targets, event));
+    let accepted = futures::future::join_all(accepted).await;
+    let expected = "limited: too little time is left for a call";
+    let late = |result: &&Result<_, _>| **result == Err(expected.to_owned());
+    assert_eq!(accepted.iter().filter(late).count(), 9 - limited.calls());
+    assert_eq!(limited.calls(), 2, "at 0 and 1 second");
+    assert!(
+        start.elapsed() < Duration::from_secs(3),
+        "nothing waits for the third call"
+    );
+    // Without a limit on the rate, the time counts too.
+    assert!(accept(&targets, &event_of("order", "n0")).await.is_err());
+    assert_eq!(slow.calls(), 0);
 }
 
 #[tokio::test(start_paused = true)]

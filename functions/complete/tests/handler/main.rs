@@ -6,3 +6,4 @@ mod failures;
 mod faults;
 mod outcomes;
 mod support;
+mod targets;

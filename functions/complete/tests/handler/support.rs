@@ -29,7 +29,7 @@ pub(crate) const BUDGET: Duration = Duration::from_secs(10);
 pub(crate) const LEDGER: &str = "ledger";
 
 /// A downstream whose behaviour depends on the prefix of the id: `rejects-`, `panics-`, `hangs-`,
-/// `doubted-` (its write's condition is false), `calls-` (the call is the effect), `refuses-`, `busy-`. Any other effect is a new entry of
+/// `doubted-` (its write's condition is false), `calls-` (the call is the effect), `slow-` (the same, after 7.5 s), `refuses-`, `busy-`. Any other effect is a new entry of
 /// the ledger per call, so a repeated effect leaves two entries.
 #[derive(Default)]
 pub(crate) struct LedgerDownstream {
@@ -62,6 +62,10 @@ impl Downstream<TransactWriteItem> for &LedgerDownstream {
             "panics" => panic!("{}", event.data.as_str()),
             "hangs" => pending().await,
             "calls" => return Ok(Effect::Happened),
+            "slow" => {
+                tokio::time::sleep(Duration::from_millis(7_500)).await;
+                return Ok(Effect::Happened);
+            }
             "refuses" => return Ok(Effect::Refused("account_closed".parse().unwrap())),
             _ => {}
         }

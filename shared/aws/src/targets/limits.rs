@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Time for one call of a target. Our own limit: the event source retries, so that a call has one attempt only.
-pub(super) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Time to connect to an HTTPS endpoint, which can be on another continent. Our own limit.
 pub(super) const HTTP_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -59,6 +59,13 @@ pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// How long the signing secret of an HTTPS endpoint is used before it is read again. Our own limit.
 pub(super) const SECRET_LIFETIME: Duration = Duration::from_secs(5 * 60);
+
+/// How long a secret is used if it cannot be read again. Our own limit: longer than most outages, and shorter than an operator
+/// expects a replaced secret to be used.
+pub(super) const MAX_SECRET_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// The pause after a secret could not be read, in which no call tries it again. Our own limit.
+pub(super) const SECRET_RETRY_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long a secret is used at least. It bounds the reads while an endpoint returns 401 or 403 to every request.
 pub(super) const MIN_SECRET_LIFETIME: Duration = Duration::from_secs(10);

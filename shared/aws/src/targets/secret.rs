@@ -1,16 +1,16 @@
 //! The signing secret of an endpoint, from Secrets Manager or the parameter store of Systems Manager.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_config::SdkConfig;
 use onewrite::completion::DownstreamError;
 use serde_json::{Value, json};
-use tokio::{sync::Mutex, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     address::{AddressKind, Arn},
     call::Service,
-    limits::{MIN_SECRET_LIFETIME, SECRET_LIFETIME},
+    limits::{MAX_SECRET_AGE, MIN_SECRET_LIFETIME, SECRET_LIFETIME, SECRET_RETRY_PAUSE},
     signature::SigningKeys,
 };
 use crate::json_service::JsonService;
@@ -27,17 +27,71 @@ const PARAMETER_STORE: Service = Service {
 
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 
-/// A secret that is read when it is needed, and kept for a while. Concurrent calls read it once.
+/// A secret that is read when it is needed, and kept for a while. Concurrent calls read it once. While it cannot be read, calls
+/// use what was read before.
 #[derive(Debug)]
 pub(super) struct Secret {
     source: Source,
-    cached: Mutex<Option<Cached>>,
+    /// Held by the call that reads.
+    reading: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    cached: Option<Cached>,
+    /// Why the secret could not be read the last time.
+    failure: Option<DownstreamError>,
+    /// When the secret is read again. `None` means now.
+    next_read: Option<Instant>,
 }
 
 #[derive(Debug)]
 struct Cached {
     keys: Arc<SigningKeys>,
     read_at: Instant,
+}
+
+impl State {
+    /// Keys that are not too old.
+    fn keys(&self) -> Option<Arc<SigningKeys>> {
+        let cached = self.cached.as_ref()?;
+        (cached.read_at.elapsed() < MAX_SECRET_AGE).then(|| Arc::clone(&cached.keys))
+    }
+
+    /// What to use without another read; `None` if the secret must be read.
+    fn answer(&self) -> Option<Result<Arc<SigningKeys>, DownstreamError>> {
+        self.next_read
+            .filter(|next_read| Instant::now() < *next_read)?;
+        self.keys()
+            .map(Ok)
+            .or_else(|| self.failure.clone().map(Err))
+    }
+
+    fn succeed(&mut self, keys: SigningKeys) -> Arc<SigningKeys> {
+        let (keys, now) = (Arc::new(keys), Instant::now());
+        *self = Self {
+            cached: Some(Cached {
+                keys: Arc::clone(&keys),
+                read_at: now,
+            }),
+            failure: None,
+            next_read: Some(now + SECRET_LIFETIME),
+        };
+        keys
+    }
+
+    fn fail(&mut self, error: DownstreamError) -> Result<Arc<SigningKeys>, DownstreamError> {
+        self.next_read = Some(Instant::now() + SECRET_RETRY_PAUSE);
+        self.failure = Some(error.clone());
+        let keys = self.keys().ok_or(error.clone())?;
+        let reason = error.to_string();
+        tracing::warn!(
+            reason,
+            "the signing secret cannot be read; the previous one is used"
+        );
+        Ok(keys)
+    }
 }
 
 #[derive(Debug)]
@@ -71,33 +125,46 @@ impl Secret {
         };
         Self {
             source,
-            cached: Mutex::new(None),
+            reading: tokio::sync::Mutex::default(),
+            state: Mutex::default(),
         }
     }
 
-    /// The keys, at most [`SECRET_LIFETIME`] old.
+    /// The keys, at most [`SECRET_LIFETIME`] old; at most [`MAX_SECRET_AGE`] if they cannot be read.
     pub(super) async fn keys(&self) -> Result<Arc<SigningKeys>, DownstreamError> {
-        let mut cached = self.cached.lock().await;
-        if let Some(cached) = &*cached
-            && cached.read_at.elapsed() < SECRET_LIFETIME
-        {
-            return Ok(Arc::clone(&cached.keys));
+        if let Some(answer) = self.state().answer() {
+            return answer;
         }
-        let keys = Arc::new(self.source.read().await?);
-        *cached = Some(Cached {
-            keys: Arc::clone(&keys),
-            read_at: Instant::now(),
-        });
-        Ok(keys)
+        let previous = self.state().keys();
+        let _reading = match (self.reading.try_lock(), previous) {
+            (Ok(reading), _) => reading,
+            // A read can take as long as a call.
+            (Err(_), Some(previous)) => return Ok(previous),
+            (Err(_), None) => self.reading.lock().await,
+        };
+        if let Some(answer) = self.state().answer() {
+            return answer;
+        }
+        match self.source.read().await {
+            Ok(keys) => Ok(self.state().succeed(keys)),
+            Err(error) => self.state().fail(error),
+        }
     }
 
     /// Reads the secret again before its next use, because the endpoint did not accept these keys.
-    pub(super) async fn renew(&self, denied: &Arc<SigningKeys>) {
-        let mut cached = self.cached.lock().await;
-        let is_denied = |cached: &mut Cached| {
+    pub(super) fn renew(&self, denied: &Arc<SigningKeys>) {
+        let mut state = self.state();
+        let is_denied = |cached: &Cached| {
             Arc::ptr_eq(&cached.keys, denied) && cached.read_at.elapsed() >= MIN_SECRET_LIFETIME
         };
-        drop(cached.take_if(is_denied));
+        // After a failed read, its pause remains.
+        if state.failure.is_none() && state.cached.as_ref().is_some_and(is_denied) {
+            state.next_read = None;
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

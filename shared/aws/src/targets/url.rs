@@ -88,7 +88,7 @@ impl<W: Send> Downstream<W> for Endpoint {
         if let Verdict::Denied = verdict
             && let Some((secret, keys)) = self.secret.as_ref().zip(keys.as_ref())
         {
-            secret.renew(keys).await;
+            secret.renew(keys);
         }
         match verdict {
             Verdict::Accepted => Ok(Effect::Happened),

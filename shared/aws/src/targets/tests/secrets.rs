@@ -128,6 +128,88 @@ async fn denied_requests_read_the_secret_at_most_every_ten_seconds() {
     assert_eq!(hosts(&wire), expected);
 }
 
+/// Every answer of Secrets Manager that has no keys.
+fn failed_reads() -> [Answer; 4] {
+    [
+        failed(400, "ThrottlingException"),
+        failed(500, "InternalServiceError"),
+        Answer::Reset,
+        ok(&json!({"SecretString": "canary-7f3a"})),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_cannot_be_read_again_are_used_for_an_hour() {
+    for unreadable in failed_reads() {
+        let wire = Wire::new([
+            secret(),
+            status(200),
+            unreadable.clone(),
+            status(200),
+            status(200),
+            secret(),
+            status(200),
+            unreadable.clone(),
+        ]);
+        let endpoint = endpoint(&wire, SECRET).await;
+        accept(&endpoint, &event("n-1")).await;
+        tokio::time::advance(Duration::from_secs(3_599)).await;
+        for id in ["n-2", "n-3"] {
+            let outcome = accept(&endpoint, &event(id)).await;
+            assert_eq!(outcome, Outcome::Happened, "{unreadable:?}");
+        }
+        // The second call did not ask again.
+        let expected = [MANAGER, ENDPOINT, MANAGER, ENDPOINT, ENDPOINT];
+        assert_eq!(hosts(&wire), expected);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(accept(&endpoint, &event("n-4")).await, Outcome::Happened);
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        let outcome = accept(&endpoint, &event("n-5")).await;
+        assert!(
+            matches!(outcome, Outcome::Busy(_) | Outcome::Fault(_)),
+            "{unreadable:?}: {outcome:?}"
+        );
+        assert_eq!(hosts(&wire)[5..], [MANAGER, ENDPOINT, MANAGER]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_with_old_keys_do_not_wait_for_a_read() {
+    let wire = Wire::new([
+        secret(),
+        status(200),
+        Answer::Silence,
+        status(200),
+        status(200),
+    ]);
+    let endpoint = endpoint(&wire, SECRET).await;
+    accept(&endpoint, &event("n-1")).await;
+    tokio::time::advance(Duration::from_secs(300)).await;
+    let start = tokio::time::Instant::now();
+    let events = ["n-2", "n-3"].map(event);
+    let times = join_all(events.iter().map(async |event| {
+        let outcome = accept(&endpoint, event).await;
+        (outcome, start.elapsed().as_secs())
+    }));
+    let expected = [(Outcome::Happened, 10), (Outcome::Happened, 0)];
+    assert_eq!(times.await, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_keys_a_failed_read_is_not_repeated_at_once() {
+    for unreadable in failed_reads() {
+        let wire = Wire::new([unreadable.clone(), secret(), status(200)]);
+        let endpoint = endpoint(&wire, SECRET).await;
+        let events = ["n-1", "n-2", "n-3"].map(event);
+        let outcomes = join_all(events.iter().map(|event| accept(&endpoint, event))).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == outcomes[0]));
+        assert_ne!(outcomes[0], Outcome::Happened, "{unreadable:?}");
+        assert_eq!(hosts(&wire), [MANAGER]);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(accept(&endpoint, &event("n-1")).await, Outcome::Happened);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_endpoint_is_not_called_without_its_secret() {
     let wrong = || fault("the signing secret is not whsec_ and 24 to 64 bytes in base64");
