@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lambda_events::encodings::Base64Data;
 use onewrite::item::{AttributeRef, Attributes, attribute};
 use onewrite_runtime::event::{Batch, BatchRecord};
 use serde::{
@@ -47,20 +48,23 @@ pub struct OldImage {
     redrives: Option<Value>,
 }
 
-/// The value of an attribute: a string, a number, or neither.
+/// The value of an attribute: a string, a number, bytes, or none of them.
 #[derive(Deserialize, Clone)]
 struct Value {
     #[serde(rename = "S")]
     text: Option<String>,
     #[serde(rename = "N")]
     number: Option<String>,
+    #[serde(rename = "B")]
+    bytes: Option<Base64Data>,
 }
 
 impl Value {
     fn get(&self) -> AttributeRef<'_> {
-        match (&self.text, &self.number) {
-            (Some(text), None) => AttributeRef::Text(text),
-            (None, Some(digits)) => AttributeRef::Number(digits),
+        match (&self.text, &self.number, &self.bytes) {
+            (Some(text), None, None) => AttributeRef::Text(text),
+            (None, Some(digits), None) => AttributeRef::Number(digits),
+            (None, None, Some(bytes)) => AttributeRef::Binary(&bytes.0),
             _ => AttributeRef::Other,
         }
     }
@@ -208,9 +212,19 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_another_type_is_neither_text_nor_number() {
+    fn a_binary_value_is_decoded() {
+        let image: Image = serde_json::from_value(json!({"payload": {"B": "AP8="}})).unwrap();
+        assert!(image.attribute("payload") == Some(AttributeRef::Binary(&[0, 255])));
+        let invalid = json!({"payload": {"B": "not base64"}});
+        assert!(serde_json::from_value::<Image>(invalid).is_err());
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_no_text_number_or_bytes() {
         for value in [
             json!({"BOOL": true}),
+            json!({"BS": ["AP8="]}),
+            json!({"S": "x", "B": "AP8="}),
             json!({"M": {"S": {"S": "x"}}}),
             json!({"S": "x", "N": "1"}),
             json!({}),

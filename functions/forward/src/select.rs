@@ -72,21 +72,25 @@ pub fn select(record: &ChangeRecord) -> Selection {
 
 /// If the old image is missing or was edited into something invalid, the change is published rather than skipped.
 fn changes_other_attributes_only(change: &Change) -> bool {
-    keeps(change, attribute::STATUS) && keeps(change, attribute::REDRIVES)
+    // Only an old image has a status. `redrives` is absent while it is 0.
+    change.old_image.attribute(attribute::STATUS).is_some()
+        && keeps(change, attribute::STATUS)
+        && keeps(change, attribute::REDRIVES)
 }
 
-/// Whether this attribute is the same in both images.
+/// Whether this attribute is the same in both images, or absent from both.
 fn keeps(change: &Change, name: &str) -> bool {
     let new = change.new_image.as_ref();
-    let old = change.old_image.attribute(name);
-    old.is_some() && old == new.and_then(|image| image.attribute(name))
+    change.old_image.attribute(name) == new.and_then(|image| image.attribute(name))
 }
 
 /// Whether the change requests an event again: `redrives` was increased and the status is unchanged.
 #[must_use]
 pub fn is_redrive(record: &ChangeRecord) -> bool {
     record.change.as_ref().is_some_and(|change| {
-        change.kind.as_deref() == Some("MODIFY") && keeps(change, attribute::STATUS)
+        change.kind.as_deref() == Some("MODIFY")
+            && change.old_image.attribute(attribute::STATUS).is_some()
+            && keeps(change, attribute::STATUS)
     })
 }
 
@@ -121,6 +125,7 @@ mod tests {
         let mut item = item();
         item["status"] = json!({"S": "DONE"});
         item["version"] = json!({"N": "2"});
+        item["updated_at"] = json!({"S": "2026-11-23T10:00:01.000Z"});
         item
     }
 
@@ -216,9 +221,13 @@ mod tests {
             old.as_object_mut().unwrap().remove(name);
             old
         };
-        for old in [None, Some(without("status")), Some(without("redrives"))] {
+        for old in [None, Some(without("status"))] {
             assert!(forwarded(&record("MODIFY", old, Some(item()))).is_some());
         }
+        // An item that was redriven, and whose `redrives` somebody removed.
+        let mut redriven = item();
+        redriven["redrives"] = json!({"N": "1"});
+        assert!(forwarded(&record("MODIFY", Some(redriven), Some(item()))).is_some());
         // An invalid item that somebody fixed.
         let mut broken = item();
         broken["status"] = json!({"N": "1"});

@@ -4,9 +4,13 @@ use std::{str::FromStr, time::Duration};
 
 use onewrite::{
     deferral::{MAX_OUTAGE, OUTAGE, Waits},
+    item::PayloadCompression,
     notification::MessagePointers,
 };
-use onewrite_runtime::config::{ConfigError, Environment};
+use onewrite_runtime::{
+    config::{ConfigError, Environment},
+    telemetry::MetricSelection,
+};
 
 /// The settings of `ingest`, read once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +19,8 @@ pub struct Config {
     pub table_name: String,
     /// `MESSAGE_POINTER`, `NOTIFICATION_ID_POINTER`, `NOTIFICATION_TYPE_POINTER`, `PAYLOAD_POINTER`.
     pub pointers: MessagePointers,
+    /// `PAYLOAD_COMPRESSION`: whether large payloads are stored compressed, `auto` or `never`.
+    pub compression: PayloadCompression,
     /// `QUEUE_URL`: the queue of the messages. Without it, messages that failed for a transient reason keep the visibility
     /// timeout of their queue.
     pub queue_url: Option<QueueUrl>,
@@ -25,6 +31,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
+    /// `METRICS`: which metrics are emitted.
+    pub metrics: MetricSelection,
 }
 
 impl Config {
@@ -44,6 +52,8 @@ impl Config {
                 kind: environment.parsed("NOTIFICATION_TYPE_POINTER", default.kind)?,
                 payload: environment.parsed("PAYLOAD_POINTER", default.payload)?,
             },
+            compression: environment
+                .parsed("PAYLOAD_COMPRESSION", PayloadCompression::default())?,
             queue_url: environment.optional("QUEUE_URL")?,
             waits: Waits::outlasting(Duration::from_secs(environment.bounded(
                 "OUTAGE_SECONDS",
@@ -52,6 +62,7 @@ impl Config {
             )?)),
             max_in_flight: environment.bounded("MAX_IN_FLIGHT", 32, 1..=1_000)? as usize,
             invocation_budget: environment.invocation_budget()?,
+            metrics: environment.metric_selection()?,
         })
     }
 }
@@ -108,6 +119,7 @@ mod tests {
         assert_eq!(config.table_name, "t");
         assert_eq!(config.pointers, MessagePointers::default());
         assert_eq!(config.waits, Waits::default());
+        assert_eq!(config.compression, PayloadCompression::Auto);
         assert_eq!(
             read(&[]).unwrap_err().to_string(),
             "environment variable TABLE_NAME is not set"
@@ -131,6 +143,12 @@ mod tests {
         assert_eq!(config.pointers.message.to_string(), "/Message");
         assert_eq!(config.pointers.id.to_string(), "/source,/id");
         assert_eq!(config.pointers.kind, MessagePointers::default().kind);
+    }
+
+    #[test]
+    fn compression_can_be_switched_off() {
+        let config = read(&[("TABLE_NAME", "t"), ("PAYLOAD_COMPRESSION", "never")]);
+        assert_eq!(config.unwrap().compression, PayloadCompression::Never);
     }
 
     #[test]
@@ -161,6 +179,7 @@ mod tests {
             ("NOTIFICATION_ID_POINTER", "/a,/b,/c,/d,/e"),
             ("QUEUE_URL", "notifications"),
             ("OUTAGE_SECONDS", "36001"),
+            ("PAYLOAD_COMPRESSION", "always"),
             ("MAX_IN_FLIGHT", "0"),
             ("INVOCATION_BUDGET_MS", "x"),
         ] {

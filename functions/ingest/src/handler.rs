@@ -6,7 +6,7 @@ use aws_lambda_events::event::sqs::SqsBatchResponse;
 use futures::{FutureExt, StreamExt, stream};
 use onewrite::{
     deferral::Waits,
-    item::{Enrichment, InvalidItem, NotificationItem, to_millis},
+    item::{Enrichment, InvalidItem, NotificationItem, PayloadCompression, to_millis},
     limits::DEFERRAL_TIME,
     notification::{MessagePointers, Notification, NotificationId, Rejection},
     queue::{Deferral, DelayedDelivery, NoQueue},
@@ -103,7 +103,7 @@ impl MessageOutcome {
     }
 }
 
-/// The names of all outcomes. Each line of metrics contains all of them, also with the value 0.
+/// The names of all outcomes.
 const OUTCOMES: [&str; 5] = ["Created", "AlreadyStored", "Conflict", "Rejected", "Failed"];
 
 /// The names of all metrics, except `Rejected` followed by the name of a rejection.
@@ -124,6 +124,9 @@ pub const METRICS: [&str; 10] = [
     "RemainingTime",
 ];
 
+/// The names of the metrics that `METRICS=essential` selects: those of the alarms and of `onewrite status`.
+pub const ESSENTIAL_METRICS: [&str; 4] = ["Created", "Conflict", "Rejected", "Failed"];
+
 /// A handled message of the batch.
 struct HandledMessage {
     message_id: String,
@@ -141,6 +144,7 @@ pub struct Ingest<T, A, Q = NoQueue> {
     table: T,
     queue: Option<Q>,
     waits: Waits,
+    compression: PayloadCompression,
     pointers: MessagePointers,
     max_in_flight: usize,
     aggregate: A,
@@ -156,6 +160,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment> Ingest<T, A> {
             table,
             queue: None,
             waits: Waits::default(),
+            compression: PayloadCompression::default(),
             pointers,
             max_in_flight,
             aggregate,
@@ -173,6 +178,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
             table: self.table,
             queue,
             waits: self.waits,
+            compression: self.compression,
             pointers: self.pointers,
             max_in_flight: self.max_in_flight,
             aggregate: self.aggregate,
@@ -185,6 +191,15 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
     #[must_use]
     pub fn with_waits(self, waits: Waits) -> Self {
         Self { waits, ..self }
+    }
+
+    /// Stores large payloads compressed, or as they are.
+    #[must_use]
+    pub fn with_compression(self, compression: PayloadCompression) -> Self {
+        Self {
+            compression,
+            ..self
+        }
     }
 
     /// Uses this source of jitter, which returns values from 0 to 1.
@@ -361,6 +376,7 @@ impl<T: NewNotifications, A: Fn(&Notification) -> Enrichment, Q: DelayedDelivery
             message.id.clone(),
             message.traceparent.clone(),
             now,
+            self.compression,
         )
     }
 }

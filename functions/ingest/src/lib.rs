@@ -20,9 +20,15 @@ pub mod message;
 use lambda_runtime::Error;
 use onewrite::{item::Enrichment, notification::Notification};
 use onewrite_aws::{clients, dynamodb::DynamoDbTable, sqs::SqsQueue};
-use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
+use onewrite_runtime::{
+    budget::Budget, config::read_or_exit, invocation, observer::Observer, telemetry,
+};
 
-use crate::{config::Config, handler::Ingest, message::QueueEvent};
+use crate::{
+    config::Config,
+    handler::{ESSENTIAL_METRICS, Ingest},
+    message::QueueEvent,
+};
 
 /// Runs the Lambda function with your own aggregation. See [`aggregate::aggregate`] for what it may do.
 ///
@@ -51,9 +57,12 @@ pub async fn run(aggregate: impl Fn(&Notification) -> Enrichment) -> Result<(), 
     let queue = config
         .queue_url
         .map(|url| SqsQueue::new(&sdk_config, url.as_str()));
+    let observer = Observer::default().with_selection(config.metrics, &ESSENTIAL_METRICS);
     let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate)
+        .with_observer(observer)
         .with_queue(queue)
-        .with_waits(config.waits);
+        .with_waits(config.waits)
+        .with_compression(config.compression);
     invocation::serve(
         config.invocation_budget,
         async |event: QueueEvent, budget: Budget| ingest.handle(event, budget).await,

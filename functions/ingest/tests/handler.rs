@@ -14,8 +14,8 @@ use std::{
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use onewrite::error::ServiceError;
 use onewrite::{
-    item::{Enrichment, NotificationItem},
-    limits::{ANSWER_MARGIN, MAX_ITEM_BYTES, MAX_JSON_DEPTH},
+    item::{Enrichment, NotificationItem, PayloadCompression, write_units},
+    limits::{ANSWER_MARGIN, MAX_JSON_DEPTH, MAX_MESSAGE_BYTES},
     notification::{MessagePointers, Notification, TraceParent},
     table::{InsertResult, NewNotifications, TableError},
 };
@@ -220,8 +220,9 @@ async fn reports_other_content_for_an_id_as_a_conflict() {
 #[tokio::test(start_paused = true)]
 async fn fails_a_rejected_message_alone_without_a_write() {
     let table = Table::default();
+    // A payload larger than a message is rejected, however small it is compressed.
     let oversize =
-        json!({"notification_id": "big", "payload": "x".repeat(MAX_ITEM_BYTES)}).to_string();
+        json!({"notification_id": "big", "payload": "x".repeat(MAX_MESSAGE_BYTES)}).to_string();
     let failed = handle(
         &table,
         event(&[
@@ -238,6 +239,26 @@ async fn fails_a_rejected_message_alone_without_a_write() {
     .await;
     assert_eq!(failed, set(["m1", "m3", "m4", "m5"]));
     assert_eq!(table.tried(), ["good"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stores_a_large_payload_compressed_unless_that_is_switched_off() {
+    for (compression, units) in [
+        (PayloadCompression::Auto, 2),
+        (PayloadCompression::Never, 6),
+    ] {
+        let payload = json!({"note": "a long note, ".repeat(200)});
+        let message = json!({"notification_id": "n", "payload": payload}).to_string();
+        let table = Table::default();
+        let ingest = Ingest::new(&table, MessagePointers::default(), 4, aggregate)
+            .with_compression(compression);
+        let budget = Budget::from_remaining(None, BUDGET);
+        let response = ingest.handle(event(&[("m1", message)]), budget).await;
+        assert!(response.unwrap().batch_item_failures.is_empty());
+        let item = table.items.lock().unwrap()["n"].clone();
+        assert_eq!(write_units(item.bytes()), units, "{compression:?}");
+        assert_eq!(item.notification.payload.as_str(), payload.to_string());
+    }
 }
 
 #[tokio::test(start_paused = true)]

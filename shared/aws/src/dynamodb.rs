@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::{
         put_item::PutItemError, transact_write_items::TransactWriteItemsError,
         update_item::UpdateItemError,
     },
+    primitives::Blob,
     types::{
         AttributeValue, CancellationReason, KeysAndAttributes, ReturnValuesOnConditionCheckFailure,
         TransactWriteItem, Update,
@@ -24,7 +25,7 @@ use crate::{
 };
 use onewrite::error::ServiceError;
 use onewrite::{
-    item::{NotificationItem, attribute, to_rfc3339},
+    item::{AttributeRef, NotificationItem, attribute, to_rfc3339},
     limits::{MAX_BATCH_GET, MAX_BATCH_GET_CALLS, MAX_TRANSACT_WRITES, RETRY_BASE},
     notification::{Fingerprint, NotificationId, Status},
     table::{
@@ -170,6 +171,7 @@ impl DynamoDbTable {
     /// The conditional update INIT -> DONE or REFUSED.
     fn settlement(&self, completion: &Completion) -> Result<Update, TableError> {
         let key = attribute::NOTIFICATION_ID;
+        let fingerprint = &completion.fingerprint;
         let (version, updated_at) = (attribute::VERSION, attribute::UPDATED_AT);
         let mut set = format!("SET #status = :settled, {version} = :next, {updated_at} = :now");
         let mut values = Attributes::from([
@@ -180,7 +182,11 @@ impl DynamoDbTable {
             ),
             (
                 ":fingerprint".to_owned(),
-                string(&completion.fingerprint.to_string()),
+                AttributeValue::B(Blob::new(*fingerprint.as_bytes())),
+            ),
+            (
+                ":fingerprint_text".to_owned(),
+                string(&fingerprint.to_string()),
             ),
             (":seen".to_owned(), number(completion.version.into())),
             (
@@ -193,6 +199,10 @@ impl DynamoDbTable {
             set.push_str(&format!(", {} = :refusal", attribute::REFUSAL));
             values.insert(":refusal".to_owned(), string(reason.as_str()));
         }
+        if let Some(name) = &completion.settled_by {
+            set.push_str(&format!(", {} = :settled_by", attribute::SETTLED_BY));
+            values.insert(":settled_by".to_owned(), string(name.as_str()));
+        }
         if let Some(seconds) = completion.expires_at {
             set.push_str(&format!(", {} = :expires", attribute::EXPIRES_AT));
             values.insert(":expires".to_owned(), number(seconds.into()));
@@ -202,9 +212,9 @@ impl DynamoDbTable {
             .key(key, string(completion.id.as_str()))
             .update_expression(set)
             // The status decides. The version proves that nobody edited the item since the event, and the fingerprint
-            // that the item is not a later notification with the same id.
+            // that the item is not a later notification with the same id. Earlier versions stored it as text.
             .condition_expression(format!(
-                "attribute_exists({key}) AND #status = :init AND {version} = :seen AND {} = :fingerprint",
+                "attribute_exists({key}) AND #status = :init AND {version} = :seen AND {} IN (:fingerprint, :fingerprint_text)",
                 attribute::FINGERPRINT
             ))
             // STATUS is a reserved word (DynamoDB developer guide, "Reserved words").
@@ -343,7 +353,12 @@ fn failure_code(reason: &CancellationReason) -> Option<&str> {
 
 /// The fingerprint of an item, or `None` if somebody removed it by hand.
 fn fingerprint(item: &Attributes) -> Option<Fingerprint> {
-    text(item, attribute::FINGERPRINT)?.parse().ok()
+    let value = match item.get(attribute::FINGERPRINT)? {
+        AttributeValue::S(digits) => AttributeRef::Text(digits),
+        AttributeValue::B(bytes) => AttributeRef::Binary(bytes.as_ref()),
+        _ => AttributeRef::Other,
+    };
+    value.as_fingerprint()
 }
 
 fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {

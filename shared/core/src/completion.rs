@@ -62,7 +62,7 @@ use jiff::Timestamp;
 use crate::{
     event::NotificationEvent,
     item::{expiry, to_millis},
-    notification::{NotificationId, Refusal, Status},
+    notification::{ConsumerName, NotificationId, Refusal, Status},
     table::{
         Completion, CompletionResult, Completions, CurrentState, CurrentStates, TableError, Verdict,
     },
@@ -138,6 +138,8 @@ pub struct DownstreamError {
 enum ErrorKind {
     /// The receiver or its configuration does not work.
     Fault,
+    /// No receiver can ever accept the notification, unless settings change.
+    Permanent,
     /// The receiver asks for fewer calls, or does not answer.
     Busy,
     /// The receiver was not called.
@@ -149,6 +151,14 @@ impl DownstreamError {
     /// tried nevertheless.
     pub fn new(reason: impl Into<String>) -> Self {
         Self::of_kind(ErrorKind::Fault, reason, None)
+    }
+
+    /// No retry of this notification can succeed unless somebody changes settings: no receiver takes its type, or it is too large
+    /// for the receiver. Not for a decision about the notification, which is [`Effect::Refused`]. After a while, `complete` gives
+    /// such an event up: it writes it to the failure bucket, so that the events behind it do not wait. The notification stays in
+    /// INIT.
+    pub fn permanent(reason: impl Into<String>) -> Self {
+        Self::of_kind(ErrorKind::Permanent, reason, None)
     }
 
     /// The receiver is overloaded or cannot be reached, so the batch ends here and is retried. `retry_after` is the time
@@ -186,6 +196,12 @@ impl DownstreamError {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.kind == ErrorKind::Busy
+    }
+
+    /// Whether no retry can succeed unless somebody changes settings.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.kind == ErrorKind::Permanent
     }
 
     /// Whether no receiver was called.
@@ -325,7 +341,8 @@ impl CompletionError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Downstream(_) | Self::Panicked => true,
+            Self::Downstream(error) => !error.is_permanent(),
+            Self::Panicked => true,
             Self::Table(error) => error.is_transient(),
             Self::UnknownId
             | Self::OtherNotification
@@ -339,6 +356,7 @@ impl CompletionError {
 pub struct Completer<T> {
     table: T,
     retention_days: u32,
+    name: Option<ConsumerName>,
     clock: fn() -> Timestamp,
 }
 
@@ -351,8 +369,16 @@ impl<T: Completions> Completer<T> {
         Self {
             table,
             retention_days,
+            name: None,
             clock: Timestamp::now,
         }
+    }
+
+    /// Stores this name with every notification that it settles, so that an operator sees who did it.
+    #[must_use]
+    pub fn with_name(self, name: ConsumerName) -> Self {
+        let name = Some(name);
+        Self { name, ..self }
     }
 
     /// Reads this clock instead of the system clock.
@@ -430,6 +456,7 @@ impl<T: Completions> Completer<T> {
             version: event.sequence,
             fingerprint: event.fingerprint,
             verdict,
+            settled_by: self.name.clone(),
             at,
             expires_at: (self.retention_days > 0).then(|| expiry(at, self.retention_days)),
         }

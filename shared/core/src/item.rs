@@ -3,18 +3,22 @@
 //! [`Item`] is a type of serde_dynamo, not of the SDK. Stream events and the adapter both use it.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, HashMap},
+    str::FromStr,
 };
 
 use jiff::{SignedDuration, Timestamp, Unit};
 use serde_dynamo::{AttributeValue, Item};
 
 use crate::{
-    limits::{ITEM_GROWTH_BYTES, MAX_ITEM_BYTES},
+    compression::{deflate, inflate},
+    limits::{
+        ITEM_GROWTH_BYTES, MAX_ENRICHMENT_BYTES, MAX_ITEM_BYTES, MAX_MESSAGE_BYTES,
+        WRITE_UNIT_BYTES,
+    },
     notification::{
-        Fingerprint, Notification, NotificationId, NotificationType, Payload, Refusal, Rejection,
-        Status, TraceParent, json,
+        ConsumerName, Fingerprint, Notification, NotificationId, NotificationType, Payload,
+        Refusal, Rejection, Status, TraceParent, json,
     },
 };
 
@@ -26,33 +30,36 @@ pub mod attribute {
     pub const STATUS: &str = "status";
     /// String: the notification type.
     pub const TYPE: &str = "type";
-    /// String: the payload as JSON text, exactly as sent.
+    /// The payload as JSON text, exactly as sent: a string, or, if that saves a write unit, binary (see
+    /// [`compression`](crate::compression)).
     pub const PAYLOAD: &str = "payload";
-    /// String: 64 hexadecimal digits.
+    /// Binary: 32 bytes. In items of earlier versions a string of 64 hexadecimal digits.
     pub const FINGERPRINT: &str = "fingerprint";
     /// String: RFC 3339 with milliseconds, UTC.
     pub const CREATED_AT: &str = "created_at";
-    /// String: RFC 3339 with milliseconds, UTC.
+    /// String, only in DONE and REFUSED: RFC 3339 with milliseconds, UTC.
     pub const UPDATED_AT: &str = "updated_at";
     /// Number: 1 in INIT, 2 in DONE and REFUSED.
     pub const VERSION: &str = "version";
     /// String: the id of the SQS message that created the item.
     pub const SOURCE_MESSAGE_ID: &str = "source_message_id";
-    /// Number: how often an operator requested the event again.
+    /// Number, only if it is not 0: how often an operator requested the event again.
     pub const REDRIVES: &str = "redrives";
     /// String, only if the message had a trace: W3C `traceparent`.
     pub const TRACEPARENT: &str = "traceparent";
-    /// String, only if the aggregation added something: a JSON object.
+    /// A JSON object, only if the aggregation added something: a string, or binary as the payload.
     pub const ENRICHMENT: &str = "enrichment";
     /// String, only in REFUSED: the code of the reason.
     pub const REFUSAL: &str = "refusal";
+    /// String, only in DONE and REFUSED, and only if the consumer has a name: which consumer settled the notification.
+    pub const SETTLED_BY: &str = "settled_by";
     /// Number, set with DONE and REFUSED if a retention is configured: seconds since 1970, DynamoDB's TTL attribute.
     pub const EXPIRES_AT: &str = "expires_at";
     /// String, only if an operator erased the payload of a settled item: RFC 3339 with milliseconds, UTC.
     pub const ERASED_AT: &str = "erased_at";
 
     /// All names.
-    pub const ALL: [&str; 15] = [
+    pub const ALL: [&str; 16] = [
         NOTIFICATION_ID,
         STATUS,
         TYPE,
@@ -66,6 +73,7 @@ pub mod attribute {
         TRACEPARENT,
         ENRICHMENT,
         REFUSAL,
+        SETTLED_BY,
         EXPIRES_AT,
         ERASED_AT,
     ];
@@ -98,6 +106,47 @@ impl std::fmt::Debug for Enrichment {
     }
 }
 
+/// Whether `ingest` stores large texts compressed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PayloadCompression {
+    /// Compress if that saves at least one write unit, or if the item would be too large otherwise.
+    #[default]
+    Auto,
+    /// Store every text as it is.
+    Never,
+}
+
+impl FromStr for PayloadCompression {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "never" => Ok(Self::Never),
+            _ => Err("neither auto nor never"),
+        }
+    }
+}
+
+/// The texts that an item stores compressed. `None`: stored as text.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Deflated {
+    /// The payload.
+    pub payload: Option<Vec<u8>>,
+    /// The enrichment.
+    pub enrichment: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Deflated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let bytes = |text: &Option<Vec<u8>>| text.as_ref().map(Vec::len);
+        f.debug_struct("Deflated")
+            .field("payload_bytes", &bytes(&self.payload))
+            .field("enrichment_bytes", &bytes(&self.enrichment))
+            .finish()
+    }
+}
+
 /// A notification with its state in the table.
 #[derive(Clone, PartialEq)]
 pub struct NotificationItem {
@@ -109,7 +158,7 @@ pub struct NotificationItem {
     pub version: u64,
     /// The time of the insert.
     pub created_at: Timestamp,
-    /// The time of the last change of status.
+    /// The time of the last change of status. In INIT, it is the time of the insert.
     pub updated_at: Timestamp,
     /// The id of the SQS message that created the item.
     pub source_message_id: String,
@@ -122,8 +171,13 @@ pub struct NotificationItem {
     /// Why the downstream refused the notification; only in REFUSED. `None` also if another consumer stored something that is
     /// not a code.
     pub refusal: Option<Refusal>,
+    /// Which consumer settled the notification, if it gave its name. `None` also if another consumer stored something that is
+    /// not a name.
+    pub settled_by: Option<ConsumerName>,
     /// When DynamoDB may remove the item, in seconds since 1970.
     pub expires_at: Option<i64>,
+    /// The texts above in their compressed form, if they are stored so.
+    pub deflated: Deflated,
 }
 
 impl std::fmt::Debug for NotificationItem {
@@ -148,13 +202,15 @@ impl NotificationItem {
         source_message_id: String,
         traceparent: Option<TraceParent>,
         now: Timestamp,
+        compression: PayloadCompression,
     ) -> Result<Self, InvalidItem> {
         let status = Status::Init;
         let enrichment = enrichment.to_json();
         if let Some(text) = &enrichment {
             json::Document::parse(text).map_err(InvalidItem::Enrichment)?;
         }
-        let item = Self {
+        check_event(notification.payload.as_str(), enrichment.as_deref())?;
+        let text = Self {
             notification,
             status,
             version: status.version(),
@@ -165,7 +221,13 @@ impl NotificationItem {
             traceparent,
             enrichment,
             refusal: None,
+            settled_by: None,
             expires_at: None,
+            deflated: Deflated::default(),
+        };
+        let item = match compression {
+            PayloadCompression::Auto => text.in_fewest_units(),
+            PayloadCompression::Never => text,
         };
         let bytes = item.bytes() + ITEM_GROWTH_BYTES;
         if bytes > MAX_ITEM_BYTES {
@@ -175,17 +237,30 @@ impl NotificationItem {
         }
     }
 
+    /// Compresses the texts of a new item if that saves write units, or if the item would be too large otherwise.
+    fn in_fewest_units(mut self) -> Self {
+        let bytes = self.bytes();
+        if write_units(bytes) <= MIN_WRITE_UNITS {
+            return self;
+        }
+        let deflated = Deflated {
+            payload: deflate(self.notification.payload.as_str()),
+            enrichment: self.enrichment.as_deref().and_then(deflate),
+        };
+        self.deflated = deflated;
+        let is_too_large = bytes + ITEM_GROWTH_BYTES > MAX_ITEM_BYTES;
+        if !is_too_large && write_units(self.bytes()) == write_units(bytes) {
+            self.deflated = Deflated::default();
+        }
+        self
+    }
+
     /// The size in bytes as DynamoDB counts it: names and values in UTF-8, and numbers at their largest size
     /// (DynamoDB developer guide, "Item sizes and formats").
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let of_value = |value: &Field<'_>| match value {
-            Field::Text(text) => text.len(),
-            // One byte for two digits, one for the sign and exponent.
-            Field::Number(number) => number.to_string().len().div_ceil(2) + 1,
-        };
         self.fields()
-            .map(|(name, value)| name.len() + of_value(&value))
+            .map(|(name, value)| name.len() + value.bytes())
             .sum()
     }
 
@@ -199,7 +274,9 @@ impl NotificationItem {
     pub fn attributes(&self) -> impl Iterator<Item = (String, AttributeValue)> {
         self.fields().map(|(name, value)| {
             let value = match value {
-                Field::Text(text) => AttributeValue::S(text.into_owned()),
+                Field::Text(text) => AttributeValue::S(text.to_owned()),
+                Field::Binary(bytes) => AttributeValue::B(bytes.to_owned()),
+                Field::Time(time) => AttributeValue::S(to_rfc3339(time)),
                 Field::Number(number) => AttributeValue::N(number.to_string()),
             };
             (name.to_owned(), value)
@@ -209,8 +286,6 @@ impl NotificationItem {
     /// The attributes that have a value.
     fn fields(&self) -> impl Iterator<Item = (&'static str, Field<'_>)> {
         use attribute as a;
-        let text = |text| Some(Field::Text(Cow::Borrowed(text)));
-        let owned = |text| Some(Field::Text(Cow::Owned(text)));
         let number = |number: i128| Some(Field::Number(number));
         let Notification {
             id,
@@ -219,26 +294,45 @@ impl NotificationItem {
             fingerprint,
         } = &self.notification;
         let fields = [
-            (a::NOTIFICATION_ID, text(id.as_str())),
-            (a::STATUS, text(self.status.as_str())),
-            (a::TYPE, text(kind.as_str())),
-            (a::PAYLOAD, text(payload.as_str())),
-            (a::FINGERPRINT, owned(fingerprint.to_string())),
-            (a::CREATED_AT, owned(to_rfc3339(self.created_at))),
-            (a::UPDATED_AT, owned(to_rfc3339(self.updated_at))),
+            (a::NOTIFICATION_ID, Some(Field::Text(id.as_str()))),
+            (a::STATUS, Some(Field::Text(self.status.as_str()))),
+            (a::TYPE, Some(Field::Text(kind.as_str()))),
+            (
+                a::PAYLOAD,
+                large_text(Some(payload.as_str()), self.deflated.payload.as_deref()),
+            ),
+            (a::FINGERPRINT, Some(Field::Binary(fingerprint.as_bytes()))),
+            (a::CREATED_AT, Some(Field::Time(self.created_at))),
+            (
+                a::UPDATED_AT,
+                self.status
+                    .is_settled()
+                    .then_some(Field::Time(self.updated_at)),
+            ),
             (a::VERSION, number(self.version.into())),
-            (a::SOURCE_MESSAGE_ID, text(&self.source_message_id)),
-            (a::REDRIVES, number(self.redrives.into())),
+            (
+                a::SOURCE_MESSAGE_ID,
+                Some(Field::Text(&self.source_message_id)),
+            ),
+            (
+                a::REDRIVES,
+                (self.redrives > 0).then_some(Field::Number(self.redrives.into())),
+            ),
             (
                 a::TRACEPARENT,
-                self.traceparent
-                    .as_ref()
-                    .and_then(|trace| text(trace.as_str())),
+                text(self.traceparent.as_ref(), TraceParent::as_str),
             ),
-            (a::ENRICHMENT, self.enrichment.as_deref().and_then(text)),
             (
-                a::REFUSAL,
-                self.refusal.as_ref().and_then(|code| text(code.as_str())),
+                a::ENRICHMENT,
+                large_text(
+                    self.enrichment.as_deref(),
+                    self.deflated.enrichment.as_deref(),
+                ),
+            ),
+            (a::REFUSAL, text(self.refusal.as_ref(), Refusal::as_str)),
+            (
+                a::SETTLED_BY,
+                text(self.settled_by.as_ref(), ConsumerName::as_str),
             ),
             (
                 a::EXPIRES_AT,
@@ -267,37 +361,99 @@ impl NotificationItem {
     pub fn from_attributes(item: &impl Attributes) -> Result<Self, UnreadableItem> {
         use attribute as a;
         let fields = Fields(item);
+        let status = fields.parsed(a::STATUS, |text| text.parse().ok())?;
+        let created_at = fields.parsed(a::CREATED_AT, |text| text.parse().ok())?;
+        let updated_at = fields.optional(a::UPDATED_AT, |value| value.as_text()?.parse().ok())?;
+        let payload = fields.required(a::PAYLOAD, |value| {
+            LargeText::read(value, MAX_MESSAGE_BYTES)
+        })?;
+        let enrichment = fields.optional(a::ENRICHMENT, |value| {
+            LargeText::read(value, MAX_ENRICHMENT_BYTES)
+        })?;
+        let (enrichment, deflated_enrichment) = enrichment
+            .map(|enrichment| (enrichment.text.into_string(), enrichment.deflated))
+            .unzip();
         Ok(Self {
             notification: Notification {
                 id: fields.parsed(a::NOTIFICATION_ID, |text| NotificationId::parse(text).ok())?,
                 kind: fields.parsed(a::TYPE, |text| NotificationType::parse(text).ok())?,
-                payload: fields.parsed(a::PAYLOAD, |text| Payload::parse(text).ok())?,
-                fingerprint: fields
-                    .parsed(a::FINGERPRINT, |text| text.parse::<Fingerprint>().ok())?,
+                payload: payload.text,
+                fingerprint: fields.required(a::FINGERPRINT, AttributeRef::as_fingerprint)?,
             },
-            status: fields.parsed(a::STATUS, |text| text.parse().ok())?,
+            status,
             version: fields.number(a::VERSION)?,
-            created_at: fields.parsed(a::CREATED_AT, |text| text.parse().ok())?,
-            updated_at: fields.parsed(a::UPDATED_AT, |text| text.parse().ok())?,
+            created_at,
+            updated_at: match updated_at {
+                Some(time) => time,
+                None if status == Status::Init => created_at,
+                None => {
+                    let attribute = a::UPDATED_AT;
+                    return Err(UnreadableItem { attribute });
+                }
+            },
             source_message_id: fields.parsed(a::SOURCE_MESSAGE_ID, |text| Some(text.to_owned()))?,
-            redrives: fields.number(a::REDRIVES)?,
+            redrives: fields
+                .optional(a::REDRIVES, AttributeRef::as_number)?
+                .unwrap_or(0),
             traceparent: fields.optional(a::TRACEPARENT, |value| {
                 value.as_text().and_then(TraceParent::parse)
             })?,
-            enrichment: fields.optional(a::ENRICHMENT, |value| {
-                value
-                    .as_text()
-                    .filter(|text| Payload::parse(*text).is_ok())
-                    .map(ToOwned::to_owned)
-            })?,
-            // Nothing depends on it, so a text that another consumer stored must not make a settled item unreadable. The text
-            // itself may be confidential, so nobody gets it.
-            refusal: item
-                .attribute(a::REFUSAL)
-                .and_then(AttributeRef::as_text)
-                .and_then(|text| text.parse().ok()),
+            enrichment,
+            refusal: fields.lenient(a::REFUSAL),
+            settled_by: fields.lenient(a::SETTLED_BY),
             expires_at: fields.optional(a::EXPIRES_AT, AttributeRef::as_number)?,
+            deflated: Deflated {
+                payload: payload.deflated,
+                enrichment: deflated_enrichment.flatten(),
+            },
         })
+    }
+}
+
+/// Whether the event of a new item fits into a record, and whether its item can be read again.
+fn check_event(payload: &str, enrichment: Option<&str>) -> Result<(), Rejection> {
+    let enrichment = enrichment.unwrap_or_default();
+    if payload.len() > MAX_MESSAGE_BYTES || enrichment.len() > MAX_ENRICHMENT_BYTES {
+        let bytes = payload.len() + enrichment.len();
+        return Err(Rejection::EventTooLarge { bytes });
+    }
+    Ok(())
+}
+
+/// The bytes that an item usually gains when it is settled: `updated_at`, and `settled_by` with a short name.
+const SETTLED_GROWTH_BYTES: usize = 64;
+
+/// The units of an item of at most 1 KB: one to create it, one to settle it.
+const MIN_WRITE_UNITS: usize = 2;
+
+/// The write units of a notification: to create an item of this size, and to settle it.
+///
+/// A write costs one unit for each started 1 KB of the item. An update costs as much as the larger of the item before and
+/// after it, however little it changes (DynamoDB developer guide, "Write request units").
+#[must_use]
+pub fn write_units(created_bytes: usize) -> usize {
+    let units = |bytes: usize| bytes.div_ceil(WRITE_UNIT_BYTES);
+    units(created_bytes) + units(created_bytes + SETTLED_GROWTH_BYTES)
+}
+
+/// The stored form of a large text.
+struct LargeText {
+    text: Payload,
+    deflated: Option<Vec<u8>>,
+}
+
+impl LargeText {
+    /// Reads a JSON text of at most `max_bytes`, if it is compressed. One that is not was stored by an item of this size.
+    fn read(value: AttributeRef<'_>, max_bytes: usize) -> Option<Self> {
+        let (text, deflated) = match value {
+            AttributeRef::Text(text) => (text.to_owned(), None),
+            AttributeRef::Binary(bytes) => {
+                (inflate(bytes, max_bytes).ok()?, Some(bytes.to_owned()))
+            }
+            AttributeRef::Number(_) | AttributeRef::Other => return None,
+        };
+        let text = Payload::parse(text).ok()?;
+        Some(Self { text, deflated })
     }
 }
 
@@ -341,6 +497,8 @@ pub enum AttributeRef<'a> {
     Text(&'a str),
     /// The digits of a number.
     Number(&'a str),
+    /// Bytes.
+    Binary(&'a [u8]),
     /// Any other type. No attribute of a notification has one.
     Other,
 }
@@ -354,11 +512,21 @@ impl<'a> AttributeRef<'a> {
         }
     }
 
-    fn as_number<T: std::str::FromStr>(self) -> Option<T> {
+    fn as_number<T: FromStr>(self) -> Option<T> {
         if let Self::Number(digits) = self {
             digits.parse().ok()
         } else {
             None
+        }
+    }
+
+    /// The fingerprint in this value: 32 bytes, or the 64 hexadecimal digits that earlier versions stored.
+    #[must_use]
+    pub fn as_fingerprint(self) -> Option<Fingerprint> {
+        match self {
+            Self::Text(digits) => digits.parse().ok(),
+            Self::Binary(bytes) => bytes.try_into().ok().map(Fingerprint::from_bytes),
+            Self::Number(_) | Self::Other => None,
         }
     }
 }
@@ -368,6 +536,7 @@ impl Attributes for Item {
         Some(match self.get(name)? {
             AttributeValue::S(text) => AttributeRef::Text(text),
             AttributeValue::N(digits) => AttributeRef::Number(digits),
+            AttributeValue::B(bytes) => AttributeRef::Binary(bytes),
             _ => AttributeRef::Other,
         })
     }
@@ -375,8 +544,34 @@ impl Attributes for Item {
 
 /// The value of one attribute.
 enum Field<'a> {
-    Text(Cow<'a, str>),
+    Text(&'a str),
+    Binary(&'a [u8]),
+    Time(Timestamp),
     Number(i128),
+}
+
+impl Field<'_> {
+    /// The size of the value in bytes.
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Time(_) => RFC3339_BYTES,
+            // One byte for two digits, one for the sign and exponent.
+            Self::Number(number) => {
+                let digits = number.unsigned_abs().checked_ilog10().unwrap_or(0) + 1;
+                digits.div_ceil(2) as usize + 1 + usize::from(*number < 0)
+            }
+        }
+    }
+}
+
+fn text<T>(value: Option<&T>, as_str: fn(&T) -> &str) -> Option<Field<'_>> {
+    value.map(|value| Field::Text(as_str(value)))
+}
+
+fn large_text<'a>(text: Option<&'a str>, deflated: Option<&'a [u8]>) -> Option<Field<'a>> {
+    deflated.map(Field::Binary).or(text.map(Field::Text))
 }
 
 /// An item that is not a notification: an attribute is missing or invalid.
@@ -395,18 +590,26 @@ impl<'a, A: Attributes> Fields<'a, A> {
         attribute: &'static str,
         parse: impl FnOnce(&'a str) -> Option<T>,
     ) -> Result<T, UnreadableItem> {
-        self.0
-            .attribute(attribute)
-            .and_then(AttributeRef::as_text)
-            .and_then(parse)
+        self.required(attribute, |value| value.as_text().and_then(parse))
+    }
+
+    fn number<T: FromStr>(&self, attribute: &'static str) -> Result<T, UnreadableItem> {
+        self.required(attribute, AttributeRef::as_number)
+    }
+
+    fn required<T>(
+        &self,
+        attribute: &'static str,
+        parse: impl FnOnce(AttributeRef<'a>) -> Option<T>,
+    ) -> Result<T, UnreadableItem> {
+        self.optional(attribute, parse)?
             .ok_or(UnreadableItem { attribute })
     }
 
-    fn number<T: std::str::FromStr>(&self, attribute: &'static str) -> Result<T, UnreadableItem> {
-        self.0
-            .attribute(attribute)
-            .and_then(AttributeRef::as_number)
-            .ok_or(UnreadableItem { attribute })
+    /// What another consumer may have stored. Nothing depends on it, so a text that is invalid must not make a settled item
+    /// unreadable. The text itself may be confidential, so nobody gets it.
+    fn lenient<T: FromStr>(&self, attribute: &str) -> Option<T> {
+        self.0.attribute(attribute)?.as_text()?.parse().ok()
     }
 
     fn optional<T>(
@@ -420,6 +623,9 @@ impl<'a, A: Attributes> Fields<'a, A> {
         }
     }
 }
+
+/// The length of what [`to_rfc3339`] returns, in bytes.
+const RFC3339_BYTES: usize = "2026-11-23T10:00:00.123Z".len();
 
 /// Formats a time as RFC 3339 in UTC, always with three digits of milliseconds, so that texts sort like times.
 #[must_use]

@@ -5,6 +5,7 @@
 //!
 //! - [`notification`]: id, type, payload, fingerprint and status, parsed once from a message
 //! - [`item`]: the notification as a DynamoDB item, and its size
+//! - [`compression`]: how an item stores large texts
 //! - [`event`]: the CloudEvents document that reports a change to the downstream
 //! - [`table`], [`stream`], [`queue`]: the ports to DynamoDB, Kinesis and SQS, with the contract of an adapter
 //! - [`deferral`]: how long a message waits after a transient failure
@@ -15,6 +16,7 @@
 #![deny(missing_docs)]
 
 pub mod completion;
+pub mod compression;
 pub mod deferral;
 pub mod error;
 pub mod event;

@@ -40,18 +40,19 @@ impl LostEvent {
         }
         let change = record.get("dynamodb")?;
         let value = |image, name, kind| change.get(image)?.get(name)?.get(kind)?.as_str();
-        let is_same = |name, kind| {
-            let old = value("OldImage", name, kind);
-            old.is_some() && old == value("NewImage", name, kind)
-        };
+        // Only an old image has a status. `redrives` is absent while it is 0.
+        let is_same = |name, kind| value("OldImage", name, kind) == value("NewImage", name, kind);
+        let old_status = value("OldImage", attribute::STATUS, "S");
         let has_no_event = change.get("NewImage").is_none()
-            || is_same(attribute::STATUS, "S") && is_same(attribute::REDRIVES, "N");
+            || old_status.is_some()
+                && is_same(attribute::STATUS, "S")
+                && is_same(attribute::REDRIVES, "N");
         let id = value("Keys", attribute::NOTIFICATION_ID, "S")?;
         (!has_no_event).then(|| Self {
             id: id.to_owned(),
             status: value("NewImage", attribute::STATUS, "S").and_then(|text| text.parse().ok()),
             redrives: value("NewImage", attribute::REDRIVES, "N")
-                .and_then(|text| text.parse().ok()),
+                .map_or(Some(0), |digits| digits.parse().ok()),
         })
     }
 }
@@ -170,8 +171,21 @@ mod tests {
         }
         let of_stream = json!({"kinesis": {"partitionKey": "n1"}});
         assert_eq!(LostEvent::from_record(&of_stream), Some(lost(None, None)));
-        let unreadable = change(None, Some(json!({"status": {"N": "1"}})));
+        let unreadable = change(
+            None,
+            Some(json!({"status": {"N": "1"}, "redrives": {"N": "x"}})),
+        );
         assert_eq!(LostEvent::from_record(&unreadable), Some(lost(None, None)));
+    }
+
+    #[test]
+    fn an_item_without_redrives_was_never_redriven() {
+        let image = |status: &str| json!({"status": {"S": status}});
+        let done = change(Some(image("INIT")), Some(image("DONE")));
+        let expected = lost(Some(Status::Done), Some(0));
+        assert_eq!(LostEvent::from_record(&done), Some(expected));
+        let edited = change(Some(image("DONE")), Some(image("DONE")));
+        assert_eq!(LostEvent::from_record(&edited), None);
     }
 
     #[test]

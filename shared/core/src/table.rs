@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::{
     error::ServiceError,
     item::NotificationItem,
-    notification::{Fingerprint, NotificationId, Refusal, Status},
+    notification::{ConsumerName, Fingerprint, NotificationId, Refusal, Status},
 };
 
 /// The table as `ingest` sees it: one conditional write and nothing else.
@@ -119,6 +119,8 @@ pub struct Completion {
     pub fingerprint: Fingerprint,
     /// What the downstream decided.
     pub verdict: Verdict,
+    /// The name of the consumer, stored as `settled_by`.
+    pub settled_by: Option<ConsumerName>,
     /// The time of the completion, stored as `updated_at`.
     pub at: Timestamp,
     /// When DynamoDB may remove the item, in seconds since 1970.

@@ -11,9 +11,10 @@ use futures::future::join_all;
 use jiff::Timestamp;
 
 use onewrite::{
-    item::{Enrichment, NotificationItem, expiry, to_millis},
+    item::{Enrichment, NotificationItem, PayloadCompression, expiry, to_millis},
     limits::{
-        ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_REFUSAL_CHARS, MAX_TRANSACT_WRITES,
+        ITEM_GROWTH_BYTES, MAX_CONSUMER_NAME_CHARS, MAX_ID_CHARS, MAX_ITEM_BYTES,
+        MAX_REFUSAL_CHARS, MAX_TRANSACT_WRITES,
     },
     notification::{MessagePointers, NotificationId, Status},
     queue::{Deferral, DeferralResult, DelayedDelivery},
@@ -35,12 +36,27 @@ const MANY_IDS: usize = 120;
 /// Panics if `id` is not a valid id or `payload` is not JSON.
 #[must_use]
 pub fn notification(id: &str, payload: &str) -> NotificationItem {
+    stored_notification(id, payload, PayloadCompression::Auto)
+}
+
+fn stored_notification(
+    id: &str,
+    payload: &str,
+    compression: PayloadCompression,
+) -> NotificationItem {
     let id_json = serde_json::Value::from(id);
     let body = format!(r#"{{"notification_id":{id_json},"type":"refund","payload":{payload}}}"#);
     let notification = expect_ok(MessagePointers::default().parse(&body));
     let now = to_millis(Timestamp::now());
     let message_id = "00000000-0000-4000-8000-000000000000".to_owned();
-    let item = NotificationItem::new(notification, &Enrichment::default(), message_id, None, now);
+    let item = NotificationItem::new(
+        notification,
+        &Enrichment::default(),
+        message_id,
+        None,
+        now,
+        compression,
+    );
     expect_ok(item)
 }
 
@@ -62,6 +78,7 @@ pub fn completion_of(item: &NotificationItem) -> Completion {
         version: Status::Init.version(),
         fingerprint: item.notification.fingerprint,
         verdict: Verdict::Done,
+        settled_by: None,
         at: now,
         expires_at: Some(expiry(now, 30)),
     }
@@ -124,7 +141,7 @@ async fn stores_each_id_separately(table: &impl NewNotifications, prefix: &str) 
 async fn writes_the_largest_item(table: &impl NewNotifications, id: &str) -> NotificationItem {
     let overhead = notification(id, "\"\"").bytes() + ITEM_GROWTH_BYTES;
     let payload = format!("\"{}\"", "x".repeat(MAX_ITEM_BYTES - overhead));
-    let item = notification(id, &payload);
+    let item = stored_notification(id, &payload, PayloadCompression::Never);
     assert_eq!(expect_ok(table.insert(&item).await), InsertResult::Created);
     assert_eq!(expect_ok(table.insert(&item).await), existing(&item));
     item
@@ -236,6 +253,7 @@ async fn accepts_one_of_many_completions<T: NewNotifications + Completions>(tabl
 async fn completes_the_largest_item<T: NewNotifications + Completions>(table: &T, id: &str) {
     let completion = Completion {
         verdict: Verdict::Refused(expect_ok("x".repeat(MAX_REFUSAL_CHARS).parse())),
+        settled_by: Some(expect_ok("x".repeat(MAX_CONSUMER_NAME_CHARS).parse())),
         ..completion_of(&writes_the_largest_item(table, id).await)
     };
     let completed = expect_ok(table.complete(&completion, Vec::new()).await);

@@ -15,7 +15,7 @@ use super::{Change, lambda_event};
 use crate::lock::lock;
 use onewrite::error::ServiceError;
 use onewrite::{
-    item::{NotificationItem, attribute, to_rfc3339},
+    item::{AttributeRef, NotificationItem, attribute, to_rfc3339},
     limits::{MAX_ITEM_BYTES, MAX_TRANSACT_WRITES},
     notification::{Fingerprint, NotificationId, Status},
     table::{
@@ -168,7 +168,7 @@ impl NewNotifications for InMemoryTable {
         let id = item.notification.id.as_str();
         let mut state = lock(&self.state);
         if let Some(there) = state.items.get(id) {
-            let fingerprint = text(there, attribute::FINGERPRINT).and_then(|hex| hex.parse().ok());
+            let fingerprint = fingerprint(there);
             return Ok(InsertResult::Exists { fingerprint });
         }
         state.set(id, Some(item.to_item().into()), (self.clock)(), false);
@@ -193,7 +193,7 @@ impl CurrentStates for InMemoryTable {
             Some(CurrentState {
                 status,
                 version,
-                fingerprint: text(there, attribute::FINGERPRINT).and_then(|hex| hex.parse().ok()),
+                fingerprint: fingerprint(there),
             })
         };
         let states = ids.iter().filter_map(|id| Some((id.clone(), current(id)?)));
@@ -259,8 +259,7 @@ impl State {
             return Err(CompletionResult::UnknownId);
         };
         let status = text(there, attribute::STATUS).and_then(|text| text.parse::<Status>().ok());
-        let found =
-            text(there, attribute::FINGERPRINT).and_then(|text| text.parse::<Fingerprint>().ok());
+        let found = fingerprint(there);
         if found.is_some_and(|found| found != completion.fingerprint) {
             return Err(CompletionResult::OtherNotification);
         }
@@ -289,6 +288,9 @@ impl State {
             attribute::UPDATED_AT,
             AttributeValue::S(to_rfc3339(completion.at)),
         );
+        if let Some(name) = &completion.settled_by {
+            set(attribute::SETTLED_BY, AttributeValue::S(name.to_string()));
+        }
         if let Some(seconds) = completion.expires_at {
             set(
                 attribute::EXPIRES_AT,
@@ -429,6 +431,15 @@ fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a str> {
         Some(AttributeValue::S(text)) => Some(text),
         _ => None,
     }
+}
+
+fn fingerprint(attributes: &Attributes) -> Option<Fingerprint> {
+    match attributes.get(attribute::FINGERPRINT)? {
+        AttributeValue::S(digits) => AttributeRef::Text(digits),
+        AttributeValue::B(bytes) => AttributeRef::Binary(bytes),
+        _ => AttributeRef::Other,
+    }
+    .as_fingerprint()
 }
 
 fn to_item(attributes: &Attributes) -> Item {

@@ -15,7 +15,7 @@ use super::{contract::*, *};
 use onewrite::error::ServiceError;
 use onewrite::{
     item::NotificationItem,
-    limits::{MAX_PUT_RECORDS, PUT_RECORDS_TIMEOUT},
+    limits::{MAX_PUT_RECORDS, MAX_RECORD_BYTES, PUT_RECORDS_TIMEOUT},
     notification::{NotificationId, Status},
     stream::{EventStream, PutResult, Record, StreamError},
     table::{
@@ -387,7 +387,7 @@ mod the_stream {
         for bad in [
             vec![],
             vec![record(1); MAX_PUT_RECORDS + 1],
-            vec![record(mib)],
+            vec![record(MAX_RECORD_BYTES)],
             vec![record(mib - 1); 6],
         ] {
             let result = now(stream.put(&bad));

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    item::Enrichment,
+    item::{Enrichment, PayloadCompression},
     limits::{
         EVENT_OVERHEAD_BYTES, ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ITEM_BYTES, MAX_JSON_DEPTH,
         MAX_RECORD_BYTES, MAX_REFUSAL_CHARS,
@@ -14,7 +14,15 @@ fn item_of(body: &str, enrichment: &Enrichment) -> NotificationItem {
     let notification = MessagePointers::default().parse(body).unwrap();
     let trace = TraceParent::parse("00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01");
     let now = "2026-11-23T10:00:00.123Z".parse().unwrap();
-    NotificationItem::new(notification, enrichment, "m-1".to_owned(), trace, now).unwrap()
+    NotificationItem::new(
+        notification,
+        enrichment,
+        "m-1".to_owned(),
+        trace,
+        now,
+        PayloadCompression::Auto,
+    )
+    .unwrap()
 }
 
 fn item(payload: &str) -> NotificationItem {

@@ -1,6 +1,8 @@
 use super::*;
 use crate::{
-    limits::{MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS, MAX_REFUSAL_CHARS},
+    limits::{
+        MAX_CONSUMER_NAME_CHARS, MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS, MAX_REFUSAL_CHARS,
+    },
     notification::MessagePointers,
 };
 
@@ -10,6 +12,14 @@ fn notification(payload: &str) -> Notification {
 }
 
 fn item(payload: &str) -> Result<NotificationItem, InvalidItem> {
+    stored(payload, PayloadCompression::Auto)
+}
+
+fn text_item(payload: &str) -> Result<NotificationItem, InvalidItem> {
+    stored(payload, PayloadCompression::Never)
+}
+
+fn stored(payload: &str, compression: PayloadCompression) -> Result<NotificationItem, InvalidItem> {
     let now = "2026-11-23T10:00:00.5Z".parse().unwrap();
     NotificationItem::new(
         notification(payload),
@@ -17,6 +27,7 @@ fn item(payload: &str) -> Result<NotificationItem, InvalidItem> {
         "m-1".to_owned(),
         None,
         now,
+        compression,
     )
 }
 
@@ -32,6 +43,7 @@ fn converts_to_an_item_and_back() {
         "m-1".to_owned(),
         trace,
         now,
+        PayloadCompression::Auto,
     )
     .unwrap();
     assert_eq!(
@@ -61,10 +73,12 @@ fn rejects_items_above_400_kb() {
     let overhead = item("\"\"").unwrap().bytes() + ITEM_GROWTH_BYTES;
     let payload = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
     assert_eq!(
-        item(&payload(MAX_ITEM_BYTES - overhead)).unwrap().bytes(),
+        text_item(&payload(MAX_ITEM_BYTES - overhead))
+            .unwrap()
+            .bytes(),
         MAX_ITEM_BYTES - ITEM_GROWTH_BYTES
     );
-    let rejection = item(&payload(MAX_ITEM_BYTES - overhead + 1)).unwrap_err();
+    let rejection = text_item(&payload(MAX_ITEM_BYTES - overhead + 1)).unwrap_err();
     assert_eq!(
         rejection,
         Rejection::ItemTooLarge {
@@ -81,7 +95,14 @@ fn rejects_an_enrichment_that_cannot_be_read_again() {
         let mut enrichment = Enrichment::default();
         enrichment.insert(name, deep);
         let now = Timestamp::UNIX_EPOCH;
-        NotificationItem::new(notification("1"), &enrichment, "m-1".to_owned(), None, now)
+        NotificationItem::new(
+            notification("1"),
+            &enrichment,
+            "m-1".to_owned(),
+            None,
+            now,
+            PayloadCompression::Auto,
+        )
     };
     let deepest = with("deep", MAX_JSON_DEPTH - 1).unwrap();
     assert_eq!(
@@ -116,6 +137,8 @@ fn reads_stored_numbers_and_keys_of_any_length() {
 fn settled_items_fit_into_the_reserved_space() {
     let init = item("1").unwrap();
     let mut refused = init.clone();
+    refused.settled_by = "x".repeat(MAX_CONSUMER_NAME_CHARS).parse().ok();
+    assert!(refused.settled_by.is_some());
     refused.status = Status::Refused;
     refused.version = u64::MAX;
     refused.redrives = u64::MAX;
@@ -126,17 +149,23 @@ fn settled_items_fit_into_the_reserved_space() {
 }
 
 #[test]
-fn reads_refused_items_whose_reason_is_not_a_code() {
+fn reads_settled_items_whose_reason_or_consumer_is_invalid() {
     let mut refused = item("1").unwrap();
     refused.status = Status::Refused;
     for value in [
         AttributeValue::S("The account of Ms. Doe is closed".to_owned()),
         AttributeValue::N("7".to_owned()),
     ] {
-        let mut attributes = refused.to_item().into_inner();
-        attributes.insert(attribute::REFUSAL.to_owned(), value);
-        let read = NotificationItem::from_item(&attributes.into());
-        assert_eq!(read.as_ref(), Ok(&refused));
+        for name in [attribute::REFUSAL, attribute::SETTLED_BY] {
+            let mut attributes = refused.to_item().into_inner();
+            attributes.insert(name.to_owned(), value.clone());
+            let read = NotificationItem::from_item(&attributes.into());
+            let read = read.map(|item| NotificationItem {
+                settled_by: None,
+                ..item
+            });
+            assert_eq!(read.as_ref(), Ok(&refused));
+        }
     }
 }
 
@@ -161,11 +190,12 @@ fn errors_name_the_edited_attribute() {
             Err(UnreadableItem { attribute: name })
         );
         attributes.remove(name);
-        let cut = Item::from(attributes);
-        assert_eq!(
-            NotificationItem::from_item(&cut),
-            Err(UnreadableItem { attribute: name })
-        );
+        let cut = NotificationItem::from_item(&Item::from(attributes));
+        if name == "redrives" {
+            assert_eq!(cut.map(|item| item.redrives), Ok(0));
+        } else {
+            assert_eq!(cut, Err(UnreadableItem { attribute: name }));
+        }
     }
 }
 
@@ -220,9 +250,162 @@ fn size_counts_names_texts_and_numbers() {
     let texts = item("1").unwrap().to_item();
     let texts = texts.iter().map(|(name, value)| match value {
         AttributeValue::S(text) => name.len() + text.len(),
+        AttributeValue::B(bytes) => name.len() + bytes.len(),
         _ => name.len(),
     });
-    // Two numbers of one digit: `version` and `redrives`.
-    assert_eq!(bytes(0), texts.sum::<usize>() + 2 * 2);
-    assert_eq!(bytes(999) - bytes(0), 1);
+    // A number of one digit: `version`.
+    assert_eq!(bytes(0), texts.sum::<usize>() + 2);
+    assert_eq!(bytes(9) - bytes(0), attribute::REDRIVES.len() + 2);
+    assert_eq!(bytes(999) - bytes(99), 1);
+}
+
+#[test]
+fn a_settled_item_needs_the_time_of_its_settlement() {
+    let done = NotificationItem {
+        status: Status::Done,
+        ..item("1").unwrap()
+    };
+    let mut attributes = done.to_item().into_inner();
+    attributes.remove(attribute::UPDATED_AT);
+    let attribute = attribute::UPDATED_AT;
+    assert_eq!(
+        NotificationItem::from_item(&attributes.into()),
+        Err(UnreadableItem { attribute })
+    );
+}
+
+/// Items of earlier versions have a fingerprint as text, `updated_at` in INIT, and `redrives` also if it is 0.
+#[test]
+fn reads_items_of_earlier_versions() {
+    let new = text_item(r#"{"amount":1}"#).unwrap();
+    let mut attributes = new.to_item().into_inner();
+    let text = |text: String| AttributeValue::S(text);
+    let hex = new.notification.fingerprint.to_string();
+    attributes.insert(attribute::FINGERPRINT.to_owned(), text(hex));
+    let at = to_rfc3339(new.updated_at);
+    attributes.insert(attribute::UPDATED_AT.to_owned(), text(at));
+    let zero = AttributeValue::N("0".to_owned());
+    attributes.insert(attribute::REDRIVES.to_owned(), zero);
+    assert_eq!(NotificationItem::from_item(&attributes.into()), Ok(new));
+}
+
+/// JSON of about this many bytes, of which about a third is information.
+fn orders(bytes: usize) -> String {
+    let mut lines = Vec::new();
+    for number in 0..bytes / 70 {
+        let id = u64::try_from(number)
+            .unwrap()
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        lines.push(format!(
+            r#"{{"order_id":"{id:016x}","currency":"EUR","amount":{number}}}"#
+        ));
+    }
+    format!("[{}]", lines.join(","))
+}
+
+#[test]
+fn a_text_is_compressed_only_if_that_saves_a_write_unit() {
+    for bytes in (0..12_000).step_by(97) {
+        let payload = orders(bytes);
+        let (auto, never) = (item(&payload).unwrap(), text_item(&payload).unwrap());
+        assert_eq!(never.deflated, Deflated::default());
+        if auto.deflated == Deflated::default() {
+            assert_eq!(auto.bytes(), never.bytes());
+        } else {
+            assert!(write_units(auto.bytes()) < write_units(never.bytes()));
+        }
+        assert_eq!(auto.notification, never.notification);
+        assert_eq!(NotificationItem::from_item(&auto.to_item()), Ok(auto));
+    }
+    assert_eq!(write_units(item(&orders(1_400)).unwrap().bytes()), 2);
+    assert!(write_units(text_item(&orders(1_400)).unwrap().bytes()) >= 4);
+}
+
+#[test]
+fn the_enrichment_is_compressed_too() {
+    let mut enrichment = Enrichment::default();
+    enrichment.insert("note", "a long note, ".repeat(500));
+    let now = Timestamp::UNIX_EPOCH;
+    let compression = PayloadCompression::Auto;
+    let item = NotificationItem::new(
+        notification("1"),
+        &enrichment,
+        "m-1".to_owned(),
+        None,
+        now,
+        compression,
+    )
+    .unwrap();
+    assert_eq!(write_units(item.bytes()), MIN_WRITE_UNITS);
+    assert_eq!(
+        item.deflated.payload, None,
+        "one digit does not get smaller"
+    );
+    assert_eq!(NotificationItem::from_item(&item.to_item()), Ok(item));
+}
+
+#[test]
+fn the_largest_message_fits_if_it_can_be_compressed() {
+    let payload = format!("\"{}\"", "x".repeat(MAX_MESSAGE_BYTES - 2));
+    let stored = item(&payload).unwrap();
+    assert!(stored.bytes() < 3_000);
+    assert_eq!(NotificationItem::from_item(&stored.to_item()), Ok(stored));
+    assert!(matches!(
+        text_item(&payload),
+        Err(InvalidItem::Rejected(Rejection::ItemTooLarge { .. }))
+    ));
+    let longer = format!("\"{}\"", "x".repeat(MAX_MESSAGE_BYTES - 1));
+    assert_eq!(
+        item(&longer),
+        Err(Rejection::EventTooLarge {
+            bytes: MAX_MESSAGE_BYTES + 1
+        }
+        .into())
+    );
+}
+
+#[test]
+fn an_enrichment_too_large_for_an_event_is_rejected() {
+    let with = |bytes: usize| {
+        let mut enrichment = Enrichment::default();
+        enrichment.insert("n", "x".repeat(bytes - r#"{"n":""}"#.len()));
+        NotificationItem::new(
+            notification("1"),
+            &enrichment,
+            "m-1".to_owned(),
+            None,
+            Timestamp::UNIX_EPOCH,
+            PayloadCompression::Auto,
+        )
+    };
+    assert!(with(MAX_ENRICHMENT_BYTES).is_ok());
+    assert!(matches!(
+        with(MAX_ENRICHMENT_BYTES + 1),
+        Err(InvalidItem::Rejected(Rejection::EventTooLarge { .. }))
+    ));
+}
+
+#[test]
+fn a_payload_that_was_edited_into_something_else_is_unreadable() {
+    let good = item(&orders(2_000)).unwrap();
+    let deflated = good.deflated.payload.clone().unwrap();
+    let not_json = deflate(&"no JSON ".repeat(100)).unwrap();
+    let too_large = deflate(&"1".repeat(MAX_MESSAGE_BYTES + 1)).unwrap();
+    let cut = deflated[..deflated.len() - 1].to_vec();
+    for bytes in [not_json, too_large, cut, Vec::new()] {
+        let mut attributes = good.to_item().into_inner();
+        attributes.insert(attribute::PAYLOAD.to_owned(), AttributeValue::B(bytes));
+        let attribute = attribute::PAYLOAD;
+        assert_eq!(
+            NotificationItem::from_item(&attributes.into()),
+            Err(UnreadableItem { attribute })
+        );
+    }
+}
+
+#[test]
+fn times_have_the_length_that_is_counted() {
+    for time in ["0001-01-01T00:00:00Z", "9998-12-31T23:59:59.999Z"] {
+        assert_eq!(to_rfc3339(time.parse().unwrap()).len(), RFC3339_BYTES);
+    }
 }

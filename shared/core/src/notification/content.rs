@@ -33,6 +33,12 @@ impl Payload {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The JSON text.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        self.0
+    }
 }
 
 impl fmt::Debug for Payload {

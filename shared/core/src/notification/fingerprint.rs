@@ -27,6 +27,18 @@ impl Fingerprint {
         write_node(&mut form, payload);
         Self(Sha256::digest(form).into())
     }
+
+    /// The fingerprint with this value.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 fn write_node(form: &mut String, node: Node<'_>) {

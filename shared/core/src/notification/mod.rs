@@ -2,6 +2,7 @@
 //!
 //! Nothing here does I/O. A value of these types is valid, so no other code checks it again.
 
+mod consumer;
 mod content;
 mod fingerprint;
 pub(crate) mod json;
@@ -13,6 +14,7 @@ mod rejection;
 mod status;
 mod trace;
 
+pub use consumer::ConsumerName;
 pub use content::{Notification, Payload};
 pub use fingerprint::Fingerprint;
 pub use message::MessagePointers;

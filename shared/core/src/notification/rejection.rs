@@ -89,17 +89,27 @@ pub enum Rejection {
         "the message has no payload at the position of PAYLOAD_POINTER; an empty pointer is the whole message"
     )]
     MissingPayload,
-    /// The item would exceed [`crate::limits::MAX_ITEM_BYTES`].
-    #[error("the item would have {bytes} bytes, more than DynamoDB stores")]
+    /// The item would exceed [`crate::limits::MAX_ITEM_BYTES`], even compressed unless that is switched off.
+    #[error(
+        "the item would have {bytes} bytes as it is stored, more than the {} of DynamoDB",
+        crate::limits::MAX_ITEM_BYTES
+    )]
     ItemTooLarge {
-        /// The size in bytes, including the space reserved for DONE and REFUSED.
+        /// The size in bytes as the item would be stored, including the space reserved for DONE and REFUSED.
+        bytes: usize,
+    },
+    /// Payload or enrichment exceed [`crate::limits::MAX_MESSAGE_BYTES`] or [`crate::limits::MAX_ENRICHMENT_BYTES`], so that
+    /// the event would be too large for the stream or for Lambda.
+    #[error("payload and enrichment have {bytes} bytes, too many for an event")]
+    EventTooLarge {
+        /// The size of both in bytes.
         bytes: usize,
     },
 }
 
 impl Rejection {
     /// One rejection of each kind, for tests and documents that cover all of them.
-    pub const EXAMPLES: [Self; 18] = [
+    pub const EXAMPLES: [Self; 19] = [
         Self::MissingBody,
         Self::InvalidJson { line: 1, column: 1 },
         Self::NotAnObject,
@@ -118,6 +128,7 @@ impl Rejection {
         Self::InvalidType(InvalidName::Empty),
         Self::MissingPayload,
         Self::ItemTooLarge { bytes: 0 },
+        Self::EventTooLarge { bytes: 0 },
     ];
 
     /// The name of the rejection in logs and metrics.
@@ -142,6 +153,7 @@ impl Rejection {
             Self::InvalidType(_) => "InvalidType",
             Self::MissingPayload => "MissingPayload",
             Self::ItemTooLarge { .. } => "ItemTooLarge",
+            Self::EventTooLarge { .. } => "EventTooLarge",
         }
     }
 }
@@ -174,9 +186,10 @@ mod tests {
             Rejection::InvalidType(_) => 16,
             Rejection::MissingPayload => 17,
             Rejection::ItemTooLarge { .. } => 18,
+            Rejection::EventTooLarge { .. } => 19,
         };
         let numbers: Vec<usize> = Rejection::EXAMPLES.iter().map(number).collect();
-        assert_eq!(numbers, (1..=18).collect::<Vec<_>>());
+        assert_eq!(numbers, (1..=19).collect::<Vec<_>>());
         let names: BTreeSet<_> = Rejection::EXAMPLES.iter().map(Rejection::name).collect();
         assert_eq!(names.len(), numbers.len());
     }

@@ -22,12 +22,13 @@ async fn completes_with_one_conditional_update_item() {
             "UpdateExpression":
                 "SET #status = :settled, version = :next, updated_at = :now, expires_at = :expires",
             "ConditionExpression":
-                "attribute_exists(notification_id) AND #status = :init AND version = :seen AND fingerprint = :fingerprint",
+                "attribute_exists(notification_id) AND #status = :init AND version = :seen AND fingerprint IN (:fingerprint, :fingerprint_text)",
             "ExpressionAttributeNames": {"#status": "status"},
             "ExpressionAttributeValues": {
                 ":init": {"S": "INIT"},
                 ":settled": {"S": "DONE"},
-                ":fingerprint": {"S": completion.fingerprint.to_string()},
+                ":fingerprint": {"B": aws_smithy_types::base64::encode(completion.fingerprint.as_bytes())},
+                ":fingerprint_text": {"S": completion.fingerprint.to_string()},
                 ":seen": {"N": "1"},
                 ":next": {"N": "2"},
                 ":now": {"S": "2026-11-23T10:00:00.500Z"},
@@ -56,11 +57,12 @@ async fn sets_no_expiry_without_retention() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn stores_the_reason_of_a_refusal() {
+async fn stores_the_reason_of_a_refusal_and_the_name_of_the_consumer() {
     let endpoint = Endpoint::new([ok(&json!({}))]);
     let completion = Completion {
         expires_at: None,
         verdict: Verdict::Refused("account_closed".parse().unwrap()),
+        settled_by: "ledger".parse().ok(),
         ..super::completion("n-1")
     };
     let completed = table(&endpoint).await.complete(&completion, vec![]).await;
@@ -68,11 +70,12 @@ async fn stores_the_reason_of_a_refusal() {
     let body = endpoint.only().body;
     assert_eq!(
         body["UpdateExpression"],
-        "SET #status = :settled, version = :next, updated_at = :now, refusal = :refusal"
+        "SET #status = :settled, version = :next, updated_at = :now, refusal = :refusal, settled_by = :settled_by"
     );
     let values = &body["ExpressionAttributeValues"];
     assert_eq!(values[":settled"], json!({"S": "REFUSED"}));
     assert_eq!(values[":refusal"], json!({"S": "account_closed"}));
+    assert_eq!(values[":settled_by"], json!({"S": "ledger"}));
 }
 
 /// The items that prevent a completion, and the expected results.

@@ -34,6 +34,18 @@ async fn returns_the_stored_fingerprint_if_the_condition_fails() {
     }
 }
 
+/// Earlier versions stored the fingerprint as text.
+#[tokio::test(start_paused = true)]
+async fn returns_a_fingerprint_that_is_stored_as_text() {
+    let expected = item().notification.fingerprint;
+    let mut stored = item_json(&item());
+    stored["fingerprint"] = json!({"S": expected.to_string()});
+    let endpoint = Endpoint::new([condition_failed(Some(stored))]);
+    let fingerprint = Some(expected);
+    let exists = InsertResult::Exists { fingerprint };
+    assert_eq!(super::insert(&endpoint).await.unwrap(), exists);
+}
+
 #[tokio::test(start_paused = true)]
 async fn recognizes_a_copy_of_an_erased_notification() {
     let endpoint = Endpoint::new([condition_failed(Some(erased()))]);
