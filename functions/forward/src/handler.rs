@@ -1,12 +1,13 @@
 //! Handles one batch of stream records and returns its batch item failure.
 
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
 use aws_lambda_events::event::streams::{DynamoDbBatchItemFailure, DynamoDbEventResponse};
 use jiff::Timestamp;
-use onewrite::{
-    event::EventSource,
-    notification::TraceParent,
-    stream::{EventStream, Record},
-};
+use onewrite::{event::EventSource, limits::PUT_RECORDS_TIMEOUT, stream::EventStream};
 use onewrite_runtime::{
     budget::Budget,
     observer::Observer,
@@ -15,9 +16,11 @@ use onewrite_runtime::{
 };
 
 use crate::{
+    call_limit::CallLimit,
     change::{ChangeEvent, ChangeRecord},
+    confirmed::ConfirmedChanges,
     publish::{PublishResult, publish},
-    select::{Selection, Unreadable, is_redrive, key, select},
+    window::{Window, sequence_number},
 };
 
 /// An unpublished record without sequence number cannot be reported, so the whole batch fails and nothing is skipped. The
@@ -28,14 +31,17 @@ pub struct MissingSequenceNumber;
 
 /// The names of all metrics.
 ///
-/// `Received` = `Forwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes. `Redrives` counts the changes that
-/// request an event again. `FailedCalls` counts calls that failed as a whole, `FailedEntries` counts failed entries of
-/// successful calls, and `RetriedEntries` counts entries that were put more than once. `StoredToForwarded` is the time
-/// from a change to the end of the batch that published it, without redrives. `RemainingTime` is what was left of the
-/// invocation.
-pub const METRICS: [&str; 12] = [
+/// `Received` = `Forwarded` + `AlreadyForwarded` + `Skipped` + `Unreadable` + `Unpublished`, in changes. A change that Lambda
+/// redelivers is received again. `AlreadyForwarded` counts changes whose events this process published in an earlier delivery of
+/// the batch. If a change stays unpublished, the changes beyond its window are not read, so they are not received.
+/// `Redrives` counts the changes that request an event again. `FailedCalls` counts calls that failed as a whole,
+/// `FailedEntries` counts failed entries of successful calls, and `RetriedEntries` counts entries that were put more than
+/// once. `StoredToForwarded` is the time from a change to the end of the window that published it, without redrives.
+/// `RemainingTime` is what was left of the invocation.
+pub const METRICS: [&str; 13] = [
     "Received",
     "Forwarded",
+    "AlreadyForwarded",
     "Skipped",
     "Unreadable",
     "Unpublished",
@@ -48,27 +54,17 @@ pub const METRICS: [&str; 12] = [
     "RemainingTime",
 ];
 
+/// The names of the metrics that `METRICS=essential` selects: those of the alarms and of `onewrite status`.
+pub const ESSENTIAL_METRICS: [&str; 2] = ["Unpublished", "Unreadable"];
+
 /// The handler of `forward`. It is the same for all batches.
 pub struct Forward<S> {
     stream: S,
     source: EventSource,
     jitter: fn() -> f64,
     observer: Observer,
-}
-
-/// A batch, divided into records to publish and changes to skip.
-#[derive(Default)]
-struct Batch {
-    /// The records to publish, in the order of their changes.
-    records: Vec<Record>,
-    /// For each record, the position of its change in the batch.
-    positions: Vec<usize>,
-    /// For each record, the time of its change. `None` for a redrive, which repeats an old change.
-    changed_at: Vec<Option<Timestamp>>,
-    /// For each record, the trace that its message came with.
-    traces: Vec<Option<TraceParent>>,
-    skipped: usize,
-    unreadable: usize,
+    call_limit: Mutex<CallLimit>,
+    confirmed: Mutex<ConfirmedChanges>,
 }
 
 impl<S: EventStream> Forward<S> {
@@ -79,6 +75,8 @@ impl<S: EventStream> Forward<S> {
             source,
             jitter: rand::random,
             observer: Observer::default(),
+            call_limit: Mutex::new(CallLimit::new(PUT_RECORDS_TIMEOUT)),
+            confirmed: Mutex::default(),
         }
     }
 
@@ -94,6 +92,15 @@ impl<S: EventStream> Forward<S> {
         Self { observer, ..self }
     }
 
+    /// Waits this long for the answer to a call, instead of [`PUT_RECORDS_TIMEOUT`].
+    #[must_use]
+    pub fn with_call_timeout(self, timeout: Duration) -> Self {
+        Self {
+            call_limit: Mutex::new(CallLimit::new(timeout)),
+            ..self
+        }
+    }
+
     /// Handles one batch. The response names the first change that Kinesis did not confirm, even if later changes were
     /// confirmed: Lambda retries from the lowest reported sequence number (Lambda developer guide, "Configuring partial
     /// batch response with DynamoDB and Lambda").
@@ -105,127 +112,153 @@ impl<S: EventStream> Forward<S> {
         event: ChangeEvent,
         budget: Budget,
     ) -> Result<DynamoDbEventResponse, MissingSequenceNumber> {
-        let started = self.observer.now();
-        let batch = self.read(&event.records)?;
-        let published = publish(&self.stream, &batch.records, budget, self.jitter).await;
-        let now = self.observer.now();
-        self.observer.report(
-            &metrics(&batch, &published, now, budget),
-            &batch.spans(&published, (started, now)),
-        );
-        let mut response = DynamoDbEventResponse::default();
-        if let Some(first) = published.first_unconfirmed() {
-            let record = &event.records[batch.positions[first]];
-            let sequence_number = sequence_number(record).ok_or(MissingSequenceNumber)?;
-            tracing::warn!(
-                notification_id = batch.records[first].id.as_str(),
-                sequence_number,
-                "not published: Lambda will retry the batch from here"
-            );
-            let mut failure = DynamoDbBatchItemFailure::default();
-            failure.item_identifier = Some(sequence_number.to_owned());
-            response.batch_item_failures.push(failure);
+        let mut rest = event.records.as_slice();
+        if rest.iter().any(is_undecodable_without_number) {
+            return Err(MissingSequenceNumber);
         }
+        lock(&self.call_limit).begin_invocation(budget.left());
+        let mut report = Report::default();
+        let mut failure = Ok(None);
+        while !rest.is_empty() && failure == Ok(None) {
+            let started = self.observer.now();
+            let window = Window::read(rest, &self.source, &lock(&self.confirmed));
+            rest = &rest[window.changes()..];
+            let published = self.publish(&window, budget).await;
+            report.add(&window, &published, (started, self.observer.now()));
+            failure = self.failure(&window, &published);
+        }
+        report.metrics.time("RemainingTime", budget.left());
+        self.observer.report(&report.metrics, &report.spans);
+        let mut response = DynamoDbEventResponse::default();
+        response.batch_item_failures.extend(failure?);
         Ok(response)
     }
 
-    fn read(&self, records: &[ChangeRecord]) -> Result<Batch, MissingSequenceNumber> {
-        let mut batch = Batch::default();
-        for (position, record) in records.iter().enumerate() {
-            match select(record) {
-                Selection::Forward(event) => {
-                    let event = event.with_source(self.source.clone());
-                    let changed_at = (!is_redrive(record)).then_some(event.time);
-                    batch.positions.push(position);
-                    batch.changed_at.push(changed_at);
-                    batch.traces.push(event.traceparent.clone());
-                    batch.records.push(Record {
-                        data: event.to_json().into_bytes(),
-                        id: event.subject,
-                    });
-                }
-                Selection::Skip(_) => batch.skipped += 1,
-                Selection::Unreadable(Unreadable::Undecodable)
-                    if sequence_number(record).is_none() =>
-                {
-                    return Err(MissingSequenceNumber);
-                }
-                Selection::Unreadable(unreadable) => {
-                    batch.unreadable += 1;
-                    tracing::error!(
-                        notification_id = key(record),
-                        sequence_number = sequence_number(record),
-                        reason = unreadable.to_string(),
-                        "unreadable: skipped, the item stays in the table"
-                    );
-                }
+    async fn publish(&self, window: &Window<'_>, budget: Budget) -> PublishResult {
+        let mut limit = *lock(&self.call_limit);
+        let published = publish(
+            &self.stream,
+            &window.records,
+            budget,
+            &mut limit,
+            self.jitter,
+        )
+        .await;
+        *lock(&self.call_limit) = limit;
+        published
+    }
+
+    /// The batch item failure for the first unconfirmed change. Lambda redelivers all changes after it, too, so those that are
+    /// confirmed are remembered.
+    fn failure(
+        &self,
+        window: &Window<'_>,
+        published: &PublishResult,
+    ) -> Result<Option<DynamoDbBatchItemFailure>, MissingSequenceNumber> {
+        let Some(first) = published.first_unconfirmed() else {
+            return Ok(None);
+        };
+        let number = |place: usize| window.origins[place].sequence_number;
+        let mut confirmed = lock(&self.confirmed);
+        for place in first + 1..window.records.len() {
+            if let (true, Some(number)) = (published.confirmed[place], number(place)) {
+                confirmed.remember(number, &window.records[place]);
             }
         }
-        Ok(batch)
-    }
-}
-
-impl Batch {
-    /// One span per published record that belongs to a sampled trace.
-    fn spans(&self, published: &PublishResult, times: (Timestamp, Timestamp)) -> Vec<Span> {
-        let all = self.records.iter().zip(&self.traces);
-        all.zip(&published.confirmed)
-            .filter(|(_, confirmed)| **confirmed)
-            .filter_map(|((record, trace), _)| {
-                Span::new(trace.as_ref(), &record.id, "forward", times)
-            })
-            .collect()
-    }
-}
-
-fn sequence_number(record: &ChangeRecord) -> Option<&str> {
-    let number = record.sequence_number.as_deref();
-    number.filter(|number| !number.is_empty())
-}
-
-fn metrics(batch: &Batch, published: &PublishResult, now: Timestamp, budget: Budget) -> Metrics {
-    let mut metrics = Metrics::new("forward");
-    let received = batch.records.len() + batch.skipped + batch.unreadable;
-    metrics.add("Received", received);
-    metrics.add("Forwarded", 0);
-    metrics.add("Unpublished", 0);
-    metrics.add("Redrives", 0);
-    for (confirmed, changed_at) in published.confirmed.iter().zip(&batch.changed_at) {
-        metrics.add(
-            if *confirmed {
-                "Forwarded"
-            } else {
-                "Unpublished"
-            },
-            1,
+        let sequence_number = number(first).ok_or(MissingSequenceNumber)?;
+        tracing::warn!(
+            notification_id = window.records[first].id.as_str(),
+            sequence_number,
+            "not published: Lambda will retry the batch from here"
         );
-        match changed_at {
-            None => metrics.add("Redrives", 1),
-            Some(changed_at) if *confirmed => {
-                metrics.time("StoredToForwarded", elapsed(*changed_at, now));
+        let mut failure = DynamoDbBatchItemFailure::default();
+        failure.item_identifier = Some(sequence_number.to_owned());
+        Ok(Some(failure))
+    }
+}
+
+/// Such a record may be one of another service.
+fn is_undecodable_without_number(record: &ChangeRecord) -> bool {
+    record.change.is_none() && sequence_number(record).is_none()
+}
+
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The metrics and the spans of a batch, window by window.
+struct Report {
+    metrics: Metrics,
+    /// One span per published record that belongs to a sampled trace.
+    spans: Vec<Span>,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        let mut metrics = Metrics::new("forward");
+        for name in METRICS {
+            if !["StoredToForwarded", "RemainingTime"].contains(&name) {
+                metrics.add(name, 0);
             }
-            Some(_) => {}
+        }
+        Self {
+            metrics,
+            spans: Vec::new(),
         }
     }
-    metrics.add("Skipped", batch.skipped);
-    metrics.add("Unreadable", batch.unreadable);
-    metrics.add("PutRecordsCalls", published.calls);
-    metrics.add("FailedCalls", published.failed_calls);
-    metrics.add("FailedEntries", published.failed_entries);
-    metrics.add("RetriedEntries", published.retried_entries);
-    metrics.time("RemainingTime", budget.left());
-    metrics
+}
+
+impl Report {
+    fn add(
+        &mut self,
+        window: &Window<'_>,
+        published: &PublishResult,
+        times: (Timestamp, Timestamp),
+    ) {
+        let Self { metrics, spans } = self;
+        let records = window.records.iter().zip(&window.origins);
+        for ((record, origin), confirmed) in records.zip(&published.confirmed) {
+            metrics.add("Redrives", usize::from(origin.changed_at.is_none()));
+            if !confirmed {
+                metrics.add("Unpublished", 1);
+                continue;
+            }
+            metrics.add("Forwarded", 1);
+            if let Some(changed_at) = origin.changed_at {
+                metrics.time("StoredToForwarded", elapsed(changed_at, times.1));
+            }
+            let trace = origin.trace.as_ref();
+            spans.extend(Span::new(trace, &record.id, "forward", times));
+        }
+        for (name, count) in [
+            ("Received", window.changes()),
+            ("AlreadyForwarded", window.already_forwarded),
+            ("Skipped", window.skipped),
+            ("Unreadable", window.unreadable),
+            ("PutRecordsCalls", published.calls),
+            ("FailedCalls", published.failed_calls),
+            ("FailedEntries", published.failed_entries),
+            ("RetriedEntries", published.retried_entries),
+        ] {
+            metrics.add(name, count);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::BTreeSet, time::Duration};
+    use std::{cell::RefCell, collections::BTreeSet};
 
+    use onewrite::stream::Record;
     use onewrite_testing::{
         EntryFault, Fault, FaultyStream, InMemoryStream, InMemoryTable, StreamFault, contract,
     };
 
     use super::*;
+
+    thread_local! {
+        static EMITTED: RefCell<Option<Metrics>> = const { RefCell::new(None) };
+    }
 
     #[tokio::test(start_paused = true)]
     async fn counts_each_change_once_and_each_failure_by_kind() {
@@ -244,25 +277,23 @@ mod tests {
             drop(item.insert(attribute::STATUS.to_owned(), broken));
         });
         let event: ChangeEvent = table.stream_event();
-        let forward = Forward::new(
-            FaultyStream::new(InMemoryStream::new(1), |number, records| {
-                let fault = |record: &Record| match (number, record.id.as_str()) {
-                    (1, "a") | (_, "never") => EntryFault::Throttled,
-                    _ => EntryFault::None,
-                };
-                match number {
-                    0 => Fault::RequestLost.into(),
-                    1 | 2 => StreamFault::Entries(records.iter().map(fault).collect()),
-                    _ => Fault::Refused.into(),
-                }
-            }),
-            EventSource::default(),
-        );
-        let batch = forward.read(&event.records).unwrap();
+        let stream = FaultyStream::new(InMemoryStream::new(1), |number, records| {
+            let fault = |record: &Record| match (number, record.id.as_str()) {
+                (1, "a") | (_, "never") => EntryFault::Throttled,
+                _ => EntryFault::None,
+            };
+            match number {
+                0 => Fault::RequestLost.into(),
+                1..=3 => StreamFault::Entries(records.iter().map(fault).collect()),
+                _ => Fault::Refused.into(),
+            }
+        });
+        let observer =
+            Observer::default().with_metrics(|metrics| EMITTED.set(Some(metrics.clone())));
+        let forward = Forward::new(stream, EventSource::default()).with_observer(observer);
         let budget = Budget::from_remaining(None, Duration::from_secs(10));
-        let published = publish(&forward.stream, &batch.records, budget, forward.jitter).await;
-        let now = "2026-11-23T10:00:02Z".parse().unwrap();
-        let metrics = metrics(&batch, &published, now, budget);
+        forward.handle(event, budget).await.unwrap();
+        let metrics = EMITTED.take().unwrap();
         assert_eq!(metrics.names().collect::<BTreeSet<_>>(), METRICS.into());
         for (name, count) in [
             ("Received", 6),
@@ -270,11 +301,13 @@ mod tests {
             ("Skipped", 1),
             ("Unreadable", 1),
             ("Unpublished", 1),
-            // Call 0 loses all four records. "a" and "never" fail in call 1, "never" fails in call 2, call 3 is refused.
-            ("PutRecordsCalls", 4),
+            // Call 0 loses all four records, so call 1 has "a" and "b". "a" fails, and "never" fails in calls 2 and 3. Call 4
+            // is refused.
+            ("PutRecordsCalls", 5),
             ("FailedCalls", 2),
             ("FailedEntries", 3),
             ("RetriedEntries", 4 + 2 + 1),
+            ("AlreadyForwarded", 0),
         ] {
             assert_eq!(metrics.get(name), count, "{name}");
         }

@@ -3,6 +3,9 @@
 //! `PutRecords` keeps no order among its records, and a failed record may be stored nevertheless. Therefore one call
 //! contains at most one record per id, and the next record of an id is sent only after the previous one is confirmed. No
 //! failure lets a record overtake an earlier one.
+//!
+//! This is the only place that retries `PutRecords`; the SDK makes one attempt per call. A call without an answer may have stored
+//! its records, so the next one is smaller ([`crate::call_limit`]), and each record is stored a few times at most.
 
 use std::{
     cmp::Reverse,
@@ -11,11 +14,15 @@ use std::{
 };
 
 use onewrite::{
-    limits::{MAX_PUT_RECORDS, MAX_PUT_RECORDS_BYTES, RETRY_BASE, RETRY_CAP},
+    error::ServiceError,
+    limits::{RETRY_BASE, RETRY_CAP},
     notification::NotificationId,
     stream::{EventStream, PutResult, Record, StreamError},
 };
 use onewrite_runtime::budget::Budget;
+use tokio::time::Instant;
+
+use crate::call_limit::{CallLimit, CallSize};
 
 /// The result of publishing some records.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -41,7 +48,7 @@ impl PublishResult {
 }
 
 /// Publishes `records`, which must be in the order of their changes. Retries failed records with back-off and jitter until
-/// the budget is used up.
+/// the budget is used up. `limit` learns from the calls how large they may be.
 ///
 /// A record that keeps failing does not stop records of other ids. If the stream refuses a whole call, a retry would not
 /// help, so publishing ends. `jitter` returns values from 0 to 1.
@@ -49,52 +56,45 @@ pub async fn publish<S: EventStream>(
     stream: &S,
     records: &[Record],
     budget: Budget,
+    limit: &mut CallLimit,
     jitter: fn() -> f64,
 ) -> PublishResult {
     let mut publisher = Publisher::new(records);
     let mut failures_in_a_row = 0;
     while !budget.left().is_zero() {
-        let Some(call) = publisher.next_call() else {
+        let progress = match publisher.next_call(limit.of_call(budget.left())) {
+            Some(call) => publisher.send(stream, call, budget, limit).await,
             // All remaining records have failed since the last pause.
-            if publisher.failed.is_empty() {
-                break;
-            }
-            if !pause(jittered(failures_in_a_row, jitter()), budget).await {
-                break;
-            }
-            failures_in_a_row += 1;
-            publisher.requeue_failed();
-            continue;
+            None if publisher.failed.is_empty() => break,
+            None => Progress::None,
         };
-        let batch: Vec<Record> = call.iter().map(|index| records[*index].clone()).collect();
-        let answer = tokio::time::timeout_at(budget.end(), stream.put(&batch)).await;
-        let progress = match answer {
-            Ok(Ok(puts)) if puts.len() == batch.len() => publisher.record_results(&call, &puts),
-            Ok(Ok(puts)) => {
-                let (sent, received) = (batch.len(), puts.len());
-                publisher.call_failed(call, Some(&StreamError::Malformed { sent, received }));
-                break;
-            }
-            Ok(Err(error)) => {
-                let is_final = !error.is_transient();
-                publisher.call_failed(call, Some(&error));
-                if is_final || !pause(jittered(failures_in_a_row, jitter()), budget).await {
+        match progress {
+            Progress::Some => failures_in_a_row = 0,
+            // The next call may hold records that have not failed.
+            Progress::Entries => {}
+            Progress::None => {
+                if !pause(jittered(failures_in_a_row, jitter()), budget).await {
                     break;
                 }
                 failures_in_a_row += 1;
                 publisher.requeue_failed();
-                false
             }
-            Err(_elapsed) => {
-                publisher.call_failed(call, None);
-                break;
-            }
-        };
-        if progress {
-            failures_in_a_row = 0;
+            Progress::Over => break,
         }
     }
     publisher.published
+}
+
+/// How a call advances the publishing.
+enum Progress {
+    /// The stream confirmed at least one record.
+    Some,
+    /// The stream answered, and every entry failed.
+    Entries,
+    /// The call failed, and a retry may help.
+    None,
+    /// The call failed, and a retry does not help.
+    Over,
 }
 
 /// Waits before a retry. Returns false if the budget ends before the pause.
@@ -150,13 +150,13 @@ impl<'a> Publisher<'a> {
         }
     }
 
-    /// The records of the next call: as many as the limits allow, each with a different id.
-    fn next_call(&mut self) -> Option<Vec<usize>> {
+    /// The records of the next call: as many as the limit allows, at least one, each with a different id.
+    fn next_call(&mut self, limit: CallSize) -> Option<Vec<usize>> {
         let (mut call, mut bytes) = (Vec::new(), 0);
         while let Some(Reverse(index)) = self.ready.peek().copied() {
             bytes += self.records[index].bytes();
-            let fits = call.len() < MAX_PUT_RECORDS && bytes <= MAX_PUT_RECORDS_BYTES;
-            if !fits && !call.is_empty() {
+            let records = call.len() + 1;
+            if records > 1 && !limit.allows(CallSize { records, bytes }) {
                 break;
             }
             self.ready.pop();
@@ -167,6 +167,58 @@ impl<'a> Publisher<'a> {
         }
         self.published.calls += usize::from(!call.is_empty());
         (!call.is_empty()).then_some(call)
+    }
+
+    /// Sends a call and stores its results.
+    async fn send<S: EventStream>(
+        &mut self,
+        stream: &S,
+        call: Vec<usize>,
+        budget: Budget,
+        limit: &mut CallLimit,
+    ) -> Progress {
+        let batch: Vec<Record> = call
+            .iter()
+            .map(|index| self.records[*index].clone())
+            .collect();
+        let size = CallSize {
+            records: batch.len(),
+            bytes: batch.iter().map(Record::bytes).sum(),
+        };
+        let time = limit.timeout().min(budget.left());
+        let started = Instant::now();
+        match tokio::time::timeout(time, stream.put(&batch)).await {
+            Ok(Ok(puts)) => {
+                limit.answered(size, started.elapsed());
+                let (sent, received) = (batch.len(), puts.len());
+                if sent != received {
+                    self.call_failed(call, &StreamError::Malformed { sent, received });
+                    return Progress::Over;
+                }
+                if self.record_results(&call, &puts) {
+                    Progress::Some
+                } else {
+                    Progress::Entries
+                }
+            }
+            Ok(Err(error)) => {
+                if let StreamError::Service(ServiceError::Unknown { .. }) = error {
+                    limit.unanswered(size, limit.timeout());
+                }
+                self.call_failed(call, &error);
+                if error.is_transient() {
+                    Progress::None
+                } else {
+                    Progress::Over
+                }
+            }
+            Err(_elapsed) => {
+                limit.unanswered(size, time);
+                let reason = format!("no answer within {} ms", time.as_millis());
+                self.call_failed(call, &ServiceError::unknown(reason).into());
+                Progress::None
+            }
+        }
     }
 
     /// Stores the results of a call. Returns whether any record was confirmed.
@@ -200,13 +252,10 @@ impl<'a> Publisher<'a> {
     }
 
     /// Marks all records of a call as failed.
-    fn call_failed(&mut self, call: Vec<usize>, error: Option<&StreamError>) {
+    fn call_failed(&mut self, call: Vec<usize>, error: &StreamError) {
         let records = call.len();
-        let reason = error.map_or_else(
-            || "the time of the invocation was up".to_owned(),
-            ToString::to_string,
-        );
-        if error.is_none_or(StreamError::is_transient) {
+        let reason = error.to_string();
+        if error.is_transient() {
             tracing::warn!(records, reason, "a PutRecords call failed");
         } else {
             tracing::error!(

@@ -5,4 +5,6 @@ mod calls;
 mod failures;
 mod property;
 mod records;
+mod redelivery;
+mod slow;
 mod support;
