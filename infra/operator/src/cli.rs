@@ -8,6 +8,7 @@ use onewrite_stack::location::StackLocation;
 use crate::{
     arguments::StackArguments,
     commands::{
+        conform::ConformArguments,
         cost, doctor,
         erase::{self, EraseArguments},
         pause::{self, PauseArguments, Switch},
@@ -95,11 +96,24 @@ enum Command {
     /// Show what ingest would do with a sample message. Needs no AWS access.
     ///
     /// Reads the body of an SQS message and prints id, type, size of the payload, fingerprint, event types and write units, or
-    /// why the message is rejected, but never the payload. DONE is counted with `expires_at`, and both writes without trace and
-    /// enrichment. With a second body, it also prints whether both are the same notification: a retry of a sender should be.
+    /// why the message is rejected, but never the payload. DONE is counted with `expires_at` and `settled_by`, and both writes
+    /// without trace and enrichment. With a second body, it also prints whether both are the same notification: a retry of a sender should be.
     ///
     /// Exit codes: 0 accepted, 1 rejected or a conflict, 2 wrong usage or no readable file.
     TryMessage(TryMessageArguments),
+    /// Play faults against your own consumer on the local stack, and show which promises it keeps.
+    ///
+    /// Plays duplicates, reordered events, crashes, a lost answer, an unavailable table, competing consumers, unreadable records
+    /// and ids used again. Refuses AWS. Creates two tables and deletes them at the end; no other consumer works on them.
+    ///
+    /// The consumer gets a Lambda event of Kinesis on standard input and prints the response, {"batchItemFailures": [...]}, as
+    /// the last line of standard output. Its effect is one write to the table LEDGER_TABLE_NAME, with the id of the notification
+    /// as `entry_id`. It settles notifications in TABLE_NAME, and calls DynamoDB at AWS_ENDPOINT_URL, as the SDKs do by
+    /// themselves. `docs/consumers.md` has an example.
+    ///
+    /// Exit codes: 0 all promises are kept, 1 one is broken, 2 the plays could not run: wrong usage, no local stack, or the
+    /// consumer fails already without faults.
+    Conform(ConformArguments),
 }
 
 impl Cli {
@@ -128,6 +142,9 @@ impl Cli {
         match &self.command {
             Command::Cost(arguments) => return arguments.run(self.output),
             Command::TryMessage(arguments) => return arguments.run(self.output),
+            Command::Conform(arguments) => {
+                return Box::pin(arguments.run(&self.location(), self.output)).await;
+            }
             _ => {}
         }
         let context = Context {
@@ -138,6 +155,7 @@ impl Cli {
         match &self.command {
             Command::Cost(arguments) => arguments.run(self.output),
             Command::TryMessage(arguments) => arguments.run(self.output),
+            Command::Conform(arguments) => arguments.run(&self.location(), self.output).await,
             Command::Doctor => Ok(doctor::run(&context).await),
             Command::Status(arguments) => status::run(arguments, &context).await,
             Command::Trace(arguments) => trace::run(arguments, &context).await,

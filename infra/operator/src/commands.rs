@@ -1,5 +1,6 @@
 //! The commands: one module each.
 
+pub mod conform;
 pub mod cost;
 pub mod doctor;
 pub mod erase;

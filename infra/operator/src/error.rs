@@ -33,17 +33,15 @@ pub enum OperatorError {
     /// The checkpoint belongs to a run with other arguments.
     #[error("{path} is the checkpoint of another run: {difference}")]
     OtherRun { path: String, difference: String },
-    /// `cargo local` polls the event sources in place of the mappings.
-    #[error(
-        "the event sources of a local stack are run by `cargo local`; its mappings are always disabled"
-    )]
-    LocalMappings,
     /// SQS did not move all dead letters.
     #[error("the move task failed: {reason}")]
     MoveTask { reason: String },
     /// A sample message cannot be used.
     #[error("{file}: {reason}")]
     Message { file: String, reason: String },
+    /// `conform` cannot play.
+    #[error("{0}")]
+    NotPlayed(String),
     /// The price table cannot be used.
     #[error("prices of {file}: {reason}")]
     Prices { file: String, reason: String },
@@ -60,11 +58,12 @@ impl OperatorError {
                 "repeat the arguments of that run, name another file, or delete the file to start again"
             }
             Self::Prices { .. } => "run `onewrite cost --print-prices` to create a price table",
-            Self::LocalMappings => "stop `cargo local up` to pause it",
             Self::MoveTask { .. } => {
                 "the letters that were moved stay in the queue; fix the cause and repeat the command"
             }
-            Self::Declined | Self::File { .. } | Self::Message { .. } => return None,
+            Self::Declined | Self::File { .. } | Self::Message { .. } | Self::NotPlayed(_) => {
+                return None;
+            }
         })
     }
 
@@ -75,12 +74,11 @@ impl OperatorError {
                 CREDENTIALS
             }
             Self::Declined | Self::NoTerminal => DECLINED,
-            Self::OtherRun { .. } | Self::Message { .. } => USAGE,
+            Self::OtherRun { .. } | Self::Message { .. } | Self::NotPlayed(_) => USAGE,
             Self::Stack(_)
             | Self::File { .. }
             | Self::Prices { .. }
-            | Self::MoveTask { .. }
-            | Self::LocalMappings => FAILED,
+            | Self::MoveTask { .. } => FAILED,
         })
     }
 }

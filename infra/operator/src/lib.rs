@@ -5,6 +5,7 @@
 //! - [`cli`]: parses the arguments and runs a command
 //! - [`commands`]: one module for each command
 //! - [`doctor`]: the checks of a deployed stack
+//! - [`conform`]: plays faults against a consumer
 //! - [`context`], [`confirmation`], [`arguments`], [`progress`], [`interrupt`]: what commands share
 //! - [`terminal`], [`format`], [`error`]: output, texts and exit codes
 //!
@@ -14,6 +15,7 @@ pub mod arguments;
 pub mod cli;
 pub mod commands;
 pub mod confirmation;
+pub mod conform;
 pub mod context;
 pub mod doctor;
 pub mod error;
