@@ -1,36 +1,34 @@
-//! The cost of a million notifications of 1 KB from the queue to DONE, for each design: measured times of invocations, counted
-//! calls, and the cost model of `onewrite cost`.
+//! The cost of a million notifications from the queue to DONE, for each design: measured times of invocations, counted calls,
+//! the sizes of items and events, and the cost model of `onewrite cost`.
 //!
 //! Batches are full and have the template's sizes, as in a busy pipeline; this is the cheapest case for every design. All
 //! functions have the template's memory and the price of arm64.
 
 use anyhow::Result;
-use onewrite::event::NotificationEvent;
+use onewrite::item::PayloadCompression;
 use onewrite_cost::{
-    billing::{self, QueueType, QueueUsage, SQS_BATCH, StreamCapacity, gb_seconds, write_units},
+    billing::{self, QueueType, QueueUsage, SQS_BATCH, StreamCapacity, gb_seconds},
     prices::Prices,
 };
 
 use crate::{
-    events::{self, Ids},
-    figures::{BILLED, COST, Figures, INGEST_CALLS, WRITE_UNITS},
-    measure::{MEMORY_MB, PAYLOAD, batch_of},
-    peer::{
-        COMPLETE, DOUBLE_WRITE, FORWARD, INGEST, NODE, NODE_FORWARD, PYTHON, PYTHON_FORWARD,
-        SAMPLE_ALL, SAMPLE_FORWARD,
+    figures::{BILLED, COST, COST_BY_PAYLOAD, Figures, INGEST_CALLS, WRITE_UNITS},
+    measure::{
+        COMPLETE_BATCH, FORWARD_BATCH, INGEST_BATCH, MEMORY_MB, batch_of, batch_with, stored,
     },
+    payloads::{EIGHT_KB, ONE_KB, PayloadSets, Payloads},
+    peer::{
+        COMPLETE, DOUBLE_WRITE, FORWARD, INGEST, INGEST_PLAIN, NODE, NODE_FORWARD, PYTHON,
+        PYTHON_FORWARD, SAMPLE_ALL, SAMPLE_FORWARD,
+    },
+    sizes::{Sizes, Storage},
 };
-
-/// Batch size of `ingest` in the template.
-pub const INGEST_BATCH: usize = 10;
-/// Batch size of `forward` in the template.
-pub const FORWARD_BATCH: usize = 500;
-/// Batch size of `complete` in the template.
-pub const COMPLETE_BATCH: usize = 100;
 
 /// This project's design.
 pub const ONEWRITE: &str = "onewrite";
-/// The same, with a pipe instead of `forward`.
+/// The same with `PayloadCompression=never`.
+pub const UNCOMPRESSED: &str = "onewrite, not compressed";
+/// With a pipe instead of `forward`.
 pub const WITH_PIPES: &str = "onewrite, Pipes for forward";
 /// Idempotency with a separate table.
 pub const POWERTOOLS: &str = "Python, Powertools";
@@ -63,26 +61,36 @@ enum Publishing {
 struct Design {
     name: &'static str,
     ingest: &'static str,
+    storage: Storage,
     publishing: Publishing,
     /// Writes of the notification by the function that handles the message. Its other calls for each message write
     /// idempotency records of one write unit.
     writes: f64,
 }
 
-const DESIGNS: [Design; 7] = {
+const DESIGNS: [Design; 8] = {
     const fn design(name: &'static str, ingest: &'static str, forward: &'static str) -> Design {
         Design {
             name,
             ingest,
+            storage: Storage::Peer,
             publishing: Publishing::By(forward),
             writes: 1.0,
         }
     }
+    const fn own(name: &'static str, ingest: &'static str, how: PayloadCompression) -> Design {
+        Design {
+            storage: Storage::Own(how),
+            ..design(name, ingest, FORWARD)
+        }
+    }
     [
-        design(ONEWRITE, INGEST, FORWARD),
+        own(ONEWRITE, INGEST, PayloadCompression::Auto),
+        own(UNCOMPRESSED, INGEST_PLAIN, PayloadCompression::Never),
+        // A pipe does not decompress.
         Design {
             publishing: Publishing::Pipe,
-            ..design(WITH_PIPES, INGEST, FORWARD)
+            ..own(WITH_PIPES, INGEST_PLAIN, PayloadCompression::Never)
         },
         design("Rust samples", SAMPLE_ALL, SAMPLE_FORWARD),
         design(POWERTOOLS, PYTHON, PYTHON_FORWARD),
@@ -96,104 +104,130 @@ const DESIGNS: [Design; 7] = {
     ]
 };
 
-/// The cost of all notifications with a design.
-struct Bill {
-    /// Write units of one notification.
-    units: f64,
-    /// US dollars by service.
-    items: Vec<(&'static str, f64)>,
-}
-
-/// Adds the cost of each design whose functions were measured.
+/// Adds write units and cost of each design for each kind of payload, as far as its functions were measured.
 ///
 /// # Errors
 /// If the price table cannot be parsed.
-pub fn calculate(figures: &mut Figures) -> Result<()> {
+pub fn calculate(figures: &mut Figures, payloads: &PayloadSets) -> Result<()> {
     let prices = Prices::built_in()?;
-    for design in &DESIGNS {
-        let Some(Bill { units, items }) = design.bill(figures, &prices) else {
-            continue;
-        };
-        figures.add(WRITE_UNITS, ALL, design.name, &[units]);
-        let total: f64 = items.iter().map(|(_, usd)| usd).sum();
-        for (service, usd) in items.into_iter().chain([(ALL, total)]) {
-            figures.add(COST, service, design.name, &[usd]);
+    for payloads in payloads.all() {
+        let name = payloads.name;
+        for design in &DESIGNS {
+            let sizes = payloads.texts().iter();
+            let sizes: Vec<_> = sizes.map(|text| design.storage.sizes(text)).collect();
+            let Some(units) = design.write_units(figures, &sizes) else {
+                continue;
+            };
+            figures.add(WRITE_UNITS, name, design.name, &[units]);
+            let Some(items) = design.bill(figures, &prices, payloads, &sizes) else {
+                continue;
+            };
+            let total: f64 = items.iter().map(|(_, usd)| usd).sum();
+            figures.add(COST_BY_PAYLOAD, name, design.name, &[total]);
+            if name == ONE_KB {
+                for (service, usd) in items.into_iter().chain([(ALL, total)]) {
+                    figures.add(COST, service, design.name, &[usd]);
+                }
+            }
         }
     }
     Ok(())
 }
 
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len().max(1) as f64;
+    values.sum::<f64>() / count
+}
+
 impl Design {
-    /// `None` if a function was not measured.
-    fn bill(&self, figures: &Figures, prices: &Prices) -> Option<Bill> {
-        let calls = figures.get(INGEST_CALLS, &batch_of(INGEST_BATCH), self.ingest)?;
+    /// Write units of a notification. Every design writes INIT and DONE. `None` if the other calls were not counted.
+    fn write_units(&self, figures: &Figures, sizes: &[Sizes]) -> Option<f64> {
+        let idempotency_writes = match self.storage {
+            Storage::Own(_) => 0.0,
+            Storage::Peer => {
+                let calls = figures.get(INGEST_CALLS, &batch_of(INGEST_BATCH), self.ingest)?;
+                let puts = f64::from(u8::from(self.publishes_itself()));
+                (calls.median - self.writes - puts).max(0.0)
+            }
+        };
+        Some(mean(sizes.iter().map(Sizes::write_units)) + idempotency_writes)
+    }
+
+    /// US dollars by service. `None` if a function was not measured.
+    fn bill(
+        &self,
+        figures: &Figures,
+        prices: &Prices,
+        payloads: &Payloads,
+        sizes: &[Sizes],
+    ) -> Option<Vec<(&'static str, f64)>> {
         let mut lambda = 0.0;
         for function in self.functions() {
-            let (invocations, gb_seconds) = function.usage(figures)?;
+            let (invocations, gb_seconds) = function.usage(figures, payloads)?;
             let (invocations, gb_seconds) =
                 (NOTIFICATIONS * invocations, NOTIFICATIONS * gb_seconds);
             lambda += billing::total(&billing::functions(prices, invocations, gb_seconds));
         }
-        let (id, payload) = events::sample(PAYLOAD);
-        let item = events::item(&id, &payload);
-        let item_bytes = item.bytes() as f64;
-        let record = (NotificationEvent::from_item(&item).to_json().len() + id.len()) as f64;
-        let queue = QueueUsage {
-            sent: NOTIFICATIONS,
-            receives: NOTIFICATIONS / SQS_BATCH as f64,
-            receive_batch: SQS_BATCH as f64,
-            message_bytes: events::body(&id, &payload).len() as f64,
-        };
-
-        let publishes_itself = matches!(self.publishing, Publishing::Ingest);
-        let puts = if publishes_itself { 1.0 } else { 0.0 };
-        let idempotency_writes = (calls.median - self.writes - puts).max(0.0);
-        // Every design writes INIT and DONE.
-        let units = 2.0 * write_units(item_bytes) + idempotency_writes;
-        let records = if publishes_itself { 1.0 } else { CHANGES };
-        // Hourly charges of the stream do not depend on the number of notifications.
-        let capacity = StreamCapacity::OnDemand { hours: 0.0 };
-        let stream = billing::stream(prices, capacity, NOTIFICATIONS * records, record);
-        let queue = billing::queue(prices, QueueType::Standard, queue);
+        let units = self.write_units(figures, sizes)?;
         let writes = billing::writes(prices, "write units", NOTIFICATIONS * units);
-        let items = vec![
-            (queue.service, queue.usd),
+        Some(vec![
+            (
+                "SQS",
+                mean(sizes.iter().map(|sizes| queue_usd(prices, sizes))),
+            ),
             ("Lambda", lambda),
             (writes.service, writes.usd),
-            ("Pipes", self.pipe_usd(item_bytes)),
-            ("Kinesis", billing::total(&stream)),
-        ];
-        Some(Bill { units, items })
+            (
+                "Pipes",
+                mean(sizes.iter().map(|sizes| self.pipe_usd(sizes))),
+            ),
+            (
+                "Kinesis",
+                mean(sizes.iter().map(|sizes| self.stream_usd(prices, sizes))),
+            ),
+        ])
     }
 
-    fn pipe_usd(&self, item_bytes: f64) -> f64 {
+    fn publishes_itself(&self) -> bool {
+        matches!(self.publishing, Publishing::Ingest)
+    }
+
+    fn stream_usd(&self, prices: &Prices, sizes: &Sizes) -> f64 {
+        let records = if self.publishes_itself() {
+            1.0
+        } else {
+            CHANGES
+        };
+        // Hourly charges of the stream do not depend on the number of notifications.
+        let capacity = StreamCapacity::OnDemand { hours: 0.0 };
+        let items = billing::stream(prices, capacity, NOTIFICATIONS * records, sizes.record);
+        billing::total(&items)
+    }
+
+    fn pipe_usd(&self, sizes: &Sizes) -> f64 {
         match self.publishing {
             Publishing::Pipe => {
-                let init = events::stream(1, Ids::Distinct, PAYLOAD).len() as f64;
                 // A change to DONE has the old and the new item.
-                let done = init + item_bytes;
-                NOTIFICATIONS * (init + done) / PIPE_REQUEST_BYTES * PIPE_REQUESTS_USD / 1e6
+                let bytes = 2.0 * sizes.change + sizes.settled_item;
+                NOTIFICATIONS * bytes / PIPE_REQUEST_BYTES * PIPE_REQUESTS_USD / 1e6
             }
             Publishing::By(_) | Publishing::Ingest => 0.0,
         }
     }
 
     fn functions(&self) -> Vec<Function> {
-        let ingest = Function {
-            peer: self.ingest,
-            batch: INGEST_BATCH,
-            records: 1.0,
-        };
-        let forward = |peer| Function {
+        let function = |peer, batch, records| Function {
             peer,
-            batch: FORWARD_BATCH,
-            records: CHANGES,
+            batch,
+            records,
+            compression: PayloadCompression::Never,
         };
-        let complete = Function {
-            peer: COMPLETE,
-            batch: COMPLETE_BATCH,
-            records: 1.0,
+        let ingest = function(self.ingest, INGEST_BATCH, 1.0);
+        let forward = |peer| Function {
+            compression: self.storage.compression(),
+            ..function(peer, FORWARD_BATCH, CHANGES)
         };
+        let complete = function(COMPLETE, COMPLETE_BATCH, 1.0);
         match self.publishing {
             Publishing::By(peer) => vec![ingest, forward(peer), complete],
             Publishing::Pipe => vec![ingest, complete],
@@ -202,21 +236,49 @@ impl Design {
     }
 }
 
+/// SQS: each message is sent in a separate call, and received and deleted in full batches.
+fn queue_usd(prices: &Prices, sizes: &Sizes) -> f64 {
+    let queue = QueueUsage {
+        sent: NOTIFICATIONS,
+        receives: NOTIFICATIONS / SQS_BATCH as f64,
+        receive_batch: SQS_BATCH as f64,
+        message_bytes: sizes.message,
+    };
+    billing::queue(prices, QueueType::Standard, queue).usd
+}
+
 /// A function of a design, and the number of its records for each notification.
 struct Function {
     peer: &'static str,
     batch: usize,
     records: f64,
+    /// How the items are stored that it processes.
+    compression: PayloadCompression,
 }
 
 impl Function {
     /// Invocations and GB-seconds for each notification. `None` if the function was not measured.
-    fn usage(&self, figures: &Figures) -> Option<(f64, f64)> {
-        let time = figures.get(BILLED, &batch_of(self.batch), self.peer)?;
+    fn usage(&self, figures: &Figures, payloads: &Payloads) -> Option<(f64, f64)> {
         let invocations = self.records / self.batch as f64;
-        // Billed durations are rounded up to a millisecond (Lambda pricing).
-        let seconds = invocations * time.median.ceil() / 1e3;
+        let seconds = invocations * self.millis(figures, payloads)? / 1e3;
         Some((invocations, gb_seconds(seconds, MEMORY_MB as f64)))
+    }
+
+    /// The billed duration with these payloads. Of the synthetic ones, two sizes are measured; the others are on a straight
+    /// line through them.
+    fn millis(&self, figures: &Figures, payloads: &Payloads) -> Option<f64> {
+        let measured = |payloads: &str| {
+            let case = stored(&batch_with(self.batch, payloads), self.compression);
+            Some(figures.get(BILLED, &case, self.peer)?.median)
+        };
+        let millis = measured(payloads.name).or_else(|| {
+            let bytes = payloads.synthetic_bytes?;
+            let (small, large) = (measured(ONE_KB)?, measured(EIGHT_KB)?);
+            let part = (bytes as f64 - 1_024.0) / (8_192.0 - 1_024.0);
+            Some((small + (large - small) * part).max(0.0))
+        })?;
+        // Billed durations are rounded up to a millisecond (Lambda pricing).
+        Some(millis.ceil())
     }
 }
 
@@ -224,36 +286,83 @@ impl Function {
 mod tests {
     use super::*;
 
-    /// Results in which every function takes this long, and `ingest` makes this many calls per message.
+    /// Results in which every function takes this long for 1 KB and three times as long for 8 KB, and `ingest` makes this many
+    /// calls per message.
     fn figures(peers: &[(&'static str, f64)], millis: f64) -> Figures {
         let mut figures = Figures::default();
         for (peer, calls) in peers {
             figures.add(INGEST_CALLS, batch_of(INGEST_BATCH), peer, &[*calls]);
             for batch in [INGEST_BATCH, FORWARD_BATCH, COMPLETE_BATCH] {
-                figures.add(BILLED, batch_of(batch), peer, &[millis]);
+                for compression in [PayloadCompression::Auto, PayloadCompression::Never] {
+                    for (payloads, times) in [(ONE_KB, 1.0), (EIGHT_KB, 3.0)] {
+                        let case = stored(&batch_with(batch, payloads), compression);
+                        figures.add(BILLED, case, peer, &[times * millis]);
+                    }
+                }
             }
         }
-        calculate(&mut figures).unwrap();
+        calculate(&mut figures, &PayloadSets::new(None)).unwrap();
         figures
     }
 
+    const OWN: [(&str, f64); 4] = [
+        (INGEST, 1.0),
+        (INGEST_PLAIN, 1.0),
+        (FORWARD, 1.0),
+        (COMPLETE, 1.0),
+    ];
+
     #[test]
     fn cost_follows_from_calls_times_and_prices() {
-        let figures = figures(&[(INGEST, 1.0), (FORWARD, 1.0), (COMPLETE, 1.0)], 7.2);
-        let of = |position| figures.get(COST, position, "onewrite").unwrap().median;
+        let figures = figures(&OWN, 7.2);
+        let of = |position, design| figures.get(COST, position, design).unwrap().median;
         // 100,000 + 4,000 + 10,000 invocations of 8 ms at 256 MB.
         let lambda = 114_000.0 * (0.20 / 1e6 + 0.008 * 0.25 * 0.000_013_333_4);
-        assert!((of("Lambda") - lambda).abs() < 1e-9, "{}", of("Lambda"));
-        // An item of 1 KB of payload has more than 1 KB: two units for INIT, two for DONE.
-        assert_eq!(of("DynamoDB"), 4.0 * 0.625);
-        assert_eq!(figures.get(WRITE_UNITS, ALL, ONEWRITE).unwrap().median, 4.0);
-        assert!((of("SQS") - 1.2 * 0.40).abs() < 1e-9);
-        assert!(of("Kinesis") > 0.0 && of("Pipes") == 0.0);
-        let sum = of("SQS") + of("Lambda") + of("DynamoDB") + of("Kinesis");
-        assert!((of("all") - sum).abs() < 1e-9);
-        let piped = figures.get(COST, "Pipes", "onewrite, Pipes for forward");
-        assert!(piped.unwrap().median > 0.0);
-        assert_eq!(figures.get(COST, "all", "Python, Powertools"), None);
+        let actual = of("Lambda", ONEWRITE);
+        assert!((actual - lambda).abs() < 1e-9, "{actual}");
+        assert!((of("SQS", ONEWRITE) - 1.2 * 0.40).abs() < 1e-9);
+        // An item with 1 KB of text has more than 1 KB: two units for INIT, two for DONE.
+        assert_eq!(of("DynamoDB", UNCOMPRESSED), 4.0 * 0.625);
+        assert_eq!(of("DynamoDB", ONEWRITE), 2.0 * 0.625);
+        assert!(of("Kinesis", ONEWRITE) > 0.0 && of("Pipes", ONEWRITE) == 0.0);
+        let services =
+            ["SQS", "Lambda", "DynamoDB", "Kinesis"].map(|service| of(service, ONEWRITE));
+        let sum: f64 = services.iter().sum();
+        assert!((of(ALL, ONEWRITE) - sum).abs() < 1e-9);
+        let by_payload = figures.get(COST_BY_PAYLOAD, ONE_KB, ONEWRITE);
+        assert_eq!(by_payload.unwrap().median, of(ALL, ONEWRITE));
+        assert!(of("Pipes", WITH_PIPES) > 0.0);
+        assert_eq!(of("DynamoDB", WITH_PIPES), 4.0 * 0.625);
+        assert_eq!(figures.get(COST, ALL, POWERTOOLS), None);
+    }
+
+    #[test]
+    fn write_units_need_no_measurement_of_the_functions() {
+        let mut figures = Figures::default();
+        calculate(&mut figures, &PayloadSets::new(None)).unwrap();
+        let units = |payloads, design| figures.get(WRITE_UNITS, payloads, design);
+        assert_eq!(units("200 B", ONEWRITE).unwrap().median, 2.0);
+        assert_eq!(units(EIGHT_KB, UNCOMPRESSED).unwrap().median, 18.0);
+        assert_eq!(units(ONE_KB, POWERTOOLS), None);
+        assert_eq!(figures.get(COST_BY_PAYLOAD, ONE_KB, ONEWRITE), None);
+    }
+
+    #[test]
+    fn times_between_two_measured_sizes_are_on_a_straight_line() {
+        let figures = figures(&OWN, 10.0);
+        let ingest = Function {
+            peer: INGEST,
+            batch: INGEST_BATCH,
+            records: 1.0,
+            compression: PayloadCompression::Never,
+        };
+        let millis = |name, bytes| {
+            let payloads = Payloads::synthetic(name, bytes);
+            ingest.millis(&figures, &payloads)
+        };
+        assert_eq!(millis(ONE_KB, 1_024), Some(10.0));
+        assert_eq!(millis("half", (1_024 + 8_192) / 2), Some(20.0));
+        assert_eq!(millis(EIGHT_KB, 8_192), Some(30.0));
     }
 
     #[test]
@@ -266,12 +375,9 @@ mod tests {
         ];
         let figures = figures(&peers, 100.0);
         let of = |position, design| figures.get(COST, position, design).unwrap().median;
-        assert_eq!(of("DynamoDB", "Python, Powertools"), 6.0 * 0.625);
-        assert_eq!(of("DynamoDB", "Python, double write"), 4.0 * 0.625);
-        let (one, two) = (
-            of("Kinesis", "Python, double write"),
-            of("Kinesis", "Python, Powertools"),
-        );
+        assert_eq!(of("DynamoDB", POWERTOOLS), 6.0 * 0.625);
+        assert_eq!(of("DynamoDB", DOUBLE), 4.0 * 0.625);
+        let (one, two) = (of("Kinesis", DOUBLE), of("Kinesis", POWERTOOLS));
         assert!((2.0 * one - two).abs() < 1e-9);
     }
 

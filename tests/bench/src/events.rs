@@ -1,59 +1,69 @@
 //! Lambda events in the format of the event source mappings. Each notification has its own id.
 
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use hyper::body::Bytes;
-use jiff::Timestamp;
 use onewrite::{
     event::NotificationEvent,
-    item::{Enrichment, InvalidItem, NotificationItem},
-    notification::MessagePointers,
+    item::{NotificationItem, PayloadCompression},
+    notification::{Fingerprint, NotificationId},
 };
+use serde_dynamo::AttributeValue;
 use serde_json::{Value, json};
 
-static NUMBER: AtomicU64 = AtomicU64::new(0);
+use crate::payloads::{Payloads, body, id};
 
-/// The fingerprint of the notifications of the last batch of [`kinesis`], which all have the same payload.
-static FINGERPRINT: Mutex<String> = Mutex::new(String::new());
+static NUMBER: AtomicUsize = AtomicUsize::new(0);
 
-/// The fingerprint that the table has for the notifications of the last batch of [`kinesis`].
-pub(crate) fn fingerprint() -> String {
-    let fingerprint = FINGERPRINT.lock().unwrap_or_else(PoisonError::into_inner);
-    fingerprint.clone()
+/// The fingerprints of the payloads of the last batch of [`kinesis`].
+static FINGERPRINTS: Mutex<Vec<Fingerprint>> = Mutex::new(Vec::new());
+
+/// The fingerprint that the table has for a notification of the last batch of [`kinesis`].
+pub(crate) fn fingerprint(id: &str) -> Option<Fingerprint> {
+    let (_, digits) = id.rsplit_once('-')?;
+    let number = usize::from_str_radix(digits, 16).ok()?;
+    let fingerprints = FINGERPRINTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let place = number.checked_rem(fingerprints.len())?;
+    fingerprints.get(place).copied()
 }
 
-fn new_id() -> String {
-    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-    format!("6a1f3c52-0d4e-4b8a-9c37-{number:012x}")
+/// The number of a new notification. It also chooses the payload: one after the other.
+fn new_number() -> usize {
+    NUMBER.fetch_add(1, Ordering::Relaxed)
 }
 
-/// A JSON object of about this many bytes: an order with order lines.
-fn payload(bytes: usize) -> String {
-    const LINE: &str = r#"{"sku":"A-104-77","quantity":2,"price":12.50,"gift":false}"#;
-    let mut text = r#"{"amount":25.00,"currency":"EUR","lines":["#.to_owned();
-    let mut first = true;
-    while text.len() + LINE.len() < bytes.saturating_sub(40) {
-        if !std::mem::replace(&mut first, false) {
-            text.push(',');
-        }
-        text.push_str(LINE);
+/// A copy of the item of one of these payloads.
+fn new_item(payloads: &Payloads, compression: PayloadCompression) -> NotificationItem {
+    let number = new_number();
+    let items = payloads.items(compression);
+    let mut item = items[number % items.len()].clone();
+    set_id(&mut item, &id(number));
+    item
+}
+
+fn set_id(item: &mut NotificationItem, id: &str) {
+    match NotificationId::parse(id) {
+        Ok(parsed) => item.notification.id = parsed,
+        Err(error) => unreachable!("{error:?}"),
     }
-    let rest = bytes.saturating_sub(text.len() + 12);
-    text.push_str(&format!(r#"],"note":"{}"}}"#, "x".repeat(rest)));
-    text
+    item.source_message_id = id.to_owned();
 }
 
-/// A batch of SQS messages with this many bytes of payload each.
+/// A batch of SQS messages with these payloads.
 #[must_use]
-pub fn sqs(messages: usize, payload_bytes: usize) -> Bytes {
-    let payload = payload(payload_bytes);
+pub fn sqs(messages: usize, payloads: &Payloads) -> Bytes {
+    let texts = payloads.texts();
     let record = |_| {
-        let id = new_id();
-        let body = body(&id, &payload);
+        let number = new_number();
+        let id = id(number);
+        let body = body(&id, &texts[number % texts.len()]);
         json!({
             "messageId": id,
             "receiptHandle": "AQEB".repeat(90),
@@ -83,72 +93,94 @@ pub enum Ids {
     One,
 }
 
-/// A batch of changes of the table: new notifications with this many bytes of payload each.
+/// A batch of changes of the table: new notifications with these payloads.
 #[must_use]
-pub fn stream(changes: usize, ids: Ids, payload_bytes: usize) -> Bytes {
-    let payload = payload(payload_bytes);
-    let shared_id = new_id();
-    let record = |index: usize| {
-        let id = match ids {
-            Ids::Distinct => new_id(),
-            Ids::One => shared_id.clone(),
-        };
-        let (first, redrives) = (ids == Ids::Distinct || index == 0, index);
-        let image = |redrives: usize| {
-            json!({
-                "notification_id": {"S": id},
-                "status": {"S": "INIT"},
-                "version": {"N": "1"},
-                "type": {"S": "refund"},
-                "payload": {"S": payload},
-                "fingerprint": {"S": "cd74aea99a5facf3eb8f26076243e984533b4b33713158eb4908dcfbdd69d8a1"},
-                "created_at": {"S": "2026-11-23T10:00:00.123Z"},
-                "updated_at": {"S": "2026-11-23T10:00:00.123Z"},
-                "source_message_id": {"S": id},
-                "redrives": {"N": redrives.to_string()},
-            })
-        };
-        let mut change = json!({
-            "ApproximateCreationDateTime": 1_795_428_001.0,
-            "Keys": {"notification_id": {"S": id}},
-            "NewImage": image(if first { 0 } else { redrives }),
-            "SequenceNumber": format!("{:025}", 4_421_584_500_000_000_u64 + index as u64),
-            "SizeBytes": payload_bytes + 400,
-            "StreamViewType": "NEW_AND_OLD_IMAGES",
-        });
-        if !first {
-            change["OldImage"] = image(redrives - 1);
+pub fn stream(
+    changes: usize,
+    ids: Ids,
+    payloads: &Payloads,
+    compression: PayloadCompression,
+) -> Bytes {
+    let mut item = new_item(payloads, compression);
+    let mut record = |index: usize| {
+        let mut old_image = None;
+        match ids {
+            _ if index == 0 => (),
+            Ids::Distinct => item = new_item(payloads, compression),
+            Ids::One => {
+                old_image = Some(image(&item));
+                item.redrives += 1;
+            }
         }
-        json!({
-            "eventID": "c81e728d9d4c2f636f067f89cc14862c",
-            "eventName": if first { "INSERT" } else { "MODIFY" },
-            "eventVersion": "1.1",
-            "eventSource": "aws:dynamodb",
-            "awsRegion": "us-east-1",
-            "dynamodb": change,
-            "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/notifications/stream/2026-11-23T10:00:00.000",
-        })
+        change(index, &item, old_image)
     };
-    records(&(0..changes).map(record).collect::<Vec<_>>())
+    records(&(0..changes).map(&mut record).collect::<Vec<_>>())
 }
 
-/// A batch of Kinesis records: the events of new notifications with this many bytes of payload each.
-///
-/// # Panics
-/// Never, because the notifications are valid.
+/// The change that created this item.
 #[must_use]
-pub fn kinesis(events: usize, payload_bytes: usize) -> Bytes {
-    let payload = payload(payload_bytes);
-    let fingerprint = item("any", &payload).notification.fingerprint;
-    *FINGERPRINT.lock().unwrap_or_else(PoisonError::into_inner) = fingerprint.to_string();
+pub fn change_of(item: &NotificationItem) -> String {
+    change(0, item, None).to_string()
+}
+
+/// The change that stored this item.
+fn change(index: usize, item: &NotificationItem, old_image: Option<Value>) -> Value {
+    let event_name = if old_image.is_none() {
+        "INSERT"
+    } else {
+        "MODIFY"
+    };
+    let mut change = json!({
+        "ApproximateCreationDateTime": 1_795_428_001.0,
+        "Keys": {"notification_id": {"S": item.notification.id.as_str()}},
+        "NewImage": image(item),
+        "SequenceNumber": format!("{:025}", 4_421_584_500_000_000_u64 + index as u64),
+        "SizeBytes": item.bytes() + 36 + 15,
+        "StreamViewType": "NEW_AND_OLD_IMAGES",
+    });
+    if let Some(image) = old_image {
+        change["OldImage"] = image;
+    }
+    json!({
+        "eventID": "c81e728d9d4c2f636f067f89cc14862c",
+        "eventName": event_name,
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": "us-east-1",
+        "dynamodb": change,
+        "eventSourceARN": "arn:aws:dynamodb:us-east-1:123456789012:table/notifications/stream/2026-11-23T10:00:00.000",
+    })
+}
+
+/// An item in the format of a change.
+fn image(item: &NotificationItem) -> Value {
+    let attributes = item.attributes().map(|(name, value)| {
+        let value = match value {
+            AttributeValue::S(text) => json!({"S": text}),
+            AttributeValue::N(number) => json!({"N": number}),
+            AttributeValue::B(bytes) => json!({"B": BASE64_STANDARD.encode(bytes)}),
+            other => unreachable!("{name} has a type that no item has: {other:?}"),
+        };
+        (name, value)
+    });
+    json!(attributes.collect::<BTreeMap<_, _>>())
+}
+
+/// A batch of Kinesis records: the events of new notifications with these payloads.
+#[must_use]
+pub fn kinesis(events: usize, payloads: &Payloads) -> Bytes {
+    let compression = PayloadCompression::Never;
+    let items = payloads.items(compression).iter();
+    let fingerprints = items.map(|item| item.notification.fingerprint);
+    *FINGERPRINTS.lock().unwrap_or_else(PoisonError::into_inner) = fingerprints.collect();
     let record = |index: usize| {
-        let id = new_id();
-        let event = NotificationEvent::from_item(&item(&id, &payload)).to_json();
+        let item = new_item(payloads, compression);
+        let event = NotificationEvent::from_item(&item).to_json();
         let sequence = format!("{:056}", 49_545_115_243_490_985_u64 + index as u64);
         json!({
             "kinesis": {
                 "kinesisSchemaVersion": "1.0",
-                "partitionKey": id,
+                "partitionKey": item.notification.id.as_str(),
                 "sequenceNumber": sequence,
                 "data": BASE64_STANDARD.encode(event),
                 "approximateArrivalTimestamp": 1_795_428_001.123,
@@ -165,33 +197,6 @@ pub fn kinesis(events: usize, payload_bytes: usize) -> Bytes {
     records(&(0..events).map(record).collect::<Vec<_>>())
 }
 
-/// A new id, and a payload of this many bytes.
-pub(crate) fn sample(payload_bytes: usize) -> (String, String) {
-    (new_id(), payload(payload_bytes))
-}
-
-/// The body of an SQS message.
-pub(crate) fn body(id: &str, payload: &str) -> String {
-    format!(r#"{{"notification_id":"{id}","type":"refund","payload":{payload}}}"#)
-}
-
-/// The item that `ingest` would write.
-pub(crate) fn item(id: &str, payload: &str) -> NotificationItem {
-    let body = body(id, payload);
-    let item = MessagePointers::default()
-        .parse(&body)
-        .map_err(InvalidItem::from)
-        .and_then(|notification| {
-            let enrichment = Enrichment::default();
-            let now = Timestamp::UNIX_EPOCH;
-            NotificationItem::new(notification, &enrichment, id.to_owned(), None, now)
-        });
-    match item {
-        Ok(item) => item,
-        Err(rejection) => unreachable!("{rejection}"),
-    }
-}
-
 fn records(records: &[Value]) -> Bytes {
     Bytes::from(json!({"Records": records}).to_string())
 }
@@ -199,19 +204,7 @@ fn records(records: &[Value]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn payloads_are_json_of_the_requested_size() {
-        for bytes in [100, 1_024, 10_000] {
-            let text = payload(bytes);
-            assert!(
-                text.len().abs_diff(bytes) <= 12,
-                "{} for {bytes}",
-                text.len()
-            );
-            serde_json::from_str::<Value>(&text).unwrap();
-        }
-    }
+    use crate::payloads::ONE_KB;
 
     #[test]
     fn ids_are_distinct_or_shared() {
@@ -222,8 +215,50 @@ mod tests {
                 |record: &Value| record["dynamodb"]["Keys"]["notification_id"]["S"].to_string();
             records.map(id).collect::<std::collections::BTreeSet<_>>()
         };
-        assert_eq!(ids(&stream(3, Ids::Distinct, 100)).len(), 3);
-        assert_eq!(ids(&stream(3, Ids::One, 100)).len(), 1);
-        assert_ne!(sqs(1, 100), sqs(1, 100));
+        let payloads = Payloads::synthetic(ONE_KB, 1_024);
+        let stream = |ids| stream(3, ids, &payloads, PayloadCompression::Auto);
+        assert_eq!(ids(&stream(Ids::Distinct)).len(), 3);
+        assert_eq!(ids(&stream(Ids::One)).len(), 1);
+        assert_ne!(sqs(1, &payloads), sqs(1, &payloads));
+    }
+
+    #[test]
+    fn changes_have_the_images_that_the_table_would_have() {
+        let payloads = Payloads::synthetic(ONE_KB, 1_024);
+        for (compression, kind) in [
+            (PayloadCompression::Auto, "B"),
+            (PayloadCompression::Never, "S"),
+        ] {
+            let event = stream(2, Ids::One, &payloads, compression);
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            let [insert, modify] = [0, 1].map(|index| &event["Records"][index]);
+            assert_eq!(insert["eventName"], "INSERT");
+            assert_eq!(insert["dynamodb"]["OldImage"], Value::Null);
+            assert!(insert["dynamodb"]["NewImage"]["payload"][kind].is_string());
+            assert_eq!(modify["eventName"], "MODIFY");
+            assert_eq!(
+                modify["dynamodb"]["OldImage"],
+                insert["dynamodb"]["NewImage"]
+            );
+            assert_eq!(
+                modify["dynamodb"]["NewImage"]["redrives"],
+                json!({"N": "1"})
+            );
+        }
+    }
+
+    #[test]
+    fn the_table_has_the_fingerprint_of_each_event() {
+        let payloads = Payloads::synthetic(ONE_KB, 1_024);
+        let event: Value = serde_json::from_slice(&kinesis(30, &payloads)).unwrap();
+        for record in event["Records"].as_array().unwrap() {
+            let data = record["kinesis"]["data"].as_str().unwrap();
+            let event = BASE64_STANDARD.decode(data).unwrap();
+            let event: Value = serde_json::from_slice(&event).unwrap();
+            let id = record["kinesis"]["partitionKey"].as_str().unwrap();
+            let expected = fingerprint(id).unwrap().to_string();
+            assert_eq!(event["fingerprint"], expected, "{event}");
+        }
+        assert_eq!(fingerprint("any"), None);
     }
 }

@@ -74,12 +74,14 @@ figures! {
     INGEST_CPU = "ingest: CPU per message", "µs";
     /// From the event to the response for a batch of ten, with five milliseconds per call to DynamoDB.
     INGEST_WALL = "ingest: time of a batch of 10, 5 ms per call", "ms";
+    /// TLS connections of a new process.
+    CONNECTIONS = "ingest: connections opened for a first event of 10", "";
     /// Number of calls to AWS.
     INGEST_CALLS = "ingest: calls per message", "";
-    /// Records of 1 KB in batches of a thousand.
-    FORWARD_RATE = "forward: records per second of CPU", "/s";
+    /// CPU time of a warm function by payload.
+    FORWARD_BATCH_CPU = "forward: CPU per record, batch of 500", "µs";
     /// CPU time of a warm function by batch size, for small records.
-    FORWARD_CPU = "forward: CPU per record", "µs";
+    FORWARD_CPU = "forward: CPU per record of 64 B", "µs";
     /// Number of calls to AWS.
     FORWARD_CALLS = "forward: calls per record", "";
     /// CPU time of a warm function by batch size.
@@ -90,8 +92,12 @@ figures! {
     BILLED = "time of an invocation at 256 MB, 5 ms per call", "ms";
     /// By service; the peers are designs.
     COST = "cost of a million notifications of 1 KB, from the queue to DONE", "USD";
-    /// Write units of all tables; the peers are designs.
-    WRITE_UNITS = "write units of a notification of 1 KB, from the queue to DONE", "";
+    /// By payload; the peers are designs.
+    COST_BY_PAYLOAD = "cost of a million notifications, from the queue to DONE", "USD";
+    /// Write units of all tables by payload; the peers are designs.
+    WRITE_UNITS = "write units of a notification, from the queue to DONE", "";
+    /// Peak memory of the processes whose CPU time was measured.
+    WARM_MEMORY = "peak memory after many batches", "MiB";
     /// CPU usage of the benchmark itself while the functions work.
     BENCH_SHARE = "CPU usage of the benchmark itself", "%";
 }

@@ -3,8 +3,9 @@
 //!
 //! - [`peer`]: the programs that are measured, how to build and start them
 //! - [`process`], [`cpu_share`], [`runtime_api`], [`stub`], [`events`]: a function as the platform runs it
+//! - [`payloads`], `refund`: what the notifications contain
 //! - [`measure`]: the measurements; [`figures`]: their results
-//! - [`cost`]: the cost of each design
+//! - [`cost`], [`sizes`]: the cost of each design
 //! - [`goals`]: the goals, and the thresholds of the gate
 //! - [`format`](mod@format): numbers; [`report`], [`plot`]: tables, JSON and an HTML page
 //!
@@ -17,9 +18,12 @@ pub mod figures;
 pub mod format;
 pub mod goals;
 pub mod measure;
+pub mod payloads;
 pub mod peer;
 pub mod plot;
 pub mod process;
+mod refund;
 pub mod report;
 pub mod runtime_api;
+pub mod sizes;
 pub mod stub;

@@ -4,14 +4,15 @@ use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
-use hyper::body::Bytes;
+use onewrite::item::PayloadCompression;
 use onewrite_bench::{
     cost,
     cpu_share::{CpuShare, SIZES_MB},
     events::{self, Ids},
     figures::Figures,
     goals,
-    measure::{Bench, MEMORY_MB, PAYLOAD},
+    measure::{Bench, COMPLETE_BATCH, FORWARD_BATCH, INGEST_BATCH, MEMORY_MB, batch_with, stored},
+    payloads::{EIGHT_KB, ONE_KB, PayloadSets, Payloads},
     peer::{self, Job, Peer},
     report,
     stub::Stub,
@@ -60,6 +61,7 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     // Checked before the build, so that a missing function is reported at once.
     let other = arguments.beside.as_deref().map(peer::other_build);
     let other = other.transpose()?.unwrap_or_default();
+    let payloads = PayloadSets::new(webhooks(&workspace).await);
     let mut peers = build_peers(&workspace, arguments.short).await?;
     if arguments.build_only {
         return Ok(ExitCode::SUCCESS);
@@ -73,15 +75,15 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
         figures: Figures::default(),
         report: |step| eprintln!("Measuring {step}"),
     };
-    measure(&mut bench, &peers, arguments.short).await?;
+    measure(&mut bench, &Jobs::new(&peers), &payloads, arguments.short).await?;
     let mut figures = bench.figures;
-    cost::calculate(&mut figures)?;
+    cost::calculate(&mut figures, &payloads)?;
     let results: Vec<_> = goals::all()
         .iter()
         .filter_map(|goal| goal.evaluate(&figures))
         .collect();
     let about = format!(
-        "{} cores, {}; medians of {} runs (minimum and maximum), with peers in turns. Payloads have {PAYLOAD} bytes unless stated \
+        "{} cores, {}; medians of {} runs (minimum and maximum), with peers in turns. Payloads are refunds of 1 KB unless stated \
          otherwise. Services are stubs on the loopback interface with TLS that respond immediately.",
         std::thread::available_parallelism()?,
         std::env::consts::ARCH,
@@ -94,6 +96,14 @@ async fn run(arguments: Arguments) -> Result<ExitCode> {
     println!("{about}\n{}", output.join("index.html").display());
     let failed = results.iter().any(|result| result.passes == Some(false));
     Ok(ExitCode::from(u8::from(failed)))
+}
+
+/// The bodies of real webhooks. Without them, everything else is measured.
+async fn webhooks(workspace: &Workspace) -> Option<Payloads> {
+    let webhooks = Payloads::webhooks(workspace, Progress::detect()).await;
+    webhooks
+        .inspect_err(|error| eprintln!("Skipping real webhooks: {error:#}"))
+        .ok()
 }
 
 async fn build_peers(workspace: &Workspace, short: bool) -> Result<Vec<Peer>> {
@@ -152,88 +162,150 @@ impl<'a> Jobs<'a> {
             complete: with(Job::Complete),
         }
     }
+
+    fn forward_named(&self, names: &[&str]) -> Vec<&'a Peer> {
+        let is_named = |peer: &&Peer| names.contains(&peer.name);
+        self.forward.iter().copied().filter(is_named).collect()
+    }
+
+    fn all(&self) -> Vec<&'a Peer> {
+        [&self.ingest[..], &self.forward, &self.complete].concat()
+    }
+
+    /// The programs that can decompress. The bare call publishes the item as it is.
+    fn own_forward(&self) -> Vec<&'a Peer> {
+        self.forward_named(&[peer::FORWARD, peer::FORWARD_OTHER, peer::BARE_FORWARD])
+    }
 }
 
-async fn measure(bench: &mut Bench<'_>, peers: &[Peer], short: bool) -> Result<()> {
-    let jobs = Jobs::new(peers);
-    bench.programs(peers);
+async fn measure(
+    bench: &mut Bench<'_>,
+    jobs: &Jobs<'_>,
+    payloads: &PayloadSets,
+    short: bool,
+) -> Result<()> {
+    let one_kb = payloads.get(ONE_KB);
+    let one_message = || events::sqs(1, one_kb);
+    bench.programs(&jobs.all());
     bench.cold(&jobs.ingest, None, one_message).await?;
+    bench.ingest_wall(&jobs.ingest, None, one_kb).await?;
     if !short {
-        let one_change = || events::stream(1, Ids::Distinct, PAYLOAD);
-        let one_event = || events::kinesis(1, PAYLOAD);
+        let one_change = || events::stream(1, Ids::Distinct, one_kb, PayloadCompression::Never);
+        let one_event = || events::kinesis(1, one_kb);
         bench.cold(&jobs.forward, None, one_change).await?;
         bench.cold(&jobs.complete, None, one_event).await?;
         match CpuShare::for_memory(MEMORY_MB) {
             Ok(share) => {
                 drop(share);
-                measure_with_cpu_share(bench, &jobs).await?;
+                measure_with_cpu_share(bench, jobs, payloads).await?;
             }
             Err(error) => {
                 eprintln!("Skipping measurements with CPU shares, and so the cost: {error:#}");
             }
         }
     }
-    measure_cpu(bench, &jobs, short).await
+    measure_cpu(bench, jobs, payloads, short).await?;
+    measure_growth(bench, jobs, &payloads.small, short).await
 }
 
-fn one_message() -> Bytes {
-    events::sqs(1, PAYLOAD)
-}
-
-async fn measure_with_cpu_share(bench: &mut Bench<'_>, jobs: &Jobs<'_>) -> Result<()> {
+async fn measure_with_cpu_share(
+    bench: &mut Bench<'_>,
+    jobs: &Jobs<'_>,
+    payloads: &PayloadSets,
+) -> Result<()> {
+    let one_kb = payloads.get(ONE_KB);
     let representative = |peer: &&Peer| is_representative(peer);
     let ingest: Vec<_> = jobs.ingest.iter().copied().filter(representative).collect();
     for size in SIZES_MB {
-        bench.cold(&ingest, Some(size), one_message).await?;
+        bench
+            .cold(&ingest, Some(size), || events::sqs(1, one_kb))
+            .await?;
     }
-    let stream = |changes, bytes| events::stream(changes, Ids::Distinct, bytes);
-    bench
-        .billed(&jobs.ingest, cost::INGEST_BATCH, events::sqs)
-        .await?;
-    bench
-        .billed(&jobs.forward, cost::FORWARD_BATCH, stream)
-        .await?;
-    bench
-        .billed(&jobs.complete, cost::COMPLETE_BATCH, events::kinesis)
-        .await
+    bench.ingest_wall(&ingest, Some(MEMORY_MB), one_kb).await?;
+    let webhooks = payloads.webhooks.as_ref().map(Payloads::selection);
+    for payloads in [one_kb, payloads.get(EIGHT_KB)]
+        .into_iter()
+        .chain(&webhooks)
+    {
+        let case = batch_with(INGEST_BATCH, payloads.name);
+        let event = || events::sqs(INGEST_BATCH, payloads);
+        bench.billed(&jobs.ingest, &case, event).await?;
+        for (peers, compression) in [
+            (&jobs.forward, PayloadCompression::Never),
+            (&jobs.own_forward(), PayloadCompression::Auto),
+        ] {
+            let case = stored(&batch_with(FORWARD_BATCH, payloads.name), compression);
+            let event = || events::stream(FORWARD_BATCH, Ids::Distinct, payloads, compression);
+            bench.billed(peers, &case, event).await?;
+        }
+        let case = batch_with(COMPLETE_BATCH, payloads.name);
+        let event = || events::kinesis(COMPLETE_BATCH, payloads);
+        bench.billed(&jobs.complete, &case, event).await?;
+    }
+    Ok(())
 }
 
-async fn measure_cpu(bench: &mut Bench<'_>, jobs: &Jobs<'_>, short: bool) -> Result<()> {
-    use peer::{BARE_FORWARD, FORWARD, FORWARD_OTHER};
+async fn measure_cpu(
+    bench: &mut Bench<'_>,
+    jobs: &Jobs<'_>,
+    payloads: &PayloadSets,
+    short: bool,
+) -> Result<()> {
+    let (one_kb, eight_kb) = (payloads.get(ONE_KB), payloads.get(EIGHT_KB));
     let batches: &[usize] = if short {
         &[10, 1_000]
     } else {
         &[1, 10, 100, 1_000]
     };
     for messages in batches {
-        bench.ingest_cpu(&jobs.ingest, *messages).await?;
+        bench.ingest_cpu(&jobs.ingest, *messages, one_kb).await?;
     }
-    if !short {
-        bench.ingest_wall(&jobs.ingest).await?;
+    let webhooks = payloads.webhooks.as_ref().map(Payloads::selection);
+    for payloads in [eight_kb].into_iter().chain(&webhooks) {
+        bench
+            .ingest_cpu(&jobs.ingest, INGEST_BATCH, payloads)
+            .await?;
     }
-    bench.forward_rate(&jobs.forward).await?;
-    let growth: &[usize] = if short {
+    for payloads in [one_kb, eight_kb].into_iter().chain(&webhooks) {
+        for (peers, compression) in [
+            (&jobs.forward, PayloadCompression::Never),
+            (&jobs.own_forward(), PayloadCompression::Auto),
+        ] {
+            bench
+                .forward_batch_cpu(peers, payloads, compression)
+                .await?;
+        }
+    }
+    for events in batches {
+        bench.complete_cpu(&jobs.complete, *events, one_kb).await?;
+    }
+    Ok(())
+}
+
+/// How the CPU time of `forward` grows with the batch.
+async fn measure_growth(
+    bench: &mut Bench<'_>,
+    jobs: &Jobs<'_>,
+    small: &Payloads,
+    short: bool,
+) -> Result<()> {
+    use peer::{BARE_FORWARD, FORWARD, FORWARD_OTHER};
+    let batches: &[usize] = if short {
         &[1_000, 10_000]
     } else {
         &[1, 10, 100, 1_000, 10_000]
     };
     // Peers with a call for each record would take long and show nothing about growth.
-    let named = |names: &[&str]| -> Vec<_> {
-        let is_named = |peer: &&Peer| names.contains(&peer.name);
-        jobs.forward.iter().copied().filter(is_named).collect()
-    };
-    let distinct = named(&[FORWARD, FORWARD_OTHER, BARE_FORWARD]);
-    for changes in growth {
-        bench
-            .forward_cpu(&distinct, *changes, Ids::Distinct)
-            .await?;
-    }
-    let own = named(&[FORWARD, FORWARD_OTHER]);
-    for changes in growth {
-        bench.forward_cpu(&own, *changes, Ids::One).await?;
-    }
-    for events in batches {
-        bench.complete_cpu(&jobs.complete, *events).await?;
+    for (peers, ids) in [
+        (
+            jobs.forward_named(&[FORWARD, FORWARD_OTHER, BARE_FORWARD]),
+            Ids::Distinct,
+        ),
+        (jobs.forward_named(&[FORWARD, FORWARD_OTHER]), Ids::One),
+    ] {
+        for changes in batches {
+            bench.forward_cpu(&peers, *changes, ids, small).await?;
+        }
     }
     Ok(())
 }

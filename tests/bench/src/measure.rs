@@ -9,15 +9,17 @@ use std::{
 use anyhow::{Context as _, Result};
 use hyper::body::Bytes;
 use nix::time::ClockId;
+use onewrite::item::PayloadCompression;
 use rand::{SeedableRng as _, rngs::StdRng, seq::SliceRandom as _};
 
 use crate::{
     events::{self, Ids},
     figures::{
-        BENCH_SHARE, BILLED, COLD_START, COMPLETE_CALLS, COMPLETE_CPU, FORWARD_CALLS, FORWARD_CPU,
-        FORWARD_RATE, Figure, Figures, INGEST_CALLS, INGEST_CPU, INGEST_WALL, INITIALISATION,
-        MEMORY, PROGRAM,
+        BENCH_SHARE, BILLED, COLD_START, COMPLETE_CALLS, COMPLETE_CPU, CONNECTIONS,
+        FORWARD_BATCH_CPU, FORWARD_CALLS, FORWARD_CPU, Figure, Figures, INGEST_CALLS, INGEST_CPU,
+        INGEST_WALL, INITIALISATION, MEMORY, PROGRAM, WARM_MEMORY,
     },
+    payloads::{ONE_KB, Payloads},
     peer::Peer,
     process::Process,
     stub::Stub,
@@ -25,14 +27,27 @@ use crate::{
 
 /// Memory of each function in the template, in MB.
 pub const MEMORY_MB: u64 = 256;
-/// Default payload size in bytes.
-pub const PAYLOAD: usize = 1_024;
-/// Small enough that ten thousand changes fit in one Lambda event of at most 6 MB.
-pub const SMALL_PAYLOAD: usize = 64;
+/// Batch size of `ingest` in the template.
+pub const INGEST_BATCH: usize = 10;
+/// Batch size of `forward` in the template.
+pub const FORWARD_BATCH: usize = 500;
+/// Batch size of `complete` in the template.
+pub const COMPLETE_BATCH: usize = 100;
 /// Latency of a call to DynamoDB in measurements with latency.
 pub const LATENCY: Duration = Duration::from_millis(5);
-/// Messages that a function processes before it is measured.
-const WARM_UP_MESSAGES: usize = 200;
+/// Messages that a function processes before it is measured, and at least in each run.
+const RUN_MESSAGES: usize = 200;
+/// The same for records of `forward`, which take a fraction of the time.
+const RUN_RECORDS: usize = 1_000;
+
+const MEBIBYTE: f64 = 1_048_576.0;
+
+/// Figures of the first batches of a process.
+const WALL_SAMPLES: usize = 5;
+/// The case of one message in a warm process: a round trip.
+pub const ALONE: &str = "one message, warm";
+/// The case of the connections that the first batch of ten had to open.
+pub const BY_FIRST_EVENT: &str = "by the first event";
 
 /// The case without a CPU limit.
 pub const WHOLE_CORE: &str = "whole core";
@@ -49,10 +64,43 @@ pub struct Bench<'a> {
     pub report: fn(&str),
 }
 
-/// The name of the case with this batch size.
+/// The name of the case with this batch size and payloads of 1 KB.
 #[must_use]
 pub fn batch_of(messages: usize) -> String {
-    format!("batch of {messages}")
+    batch_with(messages, ONE_KB)
+}
+
+/// The name of the case with this batch size and these payloads.
+#[must_use]
+pub fn batch_with(messages: usize, payloads: &str) -> String {
+    match payloads {
+        ONE_KB => format!("batch of {messages}"),
+        _ => format!("batch of {messages}, {payloads}"),
+    }
+}
+
+/// The name of the case with items of these payloads.
+#[must_use]
+pub fn stored(payloads: &str, compression: PayloadCompression) -> String {
+    match compression {
+        PayloadCompression::Auto => format!("{payloads}, compressed"),
+        PayloadCompression::Never => payloads.to_owned(),
+    }
+}
+
+/// The name of the case of the memory, or of the benchmark's own share, in the measurement of this figure.
+#[must_use]
+pub fn memory_of(figure: Figure, case: &str) -> String {
+    format!("{}, {case}", figure.name)
+}
+
+/// The name of the case of the first batch of a process, optionally with the CPU share of this memory.
+#[must_use]
+pub fn first_event(memory_mb: Option<u64>) -> String {
+    match memory_mb {
+        None => "first event".to_owned(),
+        Some(memory) => format!("first event, {memory} MB"),
+    }
 }
 
 /// The name of the case with this number of changes.
@@ -74,7 +122,7 @@ fn turns(run: usize, places: usize) -> Vec<usize> {
 
 impl Bench<'_> {
     /// Records the size of the programs.
-    pub fn programs(&mut self, peers: &[Peer]) {
+    pub fn programs(&mut self, peers: &[&Peer]) {
         for peer in peers {
             let bytes = peer.bytes.into_iter();
             let megabytes: Vec<_> = bytes.map(|bytes| bytes as f64 / 1e6).collect();
@@ -90,7 +138,7 @@ impl Bench<'_> {
         &mut self,
         peers: &[&Peer],
         memory_mb: Option<u64>,
-        event: fn() -> Bytes,
+        event: impl Fn() -> Bytes,
     ) -> Result<()> {
         let case = memory_mb.map_or(WHOLE_CORE.to_owned(), |memory| format!("{memory} MB"));
         (self.report)(&format!("cold start, {case}"));
@@ -109,7 +157,7 @@ impl Bench<'_> {
                 if run > 0 {
                     samples.0.push(response.as_secs_f64() * 1e3);
                     samples.1.push(initialised.as_secs_f64() * 1e3);
-                    samples.2.push(process.peak_memory()? as f64 / 1_048_576.0);
+                    samples.2.push(process.peak_memory()? as f64 / MEBIBYTE);
                 }
                 process.end().await?;
             }
@@ -129,19 +177,30 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// If a peer fails.
-    pub async fn ingest_cpu(&mut self, peers: &[&Peer], messages: usize) -> Result<()> {
-        let event = || events::sqs(messages, PAYLOAD);
-        let case = batch_of(messages);
+    pub async fn ingest_cpu(
+        &mut self,
+        peers: &[&Peer],
+        messages: usize,
+        payloads: &Payloads,
+    ) -> Result<()> {
+        let event = || events::sqs(messages, payloads);
+        let case = batch_with(messages, payloads.name);
         self.cpu((INGEST_CPU, INGEST_CALLS), &case, peers, messages, event)
             .await
     }
 
-    /// Measures the CPU time of warm functions for batches of this many small changes.
+    /// Measures the CPU time of warm functions for batches of this many changes.
     ///
     /// # Errors
     /// If a peer fails.
-    pub async fn forward_cpu(&mut self, peers: &[&Peer], changes: usize, ids: Ids) -> Result<()> {
-        let event = || events::stream(changes, ids, SMALL_PAYLOAD);
+    pub async fn forward_cpu(
+        &mut self,
+        peers: &[&Peer],
+        changes: usize,
+        ids: Ids,
+        payloads: &Payloads,
+    ) -> Result<()> {
+        let event = || events::stream(changes, ids, payloads, PayloadCompression::Never);
         let case = changes_of(changes, ids);
         self.cpu((FORWARD_CPU, FORWARD_CALLS), &case, peers, changes, event)
             .await
@@ -151,9 +210,14 @@ impl Bench<'_> {
     ///
     /// # Errors
     /// If a peer fails.
-    pub async fn complete_cpu(&mut self, peers: &[&Peer], events: usize) -> Result<()> {
-        let event = || events::kinesis(events, PAYLOAD);
-        let case = batch_of(events);
+    pub async fn complete_cpu(
+        &mut self,
+        peers: &[&Peer],
+        events: usize,
+        payloads: &Payloads,
+    ) -> Result<()> {
+        let event = || events::kinesis(events, payloads);
+        let case = batch_with(events, payloads.name);
         let figures = (COMPLETE_CPU, COMPLETE_CALLS);
         self.cpu(figures, &case, peers, events, event).await
     }
@@ -167,7 +231,8 @@ impl Bench<'_> {
         size: usize,
         event: impl Fn() -> Bytes,
     ) -> Result<()> {
-        let measured = self.warm(cpu, case, peers, size, event).await?;
+        let batches = RUN_MESSAGES.div_ceil(size);
+        let measured = self.warm(cpu, case, peers, (batches, size), event).await?;
         for (peer, (micros, calls_per_unit)) in peers.iter().zip(measured) {
             self.figures.add(cpu, case, peer.name, &micros);
             self.figures.add(calls, case, peer.name, &[calls_per_unit]);
@@ -191,18 +256,23 @@ impl Bench<'_> {
         Ok(process)
     }
 
-    /// Measures how many records of 1 KB a function publishes per second of CPU time.
+    /// Measures the CPU time of a record in batches of the template's size, with items that are stored in this way.
     ///
     /// # Errors
     /// If a peer fails.
-    pub async fn forward_rate(&mut self, peers: &[&Peer]) -> Result<()> {
-        const CHANGES: usize = 1_000;
-        let case = "1 KB, batch of 1,000";
-        let event = || events::stream(CHANGES, Ids::Distinct, PAYLOAD);
-        let micros = self.warm(FORWARD_RATE, case, peers, CHANGES, event);
-        for (peer, (micros, _)) in peers.iter().zip(micros.await?) {
-            let rates: Vec<_> = micros.iter().map(|micros| 1e6 / micros).collect();
-            self.figures.add(FORWARD_RATE, case, peer.name, &rates);
+    pub async fn forward_batch_cpu(
+        &mut self,
+        peers: &[&Peer],
+        payloads: &Payloads,
+        compression: PayloadCompression,
+    ) -> Result<()> {
+        let case = stored(payloads.name, compression);
+        let event = || events::stream(FORWARD_BATCH, Ids::Distinct, payloads, compression);
+        let batches = (RUN_RECORDS.div_ceil(FORWARD_BATCH), FORWARD_BATCH);
+        let measured = self.warm(FORWARD_BATCH_CPU, &case, peers, batches, event);
+        for (peer, (micros, _)) in peers.iter().zip(measured.await?) {
+            let name = peer.name;
+            self.figures.add(FORWARD_BATCH_CPU, &*case, name, &micros);
         }
         Ok(())
     }
@@ -213,12 +283,11 @@ impl Bench<'_> {
         figure: Figure,
         case: &str,
         peers: &[&Peer],
-        size: usize,
+        (batches, size): (usize, usize),
         event: impl Fn() -> Bytes,
     ) -> Result<Vec<(Vec<f64>, f64)>> {
         (self.report)(&format!("{}, {case}", figure.name));
         self.stub.set_latency(Duration::ZERO);
-        let batches = WARM_UP_MESSAGES.div_ceil(size);
         let mut warm = Vec::new();
         for peer in peers {
             let process = self.start_warm(peer, None, batches, &event).await?;
@@ -244,9 +313,11 @@ impl Bench<'_> {
         }
         let mut measured = Vec::new();
         for ((process, micros, calls, shares), peer) in warm.into_iter().zip(peers) {
+            let case = memory_of(figure, case);
+            let memory = process.peak_memory()? as f64 / MEBIBYTE;
+            self.figures.add(WARM_MEMORY, &*case, peer.name, &[memory]);
+            self.figures.add(BENCH_SHARE, &*case, peer.name, &shares);
             process.end().await?;
-            let case = format!("{}, {case}", figure.name);
-            self.figures.add(BENCH_SHARE, case, peer.name, &shares);
             measured.push((micros, calls));
         }
         Ok(measured)
@@ -259,78 +330,98 @@ impl Bench<'_> {
     pub async fn billed(
         &mut self,
         peers: &[&Peer],
-        size: usize,
-        event: impl Fn(usize, usize) -> Bytes,
+        case: &str,
+        event: impl Fn() -> Bytes,
     ) -> Result<()> {
-        let case = batch_of(size);
         (self.report)(&format!("{}, {case}", BILLED.name));
         self.stub.set_latency(LATENCY);
         let mut warm = Vec::new();
         for peer in peers {
-            let event = || event(size, PAYLOAD);
-            let process = self.start_warm(peer, Some(MEMORY_MB), 3, event).await?;
+            let process = self.start_warm(peer, Some(MEMORY_MB), 3, &event).await?;
             warm.push((process, Vec::new()));
         }
         for run in 0..self.runs {
             for place in turns(run, peers.len()) {
                 let (process, times) = &mut warm[place];
-                let time = process.invoke(event(size, PAYLOAD)).await;
+                let time = process.invoke(event()).await;
                 times.push(time.context(peers[place].name)?.as_secs_f64() * 1e3);
             }
         }
         self.stub.set_latency(Duration::ZERO);
         for ((process, times), peer) in warm.into_iter().zip(peers) {
             process.end().await?;
-            self.figures.add(BILLED, &*case, peer.name, &times);
+            self.figures.add(BILLED, case, peer.name, &times);
         }
         Ok(())
     }
 
-    /// Measures the time of a batch of ten with latency: the first batch of a process, and a warm one.
+    /// Measures the time of a batch of ten with latency: the first batch of a process, and a warm one. Also counts the
+    /// connections that were opened for the first one: before it, in the initialisation, or by it.
     ///
     /// # Errors
     /// If a peer fails.
-    pub async fn ingest_wall(&mut self, peers: &[&Peer]) -> Result<()> {
-        const MESSAGES: usize = 10;
-        (self.report)(INGEST_WALL.name);
-        let mut samples = vec![(Vec::new(), Vec::new(), Vec::new()); peers.len()];
+    pub async fn ingest_wall(
+        &mut self,
+        peers: &[&Peer],
+        memory_mb: Option<u64>,
+        payloads: &Payloads,
+    ) -> Result<()> {
+        let first = first_event(memory_mb);
+        (self.report)(&format!("{}, {first}", INGEST_WALL.name));
+        let mut samples = vec![[const { Vec::new() }; WALL_SAMPLES]; peers.len()];
+        self.stub.set_latency(LATENCY);
         for run in 0..=self.runs {
             for place in turns(run, peers.len()) {
-                let peer = peers[place];
-                let (first, warm, alone) = &mut samples[place];
-                self.stub.set_latency(LATENCY);
-                let process = Process::start(peer, self.stub, None, self.logs);
-                let mut process = process.await.context(peer.name)?;
-                // Waits until the function asks for its first event, so that the time does not include its initialization.
-                while process.initialised_after().is_none() {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                    anyhow::ensure!(process.age() < Duration::from_secs(60), "{}", peer.name);
-                }
-                let mut times = Vec::new();
-                for _ in 0..4 {
-                    let event = events::sqs(MESSAGES, PAYLOAD);
-                    let time = process.invoke(event).await.context(peer.name)?;
-                    times.push(time.as_secs_f64() * 1e3);
-                }
-                let round_trip = process.invoke(events::sqs(1, PAYLOAD)).await;
-                let round_trip = round_trip.context(peer.name)?;
+                let measured = self.first_batches(peers[place], memory_mb, payloads).await;
+                let measured = measured.context(peers[place].name)?;
                 if run > 0 {
-                    first.push(times[0]);
-                    warm.push(times[3]);
-                    alone.push(round_trip.as_secs_f64() * 1e3);
+                    let samples = samples[place].iter_mut().zip(measured);
+                    samples.for_each(|(samples, measured)| samples.push(measured));
                 }
-                process.end().await?;
             }
         }
         self.stub.set_latency(Duration::ZERO);
-        for (peer, (first, warm, alone)) in peers.iter().zip(&samples) {
+        for (peer, [first_batch, warm, alone, before, by_first]) in peers.iter().zip(&samples) {
             let name = peer.name;
-            self.figures.add(INGEST_WALL, "first event", name, first);
-            self.figures.add(INGEST_WALL, "warm", name, warm);
-            self.figures
-                .add(INGEST_WALL, "one message, warm", name, alone);
+            self.figures.add(INGEST_WALL, &*first, name, first_batch);
+            if memory_mb.is_none() {
+                self.figures.add(INGEST_WALL, "warm", name, warm);
+                self.figures.add(INGEST_WALL, ALONE, name, alone);
+                self.figures
+                    .add(CONNECTIONS, "in the initialisation", name, before);
+                self.figures
+                    .add(CONNECTIONS, BY_FIRST_EVENT, name, by_first);
+            }
         }
         Ok(())
+    }
+
+    /// The times of the first batch, a warm batch and a warm message, and the connections before and during the first batch.
+    async fn first_batches(
+        &self,
+        peer: &Peer,
+        memory_mb: Option<u64>,
+        payloads: &Payloads,
+    ) -> Result<[f64; WALL_SAMPLES]> {
+        let connections = self.stub.connections();
+        let mut process = Process::start(peer, self.stub, memory_mb, self.logs).await?;
+        // Waits until the function asks for its first event, so that the time does not include its initialization.
+        while process.initialised_after().is_none() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            anyhow::ensure!(process.age() < Duration::from_secs(60), "no request");
+        }
+        let initialised = self.stub.connections();
+        let mut times = Vec::new();
+        let mut after_first = None;
+        for messages in [INGEST_BATCH, INGEST_BATCH, INGEST_BATCH, INGEST_BATCH, 1] {
+            let time = process.invoke(events::sqs(messages, payloads)).await?;
+            times.push(time.as_secs_f64() * 1e3);
+            after_first.get_or_insert_with(|| self.stub.connections());
+        }
+        process.end().await?;
+        let by_first = after_first.unwrap_or(initialised) - initialised;
+        let before = initialised - connections;
+        Ok([times[0], times[3], times[4], before as f64, by_first as f64])
     }
 }
 

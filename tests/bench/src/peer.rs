@@ -40,6 +40,8 @@ pub struct Peer {
 
 /// This project's `ingest`.
 pub const INGEST: &str = "onewrite";
+/// The same with `PayloadCompression=never`.
+pub const INGEST_PLAIN: &str = "onewrite, not compressed";
 /// This project's `forward`.
 pub const FORWARD: &str = "onewrite forward";
 /// This project's `complete`.
@@ -118,7 +120,14 @@ pub async fn functions(workspace: &Workspace, progress: Progress) -> Result<Vec<
         let binary = binary.with_context(|| format!("{function} was not built"))?;
         Ok(binary.path.clone())
     };
-    own_functions([INGEST, FORWARD, COMPLETE], path)
+    let mut peers = own_functions([INGEST, FORWARD, COMPLETE], path)?;
+    let ingest = peers.iter().find(|peer| peer.job == Job::Ingest).cloned();
+    peers.extend(ingest.map(|ingest| Peer {
+        name: INGEST_PLAIN,
+        environment: vec![("PAYLOAD_COMPRESSION".to_owned(), "never".to_owned())],
+        ..ingest
+    }));
+    Ok(peers)
 }
 
 /// Builds the bare calls as the functions are built, so that they share compiled dependencies.

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Request, Response,
@@ -173,7 +174,8 @@ async fn respond(
     let target = parts.headers.get("x-amz-target");
     let target = target.and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.split_once('.'));
-    let operation = operation.map_or("unknown", |(_, operation)| operation);
+    // Functions open connections by a request without an operation.
+    let operation = operation.map_or(parts.method.as_str(), |(_, operation)| operation);
     *state.calls().entry(operation.to_owned()).or_default() += 1;
     let latency = Duration::from_micros(state.latency_micros.load(Ordering::Relaxed));
     if !latency.is_zero() {
@@ -212,14 +214,15 @@ fn current_states(request: &[u8]) -> String {
     let tables = request["RequestItems"].as_object().into_iter().flatten();
     let keys = tables.flat_map(|(_, table)| table["Keys"].as_array().into_iter().flatten());
     let item = |key: &Value| {
-        json!({
+        let fingerprint = fingerprint(key["notification_id"]["S"].as_str()?)?;
+        Some(json!({
             "notification_id": key["notification_id"],
             "status": {"S": "INIT"},
             "version": {"N": "1"},
-            "fingerprint": {"S": fingerprint()},
-        })
+            "fingerprint": {"B": BASE64_STANDARD.encode(fingerprint.as_bytes())},
+        }))
     };
-    let items: Vec<Value> = keys.map(item).collect();
+    let items: Vec<Value> = keys.filter_map(item).collect();
     json!({"Responses": {"notifications": items}, "UnprocessedKeys": {}}).to_string()
 }
 

@@ -7,10 +7,11 @@ use onewrite_bench::{
     cpu_share::CpuShare,
     events::{self, Ids},
     figures::{
-        BILLED, COLD_START, COMPLETE_CALLS, FORWARD_CALLS, Figures, INGEST_CALLS, INGEST_CPU,
-        INGEST_WALL, INITIALISATION, MEMORY,
+        BILLED, COLD_START, COMPLETE_CALLS, CONNECTIONS, FORWARD_CALLS, Figures, INGEST_CALLS,
+        INGEST_CPU, INGEST_WALL, INITIALISATION, MEMORY, WARM_MEMORY,
     },
-    measure::{Bench, LATENCY, MEMORY_MB, WHOLE_CORE, batch_of},
+    measure::{BY_FIRST_EVENT, Bench, LATENCY, MEMORY_MB, WHOLE_CORE, batch_of, memory_of},
+    payloads::{ONE_KB, Payloads},
     peer::{Job, Peer},
     process::Process,
     stub::Stub,
@@ -37,6 +38,7 @@ async fn python_peer(settings: &[(&str, &str)]) -> Peer {
 async fn measures_what_the_function_does() {
     let home = tempfile::tempdir().unwrap();
     let stub = Stub::start(home.path()).await.unwrap();
+    let payloads = Payloads::synthetic(ONE_KB, 1_024);
     let mut bench = Bench {
         stub: &stub,
         logs: home.path(),
@@ -46,16 +48,17 @@ async fn measures_what_the_function_does() {
     };
     let peer = python_peer(&[]).await;
     let peers = [&peer];
-    let event = || events::sqs(1, 100);
+    let event = || events::sqs(1, &payloads);
     bench.cold(&peers, None, event).await.unwrap();
-    bench.ingest_cpu(&peers, 10).await.unwrap();
-    bench.ingest_wall(&peers).await.unwrap();
-    let distinct = bench.forward_cpu(&peers, 7, Ids::Distinct);
+    bench.ingest_cpu(&peers, 10, &payloads).await.unwrap();
+    bench.ingest_wall(&peers, None, &payloads).await.unwrap();
+    let distinct = bench.forward_cpu(&peers, 7, Ids::Distinct, &payloads);
     distinct.await.unwrap();
-    bench.complete_cpu(&peers, 3).await.unwrap();
+    bench.complete_cpu(&peers, 3, &payloads).await.unwrap();
     let has_shares = CpuShare::for_memory(MEMORY_MB).is_ok();
     if has_shares {
-        bench.billed(&peers, 4, events::sqs).await.unwrap();
+        let event = || events::sqs(4, &payloads);
+        bench.billed(&peers, "4", event).await.unwrap();
     }
 
     let figures = bench.figures;
@@ -71,25 +74,34 @@ async fn measures_what_the_function_does() {
     assert_eq!(of(FORWARD_CALLS, "7").median, 1.0);
     assert_eq!(of(COMPLETE_CALLS, &batch_of(3)).median, 1.0);
     if has_shares {
-        let billed = of(BILLED, &batch_of(4)).minimum;
+        let billed = of(BILLED, "4").minimum;
         assert!(billed >= 4.0 * LATENCY.as_secs_f64() * 1e3, "{billed} ms");
     }
     // Ten sequential calls, each with at least the configured latency.
     let wall = of(INGEST_WALL, "warm").minimum;
     assert!(wall >= 10.0 * LATENCY.as_secs_f64() * 1e3, "{wall} ms");
+    // It opens no connection before the first event, and one for each call.
+    assert_eq!(of(CONNECTIONS, "in the initialisation").maximum, 0.0);
+    assert_eq!(of(CONNECTIONS, BY_FIRST_EVENT).minimum, 10.0);
+    let warm_memory = of(WARM_MEMORY, &memory_of(INGEST_CPU, &batch_of(10))).median;
+    assert!(
+        warm_memory >= memory,
+        "{warm_memory} MiB after {memory} MiB"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cpu_time_excludes_the_benchmark_itself() {
     let home = tempfile::tempdir().unwrap();
     let stub = Stub::start(home.path()).await.unwrap();
+    let payloads = Payloads::synthetic(ONE_KB, 1_024);
     let peer = python_peer(&[]).await;
     let process = Process::start(&peer, &stub, None, home.path());
     let mut process = process.await.unwrap();
     stub.set_latency(Duration::from_millis(50));
-    process.invoke(events::sqs(1, 100)).await.unwrap();
+    process.invoke(events::sqs(1, &payloads)).await.unwrap();
     let before = process.cpu().unwrap();
-    let took = process.invoke(events::sqs(5, 100)).await.unwrap();
+    let took = process.invoke(events::sqs(5, &payloads)).await.unwrap();
     let used = process.cpu().unwrap() - before;
     assert!(took >= Duration::from_millis(250), "{took:?}");
     assert!(used < took, "used {used:?} of CPU in {took:?}");
@@ -103,6 +115,7 @@ async fn cpu_time_excludes_the_benchmark_itself() {
 async fn reports_functions_that_fail_or_exit() {
     let home = tempfile::tempdir().unwrap();
     let stub = Stub::start(home.path()).await.unwrap();
+    let payloads = Payloads::synthetic(ONE_KB, 1_024);
     for (settings, expected) in [
         ([("FAILS", "1")], "some records failed"),
         ([("ENDS", "1")], "the process has ended"),
@@ -110,7 +123,7 @@ async fn reports_functions_that_fail_or_exit() {
         let peer = python_peer(&settings).await;
         let process = Process::start(&peer, &stub, None, home.path());
         let mut process = process.await.unwrap();
-        let error = process.invoke(events::sqs(1, 100)).await.unwrap_err();
+        let error = process.invoke(events::sqs(1, &payloads)).await.unwrap_err();
         assert!(error.to_string().contains(expected), "{error}");
     }
 }

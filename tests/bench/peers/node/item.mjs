@@ -1,4 +1,4 @@
-// The item that the Node peers store, which is the item that this project's ingest would write.
+// The item that the Node peers store: the notification as this project's ingest stores it, but with all values as text.
 import { createHash } from "node:crypto";
 import { ConditionalCheckFailedException, PutItemCommand } from "@aws-sdk/client-dynamodb";
 

@@ -3,6 +3,7 @@
 use aws_lambda_events::event::sqs::{SqsEvent, SqsMessage};
 use aws_sdk_dynamodb::{
     Client,
+    primitives::Blob,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use futures::{StreamExt, stream};
@@ -37,15 +38,10 @@ async fn put(client: &Client, table: &str, message: SqsMessage) -> Result<(), Er
         .item("source_message_id", text(&id))
         .item("type", text("notification"))
         .item("payload", text(&message.body.unwrap_or_default()))
-        .item(
-            "fingerprint",
-            text("cd74aea99a5facf3eb8f26076243e984533b4b33713158eb4908dcfbdd69d8a1"),
-        )
+        .item("fingerprint", AttributeValue::B(Blob::new([0xcd; 32])))
         .item("status", text("INIT"))
         .item("version", AttributeValue::N("1".to_owned()))
-        .item("redrives", AttributeValue::N("0".to_owned()))
         .item("created_at", text("2026-11-23T10:00:00.123Z"))
-        .item("updated_at", text("2026-11-23T10:00:00.123Z"))
         .condition_expression("attribute_not_exists(notification_id)")
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
         .send()

@@ -104,12 +104,10 @@ impl Table {
                 "source_message_id": {"S": message.message_id},
                 "type": {"S": "notification"},
                 "payload": {"S": message.body},
-                "fingerprint": {"S": "cd74aea99a5facf3eb8f26076243e984533b4b33713158eb4908dcfbdd69d8a1"},
+                "fingerprint": {"B": "zXSuqZpfrPPrjyYHYkPpmEUztLM3MVjrSQjc+91p2KE="},
                 "status": {"S": "INIT"},
                 "version": {"N": "1"},
-                "redrives": {"N": "0"},
                 "created_at": {"S": "2026-11-23T10:00:00.123Z"},
-                "updated_at": {"S": "2026-11-23T10:00:00.123Z"},
             },
         });
         let body = Bytes::from(serde_json::to_vec(&body)?);
