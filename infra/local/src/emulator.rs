@@ -19,6 +19,9 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 const READY_POLL: Duration = Duration::from_millis(50);
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
+/// Starts the emulator.
+const START: &str = include_str!("../python/start_emulator.py");
+
 /// Another process can bind the port before the emulator does.
 const PORT_ATTEMPTS: u32 = 5;
 
@@ -187,7 +190,7 @@ fn program(
         log(directory),
     );
     Ok(isolated(program, directory)
-        .args(["-I", "-m", "ministack"])
+        .args(["-I", "-c", START])
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")

@@ -6,15 +6,21 @@
 mod mappings;
 mod stores;
 
+use std::collections::BTreeMap;
+
 use crate::clients::Clients;
 use crate::error::Result;
 use onewrite_stack::outputs::StackOutputs;
 
-/// Corrects the event source mappings, the table and the stream.
+/// Corrects the event source mappings, the table and the stream of a stack that was deployed with these parameters.
 ///
 /// # Errors
 /// A failed call.
-pub(crate) async fn apply(clients: &Clients, outputs: &StackOutputs) -> Result<()> {
-    mappings::fix(clients).await?;
+pub(crate) async fn apply(
+    clients: &Clients,
+    outputs: &StackOutputs,
+    parameters: &BTreeMap<String, String>,
+) -> Result<()> {
+    mappings::fix(clients, outputs, parameters).await?;
     stores::fix(clients, outputs).await
 }

@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     const TEMPLATE: &str = concat!(
-        "Parameters:\n  EventSourcesEnabled: {Default: \"ingest\"}\n  Mine: {Default: 1}\n",
+        "Parameters:\n  IngestTimeoutSeconds: {Default: 30}\n  Mine: {Default: 1}\n",
         "Resources:\n",
         "  A: {Type: AWS::SQS::QueuePolicy, Properties: {Statement: [{Condition: {Bool: {aws:SecureTransport: \"false\"}}}]}}\n",
         "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
@@ -167,7 +167,7 @@ mod tests {
 
     fn expected() -> Yaml {
         let mut template: Yaml = serde_yaml_ng::from_str(TEMPLATE).unwrap();
-        template["Parameters"]["EventSourcesEnabled"]["Default"] = "".into();
+        template["Parameters"]["IngestTimeoutSeconds"]["Default"] = "1".into();
         template["Parameters"]["RequireTls"] =
             serde_yaml_ng::from_str("{Type: String, Default: \"false\"}").unwrap();
         let statement = &mut template["Resources"]["A"]["Properties"]["Statement"][0];

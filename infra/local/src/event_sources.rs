@@ -7,16 +7,19 @@ mod invoker;
 mod lambda_metrics;
 mod mappings;
 mod poller;
+mod pollers;
 mod sqs;
 mod streams;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use onewrite_event_sources::choices::Choices;
 use onewrite_event_sources::mapping::{Mapping, SqsMapping, StreamKind, StreamMapping};
-use onewrite_event_sources::sqs::{Input as SqsInput, SqsPoller};
-use onewrite_event_sources::stream::{Input as StreamInput, SourceInfo, StreamPoller};
+use onewrite_event_sources::sqs::SqsPoller;
+use onewrite_event_sources::stream::{SourceInfo, StreamPoller};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -24,18 +27,24 @@ pub use invoker::{Function, InvocationResult, Invoker, LambdaInvoker};
 pub use lambda_metrics::LambdaMetrics;
 use mappings::DeployedMapping;
 use poller::{Executor, Poller};
+use pollers::{Commands, Hold, PollerHandle, Pollers};
 use streams::{FailureDestinations, KinesisSource, StreamExecutor, TableStreamSource};
 
 use crate::clients::Clients;
 use crate::emulator::REGION;
-use crate::error::Result;
+use crate::error::{Result, causes};
+use crate::lambda::Lambda;
+
+/// How often the states of the mappings are read, so that a mapping that is paused or resumed is noticed.
+const STATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The event sources of one stack. Dropping it stops them at once; records and messages in flight are retried by AWS's
 /// own rules.
 pub struct EventSources {
     /// On the heap, because clients are large.
     context: Box<Context>,
-    pollers: Vec<PollerHandle>,
+    pollers: Pollers,
+    watcher: JoinHandle<()>,
 }
 
 impl fmt::Debug for EventSources {
@@ -46,43 +55,15 @@ impl fmt::Debug for EventSources {
     }
 }
 
-#[derive(Debug)]
-struct PollerHandle {
-    /// The id of the mapping.
-    uuid: String,
-    is_idle: watch::Receiver<bool>,
-    commands: Commands,
-    task: JoinHandle<()>,
-}
-
-impl PollerHandle {
-    fn enable(&self) {
-        self.send(&SqsInput::Enable, &StreamInput::Enable);
-    }
-
-    /// A send fails only if the poller has ended, which happens only when this value is dropped.
-    fn send(&self, sqs: &SqsInput, stream: &StreamInput) {
-        match &self.commands {
-            Commands::Sqs(commands) => drop(commands.send(sqs.clone())),
-            Commands::Stream(commands) => drop(commands.send(stream.clone())),
-        }
-    }
-}
-
-impl Drop for PollerHandle {
+impl Drop for EventSources {
     fn drop(&mut self) {
-        self.task.abort();
+        self.watcher.abort();
     }
-}
-
-#[derive(Debug)]
-enum Commands {
-    Sqs(mpsc::UnboundedSender<SqsInput>),
-    Stream(mpsc::UnboundedSender<StreamInput>),
 }
 
 impl EventSources {
-    /// Reads the stack's mappings and starts a poller for each. `metrics` records what Lambda publishes to CloudWatch.
+    /// Reads the stack's mappings and starts a poller for each. Those of disabled mappings poll as soon as the mapping is enabled.
+    /// `metrics` records what Lambda publishes to CloudWatch.
     ///
     /// # Errors
     /// [`crate::error::LocalError::UnexpectedStack`] for a mapping that AWS would reject, or a failed call.
@@ -98,9 +79,11 @@ impl EventSources {
             choices,
             metrics: metrics.clone(),
         };
+        let pollers = Pollers::default();
         let mut sources = Self {
             context: Box::new(context),
-            pollers: Vec::new(),
+            watcher: tokio::spawn(follow_states(clients.functions.clone(), pollers.clone())),
+            pollers,
         };
         sources.refresh().await?;
         Ok(sources)
@@ -112,37 +95,66 @@ impl EventSources {
     /// As for [`EventSources::start`].
     pub(crate) async fn refresh(&mut self) -> Result<()> {
         let deployed = mappings::read_all(&self.context.clients).await?;
-        let is_deployed = |uuid: &str| deployed.iter().any(|one| one.uuid() == uuid);
-        self.pollers.retain(|poller| is_deployed(&poller.uuid));
-        let mut started = Vec::new();
+        let states = deployed
+            .iter()
+            .map(|one| (one.uuid().to_owned(), one.is_enabled));
+        let states: BTreeMap<_, _> = states.collect();
+        self.pollers.retain(&states);
         for one in deployed {
-            let uuid = one.uuid();
-            if !self.pollers.iter().any(|poller| poller.uuid == uuid) {
-                started.push(self.context.start(one).await?);
+            if !self.pollers.contains(one.uuid()) {
+                let poller = self.context.start(one).await?;
+                self.pollers.push(poller);
             }
         }
-        started.iter().for_each(PollerHandle::enable);
-        self.pollers.extend(started);
+        self.pollers.switch(&states);
         Ok(())
     }
 
-    /// Starts polling, or resumes at the checkpoint after [`EventSources::disable`].
+    /// Keeps the pollers as they are until the result is dropped, whatever happens to the mappings.
+    pub(crate) fn hold(&self) -> Hold {
+        self.pollers.lock().is_held = true;
+        Hold(self.pollers.clone())
+    }
+
+    /// Starts polling of the enabled mappings, or resumes at the checkpoint after [`EventSources::disable`].
     pub fn enable(&self) {
-        self.pollers.iter().for_each(PollerHandle::enable);
+        self.pollers.disable_all(false);
     }
 
     /// Stops polling. Invocations in flight finish.
     pub fn disable(&self) {
-        let (sqs, stream) = (SqsInput::Disable, StreamInput::Disable);
-        self.pollers
-            .iter()
-            .for_each(|poller| poller.send(&sqs, &stream));
+        self.pollers.disable_all(true);
+    }
+
+    /// Whether a mapping of this function is polled.
+    #[must_use]
+    pub fn is_polling(&self, function: &str) -> bool {
+        self.pollers.is_polling(function)
     }
 
     /// Whether no mapping has anything in flight.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.pollers.iter().all(|poller| *poller.is_idle.borrow())
+        self.pollers.is_idle()
+    }
+}
+
+/// Enables and disables pollers as the states of their mappings change.
+async fn follow_states(functions: Lambda, pollers: Pollers) {
+    loop {
+        tokio::time::sleep(STATE_INTERVAL).await;
+        if pollers.lock().is_held {
+            continue;
+        }
+        match mappings::read_states(&functions).await {
+            Ok(states) => {
+                if !pollers.lock().is_held {
+                    pollers.switch(&states);
+                }
+            }
+            // The emulator may be busy, or about to end.
+            Err(error) => tracing::debug!(error = causes(&error), "failed to list mappings"),
+        }
     }
 }
 
@@ -155,6 +167,7 @@ struct Context {
 }
 
 impl Context {
+    /// Starts a poller, which polls nothing yet.
     async fn start(&self, deployed: DeployedMapping) -> Result<PollerHandle> {
         let (function, role_arn) = (deployed.function, deployed.role_arn);
         match deployed.mapping {
@@ -172,9 +185,9 @@ impl Context {
             function,
             invoker: Arc::clone(&self.invoker),
         };
-        let uuid = mapping.uuid.clone();
+        let names = (mapping.uuid.clone(), executor.function.name.clone());
         let poller = SqsPoller::new(mapping, facts, self.choices);
-        Ok(spawn(uuid, poller, executor, Commands::Sqs))
+        Ok(spawn(names, poller, executor, Commands::Sqs))
     }
 
     fn start_stream(
@@ -208,7 +221,7 @@ impl Context {
         mapping: StreamMapping,
         function: Function,
     ) -> PollerHandle {
-        let uuid = mapping.uuid.clone();
+        let (uuid, name) = (mapping.uuid.clone(), function.name.clone());
         let executor = StreamExecutor::new(
             source,
             function,
@@ -217,12 +230,13 @@ impl Context {
             self.metrics.clone(),
         );
         let poller = StreamPoller::new(mapping, self.choices);
-        spawn(uuid, poller, executor, Commands::Stream)
+        spawn((uuid, name), poller, executor, Commands::Stream)
     }
 }
 
+/// Runs the poller of a mapping with this id, which invokes the function with this name.
 fn spawn<P: Poller, E: Executor<P>>(
-    uuid: String,
+    (uuid, function): (String, String),
     poller: P,
     executor: E,
     commands: impl FnOnce(mpsc::UnboundedSender<P::Input>) -> Commands,
@@ -230,10 +244,6 @@ fn spawn<P: Poller, E: Executor<P>>(
     let (command_sender, command_receiver) = mpsc::unbounded_channel();
     let (idle_sender, is_idle) = watch::channel(true);
     let run = poller::run(poller, executor, command_receiver, idle_sender);
-    PollerHandle {
-        uuid,
-        is_idle,
-        commands: commands(command_sender),
-        task: tokio::spawn(run),
-    }
+    let task = tokio::spawn(run);
+    PollerHandle::new(uuid, function, is_idle, commands(command_sender), task)
 }

@@ -10,9 +10,7 @@ pub const STACK_NAME: &str = "onewrite";
 
 /// Template parameters for this machine. They replace long AWS durations by short ones, so that six receives take
 /// seconds.
-pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
-    // The emulator's own pollers do not follow AWS's rules. Our pollers read disabled mappings too.
-    ("EventSourcesEnabled", ""),
+pub const LOCAL_PARAMETERS: [(&str, &str); 4] = [
     // The visibility timeout is derived from it: 6 seconds, so six receives take about forty.
     ("IngestTimeoutSeconds", "1"),
     // Each concurrent invocation is a separate process on this machine.
@@ -95,7 +93,7 @@ mod tests {
         assert_eq!(merged["DownstreamUrl"], "");
         assert_eq!(merged["DownstreamArns"], "queue");
         assert_eq!(merged["IngestTimeoutSeconds"], "9");
-        assert_eq!(merged["EventSourcesEnabled"], "");
+        assert_eq!(merged["DelayAlarmSeconds"], "45");
     }
 
     #[test]

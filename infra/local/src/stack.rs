@@ -143,7 +143,7 @@ impl Stack {
             .deploy(&emulator, &clients, &parameters, &directory)
             .await?;
         let outputs = StackOutputs::new(deployed.outputs)?;
-        emulator_fixes::apply(&clients, &outputs).await?;
+        emulator_fixes::apply(&clients, &outputs, &parameters).await?;
         step.done();
 
         let mut stack = Self {
@@ -212,6 +212,8 @@ impl Stack {
             bucket: ARTIFACT_BUCKET,
             parameters: &parameters,
         };
+        // Meanwhile, the states of the mappings are not those that the parameters say.
+        let hold = self.event_sources.as_ref().map(EventSources::hold);
         let deployed = deployer.redeploy(&redeployment).await;
         let result = match deployed.and_then(|outputs| Ok(StackOutputs::new(outputs)?)) {
             Ok(outputs) => {
@@ -220,8 +222,9 @@ impl Stack {
             }
             Err(error) => Err(error),
         };
-        // An update of a mapping enables the emulator's own pollers again, also if the deployment fails.
-        emulator_fixes::apply(&self.clients, &self.outputs).await?;
+        // An update enables every mapping, also if the deployment fails.
+        emulator_fixes::apply(&self.clients, &self.outputs, &self.parameters).await?;
+        drop(hold);
         result?;
         match &mut self.event_sources {
             Some(sources) => sources.refresh().await,

@@ -14,7 +14,7 @@ pub struct Stack {
     pub outputs: StackOutputs,
     /// The template's parameters and their deployed values.
     pub parameters: BTreeMap<String, String>,
-    /// Whether the stack runs in an emulator on this machine, where `cargo local` polls in place of the mappings.
+    /// Whether the stack runs in an emulator on this machine.
     pub is_local: bool,
 }
 

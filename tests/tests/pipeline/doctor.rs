@@ -52,16 +52,19 @@ async fn doctor_reports_each_misconfiguration_and_nothing_else() {
     stack.stack.stop().await;
 }
 
-/// The parameter names the functions that are invoked, so those that it lacks are paused with intent, whether or not others run.
+/// The parameter names the functions that are invoked, so a pause of one that it names was not deployed.
 async fn check_pause(stack: &DoctorStack) {
     let ingest = &stack.stack.outputs().ingest;
+    stack
+        .update_mapping(ingest, |update| update.enabled(false))
+        .await;
+    stack
+        .assert_findings(&[("broken", "paused", "ingest")])
+        .await;
     stack
         .update_mapping(ingest, |update| update.enabled(true))
         .await;
     stack.assert_findings(&[]).await;
-    stack
-        .update_mapping(ingest, |update| update.enabled(false))
-        .await;
 }
 
 /// A deleted resource is reported as missing, not as unreadable.

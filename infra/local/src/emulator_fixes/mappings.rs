@@ -1,23 +1,49 @@
-//! Disables the emulator's own pollers and restores the numbers of the event source mappings.
+//! Restores the numbers of the event source mappings, and which of them are enabled.
 
+use std::collections::BTreeMap;
+
+use onewrite_stack::enabled_sources::{EnabledSources, PARAMETER};
+use onewrite_stack::outputs::StackOutputs;
 use serde_json::{Map, Value, json};
 
 use crate::clients::Clients;
 use crate::error::Result;
 
-pub(super) async fn fix(clients: &Clients) -> Result<()> {
+pub(super) async fn fix(
+    clients: &Clients,
+    outputs: &StackOutputs,
+    parameters: &BTreeMap<String, String>,
+) -> Result<()> {
+    let sources = EnabledSources::parse(parameters.get(PARAMETER).map(String::as_str));
     for mapping in clients.functions.event_source_mappings(None).await? {
         let uuid = mapping["UUID"].as_str().unwrap_or_default();
+        let function = mapping["FunctionArn"].as_str().unwrap_or_default();
+        let changes = changes(&mapping, is_enabled(function, outputs, sources));
         let functions = &clients.functions;
         functions
-            .update_event_source_mapping(uuid, &changes(&mapping))
+            .update_event_source_mapping(uuid, &changes)
             .await?;
     }
     Ok(())
 }
 
+/// Whether the parameter enables the mapping of the function with this ARN. Other functions have no parameter.
+fn is_enabled(function_arn: &str, outputs: &StackOutputs, sources: EnabledSources) -> bool {
+    let names = [
+        (&outputs.ingest, "ingest"),
+        (&outputs.forward, "forward"),
+        (&outputs.complete, "complete"),
+    ];
+    // arn:aws:lambda:region:account-id:function:name
+    let deployed = function_arn.split(':').nth(6);
+    let mut own = names
+        .into_iter()
+        .filter(|(name, _)| deployed == Some(name.as_str()));
+    own.all(|(_, function)| sources.contains(function))
+}
+
 /// The input of `UpdateEventSourceMapping` for a mapping as the emulator lists it.
-fn changes(mapping: &Value) -> Value {
+fn changes(mapping: &Value, is_enabled: bool) -> Value {
     let numbers = [
         "BatchSize",
         "ParallelizationFactor",
@@ -34,7 +60,7 @@ fn changes(mapping: &Value) -> Value {
         let scaling = json!({ "MaximumConcurrency": concurrency });
         changes.insert("ScalingConfig".to_owned(), scaling);
     }
-    changes.insert("Enabled".to_owned(), Value::from(false));
+    changes.insert("Enabled".to_owned(), Value::from(is_enabled));
     Value::Object(changes)
 }
 
@@ -61,7 +87,35 @@ mod tests {
     }
 
     #[test]
-    fn disables_the_poller_and_restores_numbers() {
+    fn only_the_functions_of_the_parameter_are_enabled() {
+        let names = [
+            ("NotificationQueueUrl", "q"),
+            ("DeadLetterQueueUrl", "d"),
+            ("NotificationTableName", "t"),
+            ("NotificationStreamName", "n"),
+            ("FailureBucketName", "b"),
+            ("IngestFunctionName", "s-ingest"),
+            ("ForwardFunctionName", "s-forward"),
+            ("CompleteFunctionName", "s-complete"),
+        ];
+        let outputs = names.map(|(output, name)| (output.to_owned(), name.to_owned()));
+        let outputs = StackOutputs::new(outputs.into()).unwrap();
+        for (parameter, expected) in [
+            (None, [true; 3]),
+            (Some("ingest,complete"), [true, false, true]),
+            (Some(""), [false; 3]),
+        ] {
+            let sources = EnabledSources::parse(parameter);
+            let enabled = ["s-ingest", "s-forward:live", "s-complete"].map(|name| {
+                let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
+                is_enabled(&arn, &outputs, sources)
+            });
+            assert_eq!(enabled, expected, "{parameter:?}");
+        }
+    }
+
+    #[test]
+    fn restores_state_and_numbers() {
         let listed = json!({
             "UUID": "u",
             "BatchSize": "10",
@@ -75,6 +129,7 @@ mod tests {
             "ScalingConfig": {"MaximumConcurrency": 4},
             "Enabled": false,
         });
-        assert_eq!(changes(&listed), expected);
+        assert_eq!(changes(&listed, false), expected);
+        assert_eq!(changes(&listed, true)["Enabled"], true);
     }
 }

@@ -1,5 +1,7 @@
 //! Reads the deployed event source mappings, their sources and their functions.
 
+use std::collections::BTreeMap;
+
 use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite_event_sources::mapping::Mapping;
 use onewrite_event_sources::sqs::QueueInfo;
@@ -9,10 +11,12 @@ use super::invoker::Function;
 use crate::clients::Clients;
 use crate::emulator::REGION;
 use crate::error::{LocalError, Result};
+use crate::lambda::Lambda;
 
 /// A deployed mapping and its function.
 pub(super) struct DeployedMapping {
     pub(super) mapping: Mapping,
+    pub(super) is_enabled: bool,
     pub(super) function: Function,
     pub(super) role_arn: String,
 }
@@ -39,11 +43,26 @@ pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> 
         let (function, role_arn) = read_function(clients, arn).await?;
         deployed.push(DeployedMapping {
             mapping,
+            is_enabled: is_enabled(&configuration),
             function,
             role_arn,
         });
     }
     Ok(deployed)
+}
+
+/// Reads which mappings are enabled, by id.
+pub(super) async fn read_states(functions: &Lambda) -> Result<BTreeMap<String, bool>> {
+    let listed = functions.event_source_mappings(None).await?;
+    let states = listed.iter().map(|mapping| {
+        let uuid = text(mapping, "UUID").unwrap_or_default();
+        (uuid.to_owned(), is_enabled(mapping))
+    });
+    Ok(states.collect())
+}
+
+fn is_enabled(mapping: &Value) -> bool {
+    text(mapping, "State") == Some("Enabled")
 }
 
 /// Reads a function and its role.
@@ -125,7 +144,8 @@ const STREAM_SETTINGS: [&str; 7] = [
 
 /// Converts a mapping to the input of `CreateEventSourceMapping`, so that it is parsed and validated as AWS would.
 ///
-/// The emulator lists stream settings for a queue's mapping too, and reports every mapping as enabled.
+/// The emulator lists stream settings for a queue's mapping too. Whether the mapping is enabled can change while it is polled, so it
+/// is read separately.
 fn as_json(mapping: &Value) -> Value {
     let source = text(mapping, "EventSourceArn");
     let is_queue = source.is_some_and(|arn| arn.split(':').nth(2) == Some("sqs"));

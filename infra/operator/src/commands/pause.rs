@@ -80,15 +80,12 @@ pub enum Switch {
 /// Pauses or resumes the mappings, if confirmed, and waits until Lambda has done it.
 ///
 /// # Errors
-/// [`OperatorError`]: a call failed, or the stack is local.
+/// [`OperatorError`]: a call failed.
 pub async fn run(
     arguments: &PauseArguments,
     switch: Switch,
     context: &Context,
 ) -> Result<ExitCode, OperatorError> {
-    if context.stack.is_local {
-        return Err(OperatorError::LocalMappings);
-    }
     let is_applied = arguments.confirmation.is_apply()?;
     let mut reports = read(&context.stack, &arguments.functions()).await?;
     let pending = reports.iter().filter(|one| !switch.is_done(one)).count();

@@ -36,9 +36,6 @@ const ERRORS_LIMIT: Duration = Duration::from_secs(5);
 /// The kinds of errors of each function in the text. JSON has all.
 const SHOWN_KINDS: usize = 3;
 
-/// The state of a local stack's mappings.
-const LOCAL: &str = "run by `cargo local`";
-
 #[derive(Debug, Clone, Args)]
 pub struct StatusArguments {
     /// Count items by status. Reads the whole table: half a read unit for each 4 KB.
@@ -79,7 +76,7 @@ struct StackStatus {
     /// The item counts, if requested.
     items: Option<ItemCounts>,
     looked_at: Timestamp,
-    /// Whether the stack runs in an emulator. `cargo local` polls in place of its mappings, which are disabled.
+    /// Whether the stack runs in an emulator, whose mappings have no last result.
     #[serde(skip)]
     is_local: bool,
 }
@@ -184,9 +181,12 @@ impl StackStatus {
             None if mappings.is_empty() => texts.push("no event source mapping".to_owned()),
             None => {}
         }
-        texts.extend(mappings.iter().map(|one| match one.state.as_str() {
-            "Disabled" if self.is_local => LOCAL.to_owned(),
-            _ => mapping_text(one, self.looked_at),
+        texts.extend(mappings.iter().map(|one| {
+            if self.is_local {
+                one.state.clone()
+            } else {
+                mapping_text(one, self.looked_at)
+            }
         }));
         texts
     }
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_local_stack_or_one_without_downstream_is_not_called_paused() {
+    fn shows_a_local_stack_and_one_without_downstream() {
         let mapping = Mapping {
             state: "Disabled".to_owned(),
             last_result: None,
@@ -452,10 +452,7 @@ mod tests {
             is_local,
         };
         let local = status(true).text();
-        assert!(
-            local.contains("forward         run by `cargo local`\n"),
-            "{local}"
-        );
+        assert!(local.contains("forward         Disabled\n"), "{local}");
         assert!(
             local
                 .contains("complete        no downstream configured: 1204 notifications in INIT\n"),

@@ -42,11 +42,8 @@ pub fn examine(stack: &StackSnapshot) -> Vec<Finding> {
     findings
 }
 
-/// Adapts the findings for an emulator: `cargo local` polls in place of the mappings, so a pause of all of them is normal, and
-/// a fix must not deploy to the account of the user's credentials.
+/// Adapts the findings for an emulator: a fix must not deploy to the account of the user's credentials.
 fn for_local_stack(findings: Vec<Finding>) -> Vec<Finding> {
-    let is_normal =
-        |finding: &Finding| finding.check == "paused" && finding.severity == Severity::Advice;
     let adapt = |finding: Finding| Finding {
         repair: finding
             .repair
@@ -57,6 +54,5 @@ fn for_local_stack(findings: Vec<Finding>) -> Vec<Finding> {
             .replace("sam deploy", "cargo local up"),
         ..finding
     };
-    let kept = findings.into_iter().filter(|finding| !is_normal(finding));
-    kept.map(adapt).collect()
+    findings.into_iter().map(adapt).collect()
 }

@@ -24,7 +24,7 @@ pub enum ReadError {
 pub struct StackSnapshot {
     /// The stack's parameters. They show what its owner asked for.
     pub parameters: BTreeMap<String, String>,
-    /// Whether the stack runs in an emulator, where `cargo local` polls in place of the mappings.
+    /// Whether the stack runs in an emulator.
     pub is_local: bool,
     pub table_name: String,
     pub stream_name: String,

@@ -15,7 +15,8 @@ pub struct LoggedError {
     pub notification_id: Option<String>,
 }
 
-/// The failure of `complete` for an event that it did not try, because the receiver was busy for an event in front of it.
+/// The failure of `complete` for an event that it did not try, because the receiver was busy for another one or its circuit breaker
+/// was open.
 const POSTPONED: &str = "Postponed";
 
 /// The statuses of a failed invocation in the lines that Lambda itself writes to the log (Lambda Telemetry API, "Status").

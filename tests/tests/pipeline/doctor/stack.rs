@@ -148,7 +148,7 @@ impl DoctorStack {
         .await;
     }
 
-    /// Creates a disabled mapping with the settings of another one.
+    /// Creates a mapping with the settings of another one.
     pub(super) async fn create_mapping(
         &self,
         like: &Mapping,
@@ -159,7 +159,6 @@ impl DoctorStack {
             .clients
             .lambda
             .create_event_source_mapping()
-            .enabled(false)
             .function_name(function)
             .set_event_source_arn(like.event_source_arn.clone())
             .set_starting_position(position)

@@ -34,6 +34,15 @@ secret = boto3.client("secretsmanager").create_secret(Name="webhook", SecretStri
 print(json.dumps(secret["ARN"]))
 "#;
 
+/// The parameter store has the same secret, encrypted.
+const CREATE_PARAMETER: &str = r#"
+import json, sys, boto3
+boto3.client("ssm").put_parameter(Name="/webhook/key", Value=json.load(sys.stdin), Type="SecureString")
+"#;
+
+/// The parameter in the account of the emulator.
+const PARAMETER_ARN: &str = "arn:aws:ssm:us-east-1:000000000000:parameter/webhook/key";
+
 /// The algorithm that Standard Webhooks publishes ("Verifying signatures"), in another language than the product's. Prints
 /// how many requests have a valid signature, and how many would have with another body.
 const VERIFY: &str = r#"
@@ -181,5 +190,30 @@ async fn each_notification_is_settled_by_a_receiver_that_fails_in_every_way() {
     assert_settled(&stack, &sent).await;
     let log = std::fs::read_to_string(stack.log()).unwrap();
     assert!(!log.contains(CANARY) && !log.contains("whsec_"));
+    stack.stop().await;
+}
+
+/// The role may read the parameter by its ARN, and nothing else signs.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_signed_with_the_secret_of_a_parameter() {
+    let (receiver, requests) = start_receiver().await;
+    let options = options("parameter")
+        .parameter("DownstreamUrl", &receiver.url())
+        .parameter("DownstreamArns", PARAMETER_ARN);
+    let mut stack = Stack::start(options).await.unwrap();
+    run_script(&stack, CREATE_PARAMETER, &json!(SECRET)).await;
+    start_event_sources(&mut stack).await;
+    let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
+    let samples: Vec<_> = (0..3)
+        .map(|number| valid(&format!("accepts-{number}"), &json!(CANARY).to_string()))
+        .collect();
+    let sent = messages::send(&clients, &outputs.queue_url, &samples, |_| {}).await;
+    let sent = sent.unwrap();
+    settle(&mut stack, sent.len()).await;
+
+    let requests = requests.lock().unwrap().clone();
+    assert_eq!(requests.len(), 3);
+    assert_signatures(&stack, &requests).await;
+    assert_settled(&stack, &sent).await;
     stack.stop().await;
 }

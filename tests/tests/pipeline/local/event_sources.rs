@@ -135,7 +135,6 @@ impl TestStack {
         assert_eq!(answer.failed_record_count, Some(0));
     }
 
-    /// Creates a disabled mapping, so that the emulator's own poller does not run.
     async fn create_mapping(
         &self,
         source: &str,
@@ -155,7 +154,6 @@ impl TestStack {
             .batch_size(7)
             .set_maximum_retry_attempts(destination.map(|_| 0))
             .set_destination_config(on_failure)
-            .enabled(false)
             .send()
             .await
             .unwrap();

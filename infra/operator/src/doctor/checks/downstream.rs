@@ -72,6 +72,42 @@ const STACK: &[Check<StackSnapshot>] = &[
         fix: Fixed("deploy with DownstreamArns or DownstreamUrl, or delete the mapping"),
     },
     Check {
+        id: "no-target",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, stack| {
+            let mut kinds = stack.downstream.iter().map(kind);
+            let has_none = kinds.all(|kind| kind.is_some_and(|kind| !kind.is_target()));
+            (has_none && !stack.downstream.is_empty() && !has_url(stack)).then(|| {
+                "DownstreamArns lists only what targets use, and there is no DownstreamUrl"
+                    .to_owned()
+            })
+        },
+        needed: Fixed("at least one target"),
+        why: "complete does not start, and every notification stays in INIT",
+        fix: Fixed(
+            "add the ARN of a target to DownstreamArns, or set DownstreamUrl, and run `sam deploy`",
+        ),
+    },
+    Check {
+        id: "secret-unused",
+        severity: Broken,
+        breaks: GuaranteeOfPlace,
+        found: |_, stack| {
+            let kinds = || stack.downstream.iter().filter_map(kind);
+            let secrets = kinds().filter(|kind| is_secret(*kind)).count();
+            let has_target = has_url(stack) || kinds().any(AddressKind::is_target);
+            let usable = usize::from(has_url(stack));
+            (has_target && secrets > usable)
+                .then(|| format!("{secrets} secrets or parameters, of which {usable} can be used"))
+        },
+        needed: Fixed("one secret or parameter with DownstreamUrl, and none without it"),
+        why: "complete does not start, and every notification stays in INIT",
+        fix: Fixed(
+            "remove the ARN from DownstreamArns, or set DownstreamUrl, and run `sam deploy`",
+        ),
+    },
+    Check {
         id: "signature",
         severity: Advice,
         breaks: Guarantee(Effect),
@@ -91,6 +127,12 @@ const STACK: &[Check<StackSnapshot>] = &[
         ),
     },
 ];
+
+fn has_url(stack: &StackSnapshot) -> bool {
+    let function = stack.complete.function.as_ref().ok();
+    let url = function.and_then(|function| function.variable(URL_VARIABLE));
+    url.is_some_and(|url| !url.is_empty())
+}
 
 fn kind(resource: &DownstreamResource) -> Option<AddressKind> {
     let address = resource.address.as_ref().ok()?;

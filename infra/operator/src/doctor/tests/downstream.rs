@@ -11,6 +11,9 @@ const FIFO_TOPIC: &str = "arn:aws:sns:us-east-1:123456789012:refunds.fifo";
 const MACHINE: &str = "arn:aws:states:us-east-1:123456789012:stateMachine:refund";
 const SECRET: &str = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key-AbCdEf";
 
+const PARAMETER: &str = "arn:aws:ssm:us-east-1:123456789012:parameter/key";
+const TABLE: &str = "arn:aws:dynamodb:us-east-1:123456789012:table/ledger";
+
 fn resource(arn: &str) -> DownstreamResource {
     DownstreamResource {
         arn: arn.to_owned(),
@@ -56,7 +59,10 @@ fn reports_each_misconfigured_target() {
             (Broken, "target-missing", "downstream"),
         ),
         (
-            |d| d.downstream = vec![missing(SECRET)],
+            |d| {
+                d.downstream = vec![missing(SECRET)];
+                set_url(d, "https://example.com/private");
+            },
             (Broken, "secret-missing", "downstream"),
         ),
         (
@@ -105,6 +111,29 @@ fn reports_each_misconfigured_target() {
     ]);
 }
 
+/// The function does not start with such a list.
+#[test]
+fn reports_lists_without_a_target_and_secrets_without_a_url() {
+    use Severity::Broken;
+    assert_each_is_reported_alone(&[
+        (
+            |d| d.downstream = vec![resource(TABLE), resource(SECRET)],
+            (Broken, "no-target", "downstream"),
+        ),
+        (
+            |d| d.downstream = vec![resource(TARGET), resource(SECRET)],
+            (Broken, "secret-unused", "downstream"),
+        ),
+        (
+            |d| {
+                d.downstream = vec![resource(SECRET), resource(PARAMETER)];
+                set_url(d, "https://example.com/private");
+            },
+            (Broken, "secret-unused", "downstream"),
+        ),
+    ]);
+}
+
 #[test]
 fn reports_each_wrong_setting_of_the_downstream() {
     use Severity::{Advice, Broken};
@@ -116,6 +145,7 @@ fn reports_each_wrong_setting_of_the_downstream() {
         (
             |d| {
                 d.downstream = vec![resource(SECRET)];
+                set_url(d, "https://example.com/private");
                 set_types(d, "key-AbCdEf=refund.*");
             },
             (Broken, "type-pattern", "downstream"),
