@@ -200,7 +200,7 @@ impl NotificationEvent {
         let text = std::str::from_utf8(document).map_err(|_| UnreadableEvent::InvalidUtf8)?;
         // The payload is one level below the document and may be as deep as a message.
         let document =
-            Document::parse_within(text, Limits::EVENT).map_err(UnreadableEvent::Json)?;
+            Document::parse_within(text, 1, Limits::EVENT).map_err(UnreadableEvent::Json)?;
         let Value::Object(object) = document.root().value else {
             return Err(UnreadableEvent::NotAnObject);
         };

@@ -207,7 +207,7 @@ impl NotificationItem {
         let status = Status::Init;
         let enrichment = enrichment.to_json();
         if let Some(text) = &enrichment {
-            json::Document::parse(text).map_err(InvalidItem::Enrichment)?;
+            json::check(text, json::Limits::NEW).map_err(InvalidItem::Enrichment)?;
         }
         check_event(notification.payload.as_str(), enrichment.as_deref())?;
         let text = Self {

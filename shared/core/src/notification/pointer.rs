@@ -73,13 +73,19 @@ impl Pointer {
         self.0.is_empty()
     }
 
+    /// The number of levels that it leads down.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Finds the value in a document of which at least [`Self::len`] levels are kept.
     pub(super) fn find<'d>(&self, document: Node<'d>) -> Option<Node<'d>> {
         self.0
             .iter()
             .try_fold(document, |node, token| match node.value {
                 Value::Object(object) => object.get(token),
                 Value::Array(array) => array.get(array_index(token)?),
-                Value::String(_) | Value::Literal => None,
+                Value::String(_) | Value::Literal | Value::Flat(_) => None,
             })
     }
 }
@@ -174,7 +180,7 @@ mod tests {
     fn pointers_follow_rfc_6901() {
         // The examples of section 5 of the RFC.
         let document = r#"{"foo":["bar","baz"],"":0,"a/b":1,"c%d":2,"m~n":8," ":7}"#;
-        let parsed = Document::parse(document).unwrap();
+        let parsed = Document::parse(document, 2).unwrap();
         let find = |pointer: &str| {
             pointer
                 .parse::<Pointer>()

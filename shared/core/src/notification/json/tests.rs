@@ -1,13 +1,43 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS};
 
+/// The decision about a text, which must not depend on what is kept of it.
 fn parse(text: &str) -> Result<(), Rejection> {
-    Document::parse(text).map(|_| ())
+    let decision = parse_within(text, Limits::NEW);
+    let rule = |decision: Result<(), Rejection>| decision.err().map(|rejection| rejection.name());
+    if !matches!(rule(decision), Some("KeyTooLong" | "NumberTooLong")) {
+        // Stored texts have no other limits.
+        let stored = parse_within(text, Limits::STORED);
+        assert_eq!(rule(stored), rule(decision), "{text}");
+    }
+    decision
+}
+
+fn parse_within(text: &str, limits: Limits) -> Result<(), Rejection> {
+    let decision = check(text, limits);
+    for levels in LEVELS {
+        let parsed = Document::parse_within(text, levels, limits).map(|_| ());
+        assert_eq!(parsed, decision, "{levels} {text}");
+    }
+    decision
+}
+
+/// Few kept levels, and all.
+const LEVELS: [usize; 5] = [0, 1, 2, 3, usize::MAX];
+
+/// A text of which all levels are kept.
+fn tree(text: &str) -> Document<'_> {
+    Document::parse(text, usize::MAX).unwrap()
 }
 
 fn name(text: &str) -> Option<&'static str> {
     parse(text).err().map(|rejection| rejection.name())
+}
+
+fn form_of(document: &Document<'_>) -> String {
+    String::from_utf8(document.root().form().into_owned()).unwrap()
 }
 
 #[test]
@@ -21,6 +51,36 @@ fn rejects_duplicate_keys_at_any_depth_and_in_any_spelling() {
         assert_eq!(parse(text), Err(Rejection::DuplicateKey), "{text}");
     }
     assert_eq!(parse(r#"{"a":{"a":1},"A":2}"#), Ok(()));
+}
+
+#[test]
+fn rejects_duplicate_keys_among_any_number_of_others() {
+    for count in [2, 11, 12, 13, 40] {
+        let keys: Vec<_> = (0..count)
+            .map(|index| format!("the same beginning {index}"))
+            .collect();
+        let object = |keys: &[String]| {
+            let members: Vec<_> = keys
+                .iter()
+                .rev()
+                .map(|key| format!("\"{key}\":0"))
+                .collect();
+            format!("{{{}}}", members.join(","))
+        };
+        assert_eq!(parse(&object(&keys)), Ok(()));
+        for duplicate in 1..count {
+            let mut keys = keys.clone();
+            keys[duplicate] = keys[duplicate / 2].clone();
+            assert_eq!(
+                parse(&object(&keys)),
+                Err(Rejection::DuplicateKey),
+                "{keys:?}"
+            );
+        }
+    }
+    // The shorter key is not filled up.
+    assert_eq!(parse(r#"{"a":1,"a\u0000":2,"":3,"\u0000":4}"#), Ok(()));
+    assert_eq!(parse(r#"{"":1,"":2}"#), Err(Rejection::DuplicateKey));
 }
 
 #[test]
@@ -73,7 +133,7 @@ fn reads_stored_numbers_and_keys_of_any_length() {
         "7".repeat(MAX_NUMBER_CHARS + 1)
     );
     for limits in [Limits::STORED, Limits::EVENT] {
-        assert!(Document::parse_within(&text, limits).is_ok());
+        assert!(parse_within(&text, limits).is_ok());
     }
 }
 
@@ -151,14 +211,14 @@ fn reports_the_position_of_a_syntax_error() {
 #[test]
 fn keeps_numbers_of_any_size_as_text() {
     for text in ["1e400", "123456789012345678901234567890", "-0", "1.0"] {
-        assert_eq!(Document::parse(text).unwrap().root().text, text);
+        assert_eq!(tree(text).root().text, text);
     }
 }
 
 #[test]
 fn decodes_every_escape() {
     let text = r#""\"\\\/\b\f\n\r\t\u0000\u00e9\u20AC\ud83d\ude00 é""#;
-    let document = Document::parse(text).unwrap();
+    let document = tree(text);
     let meaning = "\"\\/\u{8}\u{c}\n\r\t\0é€😀 é";
     assert!(matches!(document.root().value, Value::String(text) if text == meaning));
 }
@@ -170,21 +230,20 @@ fn value(node: Node<'_>) -> serde_json::Value {
         Value::String(text) => text.into(),
         Value::Array(array) => array.iter().map(value).collect(),
         Value::Object(object) => {
-            let members = object.iter().map(|(key, node)| (text(key), value(node)));
+            let members = object
+                .iter()
+                .map(|(key, node)| (key.to_owned(), value(node)));
             serde_json::Value::Object(members.collect())
         }
+        Value::Flat(_) => panic!("all levels are kept"),
     }
-}
-
-fn text(key: Node<'_>) -> String {
-    value(key).as_str().unwrap().to_owned()
 }
 
 fn assert_texts_are_kept(node: Node<'_>) {
     let read = serde_json::from_str::<serde_json::Value>(node.text);
     assert_eq!(read.unwrap(), value(node), "{}", node.text);
     match node.value {
-        Value::Literal | Value::String(_) => {}
+        Value::Literal | Value::String(_) | Value::Flat(_) => {}
         Value::Array(array) => {
             for (index, element) in array.iter().enumerate() {
                 assert!(std::ptr::eq(array.get(index).unwrap().text, element.text));
@@ -193,13 +252,9 @@ fn assert_texts_are_kept(node: Node<'_>) {
             assert!(array.get(array.iter().count()).is_none());
         }
         Value::Object(object) => {
-            assert!(object.iter().map(|(key, _)| text(key)).is_sorted());
+            assert!(object.iter().map(|(key, _)| key).is_sorted());
             for (key, node) in object.iter() {
-                assert_texts_are_kept(key);
-                assert!(std::ptr::eq(
-                    object.get(&text(key)).unwrap().text,
-                    node.text
-                ));
+                assert!(std::ptr::eq(object.get(key).unwrap().text, node.text));
                 assert_texts_are_kept(node);
             }
             assert!(object.get("no key").is_none());
@@ -239,7 +294,7 @@ fn error_positions_are_exact() {
 #[test]
 fn keeps_texts_and_meanings_at_every_level() {
     let text = " { \"b\" : [ 1.0 , -0, 1E+2, \"\\u00e9\\\"\\\\é\" , {} , [ ] ],\t\"a\\n\":{\"\":null,\"x\":[true,false]}} ";
-    let document = Document::parse(text).unwrap();
+    let document = tree(text);
     assert_eq!(document.root().text, text.trim());
     assert_texts_are_kept(document.root());
 }
@@ -266,7 +321,94 @@ fn agrees(text: &str) -> (Option<&'static str>, bool) {
     (name, agrees)
 }
 
+#[test]
+fn forms_have_sorted_keys_no_space_and_few_escapes() {
+    for (text, form) in [
+        (" { } ", "{}"),
+        ("[ ]", "[]"),
+        ("\n[ 1.0 , -0,1E+2 ,true,null ]", "[1.0,-0,1E+2,true,null]"),
+        (r#""\u0022\/\u00e9\n\\""#, "\"\\\"/é\n\\\\\""),
+        (
+            r#"{"b":[{"d":1,"c":[2]},3],"a":{}}"#,
+            r#"{"a":{},"b":[{"c":[2],"d":1},3]}"#,
+        ),
+        (
+            r#"{"a":1,"b": {"d" :2, "c":3}, "e":4}"#,
+            r#"{"a":1,"b":{"c":3,"d":2},"e":4}"#,
+        ),
+        // Sorted by their meaning: a quote comes before a digit, and its escape after it.
+        (r#"{"0":1,"\"":2}"#, r#"{"\"":2,"0":1}"#),
+        (r#"{"\u0062":1,"a":2}"#, r#"{"a":2,"b":1}"#),
+    ] {
+        for levels in LEVELS {
+            let document = Document::parse(text, levels).unwrap();
+            assert_eq!(form_of(&document), form, "{levels} {text}");
+        }
+    }
+}
+
+#[test]
+fn keeps_the_outermost_levels_and_the_forms_of_the_others() {
+    let text = r#"{"b":{"d": [1, {}],"c":2},"a":[[3 ], 4]}"#;
+    let document = Document::parse(text, 2).unwrap();
+    let Value::Object(root) = document.root().value else {
+        panic!()
+    };
+    let (Some(Value::Object(b)), Some(Value::Array(a))) = (
+        root.get("b").map(|node| node.value),
+        root.get("a").map(|node| node.value),
+    ) else {
+        panic!()
+    };
+    let forms = [b.get("d"), b.get("c"), a.get(0), a.get(1)].map(Option::unwrap);
+    let [d, c, first, second] = forms;
+    assert!(matches!(
+        (d.text, d.value),
+        ("[1, {}]", Value::Flat(b"[1,{}]"))
+    ));
+    assert!(matches!((c.text, c.value), ("2", Value::Literal)));
+    assert!(matches!(
+        (first.text, first.value),
+        ("[3 ]", Value::Flat(b"[3]"))
+    ));
+    assert!(matches!((second.text, second.value), ("4", Value::Literal)));
+}
+
 proptest! {
+    #[test]
+    fn forms_do_not_depend_on_the_kept_levels(text in spelled()) {
+        if let Ok(tree) = Document::parse(&text, usize::MAX) {
+            let form = form_of(&tree);
+            for levels in LEVELS {
+                let document = Document::parse(&text, levels).unwrap();
+                prop_assert_eq!(form_of(&document), &*form, "{} {}", levels, text);
+            }
+            // With its control characters escaped, the form is a text of the same value.
+            let escaped = |character: char| match character {
+                '\0'..='\u{1f}' => format!("\\u{:04x}", u32::from(character)),
+                _ => character.to_string(),
+            };
+            let json: String = form.chars().map(escaped).collect();
+            assert!(serde_json::from_str::<serde_json::Value>(&json).unwrap() == value(tree.root()));
+        }
+    }
+
+    #[test]
+    fn decisions_do_not_depend_on_the_kept_levels(
+        text in spelled(),
+        depth in prop_oneof![Just(0), MAX_JSON_DEPTH - 3..MAX_JSON_DEPTH + 2],
+        at in any::<prop::sample::Index>(),
+        broken in r#"|[\[\]{}:,"\\0-9.eE u\x01-]|\\u(d8|D9|dC|Df|00)[0-9a-f]{2}|7{1100}"#,
+    ) {
+        let mut text = format!("{}{text}{}", "[".repeat(depth), "]".repeat(depth));
+        let _ = parse(&text);
+        let place = text.floor_char_boundary(at.index(text.len()));
+        text.insert_str(place, &broken);
+        let _ = parse(&text);
+        text.remove(place);
+        let _ = parse(&text);
+    }
+
     #[test]
     fn agrees_with_serde_json_on_any_text(text in r#"[\[\]{}:,"\\a0-9.eEtrufalsn \u{e9}-]{0,40}"#) {
         let (name, agrees) = agrees(&text);
@@ -279,7 +421,7 @@ proptest! {
         let (name, agrees) = agrees(&text);
         prop_assert!(agrees, "{name:?} {text}");
         if name.is_none() {
-            assert_texts_are_kept(Document::parse(&text).unwrap().root());
+            assert_texts_are_kept(tree(&text).root());
         }
     }
 
@@ -298,7 +440,7 @@ proptest! {
     #[test]
     fn agrees_with_serde_json_on_values_and_broken_texts(value in json(), cut in any::<prop::sample::Index>()) {
         for text in [value.to_string(), format!("{value:#}")] {
-            assert_texts_are_kept(Document::parse(&text).unwrap().root());
+            assert_texts_are_kept(tree(&text).root());
             // Removes one character and expects the same decision as serde_json.
             let mut broken = text.clone();
             let at = text.floor_char_boundary(cut.index(text.len()));
@@ -325,3 +467,29 @@ fn json() -> impl Strategy<Value = serde_json::Value> {
         ]
     })
 }
+
+/// A JSON text in any spelling, in which keys often occur twice.
+fn spelled() -> impl Strategy<Value = String> {
+    const STRING: &str =
+        r#""([a-c]|é|😀|\\[\\"/nt]|\\u(0061|00e9|0022|005C|0000)|\\ud83d\\ude00|plain text){0,3}""#;
+    let leaf = prop_oneof![
+        "true|false|null",
+        r"-?(0|[1-9][0-9]{0,3})(\.[0-9]{1,2})?([eE][+-]?[0-9]{1,2})?",
+        STRING,
+    ];
+    leaf.prop_recursive(5, 40, 6, |inner| {
+        let value =
+            (SPACE, inner, SPACE).prop_map(|(before, value, after)| before + &value + &after);
+        let member = (SPACE, STRING, SPACE, value.clone())
+            .prop_map(|(before, key, after, value)| before + &key + &after + ":" + &value);
+        prop_oneof![
+            prop::collection::vec(value, 1..6).prop_map(|values| format!("[{}]", values.join(","))),
+            prop::collection::vec(member, 1..6)
+                .prop_map(|members| format!("{{{}}}", members.join(","))),
+            SPACE.prop_map(|space| format!("[{space}]")),
+            SPACE.prop_map(|space| format!("{{{space}}}")),
+        ]
+    })
+}
+
+const SPACE: &str = "[ \t\n\r]{0,2}";
