@@ -12,14 +12,17 @@ use onewrite_event_sources::choices::Choices;
 use onewrite_local::{
     clients::Clients,
     demo,
+    downstream::{Downstream, Function, Table, Targets},
     event_sources::EventSources,
     inspect,
     messages::send,
-    oracle::{self, Meaning, Report, SentMessage},
+    oracle::{self, Meaning, Report, SentMessage, Settlement},
+    pipeline::Pipeline as _,
     progress::Progress,
     sample::Sample,
     settled::wait_until_settled,
     stack::{Stack, StackOptions},
+    workspace::Workspace,
 };
 use onewrite_stack::outputs::StackOutputs;
 use onewrite_tests::random_faults::{FaultCounts, FaultRates, RandomFaults};
@@ -41,6 +44,9 @@ struct Options {
     /// Seed of the random messages and faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Deliver to a function in Python, whose ledger entries complete commits together with DONE, instead of to a URL.
+    #[arg(long)]
+    function: bool,
 }
 
 /// Rare enough that no message fails in all six receives.
@@ -78,10 +84,11 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
         // The emulator starts a new process for each invocation, several at once on a busy machine.
         .parameter("IngestTimeoutSeconds", "2")
         .parameter("IngestBatchSize", "50")
-        .parameter("IngestBatchingWindowSeconds", "1")
+        .parameter("BatchingWindowSeconds", "1")
         .parameter("ShardCount", "2");
     let mut stack = Stack::start(StackOptions {
         event_sources: false,
+        downstream: downstream(options),
         progress,
         ..stack
     })
@@ -106,7 +113,8 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
     if !wait_until_settled(&mut stack, sent.len(), progress).await? {
         println!("The pipeline is stuck with work left.");
     }
-    let found = inspect::read_final_state(&clients, &outputs).await?;
+    let mut found = inspect::read_final_state(&clients, &outputs).await?;
+    found.settlement = settlement(&stack).await?;
     let report = oracle::verify(&sent, &found);
     let counts = faults.counts();
     print(&report, &counts, took);
@@ -120,6 +128,34 @@ async fn soak(options: &Options) -> anyhow::Result<bool> {
         stack.end().await;
     }
     Ok(is_good)
+}
+
+fn downstream(options: &Options) -> Downstream {
+    if !options.function {
+        return Downstream::Ledger;
+    }
+    let function = Function {
+        file: Workspace::here().root().join("tests/soak/ledger.py"),
+        table: Table {
+            name: "ledger".to_owned(),
+            key: "entry_id".to_owned(),
+        },
+    };
+    Downstream::Targets(Targets {
+        function: Some(function),
+        ..Targets::default()
+    })
+}
+
+/// What is booked. Each entry of the function is the notification id, `#`, and a random id.
+async fn settlement(stack: &Stack) -> anyhow::Result<Settlement> {
+    let mut settlement = stack.settlement().await?;
+    if let Settlement::Ledger { booked, .. } = &mut settlement {
+        for entry in booked {
+            entry.truncate(entry.find('#').unwrap_or(entry.len()));
+        }
+    }
+    Ok(settlement)
 }
 
 /// Sends wave after wave, as fast as the pipeline processes them.

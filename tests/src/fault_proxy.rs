@@ -115,6 +115,13 @@ impl FaultProxy {
         lock(&self.faults).calls.values().map(VecDeque::len).sum()
     }
 
+    /// The number of calls of this operation that its script still covers.
+    #[must_use]
+    pub fn scripted_of(&self, operation: &str) -> usize {
+        let faults = lock(&self.faults);
+        faults.calls.get(operation).map_or(0, VecDeque::len)
+    }
+
     /// The number of calls with each fault so far.
     #[must_use]
     pub fn injected(&self) -> BTreeMap<WireFault, usize> {

@@ -26,7 +26,9 @@ const FAULTS: [WireFault; 8] = [
     WireFault::Throttled,
 ];
 
-/// The number of calls that are scripted ahead.
+const PUT_RECORDS: &str = "PutRecords";
+
+/// The number of calls that are scripted ahead, for each operation.
 const AHEAD: usize = 64;
 
 /// How often each kind of fault happens.
@@ -63,7 +65,7 @@ pub struct RandomFaults {
 }
 
 struct Wire {
-    operation: &'static str,
+    operations: &'static [&'static str],
     proxy: FaultProxy,
 }
 
@@ -76,14 +78,15 @@ impl RandomFaults {
         let outputs = stack.outputs();
         let emulator = stack.endpoint().trim_start_matches("http://").parse()?;
         let mut wires = Vec::new();
-        for (function, service, operation) in [
-            (&outputs.ingest, "DYNAMODB", "PutItem"),
-            (&outputs.forward, "KINESIS", "PutRecords"),
-            (&outputs.complete, "DYNAMODB", "UpdateItem"),
+        let settling: &[_] = &["UpdateItem", "TransactWriteItems"];
+        for (function, service, operations) in [
+            (&outputs.ingest, "DYNAMODB", &["PutItem"][..]),
+            (&outputs.forward, "KINESIS", &[PUT_RECORDS]),
+            (&outputs.complete, "DYNAMODB", settling),
         ] {
             let proxy = FaultProxy::start(emulator).await?;
             redirect(stack.clients(), function, service, &proxy.endpoint()).await?;
-            wires.push(Wire { operation, proxy });
+            wires.push(Wire { operations, proxy });
         }
         Ok(Self {
             rates,
@@ -143,21 +146,22 @@ impl RandomFaults {
     }
 
     fn script(&mut self) {
+        let random = &mut self.random;
         for wire in &self.wires {
-            let missing = AHEAD.saturating_sub(wire.proxy.scripted());
-            let is_put = wire.operation == "PutRecords";
-            let (one_of, faults) = if is_put {
-                (self.rates.puts, &FAULTS[..])
-            } else {
-                (self.rates.writes, &FAULTS[1..])
-            };
-            let random = &mut self.random;
-            let mut draw = || match random.random_ratio(1, one_of) {
-                true => faults[random.random_range(0..faults.len())],
-                false => WireFault::None,
-            };
-            let drawn: Vec<WireFault> = (0..missing).map(|_| draw()).collect();
-            wire.proxy.script(wire.operation, drawn);
+            for operation in wire.operations {
+                let missing = AHEAD.saturating_sub(wire.proxy.scripted_of(operation));
+                let (one_of, faults) = if *operation == PUT_RECORDS {
+                    (self.rates.puts, &FAULTS[..])
+                } else {
+                    (self.rates.writes, &FAULTS[1..])
+                };
+                let mut draw = || match random.random_ratio(1, one_of) {
+                    true => faults[random.random_range(0..faults.len())],
+                    false => WireFault::None,
+                };
+                let drawn: Vec<WireFault> = (0..missing).map(|_| draw()).collect();
+                wire.proxy.script(operation, drawn);
+            }
         }
     }
 
