@@ -31,6 +31,11 @@ const LONGEST_PERIOD: Duration = Duration::from_secs(30);
 /// most recent minute never has data). Other alarms wait for the data.
 const LATENESS: Duration = Duration::from_secs(60);
 
+/// The alarm `Pending` goes off if, within an hour, more notifications were created than settled, by more than this number
+/// and [`PENDING_PERCENT`] of the created ones: those that are just being processed, at a low and at a high rate.
+pub const PENDING_COUNT: u32 = 100;
+pub const PENDING_PERCENT: u32 = 1;
+
 /// The state of an alarm. "Insufficient data" is missing, because every alarm of the template treats missing data as not
 /// breaching.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +59,10 @@ pub struct Alarm {
     threshold: f64,
 }
 
-/// A metric that is added or, with a negative sign, subtracted.
+/// A metric, multiplied by a factor.
 #[derive(Debug, Clone, PartialEq)]
 struct Term {
-    sign: f64,
+    factor: f64,
     metric: Metric,
     statistic: Statistic,
 }
@@ -175,13 +180,13 @@ impl Alarm {
             let value = term
                 .statistic
                 .calculate(&samples.between(&term.metric, from, to))?;
-            Some(term.sign * value)
+            Some(term.factor * value)
         });
         terms.reduce(|sum, value| sum + value)
     }
 }
 
-fn term(sign: f64, metric: &Value, statistic: &Value) -> Option<Term> {
+fn term(factor: f64, metric: &Value, statistic: &Value) -> Option<Term> {
     let dimensions = metric["Dimensions"].as_array()?.iter().map(|dimension| {
         Some((
             dimension["Name"].as_str()?,
@@ -190,7 +195,7 @@ fn term(sign: f64, metric: &Value, statistic: &Value) -> Option<Term> {
     });
     let dimensions: Vec<(&str, &str)> = dimensions.collect::<Option<_>>()?;
     Some(Term {
-        sign,
+        factor,
         metric: Metric::new(
             metric["Namespace"].as_str()?,
             metric["MetricName"].as_str()?,
@@ -231,8 +236,8 @@ fn dimension_value(dimension: &Value) -> Option<&str> {
         .or_else(attribute)
 }
 
-/// Parses metric math of the form `FILL(a, 0) + FILL(b, 0) - FILL(c, 0)`, the only one in the template. Also returns the
-/// period in seconds.
+/// Parses metric math of the form `0.9 * FILL(a, 0) + FILL(b, 0) - FILL(c, 0)`, the only one in the template. Also returns
+/// the period in seconds.
 fn parse_metric_math(metrics: &[Value]) -> Option<(Vec<Term>, u64)> {
     let expression = metrics
         .iter()
@@ -240,15 +245,17 @@ fn parse_metric_math(metrics: &[Value]) -> Option<(Vec<Term>, u64)> {
     let (mut terms, mut period) = (Vec::new(), None);
     let signed = format!("+ {expression}");
     for summand in signed.split_inclusive(')') {
-        let (sign, id) = summand.trim().split_once(" FILL(")?;
-        let sign = match sign {
-            "+" => 1.0,
-            "-" => -1.0,
+        let (factor, id) = summand.trim().split_once(" FILL(")?;
+        let (sign, factor) = factor.split_once(' ').unwrap_or((factor, "1 *"));
+        let factor: f64 = factor.strip_suffix(" *")?.parse().ok()?;
+        let factor = match sign {
+            "+" => factor,
+            "-" => -factor,
             _ => return None,
         };
         let id = id.strip_suffix(", 0)")?;
         let stat = &metrics.iter().find(|metric| metric["Id"] == id)?["MetricStat"];
-        terms.push(term(sign, &stat["Metric"], &stat["Stat"])?);
+        terms.push(term(factor, &stat["Metric"], &stat["Stat"])?);
         period = Some(stat["Period"].as_u64()?);
     }
     Some((terms, period?))
@@ -351,6 +358,20 @@ mod tests {
         assert_eq!(state(143), AlarmState::Alarm, "b is outside the period");
         samples.record(metric("b"), at(100), 1.0);
         assert_eq!(state(101), AlarmState::Ok, "sum of zero");
+    }
+
+    #[test]
+    fn multiplies_by_the_factor_in_metric_math() {
+        let text = METRIC_MATH.replace("FILL(a, 0) -", "0.5 * FILL(a, 0) -");
+        let alarm = read(&text).unwrap();
+        let metric = |name| Metric::new("n", name, &[]);
+        let (samples, start) = (Samples::default(), Instant::now());
+        let at = start + Duration::from_secs(100);
+        samples.record(metric("b"), at, 1.0);
+        samples.record(metric("a"), at, 2.0);
+        assert_eq!(alarm.state(&samples, at, UNSCALED), AlarmState::Ok);
+        samples.record(metric("a"), at, 1.0);
+        assert_eq!(alarm.state(&samples, at, UNSCALED), AlarmState::Alarm);
     }
 
     #[test]

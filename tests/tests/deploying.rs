@@ -9,7 +9,7 @@ use onewrite_local::cli::Cli;
 use onewrite_tests::template::{Template, repository, scalar, template};
 use serde_json::Value;
 
-const ENVIRONMENTS: [&str; 3] = ["default", "staging", "production"];
+const ENVIRONMENTS: [&str; 4] = ["default", "small", "staging", "production"];
 
 fn samconfig() -> toml::Table {
     let text = std::fs::read_to_string(repository("samconfig.toml")).unwrap();

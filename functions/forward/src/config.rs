@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use onewrite::event::EventSource;
-use onewrite_runtime::config::{ConfigError, Environment};
+use onewrite_runtime::{
+    config::{ConfigError, Environment},
+    telemetry::MetricSelection,
+};
 
 /// The settings of `forward`, read once at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub struct Config {
     pub event_source: EventSource,
     /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
+    /// `METRICS`: which metrics are emitted.
+    pub metrics: MetricSelection,
 }
 
 impl Config {
@@ -28,6 +33,7 @@ impl Config {
             stream_name: environment.required("STREAM_NAME")?,
             event_source: environment.parsed("EVENT_SOURCE", EventSource::default())?,
             invocation_budget: environment.invocation_budget()?,
+            metrics: environment.metric_selection()?,
         })
     }
 }
@@ -55,6 +61,7 @@ mod tests {
                 stream_name: "s".to_owned(),
                 event_source: EventSource::default(),
                 invocation_budget: Duration::from_secs(30),
+                metrics: MetricSelection::Essential,
             }
         );
         assert_eq!(

@@ -10,6 +10,10 @@ use crate::parameters::{LOCAL_OUTAGE_SECONDS, LOCAL_PARAMETERS};
 /// The name of the parameter that says that requests may use plain HTTP.
 const REQUIRE_TLS: &str = "RequireTls";
 
+/// The condition on provisioned pollers, and the parameter that it reads.
+const POLLERS: &str = "HasPollers";
+const CONCURRENCY: &str = "IngestConcurrency";
+
 /// Actions that AWS also authorizes batches by, and the emulator's own actions for batches.
 const BATCH_ACTIONS: [(&str, &str); 3] = [
     (
@@ -34,6 +38,9 @@ const BATCH_ACTIONS: [(&str, &str); 3] = [
 /// The emulator authorizes a batch by an action of that name. AWS authorizes it by the action for one message and has no other
 /// action (Service Authorization Reference, "Actions defined by Amazon SQS" and "Actions defined by Amazon SNS").
 ///
+/// The emulator's conditions know neither `Fn::Sub` nor `Fn::Split`, and the event sources of this machine have no provisioned
+/// pollers. So the condition [`POLLERS`] is false, and [`CONCURRENCY`] accepts a number only.
+///
 /// `code`, if given, is the prefix of the S3 URI that the code of each function has instead of its `CodeUri`.
 ///
 /// # Errors
@@ -50,6 +57,11 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
     }
     template["Parameters"][REQUIRE_TLS]["Type"] = "String".into();
     template["Parameters"][REQUIRE_TLS]["Default"] = "false".into();
+    if let Some(condition) = template["Conditions"].get_mut(POLLERS) {
+        *condition =
+            serde_yaml_ng::from_str("{\"Fn::Equals\": [pollers, none]}").map_err(invalid)?;
+        template["Parameters"][CONCURRENCY]["AllowedPattern"] = r"\d+".into();
+    }
     accept_plain_http(&mut template["Resources"]);
     name_batch_actions(&mut template["Resources"]);
     let resources = template["Resources"].as_mapping_mut().into_iter().flatten();
@@ -147,6 +159,8 @@ mod tests {
 
     const TEMPLATE: &str = concat!(
         "Parameters:\n  IngestTimeoutSeconds: {Default: 30}\n  Mine: {Default: 1}\n",
+        "  IngestConcurrency: {Default: \"50\", AllowedPattern: any}\n",
+        "Conditions:\n  HasPollers: !Not [!Equals [!Select [1, !Split [\"-\", !Sub \"${IngestConcurrency}-\"]], \"\"]]\n",
         "Resources:\n",
         "  A: {Type: AWS::SQS::QueuePolicy, Properties: {Statement: [{Condition: {Bool: {aws:SecureTransport: \"false\"}}}]}}\n",
         "  B: {Type: AWS::CloudWatch::Alarm, Properties: {Metrics: [{Id: a}], Threshold: !Ref Mine}}\n",
@@ -168,6 +182,10 @@ mod tests {
     fn expected() -> Yaml {
         let mut template: Yaml = serde_yaml_ng::from_str(TEMPLATE).unwrap();
         template["Parameters"]["IngestTimeoutSeconds"]["Default"] = "1".into();
+        template["Parameters"]["IngestConcurrency"] =
+            serde_yaml_ng::from_str("{Default: \"5\", AllowedPattern: '\\d+'}").unwrap();
+        template["Conditions"]["HasPollers"] =
+            serde_yaml_ng::from_str("{\"Fn::Equals\": [pollers, none]}").unwrap();
         template["Parameters"]["RequireTls"] =
             serde_yaml_ng::from_str("{Type: String, Default: \"false\"}").unwrap();
         let statement = &mut template["Resources"]["A"]["Properties"]["Statement"][0];

@@ -10,14 +10,16 @@ pub const STACK_NAME: &str = "onewrite";
 
 /// Template parameters for this machine. They replace long AWS durations by short ones, so that six receives take
 /// seconds.
-pub const LOCAL_PARAMETERS: [(&str, &str); 4] = [
+pub const LOCAL_PARAMETERS: [(&str, &str); 5] = [
     // The visibility timeout is derived from it: 6 seconds, so six receives take about forty.
     ("IngestTimeoutSeconds", "1"),
     // Each concurrent invocation is a separate process on this machine.
-    ("IngestMaximumConcurrency", "5"),
+    ("IngestConcurrency", "5"),
     ("StreamFunctionTimeoutSeconds", "5"),
     // The drills scale a minute of an alarm down to a few seconds.
     ("DelayAlarmSeconds", "45"),
+    // Metrics cost nothing here, and the drills need every alarm.
+    ("Metrics", "all"),
 ];
 
 /// The outage that messages outlast on this machine (`OUTAGE_SECONDS` of `ingest`): six receives take as long as with the

@@ -107,17 +107,17 @@ struct SettingsArgs {
     /// IngestBatchSize.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(BATCH)))]
     ingest_batch: Option<u32>,
-    /// IngestBatchingWindowSeconds.
+    /// BatchingWindowSeconds, of ingest.
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u32).range(0..=60))]
     ingest_window: Option<u32>,
-    /// IngestMaximumConcurrency; replaces provisioned pollers.
+    /// IngestConcurrency; replaces provisioned pollers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=1_000),
         conflicts_with_all = ["minimum_pollers", "maximum_pollers"])]
     maximum_concurrency: Option<u32>,
-    /// Minimum of IngestPollers; replaces IngestMaximumConcurrency.
+    /// Minimum of provisioned pollers, as in IngestConcurrency; replaces the maximum concurrency.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=200))]
     minimum_pollers: Option<u32>,
-    /// Maximum of IngestPollers.
+    /// Maximum of provisioned pollers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=i64::from(MAXIMUM_POLLERS)))]
     maximum_pollers: Option<u32>,
     /// MAX_IN_FLIGHT of ingest.

@@ -28,9 +28,9 @@ macro_rules! limits {
 }
 
 limits! {
-    PollersNow: "pollers that are still scaling up", "IngestPollers (minimum)";
-    IngestConcurrency: "maximum concurrency of the queue's mapping", "IngestMaximumConcurrency, or provisioned pollers";
-    PollerThroughput: "throughput of the maximum number of pollers", "IngestPollers (maximum), or more stacks";
+    PollersNow: "pollers that are still scaling up", "IngestConcurrency (minimum of the pollers)";
+    IngestConcurrency: "maximum concurrency of the queue's mapping", "IngestConcurrency, or provisioned pollers";
+    PollerThroughput: "throughput of the maximum number of pollers", "IngestConcurrency (maximum of the pollers), or more stacks";
     InFlight: "messages of the queue in flight", "a shorter window, or more stacks";
     FunctionGrowth: "growth of a function", "none: 1,000 environments in 10 s";
     AccountConcurrency: "concurrency of the account", "Lambda quota, or larger batches";

@@ -127,14 +127,14 @@ impl Load {
 pub enum Polling {
     /// Lambda scales the pollers.
     Standard {
-        /// `IngestMaximumConcurrency`.
+        /// `IngestConcurrency`.
         maximum_concurrency: u32,
     },
     /// The stack has provisioned pollers.
     Provisioned {
-        /// The minimum of `IngestPollers`.
+        /// The first number of `IngestConcurrency`.
         minimum: u32,
-        /// The maximum of `IngestPollers`.
+        /// The second number of `IngestConcurrency`.
         maximum: u32,
     },
 }
@@ -161,9 +161,9 @@ pub struct Settings {
     pub stacks: u32,
     /// `IngestBatchSize`.
     pub ingest_batch: u32,
-    /// `IngestBatchingWindowSeconds`.
+    /// `BatchingWindowSeconds`, of ingest.
     pub ingest_window: u32,
-    /// `IngestMaximumConcurrency`, or provisioned pollers.
+    /// `IngestConcurrency`: a maximum, or provisioned pollers.
     pub polling: Polling,
     /// `MAX_IN_FLIGHT` of ingest.
     pub ingest_max_in_flight: u32,

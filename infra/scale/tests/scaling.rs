@@ -60,10 +60,13 @@ fn lambda_limits() -> Vec<(&'static str, f64)> {
             POLLER_CONCURRENCY_PER_MINUTE,
         ),
         (
-            "minimum of `IngestPollers` at most",
+            "minimum of `IngestConcurrency` at most",
             MINIMUM_POLLERS.1.into(),
         ),
-        ("maximum of `IngestPollers` at most", MAXIMUM_POLLERS.into()),
+        (
+            "maximum of `IngestConcurrency` at most",
+            MAXIMUM_POLLERS.into(),
+        ),
         ("messages in flight", SQS_IN_FLIGHT),
         (
             "receives before a message is a dead letter",
@@ -140,33 +143,22 @@ fn guide_has_the_limits_of_the_simulation() {
 }
 
 fn ingest_rows() -> Vec<String> {
-    let polling = |of: fn(Polling) -> Option<String>| {
-        move |preset: Preset| of(preset.settings().polling).unwrap_or_else(|| "-".to_owned())
-    };
     vec![
         row("stacks", |preset| commas(preset.settings().stacks.into())),
         row("`IngestBatchSize`", |preset| {
             commas(preset.settings().ingest_batch.into())
         }),
-        row("`IngestBatchingWindowSeconds`", |preset| {
+        row("`BatchingWindowSeconds`", |preset| {
             commas(preset.settings().ingest_window.into())
         }),
-        row(
-            "`IngestMaximumConcurrency`",
-            polling(|polling| match polling {
+        row("`IngestConcurrency`", |preset| {
+            match preset.settings().polling {
                 Polling::Standard {
                     maximum_concurrency,
-                } => Some(commas(maximum_concurrency.into())),
-                Polling::Provisioned { .. } => None,
-            }),
-        ),
-        row(
-            "`IngestPollers`",
-            polling(|polling| match polling {
-                Polling::Standard { .. } => None,
-                Polling::Provisioned { minimum, maximum } => Some(format!("{minimum}-{maximum}")),
-            }),
-        ),
+                } => commas(maximum_concurrency.into()),
+                Polling::Provisioned { minimum, maximum } => format!("{minimum}-{maximum}"),
+            }
+        }),
     ]
 }
 

@@ -18,7 +18,7 @@ const RECENT: Duration = Duration::from_secs(15 * 60);
 const PERIOD_SECONDS: i32 = 60;
 
 /// What is counted: the id of the query, the function and its metric.
-const COUNTS: [(&str, &str, &str); 5] = [
+pub const COUNTS: [(&str, &str, &str); 5] = [
     ("ingest", "ingest", "Failed"),
     ("forward", "forward", "Unpublished"),
     ("complete", "complete", "Failed"),

@@ -2,6 +2,8 @@
 
 use std::{fmt::Display, str::FromStr, time::Duration};
 
+use crate::telemetry::MetricSelection;
+
 /// A setting that is missing or invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
@@ -120,6 +122,14 @@ impl<F: Fn(&str) -> Option<String>> Environment<F> {
         let millis = self.bounded("INVOCATION_BUDGET_MS", 30_000, 1_000..=900_000)?;
         Ok(Duration::from_millis(millis))
     }
+
+    /// `METRICS`: which metrics the function emits, `essential` (default) or `all`.
+    ///
+    /// # Errors
+    /// As [`Environment::parsed`].
+    pub fn metric_selection(&self) -> Result<MetricSelection, ConfigError> {
+        self.parsed("METRICS", MetricSelection::default())
+    }
 }
 
 fn parse<T: FromStr<Err: Display>>(name: &'static str, text: &str) -> Result<T, ConfigError> {
@@ -207,5 +217,17 @@ mod tests {
         assert_eq!(of(None).unwrap(), Duration::from_secs(30));
         assert_eq!(of(Some("5000")).unwrap(), Duration::from_secs(5));
         assert!(of(Some("999")).is_err());
+    }
+
+    #[test]
+    fn reads_the_selection_of_metrics() {
+        let of = |text: Option<&'static str>| {
+            let environment = Environment::new(move |_| text.map(ToOwned::to_owned));
+            environment.metric_selection()
+        };
+        assert_eq!(of(None), Ok(MetricSelection::Essential));
+        assert_eq!(of(Some("all")), Ok(MetricSelection::All));
+        let error = of(Some("none")).unwrap_err().to_string();
+        assert!(error.contains("METRICS"), "{error}");
     }
 }

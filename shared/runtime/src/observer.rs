@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     spans::{self, Span},
-    telemetry::Metrics,
+    telemetry::{MetricSelection, Metrics},
 };
 
 /// The clock, the metrics output and the trace output that a handler uses.
@@ -15,6 +15,8 @@ use crate::{
 pub struct Observer {
     clock: fn() -> Timestamp,
     emit_metrics: fn(&Metrics),
+    /// The names of the metrics to emit. `None`: all.
+    selected: Option<&'static [&'static str]>,
     send_spans: fn(&[Span]),
 }
 
@@ -23,6 +25,7 @@ impl Default for Observer {
         Self {
             clock: Timestamp::now,
             emit_metrics: Metrics::emit,
+            selected: None,
             send_spans: spans::send,
         }
     }
@@ -44,6 +47,20 @@ impl Observer {
         }
     }
 
+    /// Emits only the selected metrics. `essential` are the names of those that [`MetricSelection::Essential`] selects.
+    #[must_use]
+    pub fn with_selection(
+        self,
+        selection: MetricSelection,
+        essential: &'static [&'static str],
+    ) -> Self {
+        let selected = match selection {
+            MetricSelection::Essential => Some(essential),
+            MetricSelection::All => None,
+        };
+        Self { selected, ..self }
+    }
+
     /// Passes spans to `send` instead of the X-Ray daemon.
     #[must_use]
     pub fn with_spans(self, send: fn(&[Span])) -> Self {
@@ -61,7 +78,39 @@ impl Observer {
 
     /// Emits the metrics and the spans of one invocation.
     pub fn report(&self, metrics: &Metrics, spans: &[Span]) {
-        (self.emit_metrics)(metrics);
+        match self.selected {
+            Some(names) => (self.emit_metrics)(&metrics.only(names)),
+            None => (self.emit_metrics)(metrics),
+        }
         (self.send_spans)(spans);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        static EMITTED: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+    }
+
+    #[test]
+    fn emits_the_selected_metrics() {
+        let observer = Observer::default().with_metrics(|metrics| {
+            EMITTED.set(metrics.names().map(ToOwned::to_owned).collect());
+        });
+        let mut metrics = Metrics::new("f");
+        metrics.add("Done", 1);
+        metrics.add("Received", 1);
+        for (selection, names) in [
+            (MetricSelection::Essential, &["Done"][..]),
+            (MetricSelection::All, &["Done", "Received"]),
+        ] {
+            let observer = observer.with_selection(selection, &["Done", "Failed"]);
+            observer.report(&metrics, &[]);
+            assert_eq!(EMITTED.take(), names);
+        }
     }
 }

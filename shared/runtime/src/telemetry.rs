@@ -6,6 +6,7 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     io::{self, Write as _},
+    str::FromStr,
     time::{Duration, SystemTime},
 };
 
@@ -51,6 +52,28 @@ fn level(setting: Option<&str>) -> LevelFilter {
         .and_then(|text| text.parse().ok())
         .unwrap_or(LevelFilter::INFO)
         .min(MOST_VERBOSE)
+}
+
+/// Which metrics a function emits: the setting `METRICS`. Each metric costs money for every hour in which it is emitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum MetricSelection {
+    /// Those that the alarms of the template and `onewrite status` need.
+    #[default]
+    Essential,
+    /// Every metric.
+    All,
+}
+
+impl FromStr for MetricSelection {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "essential" => Ok(Self::Essential),
+            "all" => Ok(Self::All),
+            _ => Err("neither essential nor all"),
+        }
+    }
 }
 
 /// Counts and durations of one invocation, written as one line in CloudWatch's embedded metric format.
@@ -104,7 +127,8 @@ impl Metrics {
         }
     }
 
-    /// Adds to a count. Adding 0 makes the count appear in the line.
+    /// Adds to a count. Adding 0 makes the name known, but a count of 0 is not written: CloudWatch would bill a metric in which
+    /// nothing ever happens like any other.
     pub fn add(&mut self, name: impl Into<Cow<'static, str>>, count: usize) {
         *self.counts.entry(name.into()).or_default() += count as u64;
     }
@@ -136,9 +160,35 @@ impl Metrics {
         counts.chain(self.times.keys().copied())
     }
 
-    /// Writes the line to standard output. Lambda sends it to CloudWatch. If it cannot be written, it is lost: `print!` would
+    /// The counts and durations with these names.
+    #[must_use]
+    pub fn only(&self, names: &[&str]) -> Self {
+        let counts = self.counts.iter();
+        let times = self.times.iter();
+        Self {
+            function: self.function,
+            counts: counts
+                .filter(|(name, _)| names.contains(&name.as_ref()))
+                .map(|(name, count)| (name.clone(), *count))
+                .collect(),
+            times: times
+                .filter(|(name, _)| names.contains(name))
+                .map(|(name, times)| (*name, times.clone()))
+                .collect(),
+        }
+    }
+
+    /// Whether nothing was counted and no time was measured.
+    fn is_empty(&self) -> bool {
+        self.times.is_empty() && self.counts.values().all(|count| *count == 0)
+    }
+
+    /// Writes the line to standard output, if it has anything. Lambda sends it to CloudWatch. If it cannot be written, it is lost: `print!` would
     /// panic, and a batch that is done would be handled again.
     pub fn emit(&self) {
+        if self.is_empty() {
+            return;
+        }
         let stack = std::env::var("STACK_NAME").unwrap_or_default();
         let stack = if stack.is_empty() { NAMESPACE } else { &stack };
         let line = self.line(stack, SystemTime::now());
@@ -176,7 +226,7 @@ impl Entry for Line<'_> {
         writer.timestamp(self.now);
         writer.value("Stack", self.stack);
         writer.value("Function", self.metrics.function);
-        for (name, count) in &self.metrics.counts {
+        for (name, count) in self.metrics.counts.iter().filter(|(_, count)| **count > 0) {
             writer.value(name.as_ref(), &Count(*count));
         }
         for (name, times) in &self.metrics.times {
@@ -245,11 +295,10 @@ mod tests {
                 "_aws": {"Timestamp": 1_700_000_000_000_u64, "CloudWatchMetrics": [{
                     "Namespace": "onewrite", "Dimensions": [["Stack", "Function"]],
                     "Metrics": [
-                        {"Name": "Conflict", "Unit": "Count"}, {"Name": "Created", "Unit": "Count"},
-                        {"Name": "Stored", "Unit": "Milliseconds"},
+                        {"Name": "Created", "Unit": "Count"}, {"Name": "Stored", "Unit": "Milliseconds"},
                     ],
                 }]},
-                "Stack": "a-stack", "Function": "ingest", "Created": 3, "Conflict": 0,
+                "Stack": "a-stack", "Function": "ingest", "Created": 3,
                 "Stored": {"Values": [250, 60_000], "Counts": [2, 1]},
             })
         );
@@ -275,6 +324,24 @@ mod tests {
             ((2, 42.0), (0, 0.0))
         );
         assert_eq!(metrics.names().collect::<Vec<_>>(), ["Done", "Took"]);
+    }
+
+    #[test]
+    fn keeps_only_the_selected_metrics() {
+        assert_eq!("essential".parse(), Ok(MetricSelection::Essential));
+        assert_eq!("all".parse(), Ok(MetricSelection::All));
+        assert!("".parse::<MetricSelection>().is_err());
+        let mut metrics = Metrics::new("f");
+        metrics.add("Done", 2);
+        metrics.add("Failed", 0);
+        metrics.add("Received", 3);
+        metrics.time("Took", Duration::from_millis(2));
+        let only = metrics.only(&["Done", "Failed"]);
+        assert_eq!(only.names().collect::<Vec<_>>(), ["Done", "Failed"]);
+        assert_eq!(only.get("Done"), 2);
+        assert_eq!(metrics.only(&["Took"]).times("Took"), (1, 2.0));
+        assert!(metrics.only(&["Failed"]).is_empty());
+        assert!(!only.is_empty() && !metrics.only(&["Took"]).is_empty());
     }
 
     #[test]

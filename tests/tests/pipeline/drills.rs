@@ -26,7 +26,7 @@ use onewrite_local::{
     stack::{Stack, StackOptions},
 };
 use onewrite_tests::{
-    alarms::{TimeScale, monitor::AlarmMonitor},
+    alarms::{PENDING_COUNT, TimeScale, monitor::AlarmMonitor},
     settings::{redirect, set_variable},
 };
 
@@ -407,8 +407,7 @@ async fn edit_item(stack: &Stack, expression: &str, (name, value): (&str, Attrib
 async fn runbook_resolves_alarms_of_complete() {
     let options = options("drill-complete")
         .parameter("CompleteMaximumRetryAttempts", "0")
-        .parameter("DelayAlarmSeconds", "1")
-        .parameter("PendingAlarmCount", "2");
+        .parameter("DelayAlarmSeconds", "1");
     let (mut stack, _alarms) = start(options).await;
     stack
         .start_event_sources(None, Choices::default_outcomes())
@@ -426,8 +425,10 @@ async fn drill_complete_failed(stack: &Stack) {
     redirect(clients, &outputs.complete, "DYNAMODB", &tls_endpoint(stack))
         .await
         .unwrap();
+    let pending = (0..PENDING_COUNT + 20).map(|number| valid(&format!("pending-{number}"), "1"));
+    send(stack, &pending.collect::<Vec<_>>()).await;
     let failed = send_until_alarm(stack, "CompleteFailed", "failed").await;
-    for alarm in ["GivenUp", "FailureBucket", "Pending"] {
+    for alarm in ["Pending", "GivenUp", "FailureBucket"] {
         wait_for_alarm(stack, alarm).await;
     }
     let (_, stdout) = trace(stack, &failed[0]).await;

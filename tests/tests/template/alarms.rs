@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use onewrite_tests::alarms::{PENDING_COUNT, PENDING_PERCENT};
 use onewrite_tests::template::repository;
 use serde_json::{Value, json};
 
 use crate::{RUNBOOK, metrics_of, reference, template};
 
 /// The metrics that an alarm watches: namespace, name, and dimensions.
-fn metrics_watched_by(alarm: &Value) -> Vec<(String, String, BTreeMap<String, Value>)> {
+pub(crate) fn metrics_watched_by(alarm: &Value) -> Vec<(String, String, BTreeMap<String, Value>)> {
     let properties = &alarm["Properties"];
     let metrics: Vec<&Value> = match properties["Metrics"].as_array() {
         None => vec![properties],
@@ -142,7 +143,7 @@ fn a_single_failing_message_triggers_the_alarm_of_ingest() {
         .property("IngestFailedAlarm", "Period")
         .as_u64()
         .unwrap();
-    let defaults = ["IngestTimeoutSeconds", "IngestBatchingWindowSeconds"]
+    let defaults = ["IngestTimeoutSeconds", "BatchingWindowSeconds"]
         .map(|name| template.default(name).unwrap());
     let visibility = template.at(&format!(
         "/Mappings/Visibility/{}/{}",
@@ -156,15 +157,23 @@ fn a_single_failing_message_triggers_the_alarm_of_ingest() {
 }
 
 #[test]
-fn refused_notifications_are_not_pending() {
+fn pending_tolerates_a_number_and_a_share_and_does_not_count_refused_ones() {
     let template = template();
     let pending = "FILL(created, 0) - FILL(done, 0) - FILL(refused, 0)";
+    let tolerant = format!("0.{} * {pending}", 100 - PENDING_PERCENT);
+    assert_eq!(
+        *template.property("PendingAlarm", "Threshold"),
+        PENDING_COUNT
+    );
+    let description = template.property("PendingAlarm", "AlarmDescription");
+    let stated = format!("more than {PENDING_COUNT} and {PENDING_PERCENT} % of");
+    assert!(description.as_str().unwrap().contains(&stated));
     let metrics = template.property("PendingAlarm", "Metrics");
     let listed = metrics.as_array().unwrap().iter();
     let expressions: Vec<&str> = listed
         .filter_map(|metric| metric["Expression"].as_str())
         .collect();
-    assert_eq!(expressions, [pending]);
+    assert_eq!(expressions, [tolerant]);
     let dashboard = template.property("Dashboard", "DashboardBody/Fn::Sub/0");
     assert!(dashboard.as_str().unwrap().contains(pending));
 }

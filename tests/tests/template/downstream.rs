@@ -20,8 +20,14 @@ const MAX_ENVIRONMENT_BYTES: usize = 4 * 1024;
 const MAX_TABLE_NAME: usize = 255;
 const MAX_STACK_NAME: usize = 128;
 
+/// The longest name of a bucket (S3 user guide, "General purpose bucket naming rules").
+const MAX_BUCKET_NAME: usize = 63;
+
 /// The resources of the translated template.
-fn resources<'a>(translated: &'a Value, chosen: &[(&str, &str)]) -> BTreeMap<&'a str, Value> {
+pub(crate) fn resources<'a>(
+    translated: &'a Value,
+    chosen: &[(&str, &str)],
+) -> BTreeMap<&'a str, Value> {
     Evaluation::new(translated, &choose(chosen)).resources()
 }
 
@@ -62,7 +68,7 @@ fn without_a_target_complete_is_not_invoked() {
 }
 
 #[test]
-fn alarms_of_failures_watch_the_mapping_of_complete_if_it_exists() {
+fn alarm_and_dashboard_show_the_mapping_of_complete_if_it_exists() {
     let translated = &translate(&[Parameters::new()])[0];
     let cases: [(&[(&str, &str)], Value); 2] = [
         (&[], "none".into()),
@@ -72,15 +78,12 @@ fn alarms_of_failures_watch_the_mapping_of_complete_if_it_exists() {
         ),
     ];
     for (chosen, expected) in cases {
-        let resources = resources(translated, chosen);
-        for alarm in ["GivenUpAlarm", "DroppedAlarm"] {
-            let metrics = resources[alarm]["Properties"]["Metrics"]
-                .as_array()
-                .unwrap();
-            let complete = metrics.iter().find(|metric| metric["Id"] == "complete");
-            let dimension = &complete.unwrap()["MetricStat"]["Metric"]["Dimensions"][0];
-            assert_eq!(dimension["Value"], expected, "{alarm}");
-        }
+        let resources = resources(translated, &[chosen, &[("Metrics", "all")]].concat());
+        let metrics = &resources["GivenUpAlarm"]["Properties"]["Metrics"];
+        let mut metrics = metrics.as_array().unwrap().iter();
+        let complete = metrics.find(|metric| metric["Id"] == "complete");
+        let dimension = &complete.unwrap()["MetricStat"]["Metric"]["Dimensions"][0];
+        assert_eq!(dimension["Value"], expected);
         let body = &resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
         assert_eq!(body[1]["CompleteMapping"], expected);
     }
@@ -165,11 +168,11 @@ fn each_mapping_can_be_paused_alone() {
 }
 
 #[test]
-fn pollers_have_a_minimum_and_a_maximum() {
+fn a_range_of_concurrency_is_the_number_of_pollers() {
     let translated = &translate(&[Parameters::new()])[0];
     Evaluation::new(translated, &Parameters::new()).assert_calls_are_valid("Fn::Select");
-    let ingest = |pollers: &str| {
-        let resources = resources(translated, &[("IngestPollers", pollers)]);
+    let ingest = |concurrency: &str| {
+        let resources = resources(translated, &[("IngestConcurrency", concurrency)]);
         resources["IngestEventSource"]["Properties"].clone()
     };
     let provisioned = ingest("2-200");
@@ -179,7 +182,7 @@ fn pollers_have_a_minimum_and_a_maximum() {
     );
     // Lambda accepts only one of the two.
     assert!(provisioned["ScalingConfig"].is_null());
-    let standard = ingest("");
+    let standard = ingest("50");
     assert!(standard["ProvisionedPollerConfig"].is_null());
     assert_eq!(standard["ScalingConfig"]["MaximumConcurrency"], "50");
 }
@@ -341,19 +344,32 @@ fn a_deployment_accepts_only_statuses_that_concern_the_notification() {
 }
 
 #[test]
-fn a_deployment_accepts_only_numbers_of_pollers_that_lambda_accepts() {
-    // Lambda API reference, `ProvisionedPollerConfig`.
-    let right = ["", "2-2", "2-200", "200-10000", "20-9999"];
-    let wrong = [
-        "2", "-", "1-200", "0-200", "201-300", "2-1", "2-10001", "2-", "-2", "2,200",
+fn a_deployment_accepts_only_the_concurrency_and_pollers_that_lambda_accepts() {
+    // Lambda API reference, `ScalingConfig` and `ProvisionedPollerConfig`.
+    let right = [
+        "2",
+        "9",
+        "10",
+        "99",
+        "100",
+        "1000",
+        "2-2",
+        "2-200",
+        "200-10000",
+        "20-9999",
     ];
-    assert_accepts("IngestPollers", &right, &wrong);
+    let wrong = [
+        "", "0", "1", "1001", "010", "-", "1-200", "0-200", "201-300", "2-1", "2-10001", "2-",
+        "-2", "2,200", "2-200-",
+    ];
+    assert_accepts("IngestConcurrency", &right, &wrong);
 }
 
 /// The most bytes that the value of a variable can have.
 fn longest(template: &Template, variable: &Value) -> usize {
     let name = match (variable["Ref"].as_str(), variable["Fn::Sub"].as_str()) {
         (Some("AWS::StackName"), _) => return MAX_STACK_NAME,
+        (Some("FailureBucket"), _) => return MAX_BUCKET_NAME,
         (Some(name), _) => name,
         // ${PARAMETER}000
         (None, Some(text)) => text[2..].split('}').next().unwrap(),

@@ -8,6 +8,7 @@ mod dashboard;
 mod downstream;
 mod guided;
 mod mappings;
+mod metrics;
 mod outputs;
 mod parameters;
 mod permissions;
@@ -42,6 +43,16 @@ fn get_att(name: &str) -> Value {
 fn table_stream_arn() -> Value {
     let own = get_att("NotificationTable.StreamArn");
     json!({"Fn::If": ["CreatesTable", own, reference("ExistingTableStreamArn")]})
+}
+
+/// The metrics that a function emits with `Metrics=essential`.
+fn essential_metrics_of(function: &str) -> &'static [&'static str] {
+    match function {
+        "ingest" => &onewrite_ingest::handler::ESSENTIAL_METRICS,
+        "forward" => &onewrite_forward::handler::ESSENTIAL_METRICS,
+        "complete" => &onewrite_complete::handler::ESSENTIAL_METRICS,
+        other => panic!("there is no function {other}"),
+    }
 }
 
 /// The metrics that a function emits, by the value of its dimension `Function`.

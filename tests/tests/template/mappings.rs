@@ -102,7 +102,7 @@ fn parallelism_is_per_item_and_limited() {
     );
     // Provisioned pollers have their own limit, and Lambda accepts only one of the two.
     let bound = json!({"Fn::If": ["HasPollers", reference("AWS::NoValue"), {
-        "MaximumConcurrency": reference("IngestMaximumConcurrency"),
+        "MaximumConcurrency": reference("IngestConcurrency"),
     }]});
     assert_eq!(
         *template.property("IngestEventSource", "ScalingConfig"),
@@ -114,6 +114,25 @@ fn parallelism_is_per_item_and_limited() {
             .property("IngestFunction", "ReservedConcurrentExecutions")
             .is_null()
     );
+}
+
+#[test]
+fn one_window_fills_the_batches_of_ingest_and_forward() {
+    let template = template();
+    let window = |name: &str| {
+        template
+            .property(
+                &format!("{name}EventSource"),
+                "MaximumBatchingWindowInSeconds",
+            )
+            .clone()
+    };
+    let parameter = reference("BatchingWindowSeconds");
+    let standard_only = json!({"Fn::If": ["IsFifo", reference("AWS::NoValue"), parameter]});
+    assert_eq!(window("Ingest"), standard_only);
+    assert_eq!(window("Forward"), parameter);
+    // An event waits at most once on its way to the targets.
+    assert!(window("Complete").is_null());
 }
 
 fn filter(template: &Template, mapping: &str, source: Source) -> FilterCriteria {

@@ -15,6 +15,9 @@ use crate::cloudformation::Evaluation;
 use crate::translated::{QUEUE, choose, sam};
 use crate::{FUNCTIONS, template};
 
+/// Lambda sets this variable itself (Lambda developer guide, "Defined runtime environment variables").
+const SET_BY_LAMBDA: &str = "AWS_LAMBDA_FUNCTION_NAME";
+
 /// The environment of a function, with the template's defaults except for the chosen parameters.
 fn environment(
     template: &Template,
@@ -72,6 +75,7 @@ fn assert_settings_match<C: PartialEq + std::fmt::Debug>(
     let (mut names, deployed) = read_settings(&defaults, &config);
     // Logging and metrics read these two themselves.
     names.extend(["LOG_LEVEL".to_owned(), "STACK_NAME".to_owned()]);
+    names.remove(SET_BY_LAMBDA);
     let provided: BTreeSet<String> = defaults.keys().cloned().collect();
     assert_eq!(names, provided, "{function}");
 
@@ -113,7 +117,7 @@ fn forward_gets_exactly_the_settings_it_reads() {
 fn complete_gets_exactly_the_settings_it_reads() {
     let (needed, variables) = (
         [("DownstreamArns", QUEUE)],
-        ["TABLE_NAME", "DOWNSTREAM_ARNS"],
+        ["TABLE_NAME", "DOWNSTREAM_ARNS", "FAILURE_BUCKET"],
     );
     assert_settings_match("CompleteFunction", &needed, &variables, read_complete);
 }

@@ -18,7 +18,7 @@ fn moves_messages_to_the_dead_letter_queue_after_six_receives() {
 fn visibility_timeout_is_six_timeouts_plus_the_batching_window() {
     let template = template();
     let expected = json!({"Fn::FindInMap": [
-        "Visibility", reference("IngestTimeoutSeconds"), reference("IngestBatchingWindowSeconds"),
+        "Visibility", reference("IngestTimeoutSeconds"), reference("BatchingWindowSeconds"),
     ]});
     assert_eq!(
         *template.property("NotificationQueue", "VisibilityTimeout"),
@@ -37,7 +37,7 @@ fn visibility_timeout_is_six_timeouts_plus_the_batching_window() {
             .map(|value| value.as_u64().unwrap())
             .collect()
     };
-    let windows = choices("IngestBatchingWindowSeconds");
+    let windows = choices("BatchingWindowSeconds");
     for timeout in choices("IngestTimeoutSeconds") {
         for window in &windows {
             let seconds = template.at(&format!("/Mappings/Visibility/{timeout}/{window}"));

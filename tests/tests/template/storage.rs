@@ -1,6 +1,7 @@
 //! Retention and encryption of everything that contains notifications.
 
 use onewrite::item::attribute;
+use onewrite::limits::MAX_RECORD_BYTES;
 use serde_json::{Value, json};
 
 use crate::{FUNCTIONS, reference, template};
@@ -53,6 +54,13 @@ fn table_matches_the_attributes_that_the_code_writes() {
         json!({"PointInTimeRecoveryEnabled": true})
     );
     assert_eq!(*property("DeletionProtectionEnabled"), true);
+}
+
+#[test]
+fn stream_accepts_the_largest_record() {
+    let template = template();
+    let kib = template.property("NotificationStream", "MaxRecordSizeInKiB");
+    assert_eq!(kib.as_u64(), Some(MAX_RECORD_BYTES as u64 / 1_024));
 }
 
 #[test]

@@ -44,13 +44,13 @@ impl LambdaMetrics {
 
     /// Records that a stream's batch was discarded. `delivered`: whether its failure destination received it.
     pub(super) fn record_discarded_batch(&self, function: &str, records: usize, delivered: bool) {
-        let name = if delivered {
-            "OnFailureDestinationDeliveredEventCount"
+        if delivered {
+            let name = "OnFailureDestinationDeliveredEventCount";
+            let dimension = ("EventSourceMappingUUID", "EventSource");
+            self.record(function, name, dimension, records as f64);
         } else {
-            "DroppedEventCount"
-        };
-        let dimension = ("EventSourceMappingUUID", "EventSource");
-        self.record(function, name, dimension, records as f64);
+            self.record_for_function(function, "DestinationDeliveryFailures", records as f64);
+        }
     }
 
     fn record_for_function(&self, function: &str, name: &str, value: f64) {
