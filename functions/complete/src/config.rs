@@ -2,8 +2,12 @@
 
 use std::{fmt, num::NonZeroU32, str::FromStr, time::Duration};
 
+use onewrite::notification::ConsumerName;
 use onewrite_aws::targets::{AddressKind, RefusalStatuses, TargetAddress, TargetSettings};
-use onewrite_runtime::config::{ConfigError, Environment};
+use onewrite_runtime::{
+    config::{ConfigError, Environment},
+    telemetry::MetricSelection,
+};
 
 use crate::targets::TypePattern;
 
@@ -16,6 +20,10 @@ const TYPES: &str = "DOWNSTREAM_TYPES";
 pub struct Config {
     /// `TABLE_NAME`: the table of notifications.
     pub table_name: String,
+    /// `AWS_LAMBDA_FUNCTION_NAME`, which Lambda sets: the name that is stored with the notifications that `complete` settles.
+    pub name: Option<ConsumerName>,
+    /// `FAILURE_BUCKET`: the bucket that keeps events which no retry can help. Without it, they fail until Lambda gives them up.
+    pub failure_bucket: Option<String>,
     /// `DONE_RETENTION_DAYS`: DynamoDB may remove an item this many days after it was settled, 0 to 36,500. 0 keeps
     /// it forever.
     pub done_retention_days: u32,
@@ -23,6 +31,8 @@ pub struct Config {
     pub max_concurrency: usize,
     /// `INVOCATION_BUDGET_MS`: the time limit of an invocation whose deadline is not known.
     pub invocation_budget: Duration,
+    /// `METRICS`: which metrics are emitted.
+    pub metrics: MetricSelection,
 }
 
 impl Config {
@@ -35,10 +45,13 @@ impl Config {
     ) -> Result<Self, ConfigError> {
         Ok(Self {
             table_name: environment.required("TABLE_NAME")?,
+            name: environment.optional("AWS_LAMBDA_FUNCTION_NAME")?,
+            failure_bucket: environment.optional("FAILURE_BUCKET")?,
             done_retention_days: environment.bounded("DONE_RETENTION_DAYS", 0, 0..=36_500)? as u32,
             max_concurrency: environment.bounded("DOWNSTREAM_MAX_CONCURRENCY", 16, 1..=1_000)?
                 as usize,
             invocation_budget: environment.invocation_budget()?,
+            metrics: environment.metric_selection()?,
         })
     }
 }
@@ -145,10 +158,12 @@ fn targets(
     let mut targets: Vec<&TargetAddress> = addresses.iter().filter(is_target).collect();
     targets.sort_by_key(|target| target.kind());
     if targets.is_empty() {
-        return Err(invalid(
-            ARNS,
-            "there is no target, neither here nor in DOWNSTREAM_URL",
-        ));
+        let reason = if addresses.is_empty() {
+            "there is no target, neither here nor in DOWNSTREAM_URL"
+        } else {
+            "it lists only what targets use, and there is no DOWNSTREAM_URL: add the ARN of a queue, a function, a state machine, an event bus or a topic"
+        };
+        return Err(invalid(ARNS, reason));
     }
     if let Some(entry) = repeated(types) {
         let reason = format!("an entry for {:?} occurs twice", entry.name);

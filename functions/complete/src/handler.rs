@@ -23,6 +23,7 @@ use onewrite_runtime::{
 };
 
 use crate::{
+    given_up::{self, FailureStore},
     outcome::{EventFailure, EventOutcome, OUTCOMES, UnknownState},
     record::{IncomingEvent, MissingSequenceNumber, ShardEvent, lowest},
     settled::{MAX_REMEMBERED, Memory, NotificationKey},
@@ -31,8 +32,9 @@ use crate::{
 /// The names of all metrics, except the names of failures.
 ///
 /// `Received` is the sum of the outcomes and of `Copies`, the events that a batch contained twice. `StoredToDone` is the
-/// time from storing a notification to its DONE. `RemainingTime` is what was left of the invocation.
-pub const METRICS: [&str; 10] = [
+/// time from storing a notification to its DONE. `RemainingTime` is what was left of the invocation. `GivenUp` counts the
+/// failed events that are kept in the failure bucket.
+pub const METRICS: [&str; 11] = [
     "Received",
     "Copies",
     "Done",
@@ -41,9 +43,14 @@ pub const METRICS: [&str; 10] = [
     "Contradicted",
     "Ignored",
     "Failed",
+    "GivenUp",
     "StoredToDone",
     "RemainingTime",
 ];
+
+/// The names of the metrics that `METRICS=essential` selects: those of the alarms and of `onewrite status`.
+pub const ESSENTIAL_METRICS: [&str; 5] =
+    ["Done", "Refused", "Contradicted", "Failed", "GivenUp"];
 
 /// A handled event of the batch.
 struct HandledEvent {
@@ -54,6 +61,8 @@ struct HandledEvent {
     stored_to_done: Option<Duration>,
     /// Its part of the trace, if this invocation wrote DONE.
     span: Option<Span>,
+    /// Whether it failed for good and was kept.
+    is_given_up: bool,
 }
 
 /// Current states by id, in which an id without an item is absent.
@@ -90,6 +99,7 @@ pub struct Complete<T, D> {
     downstream: D,
     max_in_flight: usize,
     settled: Memory<NotificationKey>,
+    failures: Option<(Box<dyn FailureStore>, String)>,
     observer: Observer,
 }
 
@@ -101,6 +111,7 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
             downstream,
             max_in_flight,
             settled: Memory::new(MAX_REMEMBERED),
+            failures: None,
             observer: Observer::default(),
         }
     }
@@ -109,6 +120,20 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
     #[must_use]
     pub fn with_observer(self, observer: Observer) -> Self {
         Self { observer, ..self }
+    }
+
+    /// Gives up events that no retry can help, after [`GRACE`](crate::given_up::GRACE): they are kept in `store`, with the name of
+    /// this `function`. Without a store, they fail until Lambda gives them up.
+    #[must_use]
+    pub fn with_failure_store(
+        self,
+        store: impl FailureStore + 'static,
+        function: impl Into<String>,
+    ) -> Self {
+        Self {
+            failures: Some((Box::new(store), function.into())),
+            ..self
+        }
     }
 
     /// Handles one batch. The response names the lowest failed record, from which Lambda retries.
@@ -148,6 +173,7 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
         let failed = batch
             .iter()
             .filter(|handled| matches!(handled.outcome, EventOutcome::Failed(_)))
+            .filter(|handled| !handled.is_given_up)
             .flat_map(|handled| &handled.sequence_numbers);
         let mut response = KinesisEventResponse::default();
         if let Some(sequence_number) = lowest(failed)? {
@@ -206,7 +232,11 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
             }
             (Err(unreadable), _) => EventFailure::from(unreadable.clone()).into(),
         };
-        log(&incoming, &outcome);
+        let is_given_up = match &outcome {
+            EventOutcome::Failed(failure) => self.give_up(&incoming, failure, state.budget).await,
+            _ => false,
+        };
+        log(&incoming, &outcome, is_given_up);
         let is_done = matches!(outcome, EventOutcome::Done);
         let settled_now = incoming
             .event
@@ -223,6 +253,37 @@ impl<T: Completions + CurrentStates, D: Downstream<T::Write>> Complete<T, D> {
                 let trace = event.traceparent.as_ref();
                 Span::new(trace, &event.subject, "complete", (started, now))
             }),
+            is_given_up,
+        }
+    }
+
+    /// Keeps an event that no retry can help. If that fails, the event fails, so that it is never lost.
+    async fn give_up(
+        &self,
+        incoming: &IncomingEvent,
+        failure: &EventFailure,
+        budget: Budget,
+    ) -> bool {
+        let (record, now) = (&incoming.record, self.observer.now());
+        let Some((store, function)) = &self.failures else {
+            return false;
+        };
+        if !failure.is_permanent() || !given_up::is_due(record, now) {
+            return false;
+        }
+        let object = given_up::object(record, function, failure.name(), now);
+        let kept = store.keep(given_up::key(record), object);
+        match tokio::time::timeout_at(budget.at_most(CALL_TIMEOUT).end(), kept).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                let reason = error.to_string();
+                tracing::warn!(reason, "an event cannot be written to the failure bucket");
+                false
+            }
+            Err(_elapsed) => {
+                tracing::warn!("the failure bucket does not answer");
+                false
+            }
         }
     }
 
@@ -306,7 +367,7 @@ impl BatchState {
 }
 
 /// Logs one line per event, with ids only.
-fn log(incoming: &IncomingEvent, outcome: &EventOutcome) {
+fn log(incoming: &IncomingEvent, outcome: &EventOutcome, is_given_up: bool) {
     let notification_id = incoming
         .event
         .as_ref()
@@ -332,7 +393,15 @@ fn log(incoming: &IncomingEvent, outcome: &EventOutcome) {
         EventOutcome::Ignored => tracing::debug!(notification_id, sequence_number, "ignored"),
         EventOutcome::Failed(failure) => {
             let (name, reason) = (failure.name(), failure.to_string());
-            if failure.is_transient() {
+            if is_given_up {
+                tracing::error!(
+                    notification_id,
+                    sequence_number,
+                    failure = name,
+                    reason,
+                    "given up, its event is in the failure bucket"
+                );
+            } else if failure.is_transient() {
                 tracing::warn!(
                     notification_id,
                     sequence_number,
@@ -357,7 +426,7 @@ fn metrics(received: usize, batch: &[HandledEvent], budget: Budget) -> Metrics {
     let mut metrics = Metrics::new("complete");
     metrics.add("Received", received);
     metrics.add("Copies", received - batch.len());
-    for name in OUTCOMES {
+    for name in OUTCOMES.into_iter().chain(["GivenUp"]) {
         metrics.add(name, 0);
     }
     for handled in batch {
@@ -365,6 +434,7 @@ fn metrics(received: usize, batch: &[HandledEvent], budget: Budget) -> Metrics {
         if let EventOutcome::Failed(failure) = &handled.outcome {
             metrics.add(failure.name(), 1);
         }
+        metrics.add("GivenUp", handled.is_given_up.into());
         if let Some(time) = handled.stored_to_done {
             metrics.time("StoredToDone", time);
         }

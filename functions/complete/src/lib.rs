@@ -4,12 +4,14 @@
 //! - [`run_targets`], [`targets`]: the downstream that this repository deploys, which delivers to targets by settings
 //! - [`record`]: decodes Kinesis records and decides which one is reported after a failure
 //! - [`handler`], [`outcome`], [`settled`]: handles one batch, what can come of an event, and what the process remembers
+//! - [`given_up`]: keeps events that no retry can help
 //! - [`config`]: the settings
 //!
 //! [`onewrite::completion`] states the guarantees. Your own consumer can call it directly, as this function does.
 #![deny(missing_docs)]
 
 pub mod config;
+pub mod given_up;
 pub mod handler;
 pub mod outcome;
 pub mod record;
@@ -19,17 +21,23 @@ pub mod targets;
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use lambda_runtime::Error;
-use onewrite::completion::{Completer, Downstream};
+use onewrite::{
+    completion::{Completer, Downstream},
+    notification::ConsumerName,
+};
 use onewrite_aws::{
     clients,
     dynamodb::DynamoDbTable,
+    failure_bucket::FailureBucket,
     targets::{InvalidTarget, ServiceTarget},
 };
-use onewrite_runtime::{budget::Budget, config::read_or_exit, invocation, telemetry};
+use onewrite_runtime::{
+    budget::Budget, config::read_or_exit, invocation, observer::Observer, telemetry,
+};
 
 use crate::{
     config::{Config, TargetsConfig},
-    handler::Complete,
+    handler::{Complete, ESSENTIAL_METRICS},
     record::ShardEvent,
     targets::{Route, Targets},
 };
@@ -93,8 +101,21 @@ async fn serve(
     downstream: impl Downstream<TransactWriteItem>,
 ) -> Result<(), Error> {
     let table = DynamoDbTable::new(sdk_config, &config.table_name);
-    let completer = Completer::new(table, config.done_retention_days);
-    let complete = Complete::new(completer, downstream, config.max_concurrency);
+    let mut completer = Completer::new(table, config.done_retention_days);
+    if let Some(name) = &config.name {
+        completer = completer.with_name(name.clone());
+    }
+    let observer = Observer::default().with_selection(config.metrics, &ESSENTIAL_METRICS);
+    let mut complete =
+        Complete::new(completer, downstream, config.max_concurrency).with_observer(observer);
+    if let Some(bucket) = &config.failure_bucket {
+        let function = config
+            .name
+            .as_ref()
+            .map_or("complete", ConsumerName::as_str);
+        let bucket = FailureBucket::new(sdk_config, bucket);
+        complete = complete.with_failure_store(bucket, function);
+    }
     invocation::serve(
         config.invocation_budget,
         async |event: ShardEvent, budget: Budget| complete.handle(event, budget).await,

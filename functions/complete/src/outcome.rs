@@ -104,7 +104,7 @@ impl EventOutcome {
     }
 }
 
-/// The names of all outcomes. Each line of metrics contains all of them, also with the value 0.
+/// The names of all outcomes.
 pub(crate) const OUTCOMES: [&str; 6] = [
     "Done",
     "Refused",
@@ -134,6 +134,22 @@ impl EventFailure {
             return false;
         };
         error.ends_batch()
+    }
+
+    /// Whether no retry can succeed: the event cannot be read, its notification is gone or was edited, or no receiver can accept
+    /// it. The event must be kept before it is given up.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Unreadable(UnreadableRecord::Event(_))
+            | Self::Completion(
+                CompletionError::UnknownId
+                | CompletionError::OtherNotification
+                | CompletionError::VersionMismatch,
+            ) => true,
+            Self::Completion(CompletionError::Downstream(error)) => error.is_permanent(),
+            _ => false,
+        }
     }
 
     /// Whether a retry alone may succeed. If not, an operator must act.

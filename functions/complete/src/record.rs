@@ -11,19 +11,27 @@ use serde::Deserialize;
 pub type ShardEvent = Batch<KinesisRecord>;
 
 /// A record of the event: the fields that are used (Lambda developer guide, "Using Lambda with Kinesis").
-#[derive(Deserialize, Clone, PartialEq, Eq)]
+#[derive(Deserialize, Clone, PartialEq)]
 #[serde(from = "Envelope<Content>")]
 pub struct KinesisRecord {
     /// The sequence number, which a batch item failure names. Empty only in a malformed record.
     pub sequence_number: String,
     /// The data. `None` if the record cannot be decoded.
     pub data: Option<Vec<u8>>,
+    /// The partition key, which `forward` sets to the notification id. Empty if the record cannot be decoded.
+    pub partition_key: String,
+    /// When Kinesis received the record, in seconds since 1970. `None` if that is not known.
+    pub arrived: Option<f64>,
+    /// The id of the shard and the sequence number. Empty if the record cannot be decoded.
+    pub event_id: String,
 }
 
 /// The record around what Kinesis stores.
 #[derive(Deserialize)]
 struct Envelope<T> {
     kinesis: T,
+    #[serde(rename = "eventID", default)]
+    event_id: String,
 }
 
 #[derive(Deserialize)]
@@ -32,13 +40,19 @@ struct Content {
     #[serde(default)]
     sequence_number: String,
     data: Base64Data,
+    #[serde(default)]
+    partition_key: String,
+    approximate_arrival_timestamp: Option<f64>,
 }
 
 impl From<Envelope<Content>> for KinesisRecord {
-    fn from(Envelope { kinesis }: Envelope<Content>) -> Self {
+    fn from(Envelope { kinesis, event_id }: Envelope<Content>) -> Self {
         Self {
             sequence_number: kinesis.sequence_number,
             data: Some(kinesis.data.0),
+            partition_key: kinesis.partition_key,
+            arrived: kinesis.approximate_arrival_timestamp,
+            event_id,
         }
     }
 }
@@ -55,7 +69,7 @@ struct SequenceNumber {
 }
 
 impl From<Envelope<SequenceNumber>> for RecordIdentity {
-    fn from(Envelope { kinesis }: Envelope<SequenceNumber>) -> Self {
+    fn from(Envelope { kinesis, .. }: Envelope<SequenceNumber>) -> Self {
         Self(kinesis.sequence_number)
     }
 }
@@ -67,6 +81,9 @@ impl BatchRecord for KinesisRecord {
         Self {
             sequence_number,
             data: None,
+            partition_key: String::new(),
+            arrived: None,
+            event_id: String::new(),
         }
     }
 }
@@ -93,6 +110,8 @@ impl KinesisRecord {
 pub struct IncomingEvent {
     /// The event, if the record can be decoded.
     pub event: Result<NotificationEvent, UnreadableRecord>,
+    /// The first record that contains the event.
+    pub record: KinesisRecord,
     /// The sequence numbers of all records that contain the event.
     pub sequence_numbers: Vec<String>,
 }
@@ -118,13 +137,15 @@ impl IncomingEvent {
                 );
                 position = *position_of_event.entry(key).or_insert(position);
             }
+            let sequence_number = record.sequence_number.clone();
             if position == all.len() {
                 all.push(Self {
                     event,
+                    record,
                     sequence_numbers: Vec::new(),
                 });
             }
-            all[position].sequence_numbers.push(record.sequence_number);
+            all[position].sequence_numbers.push(sequence_number);
         }
         all
     }

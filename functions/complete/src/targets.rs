@@ -216,7 +216,7 @@ impl<D> Targets<D> {
 impl<W: Send, D: Downstream<W>> Downstream<W> for Targets<D> {
     async fn accept(&self, event: &NotificationEvent) -> Result<Effect<W>, DownstreamError> {
         if self.routes_of(event).next().is_none() {
-            return Err(DownstreamError::new(NO_TARGET));
+            return Err(DownstreamError::permanent(NO_TARGET));
         }
         // Before the first call: it would be in vain if a later target cannot be called, and another process would repeat it.
         if let Some(error) = Downstream::<W>::postponement(self, event) {

@@ -7,12 +7,14 @@
 //! - [`clients`]: SDK configuration, including the timeouts that the SDK leaves unset
 //! - [`dynamodb`], [`kinesis`], [`sqs`]: the adapters
 //! - [`signed_service`], [`json_service`]: calls of a service without its SDK crate
+//! - [`failure_bucket`]: keeps the events that a function gives up
 //! - [`targets`]: where `complete` delivers notifications to
 #![deny(missing_docs)]
 
 pub mod clients;
 pub mod dynamodb;
 mod failure;
+pub mod failure_bucket;
 pub mod json_service;
 pub mod kinesis;
 #[cfg(test)]

@@ -31,9 +31,12 @@ fn only_the_table_name_is_required() {
         read(&[]).unwrap(),
         Config {
             table_name: "t".to_owned(),
+            name: None,
+            failure_bucket: None,
             done_retention_days: 0,
             max_concurrency: 16,
             invocation_budget: Duration::from_secs(30),
+            metrics: MetricSelection::Essential,
         }
     );
     assert_eq!(
@@ -48,11 +51,13 @@ fn reads_all_settings() {
         ("TABLE_NAME", "t"),
         ("DONE_RETENTION_DAYS", "30"),
         ("DOWNSTREAM_MAX_CONCURRENCY", "4"),
+        ("FAILURE_BUCKET", "failures"),
         ("INVOCATION_BUDGET_MS", "1500"),
     ])
     .unwrap();
     assert_eq!(config.done_retention_days, 30);
     assert_eq!(config.max_concurrency, 4);
+    assert_eq!(config.failure_bucket.as_deref(), Some("failures"));
     assert_eq!(config.invocation_budget, Duration::from_millis(1_500));
 }
 
@@ -158,6 +163,9 @@ fn rejects_wrong_limits_and_statuses_of_targets() {
 #[test]
 fn without_a_target_the_error_says_where_to_name_one() {
     let error = read_targets(&[]).unwrap_err().to_string();
+    assert!(error.contains(ARNS) && error.contains(URL), "{error}");
+    let error = read_targets(&[(ARNS, TABLE)]).unwrap_err().to_string();
+    assert!(error.contains("only what targets use"), "{error}");
     assert!(error.contains(ARNS) && error.contains(URL), "{error}");
 }
 

@@ -4,6 +4,7 @@
 mod checks;
 mod failures;
 mod faults;
+mod given_up;
 mod outcomes;
 mod support;
 mod targets;

@@ -102,7 +102,7 @@ impl Service {
     /// An event that the service would not accept in any call.
     pub(super) fn too_large(self) -> DownstreamError {
         let Self { id, .. } = self;
-        DownstreamError::new(format!("larger than the service allows ({id})"))
+        DownstreamError::permanent(format!("larger than the service allows ({id})"))
     }
 }
 

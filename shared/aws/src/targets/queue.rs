@@ -101,7 +101,7 @@ impl Queue {
         // A call with such a message fails as a whole (SQS API reference, "SendMessageBatch").
         if body.contains(['\u{fffe}', '\u{ffff}']) {
             let reason = "the event contains a character that SQS does not allow";
-            return Err(DownstreamError::new(reason));
+            return Err(DownstreamError::permanent(reason));
         }
         Ok(Entry {
             id: String::new(),
