@@ -37,8 +37,12 @@ const FINGERPRINT = /^[0-9a-f]{64}$/;
 const VERSION = /^[1-9][0-9]*$/;
 const REFUSAL = /^[a-z0-9_.-]{1,64}$/;
 const NUMBER = /^[0-9]+$/;
+const NAME = /^[!-~]([ -~]{0,62}[!-~])?$/;
+const FINGERPRINT_BYTES = 32;
+// The fingerprint is binary in new items, and text in items that an older version of onewrite has stored.
 const CONDITION =
-  "attribute_exists(notification_id) AND #status = :init AND version = :seen AND fingerprint = :fingerprint";
+  "attribute_exists(notification_id) AND #status = :init AND version = :seen" +
+  " AND fingerprint IN (:fingerprint, :fingerprint_text)";
 
 /** The notification is not known to be settled, so its event must be retried. */
 export class Failed extends Error {
@@ -92,13 +96,21 @@ function isConsistent(event) {
 /** Settles notifications of one table. `retentionDays` must be DoneRetentionDays of the stack. */
 export class Consumer {
   #tableName;
+  #name;
   #options;
   #sdk;
   #client;
 
-  /** `checksState: false` saves the read of the current states. Use it only if every effect is in `writes`. */
+  /**
+   * `name` is stored as `settled_by`, 1 to 64 characters of ASCII. Without it, a Lambda function stores its own name.
+   * `checksState: false` saves the read of the current states. Use it only if every effect is in `writes`.
+   */
   constructor(tableName, options = {}) {
     this.#tableName = tableName;
+    this.#name = options.name || process.env.AWS_LAMBDA_FUNCTION_NAME;
+    if (this.#name && !NAME.test(this.#name)) {
+      throw new Error("the name of a consumer has 1 to 64 printable characters of ASCII, without spaces at its ends");
+    }
     this.#options = { retentionDays: 0, checksState: true, now: () => new Date(), parse: JSON.parse, ...options };
     this.#sdk = options.sdk;
     this.#client = options.client;
@@ -266,7 +278,8 @@ export class Consumer {
     const values = {
       ":init": { S: "INIT" },
       ":settled": { S: status },
-      ":fingerprint": { S: event.fingerprint },
+      ":fingerprint": { B: Buffer.from(event.fingerprint, "hex") },
+      ":fingerprint_text": { S: event.fingerprint },
       ":seen": { N: String(version) },
       ":next": { N: String(version + 1n) },
       ":now": { S: now.toISOString() },
@@ -274,6 +287,10 @@ export class Consumer {
     if (refusal !== undefined) {
       update += ", refusal = :refusal";
       values[":refusal"] = { S: refusal };
+    }
+    if (this.#name) {
+      update += ", settled_by = :settled_by";
+      values[":settled_by"] = { S: this.#name };
     }
     if (this.#options.retentionDays > 0) {
       update += ", expires_at = :expires";
@@ -373,9 +390,12 @@ function foundStatus(event, item) {
   return item.status?.S;
 }
 
-/** Undefined if somebody removed it by hand. */
+/** Its 64 digits; undefined if somebody removed it by hand. */
 function fingerprint(item) {
-  const text = item.fingerprint?.S;
+  const { B: binary, S: text } = item.fingerprint ?? {};
+  if (binary instanceof Uint8Array && binary.length === FINGERPRINT_BYTES) {
+    return Buffer.from(binary).toString("hex");
+  }
   return text !== undefined && FINGERPRINT.test(text) ? text : undefined;
 }
 

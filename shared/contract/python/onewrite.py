@@ -20,6 +20,7 @@ event. No log line and no exception of this module contains a payload.
 import base64
 import json
 import logging
+import os
 import re
 import time
 from datetime import datetime, timezone
@@ -42,7 +43,13 @@ FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 VERSION = re.compile(r"[1-9][0-9]*")
 REFUSAL = re.compile(r"[a-z0-9_.-]{1,64}")
 NUMBER = re.compile(r"[0-9]+")
-CONDITION = "attribute_exists(notification_id) AND #status = :init AND version = :seen AND fingerprint = :fingerprint"
+NAME = re.compile(r"[!-~]([ -~]{0,62}[!-~])?")
+FINGERPRINT_BYTES = 32
+# The fingerprint is binary in new items, and text in items that an older version of onewrite has stored.
+CONDITION = (
+    "attribute_exists(notification_id) AND #status = :init AND version = :seen"
+    " AND fingerprint IN (:fingerprint, :fingerprint_text)"
+)
 
 log = logging.getLogger("onewrite")
 
@@ -93,8 +100,14 @@ def _is_consistent(event):
 class Consumer:
     """Settles notifications of one table. `retention_days` must be DoneRetentionDays of the stack."""
 
-    def __init__(self, table_name, *, retention_days=0, checks_state=True, client=None, clock=time.time):
-        """`checks_state=False` saves the read of the current states. Use it only if every effect is in `writes`."""
+    def __init__(self, table_name, *, name=None, retention_days=0, checks_state=True, client=None, clock=time.time):
+        """`name` is stored as `settled_by`, 1 to 64 characters of ASCII. Without it, a Lambda function stores its own name.
+
+        `checks_state=False` saves the read of the current states. Use it only if every effect is in `writes`.
+        """
+        self.name = name or os.environ.get("AWS_LAMBDA_FUNCTION_NAME")
+        if self.name and not NAME.fullmatch(self.name):
+            raise ValueError("the name of a consumer has 1 to 64 printable characters of ASCII, without spaces at its ends")
         self.table_name = table_name
         self.retention_days = retention_days
         self.checks_state = checks_state
@@ -213,7 +226,8 @@ class Consumer:
         values = {
             ":init": {"S": "INIT"},
             ":settled": {"S": status},
-            ":fingerprint": {"S": event["fingerprint"]},
+            ":fingerprint": {"B": bytes.fromhex(event["fingerprint"])},
+            ":fingerprint_text": {"S": event["fingerprint"]},
             ":seen": {"N": str(version)},
             ":next": {"N": str(version + 1)},
             ":now": {"S": at.replace("+00:00", "Z")},
@@ -221,6 +235,9 @@ class Consumer:
         if refusal is not None:
             update += ", refusal = :refusal"
             values[":refusal"] = {"S": refusal}
+        if self.name:
+            update += ", settled_by = :settled_by"
+            values[":settled_by"] = {"S": self.name}
         if self.retention_days > 0:
             update += ", expires_at = :expires"
             values[":expires"] = {"N": str(int(now) + self.retention_days * SECONDS_PER_DAY)}
@@ -310,8 +327,11 @@ def _found(event, item):
 
 
 def _fingerprint(item):
-    """None if somebody removed it by hand."""
-    text = _text(item, "fingerprint")
+    """Its 64 digits; None if somebody removed it by hand."""
+    value = item.get("fingerprint", {})
+    binary, text = value.get("B"), value.get("S")
+    if isinstance(binary, bytes) and len(binary) == FINGERPRINT_BYTES:
+        return binary.hex()
     return text if text is not None and FINGERPRINT.fullmatch(text) else None
 
 

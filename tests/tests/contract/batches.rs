@@ -20,7 +20,7 @@ use onewrite_testing::{StoredRecord, lambda_event};
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{NOW, item, item_json, now, refund},
+    fixtures::{NOW, item, item_json, now, older_item_json, refund},
     settlements::Verdict,
     wire::{Answer, Server, TABLE},
 };
@@ -56,6 +56,9 @@ struct BatchVector {
     answers: Vec<Answer>,
 }
 
+/// The name of the consumer, which Lambda sets in the environment.
+const CONSUMER: &str = "refunds-consumer";
+
 /// A record of the notification stream.
 pub(crate) fn record(sequence_number: &str, data: Vec<u8>) -> StoredRecord {
     StoredRecord {
@@ -82,7 +85,9 @@ impl BatchVector {
             checks_state: self.checks_state,
             accepted: Arc::clone(&accepted),
         };
-        let completer = Completer::new(server.table(), 0).with_clock(now);
+        let completer = Completer::new(server.table(), 0)
+            .with_clock(now)
+            .with_name(CONSUMER.parse().unwrap());
         // One at a time, so that the order of the calls is known.
         let handler = Complete::new(completer, downstream, 1);
         let minute = Duration::from_secs(60);
@@ -100,6 +105,7 @@ impl BatchVector {
             "batch": batch,
             "verdicts": verdicts.collect::<serde_json::Map<_, _>>(),
             "checks_state": self.checks_state,
+            "settled_by": CONSUMER,
             "now": NOW,
             "calls": server.calls(),
             "accepted": accepted,
@@ -125,8 +131,11 @@ fn done(id: &str) -> NotificationItem {
 
 /// The answer to the read of the current states.
 fn states(items: &[NotificationItem]) -> Answer {
-    let projected = items.iter().map(|item| {
-        let all = item_json(item);
+    states_json(items.iter().map(item_json))
+}
+
+fn states_json(items: impl Iterator<Item = Value>) -> Answer {
+    let projected = items.map(|all| {
         let names = ["notification_id", "status", "version", "fingerprint"];
         let members = names.map(|name| (name.to_owned(), all[name].clone()));
         Value::Object(members.into_iter().collect())
@@ -264,6 +273,7 @@ fn known_states() -> Vec<BatchVector> {
     let mut refused = refund("e");
     refused.status = onewrite::notification::Status::Refused;
     refused.version = 2;
+    let older = [done("a"), other.clone(), refund("f")];
     let accepted = |id| (id, Verdict::Accepted);
     vec![
         BatchVector {
@@ -283,6 +293,13 @@ fn known_states() -> Vec<BatchVector> {
                 states(&[done("a"), other, edited, refused, refund("f")]),
                 written(),
             ],
+        },
+        BatchVector {
+            name: "items of an older version are read too",
+            records: vec![("1", init("a")), ("2", init("c")), ("3", init("f"))],
+            verdicts: ["a", "c", "f"].map(accepted).into(),
+            checks_state: true,
+            answers: vec![states_json(older.iter().map(older_item_json)), written()],
         },
         BatchVector {
             name: "unprocessed keys are read again",

@@ -22,7 +22,7 @@ client = boto3.client(
     aws_access_key_id=task["access_key_id"],
     aws_secret_access_key=task["secret_access_key"],
 )
-consumer = onewrite.Consumer(task["table"], client=client, retention_days=1)
+consumer = onewrite.Consumer(task["table"], client=client, name="python", retention_days=1)
 settled = 0
 
 

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use crate::{
     batches::record,
-    fixtures::item,
+    fixtures::{item, older_item_json},
     helpers::{run_node, run_python},
     wire::TABLE,
 };
@@ -71,6 +71,20 @@ async fn create_table(clients: &Clients, name: &str, key: &str) {
     request.send().await.unwrap();
 }
 
+/// Stores an item as an older version of onewrite did.
+async fn put_older(clients: &Clients, item: &NotificationItem) {
+    let older = older_item_json(item);
+    let attributes = older.as_object().unwrap().iter().map(|(name, value)| {
+        let text = |kind: &str| value[kind].as_str().map(str::to_owned);
+        let number = || text("N").map(AttributeValue::N);
+        let value = text("S").map(AttributeValue::S).or_else(number);
+        (name.clone(), value.unwrap())
+    });
+    let put = clients.dynamodb.put_item().table_name(TABLE);
+    let put = put.set_item(Some(attributes.collect()));
+    put.send().await.unwrap();
+}
+
 async fn scan(clients: &Clients, table: &str) -> Vec<HashMap<String, AttributeValue>> {
     let request = clients.dynamodb.scan().table_name(table);
     let output = request.consistent_read(true).send().await.unwrap();
@@ -108,8 +122,12 @@ async fn competing_consumers_settle_once_with_one_effect_under_faults() {
     let config = clients::config(&emulator.endpoint(), emulator.credentials());
     let table = DynamoDbTable::new(&config, TABLE);
     let items = items();
-    for item in &items {
-        table.insert(item).await.unwrap();
+    for (number, item) in items.iter().enumerate() {
+        if number % 2 == 0 {
+            table.insert(item).await.unwrap();
+        } else {
+            put_older(&clients, item).await;
+        }
     }
     let address = emulator.endpoint().replace("http://", "");
     let proxy = FaultProxy::start(address.parse().unwrap()).await.unwrap();
@@ -161,6 +179,11 @@ async fn assert_each_is_settled_once(clients: &Clients, settled: u64) {
     let (mut done, mut refused) = (Vec::new(), 0);
     for item in scan(clients, TABLE).await {
         assert_eq!(item["version"].as_n().unwrap(), "2");
+        let settled_by = item["settled_by"].as_s().unwrap().as_str();
+        assert!(
+            ["python", "javascript"].contains(&settled_by),
+            "{settled_by}"
+        );
         match item["status"].as_s().unwrap().as_str() {
             "DONE" => done.push(item["notification_id"].as_s().unwrap().clone()),
             "REFUSED" => {

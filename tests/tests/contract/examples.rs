@@ -6,11 +6,14 @@ use onewrite_tests::template::repository;
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{directory, event_json, item, refund},
+    fixtures::{directory, event_json, item, item_json, refund},
     helpers::{run_node, run_python},
 };
 
 const EXAMPLES: &str = "docs/examples/functions";
+
+/// The form of items and events.
+pub(crate) const FORMATS: &str = "docs/messages-and-events.md";
 
 /// Events, and the verdicts that each example gives.
 fn cases() -> (Value, Value) {
@@ -80,5 +83,42 @@ fn the_document_shows_the_tested_functions() {
         };
         let block = format!("```{language}\n{code}```");
         assert!(shown.contains(&block), "{name}");
+    }
+}
+
+/// A payload, and the compressed value of its item in Base64.
+fn compressed() -> (String, Value) {
+    let payload = format!(
+        r#"{{"lines": [{}0], "name": "Müller"}}"#,
+        "1.0, ".repeat(900)
+    );
+    let value = item_json(&item("rf_1", "refund", &payload))["payload"]["B"].clone();
+    assert!(value.is_string(), "it is compressed");
+    (payload, value)
+}
+
+/// The text of the document between two others.
+fn between<'a>(document: &'a str, start: &str, end: &str) -> &'a str {
+    let (_, rest) = document.split_once(start).unwrap();
+    rest.split_once(end).unwrap().0
+}
+
+#[test]
+fn the_lines_in_the_document_read_a_compressed_payload() {
+    let document = std::fs::read_to_string(repository(FORMATS)).unwrap();
+    let (payload, value) = compressed();
+    let nothing: [&Path; 0] = [];
+    let run = |line: &str, command: &str| {
+        let task = json!({"line": line, "command": command, "value": value});
+        run_python("read_payload.py", &nothing, &task)
+    };
+    let line = between(&document, "```python\n", "```");
+    let command = between(&document, "python3 -c '", "'");
+    let expected = json!([payload, format!("{payload}\n")]);
+    assert_eq!(run(line, command), expected);
+    let expression = between(&document, "Node.js has `", "`");
+    let task = json!({"expression": expression, "value": value});
+    if let Some(printed) = run_node("read_payload.mjs", &nothing, &task) {
+        assert_eq!(printed, payload);
     }
 }

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use onewrite::{
     event::NotificationEvent,
-    item::{Enrichment, NotificationItem},
+    item::{Enrichment, NotificationItem, PayloadCompression, to_rfc3339},
     notification::MessagePointers,
 };
 use onewrite_tests::template::repository;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The version of the contract. A change that an existing consumer would notice is a new version.
 pub(crate) const VERSION: u32 = 1;
@@ -29,7 +29,15 @@ pub(crate) fn item(id: &str, kind: &str, payload: &str) -> NotificationItem {
     let message_id = "00000000-0000-4000-8000-000000000000".to_owned();
     let created_at = "2026-11-23T10:00:00.123Z".parse().unwrap();
     let enrichment = Enrichment::default();
-    NotificationItem::new(notification, &enrichment, message_id, None, created_at).unwrap()
+    NotificationItem::new(
+        notification,
+        &enrichment,
+        message_id,
+        None,
+        created_at,
+        PayloadCompression::Auto,
+    )
+    .unwrap()
 }
 
 pub(crate) fn refund(id: &str) -> NotificationItem {
@@ -42,6 +50,15 @@ pub(crate) fn event_json(item: &NotificationItem) -> Value {
 
 pub(crate) fn item_json(item: &NotificationItem) -> Value {
     serde_json::to_value(item.to_item()).unwrap()
+}
+
+/// The item as an older version of onewrite stored it: the fingerprint is text, and nothing is absent in INIT.
+pub(crate) fn older_item_json(item: &NotificationItem) -> Value {
+    let mut older = item_json(item);
+    older["fingerprint"] = json!({"S": item.notification.fingerprint.to_string()});
+    older["updated_at"] = json!({"S": to_rfc3339(item.updated_at)});
+    older["redrives"] = json!({"N": "0"});
+    older
 }
 
 pub(crate) fn directory() -> PathBuf {

@@ -29,22 +29,27 @@ const REQUIRE_NODE: &str = "ONEWRITE_REQUIRE_NODE";
 /// The oldest supported version.
 const OLDEST_NODE: u32 = 20;
 
-/// Runs a script of this directory with Node.js; `None` if this machine has none.
-pub(crate) fn run_node(script: &str, arguments: &[&Path], input: &Value) -> Option<Value> {
+/// Whether this machine has Node.js for a script.
+pub(crate) fn has_node(script: &str) -> bool {
     let version = Command::new("node").arg("--version").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let version = version.unwrap_or_default();
     let major = version.trim_start_matches('v').split('.').next();
     let major: u32 = major.and_then(|major| major.parse().ok()).unwrap_or(0);
-    if major < OLDEST_NODE {
+    let is_new = major >= OLDEST_NODE;
+    if !is_new {
         let missing = format!("no Node.js of version {OLDEST_NODE} or newer was found");
         assert!(std::env::var_os(REQUIRE_NODE).is_none(), "{missing}");
         eprintln!(
             "NOT TESTED: {script}, because {missing}. {REQUIRE_NODE}=1 makes this a failure."
         );
-        return None;
     }
-    Some(run(Command::new("node"), script, arguments, input))
+    is_new
+}
+
+/// Runs a script of this directory with Node.js; `None` if this machine has none.
+pub(crate) fn run_node(script: &str, arguments: &[&Path], input: &Value) -> Option<Value> {
+    has_node(script).then(|| run(Command::new("node"), script, arguments, input))
 }
 
 fn run(mut command: Command, script: &str, arguments: &[&Path], input: &Value) -> Value {

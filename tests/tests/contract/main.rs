@@ -4,10 +4,12 @@
 
 mod batches;
 mod competition;
+mod conformance;
 mod events;
 mod examples;
 mod fixtures;
 mod helpers;
+mod item_format;
 mod schema;
 mod settlements;
 mod vectors;

@@ -8,6 +8,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
+import { fromWire, toWire } from "./wire.mjs";
+
 const [helper, vectors] = process.argv.slice(2);
 const { CONTRACT_VERSION, Consumer, Failed, RetryLater, read } = await import(pathToFileURL(helper));
 
@@ -39,8 +41,8 @@ class DynamoDB {
   }
 
   async send(command) {
-    this.requests.push({ operation: operation(command), request: structuredClone(command.input) });
-    const { status, body } = this.left.shift()?.answer ?? { status: 500, body: {} };
+    this.requests.push({ operation: operation(command), request: JSON.parse(toWire(command.input)) });
+    const { status, body } = fromWire(JSON.stringify(this.left.shift()?.answer ?? { status: 500, body: {} }));
     if (status === 200) {
       return body;
     }
@@ -52,6 +54,14 @@ class DynamoDB {
 
 const consumer = (vector, client, options) =>
   new Consumer(TABLE, { sdk, client, now: () => new Date(vector.now), ...options });
+
+/** Gives the consumer its name as Lambda does. */
+function setFunctionName(name) {
+  delete process.env.AWS_LAMBDA_FUNCTION_NAME;
+  if (name !== null) {
+    process.env.AWS_LAMBDA_FUNCTION_NAME = name;
+  }
+}
 
 const requests = (calls) => calls.map(({ operation, request }) => ({ operation, request }));
 
@@ -67,7 +77,8 @@ function runEvent(vector) {
 
 async function runSettlement(vector) {
   const client = new DynamoDB(vector.calls);
-  const one = consumer(vector, client, { retentionDays: vector.retention_days });
+  setFunctionName(null);
+  const one = consumer(vector, client, { retentionDays: vector.retention_days, name: vector.settled_by });
   const { event, verdict } = vector;
   let outcome;
   let failed = false;
@@ -92,6 +103,7 @@ async function runSettlement(vector) {
 
 async function runBatch(vector) {
   const client = new DynamoDB(vector.calls);
+  setFunctionName(vector.settled_by);
   const accepted = [];
   const accept = (event) => {
     accepted.push(event.subject);

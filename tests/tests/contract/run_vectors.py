@@ -6,6 +6,7 @@ Arguments: the directory of onewrite.py, and the directory of the vectors. Outpu
 import io
 import json
 import logging
+import os
 import pathlib
 import sys
 from datetime import datetime
@@ -65,6 +66,13 @@ def consumer(vector, **options):
     return onewrite.Consumer(TABLE, client=client, clock=lambda: now, **options)
 
 
+def set_function_name(name):
+    """Gives the consumer its name as Lambda does."""
+    os.environ.pop("AWS_LAMBDA_FUNCTION_NAME", None)
+    if name is not None:
+        os.environ["AWS_LAMBDA_FUNCTION_NAME"] = name
+
+
 def requests(calls):
     return [{name: call[name] for name in ("operation", "request")} for call in calls]
 
@@ -78,7 +86,8 @@ def run_event(vector):
 
 
 def run_settlement(vector):
-    one = consumer(vector, retention_days=vector["retention_days"])
+    set_function_name(None)
+    one = consumer(vector, retention_days=vector["retention_days"], name=vector["settled_by"])
     event, verdict = vector["event"], vector["verdict"]
     try:
         if "refused" in verdict:
@@ -97,6 +106,7 @@ def run_settlement(vector):
 
 def run_batch(vector):
     accepted = []
+    set_function_name(vector["settled_by"])
     one = consumer(vector, checks_state=vector["checks_state"])
 
     def accept(event):

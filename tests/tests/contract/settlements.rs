@@ -11,7 +11,7 @@ use onewrite::{
 use serde_json::{Value, json};
 
 use crate::{
-    fixtures::{NOW, event_json, item, item_json, now, refund},
+    fixtures::{NOW, event_json, item, item_json, now, older_item_json, refund},
     wire::{Answer, Server},
 };
 
@@ -89,6 +89,8 @@ struct Settlement {
     item: NotificationItem,
     verdict: Verdict,
     retention_days: u32,
+    /// The name of the consumer.
+    settled_by: Option<&'static str>,
     answers: Vec<Answer>,
 }
 
@@ -99,13 +101,17 @@ impl Settlement {
             item: refund("rf_1"),
             verdict,
             retention_days: 0,
+            settled_by: None,
             answers: vec![answer],
         }
     }
 
     async fn run(self) -> Value {
         let server = Server::start(&self.answers).await;
-        let completer = Completer::new(server.table(), self.retention_days).with_clock(now);
+        let mut completer = Completer::new(server.table(), self.retention_days).with_clock(now);
+        if let Some(name) = self.settled_by {
+            completer = completer.with_name(name.parse().unwrap());
+        }
         let event = NotificationEvent::from_item(&self.item);
         let outcome = match completer.complete(&event, &self.verdict).await {
             Ok(CompletionOutcome::Settled(_)) => "Settled",
@@ -121,6 +127,7 @@ impl Settlement {
             "event": event_json(&self.item),
             "verdict": self.verdict.to_json(event.subject.as_str()),
             "retention_days": self.retention_days,
+            "settled_by": self.settled_by,
             "now": NOW,
             "calls": server.calls(),
             "outcome": outcome,
@@ -173,13 +180,24 @@ fn requests() -> Vec<Settlement> {
             ..done("REFUSED with a retention")
         },
         Settlement {
+            settled_by: Some("refunds-consumer"),
+            ..done("DONE by a consumer with a name")
+        },
+        Settlement {
+            verdict: Verdict::Refused("account_closed"),
+            settled_by: Some("refunds consumer (eu) \"2\""),
+            retention_days: 30,
+            ..done("REFUSED with a retention by a consumer with a name")
+        },
+        Settlement {
             verdict: Verdict::Writes(1),
             ..done("DONE with a write")
         },
         Settlement {
             verdict: Verdict::Writes(2),
             retention_days: 30,
-            ..done("DONE with two writes and a retention")
+            settled_by: Some("refunds-consumer"),
+            ..done("DONE with two writes, a retention and a name")
         },
         Settlement {
             verdict: Verdict::Writes(MAX_TRANSACT_WRITES),
@@ -205,7 +223,19 @@ fn obstacles() -> Vec<(&'static str, Option<Value>)> {
     };
     let status = |status: &str| ("status", json!({"S": status}));
     let version = ("version", json!({"N": "2"}));
-    let other = ("fingerprint", json!({"S": "0".repeat(64)}));
+    let other = (
+        "fingerprint",
+        item_json(&item("rf_1", "refund", "2"))["fingerprint"].clone(),
+    );
+    let older = |changes: &[(&str, Value)]| {
+        let mut item = older_item_json(&refund("rf_1"));
+        for (name, value) in changes {
+            item[name] = value.clone();
+        }
+        Some(item)
+    };
+    let older_other = ("fingerprint", json!({"S": "0".repeat(64)}));
+    let invalid = |fingerprint: Value| with(&[status("DONE"), ("fingerprint", fingerprint)]);
     let mut removed = item_json(&refund("rf_1"));
     removed.as_object_mut().unwrap().remove("fingerprint");
     let mut removed_later = removed.clone();
@@ -221,6 +251,26 @@ fn obstacles() -> Vec<(&'static str, Option<Value>)> {
         (
             "another notification in DONE",
             with(&[status("DONE"), other]),
+        ),
+        (
+            "an older item in DONE",
+            older(&[status("DONE"), version.clone()]),
+        ),
+        (
+            "an older item of another notification in DONE",
+            older(&[status("DONE"), older_other]),
+        ),
+        (
+            "an older item of another version in INIT",
+            older(std::slice::from_ref(&version)),
+        ),
+        (
+            "a fingerprint that is too short in DONE",
+            invalid(json!({"B": "AAAA"})),
+        ),
+        (
+            "a fingerprint that is no digits in DONE",
+            invalid(json!({"S": "x".repeat(64)})),
         ),
         ("another version in INIT", with(&[version])),
         ("an unknown status", with(&[status("PENDING")])),

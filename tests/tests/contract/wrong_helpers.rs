@@ -13,11 +13,36 @@ use crate::{
 /// A rule, a part of the helper that keeps it, and what breaks it.
 type Mistake = (&'static str, &'static str, &'static str);
 
-const IN_PYTHON: [Mistake; 15] = [
+const IN_PYTHON: [Mistake; 20] = [
     (
         "the fingerprint is a condition",
-        " AND fingerprint = :fingerprint\"",
+        " AND fingerprint IN (:fingerprint, :fingerprint_text)\"",
         "\"",
+    ),
+    (
+        "a binary fingerprint meets the condition",
+        "IN (:fingerprint, :fingerprint_text)",
+        "= :fingerprint_text",
+    ),
+    (
+        "a fingerprint that is text meets the condition",
+        "IN (:fingerprint, :fingerprint_text)",
+        "= :fingerprint",
+    ),
+    (
+        "a binary fingerprint is read",
+        "return binary.hex()",
+        "return None",
+    ),
+    (
+        "a fingerprint that is text is read",
+        "return text if text is not None and FINGERPRINT.fullmatch(text) else None",
+        "return None",
+    ),
+    (
+        "the item says who settled it",
+        "if self.name:\n            update",
+        "if False:\n            update",
     ),
     ("the version is a condition", " AND version = :seen", ""),
     ("the existing item is returned", "\"ALL_OLD\"", "\"NONE\""),
@@ -83,11 +108,36 @@ const IN_PYTHON: [Mistake; 15] = [
     ),
 ];
 
-const IN_JAVASCRIPT: [Mistake; 15] = [
+const IN_JAVASCRIPT: [Mistake; 20] = [
     (
         "the fingerprint is a condition",
-        " AND fingerprint = :fingerprint\"",
+        " AND fingerprint IN (:fingerprint, :fingerprint_text)\"",
         "\"",
+    ),
+    (
+        "a binary fingerprint meets the condition",
+        "IN (:fingerprint, :fingerprint_text)",
+        "= :fingerprint_text",
+    ),
+    (
+        "a fingerprint that is text meets the condition",
+        "IN (:fingerprint, :fingerprint_text)",
+        "= :fingerprint",
+    ),
+    (
+        "a binary fingerprint is read",
+        "return Buffer.from(binary).toString(\"hex\")",
+        "return undefined",
+    ),
+    (
+        "a fingerprint that is text is read",
+        "return text !== undefined && FINGERPRINT.test(text) ? text : undefined",
+        "return undefined",
+    ),
+    (
+        "the item says who settled it",
+        "if (this.#name) {",
+        "if (false) {",
     ),
     ("the version is a condition", " AND version = :seen", ""),
     ("the existing item is returned", "\"ALL_OLD\"", "\"NONE\""),
