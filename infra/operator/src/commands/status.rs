@@ -222,6 +222,13 @@ impl StackStatus {
             for (status, count) in &items.by_status {
                 rows.push((status.clone(), format!("{count} items")));
             }
+            for (name, count) in &items.settled_by {
+                rows.push(("settled by".to_owned(), format!("{name}: {count} items")));
+            }
+            if items.settled_by_unknown > 0 {
+                let text = format!("(no name): {} items", items.settled_by_unknown);
+                rows.push(("settled by".to_owned(), text));
+            }
             if let Some(oldest) = items.oldest_pending {
                 rows.push(("oldest INIT".to_owned(), age(oldest, self.looked_at)));
             }
@@ -394,7 +401,9 @@ mod tests {
                 description: "Fix it.".to_owned(),
             }],
             items: Some(ItemCounts {
-                by_status: BTreeMap::from([("INIT".to_owned(), 1)]),
+                by_status: BTreeMap::from([("DONE".to_owned(), 5), ("INIT".to_owned(), 1)]),
+                settled_by: BTreeMap::from([("refunds".to_owned(), 3)]),
+                settled_by_unknown: 2,
                 oldest_pending: Some(Timestamp::UNIX_EPOCH),
             }),
             looked_at: Timestamp::from_second(90).unwrap(),
@@ -419,7 +428,10 @@ mod tests {
                 "error           complete: 1 more kinds; --output json has all\n",
                 "failure bucket  2 objects\n",
                 "ALARM           onewrite-DeadLetters since 1970-01-01T00:00:30Z: Fix it.\n",
+                "DONE            5 items\n",
                 "INIT            1 items\n",
+                "settled by      refunds: 3 items\n",
+                "settled by      (no name): 2 items\n",
                 "oldest INIT     1m30s\n",
             )
         );

@@ -37,6 +37,9 @@ pub struct TraceArguments {
     #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_STREAM_SECONDS, conflicts_with = "no_stream",
         value_parser = clap::value_parser!(u64).range(1..=86_400))]
     stream_seconds: u64,
+    /// Also print payload and enrichment. They can be confidential.
+    #[arg(long)]
+    payload: bool,
 }
 
 /// The default time for the search of the stream. Our own choice: at 2 MB a second (Kinesis quotas), enough for two minutes of
@@ -53,7 +56,10 @@ pub async fn run(arguments: &TraceArguments, context: &Context) -> Result<ExitCo
         dead_letters: !arguments.skip_dead_letters,
     };
     let evidence = collect(&context.stack, arguments.id.as_str(), scope).await?;
-    let report = TraceReport::new(&evidence);
+    let mut report = TraceReport::new(&evidence);
+    if arguments.payload {
+        report = report.with_content(&evidence);
+    }
     print(&match context.output {
         Output::Table => report.text(&context.command),
         Output::Json => json(&report),

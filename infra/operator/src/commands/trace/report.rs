@@ -90,6 +90,8 @@ pub(super) struct Step {
 pub(super) struct TraceReport {
     pub id: String,
     pub place: Place,
+    /// The name of the consumer that settled it.
+    pub settled_by: Option<String>,
     /// The history, earliest first.
     pub steps: Vec<Step>,
     /// What this means, in sentences.
@@ -103,14 +105,56 @@ pub(super) struct TraceReport {
     /// If the search of the stream ended early: records after this time were not searched.
     pub stream_searched_until: Option<Timestamp>,
     pub looked_at: Timestamp,
+    /// The content of the item, only if it was asked for.
+    #[serde(flatten)]
+    pub content: Option<Content>,
+}
+
+/// Payload and enrichment of a notification, as text, however the table stores them.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Content {
+    payload: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrichment: Option<String>,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Content({} bytes)", self.payload.len())
+    }
+}
+
+impl Content {
+    /// `None` if there is no item, or if its payload was erased.
+    fn new(evidence: &Evidence) -> Option<Self> {
+        let stored = readable(evidence)?;
+        stored.erased_at.is_none().then(|| Self {
+            payload: stored.item.notification.payload.as_str().to_owned(),
+            enrichment: stored.item.enrichment.clone(),
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec!["Payload:".to_owned(), self.payload.clone()];
+        if let Some(enrichment) = &self.enrichment {
+            lines.extend(["Enrichment:".to_owned(), enrichment.clone()]);
+        }
+        lines
+    }
+}
+
+fn readable(evidence: &Evidence) -> Option<&StoredItem> {
+    evidence.item.as_ref()?.as_ref().ok()
 }
 
 impl TraceReport {
     pub(super) fn new(evidence: &Evidence) -> Self {
         let place = place(evidence);
+        let settled_by = readable(evidence).and_then(|stored| stored.item.settled_by.as_ref());
         Self {
             id: evidence.id.clone(),
             place,
+            settled_by: settled_by.map(ToString::to_string),
             steps: history(evidence),
             summary: summary(evidence, place),
             records: evidence.records.clone(),
@@ -122,6 +166,15 @@ impl TraceReport {
                 StreamPart::All | StreamPart::Nothing => None,
             },
             looked_at: evidence.collected_at,
+            content: None,
+        }
+    }
+
+    /// Adds payload and enrichment.
+    pub(super) fn with_content(self, evidence: &Evidence) -> Self {
+        Self {
+            content: Content::new(evidence),
+            ..self
         }
     }
 
@@ -160,6 +213,7 @@ impl TraceReport {
             }
             _ => {}
         }
+        lines.extend(self.content.iter().flat_map(Content::lines));
         lines.join("\n") + "\n"
     }
 }
@@ -190,7 +244,7 @@ fn history(evidence: &Evidence) -> Vec<Step> {
 }
 
 fn item_steps(evidence: &Evidence) -> Vec<Step> {
-    let Some(Ok(StoredItem { item, erased_at })) = &evidence.item else {
+    let Some(StoredItem { item, erased_at }) = readable(evidence) else {
         return Vec::new();
     };
     let fingerprint = item.notification.fingerprint.to_string();
@@ -202,7 +256,9 @@ fn item_steps(evidence: &Evidence) -> Vec<Step> {
         detail: format!("INIT, fingerprint {fingerprint}, of message {message}"),
     }];
     if item.status.is_settled() {
-        let version = format!("version {}", item.version);
+        let settler = item.settled_by.as_ref();
+        let settler = settler.map_or_else(String::new, |name| format!(", by {name}"));
+        let version = format!("version {}{settler}", item.version);
         let (what, detail) = if item.status == Status::Refused {
             // Another consumer can store any text as the reason, which may be confidential.
             let code = item

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use onewrite::{
-    item::{Enrichment, NotificationItem, UnreadableItem},
+    item::{Enrichment, NotificationItem, PayloadCompression, UnreadableItem},
     notification::{MessagePointers, Notification, Rejection, Status},
 };
 use onewrite_stack::{
@@ -32,7 +32,15 @@ fn notification(payload: &str) -> Notification {
 
 fn init() -> NotificationItem {
     let (notification, nothing) = (notification("1"), Enrichment::default());
-    NotificationItem::new(notification, &nothing, "m-1".to_owned(), None, at(31)).unwrap()
+    NotificationItem::new(
+        notification,
+        &nothing,
+        "m-1".to_owned(),
+        None,
+        at(31),
+        PayloadCompression::Auto,
+    )
+    .unwrap()
 }
 
 fn done() -> NotificationItem {
@@ -334,6 +342,91 @@ fn shows_the_code_of_a_refusal_and_no_other_text() {
         );
         let json = serde_json::to_string(&report).unwrap();
         assert!(!text.contains("Doe") && !json.contains("Doe"), "{json}");
+    }
+}
+
+#[test]
+fn shows_who_settled_the_notification() {
+    let report = |settled_by: Option<&str>| {
+        let settled_by = settled_by.map(|name| name.parse().unwrap());
+        TraceReport::new(&Evidence {
+            item: stored(NotificationItem {
+                settled_by,
+                ..done()
+            }),
+            ..nothing()
+        })
+    };
+    let named = report(Some("refunds-consumer"));
+    let text = named.text("onewrite");
+    let expected = "done          version 2, by refunds-consumer\n";
+    assert!(text.contains(expected), "{text}");
+    let json = serde_json::to_value(&named).unwrap();
+    assert_eq!(json["settled_by"], "refunds-consumer");
+    let nameless = report(None);
+    let text = nameless.text("onewrite");
+    assert!(text.contains("done          version 2\n"), "{text}");
+    let json = serde_json::to_value(&nameless).unwrap();
+    assert_eq!(json["settled_by"], serde_json::Value::Null);
+}
+
+/// An item whose payload and enrichment are compressed in the table.
+fn compressed() -> (NotificationItem, String) {
+    let payload = format!(
+        r#"{{"lines": ["{}"], "amount": 1.0}}"#,
+        "refund ".repeat(900)
+    );
+    let mut enrichment = Enrichment::default();
+    enrichment.insert("note", "refund ".repeat(900));
+    let item = NotificationItem::new(
+        notification(&payload),
+        &enrichment,
+        "m-1".to_owned(),
+        None,
+        at(31),
+        PayloadCompression::Auto,
+    )
+    .unwrap();
+    let stored = item.to_item().into_inner();
+    for name in ["payload", "enrichment"] {
+        let is_binary = matches!(stored[name], serde_dynamo::AttributeValue::B(_));
+        assert!(is_binary, "{name}");
+    }
+    let read = NotificationItem::from_item(&stored.into()).unwrap();
+    (read, payload)
+}
+
+#[test]
+fn prints_the_payload_as_it_was_sent_only_on_request() {
+    let (item, payload) = compressed();
+    let enrichment = item.enrichment.clone().unwrap();
+    let evidence = evidence(|one| one.item = stored(item));
+    let report = TraceReport::new(&evidence);
+    assert!(!report.text("onewrite").contains("amount"));
+    assert!(!serde_json::to_string(&report).unwrap().contains("amount"));
+    let report = report.with_content(&evidence);
+    let text = report.text("onewrite");
+    let end = format!("\nPayload:\n{payload}\nEnrichment:\n{enrichment}\n");
+    assert!(text.ends_with(&end), "{text}");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["payload"], payload);
+    assert_eq!(json["enrichment"], enrichment);
+    assert!(!format!("{report:?}").contains("amount"));
+}
+
+#[test]
+fn prints_no_payload_that_was_erased_or_never_stored() {
+    let erased = evidence(|one| {
+        one.item = Some(Ok(StoredItem {
+            item: done(),
+            erased_at: Some(at(9_000)),
+        }));
+    });
+    for evidence in [erased, nothing()] {
+        let report = TraceReport::new(&evidence).with_content(&evidence);
+        assert!(!report.text("onewrite").contains("Payload:"));
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json.get("payload"), None);
     }
 }
 

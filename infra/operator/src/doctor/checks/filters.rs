@@ -52,12 +52,15 @@ fn image(status: &str, redrives: Option<&str>) -> Value {
         attribute::STATUS: {"S": status},
         attribute::TYPE: {"S": "refund"},
         attribute::PAYLOAD: {"S": "{}"},
-        attribute::FINGERPRINT: {"S": "cd74aea9"},
+        attribute::FINGERPRINT: {"B": BASE64_STANDARD.encode([0xcd; 32])},
         attribute::CREATED_AT: {"S": "2026-11-23T10:00:00.123Z"},
-        attribute::UPDATED_AT: {"S": "2026-11-23T10:00:00.123Z"},
         attribute::VERSION: {"N": if status == "INIT" { "1" } else { "2" }},
         attribute::SOURCE_MESSAGE_ID: {"S": "3f7a"},
     });
+    if status != "INIT" {
+        image[attribute::UPDATED_AT] = json!({"S": "2026-11-23T10:00:05.250Z"});
+        image[attribute::SETTLED_BY] = json!({"S": "complete"});
+    }
     if let Some(redrives) = redrives {
         image[attribute::REDRIVES] = json!({"N": redrives});
     }
