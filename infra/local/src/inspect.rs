@@ -1,10 +1,12 @@
 //! Reads a stack's table, stream and queues from outside, as any user of AWS can.
 
 use std::collections::HashMap;
+use std::io::Read as _;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_sdk_kinesis::types::Record;
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
+use flate2::read::DeflateDecoder;
 use onewrite_stack::outputs::StackOutputs;
 use onewrite_stack::stream;
 use serde::Deserialize;
@@ -102,7 +104,8 @@ pub async fn read_items(clients: &Clients, table: &str) -> Result<Vec<Item>> {
     Ok(items)
 }
 
-/// Reads an attribute that is missing or has another type as empty, which the oracle rejects.
+/// Reads an attribute that is missing or has another type as empty, which the oracle rejects. Does not use the code of the
+/// functions, because this is what any user of AWS can read.
 fn to_item(attributes: &HashMap<String, AttributeValue>) -> Item {
     let text = |name| {
         attributes
@@ -120,7 +123,24 @@ fn to_item(attributes: &HashMap<String, AttributeValue>) -> Item {
         status: text("status"),
         version: version.unwrap_or(0),
         kind: text("type"),
-        payload: text("payload"),
+        payload: attributes
+            .get("payload")
+            .and_then(to_text)
+            .unwrap_or_default(),
+    }
+}
+
+/// A string, or one that is stored as raw deflate.
+fn to_text(value: &AttributeValue) -> Option<String> {
+    match value {
+        AttributeValue::S(text) => Some(text.clone()),
+        AttributeValue::B(deflated) => {
+            let mut text = String::new();
+            let mut inflater = DeflateDecoder::new(deflated.as_ref());
+            inflater.read_to_string(&mut text).ok()?;
+            Some(text)
+        }
+        _ => None,
     }
 }
 

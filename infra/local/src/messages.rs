@@ -5,7 +5,7 @@ use std::path::Path;
 use aws_sdk_sqs::error::BuildError;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use onewrite::item::{Enrichment, NotificationItem};
+use onewrite::item::{Enrichment, NotificationItem, PayloadCompression};
 use onewrite::limits::MAX_MESSAGE_BYTES;
 use onewrite::notification::MessagePointers;
 
@@ -97,6 +97,7 @@ fn meaning(body: &str) -> Meaning {
         message_id,
         None,
         jiff::Timestamp::UNIX_EPOCH,
+        PayloadCompression::Auto,
     );
     if item.is_ok() {
         valid
@@ -225,6 +226,8 @@ fn index(id: &str, messages: &[Sample]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use rand::{RngExt as _, SeedableRng as _, distr::Alphanumeric, rngs::StdRng};
+
     use super::*;
 
     fn file(text: &[u8]) -> tempfile::NamedTempFile {
@@ -281,11 +284,17 @@ mod tests {
         };
         assert_eq!(*content, same);
         assert_eq!(meaning("no json"), Meaning::Malformed);
-        let too_large = format!(
-            r#"{{"notification_id":"a","payload":"{}"}}"#,
-            "x".repeat(410_000)
-        );
-        assert_eq!(meaning(&too_large), Meaning::Malformed);
+        let large = |payload: &str| {
+            meaning(&format!(
+                r#"{{"notification_id":"a","payload":"{payload}"}}"#
+            ))
+        };
+        let repeated = large(&"x".repeat(900_000));
+        assert!(matches!(repeated, Meaning::Valid { .. }));
+        // Random letters and digits become a quarter smaller.
+        let random = StdRng::seed_from_u64(1).sample_iter(Alphanumeric);
+        let random: String = random.take(900_000).map(char::from).collect();
+        assert_eq!(large(&random), Meaning::Malformed);
     }
 
     #[test]

@@ -10,9 +10,8 @@ use std::{
 };
 
 use jiff::Timestamp;
-use onewrite::notification::MessagePointers;
 use onewrite_stack::{
-    dead_letter::DeadLetter,
+    dead_letter::{DeadLetter, MessageRules},
     dead_letter_queue::{
         judge::Judge,
         memory::{Letter, MemoryQueue},
@@ -51,7 +50,7 @@ async fn main() -> ExitCode {
     tokio::time::pause();
     let queue = MemoryQueue::new(letters, false, letter);
     let judge = Judge {
-        pointers: MessagePointers::default(),
+        rules: MessageRules::default(),
         ids: [].into(),
     };
     let is_interrupted = AtomicBool::new(false);

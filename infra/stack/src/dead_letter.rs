@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use onewrite::{
-    item::{Enrichment, InvalidItem, NotificationItem},
+    item::{Enrichment, InvalidItem, NotificationItem, PayloadCompression},
     notification::{Fingerprint, MessagePointers, NotificationId, Rejection},
 };
 use serde::Serialize;
@@ -81,6 +81,15 @@ pub enum StoredContent {
     Item(Option<Fingerprint>),
 }
 
+/// The settings of `ingest` that decide what it accepts.
+#[derive(Clone, Debug, Default)]
+pub struct MessageRules {
+    /// Where the parts of a message are.
+    pub pointers: MessagePointers,
+    /// Whether an item can be smaller than its message.
+    pub compression: PayloadCompression,
+}
+
 /// A parsed message body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageBody {
@@ -91,15 +100,17 @@ pub enum MessageBody {
 impl MessageBody {
     /// Parses a message body as `ingest` does, but without the enrichment of an aggregation.
     #[must_use]
-    pub fn parse(body: &str, message_id: &str, pointers: &MessagePointers) -> Self {
-        let notification = match pointers.parse(body) {
+    pub fn parse(body: &str, message_id: &str, rules: &MessageRules) -> Self {
+        let notification = match rules.pointers.parse(body) {
             Ok(notification) => notification,
             Err(rejection) => return Self::Rejected(rejection),
         };
         let (id, fingerprint) = (notification.id.clone(), notification.fingerprint);
         let nothing = Enrichment::default();
         let now = Timestamp::UNIX_EPOCH;
-        match NotificationItem::new(notification, &nothing, message_id.to_owned(), None, now) {
+        let message_id = message_id.to_owned();
+        let compression = rules.compression;
+        match NotificationItem::new(notification, &nothing, message_id, None, now, compression) {
             Ok(_) => Self::Notification(id, fingerprint),
             Err(InvalidItem::Rejected(rejection) | InvalidItem::Enrichment(rejection)) => {
                 Self::Rejected(rejection)
@@ -189,10 +200,17 @@ mod tests {
         MessagePointers::default().parse(&body).unwrap()
     }
 
+    fn rules(pointers: &MessagePointers) -> MessageRules {
+        MessageRules {
+            pointers: pointers.clone(),
+            ..MessageRules::default()
+        }
+    }
+
     #[test]
     fn derives_the_reason_from_the_stored_fingerprint() {
-        let pointers = MessagePointers::default();
-        let parse = |body: &str| MessageBody::parse(body, "m-9", &pointers);
+        let rules = MessageRules::default();
+        let parse = |body: &str| MessageBody::parse(body, "m-9", &rules);
         let one = parse(r#"{"notification_id":"rf_8841","payload":1}"#);
         let stored = notification("1").fingerprint;
         assert_eq!(
@@ -215,19 +233,30 @@ mod tests {
         let json = serde_json::to_value(&rejected).unwrap();
         let why = json["rejection"].as_str().unwrap();
         assert!(why.starts_with("InvalidJson: "), "{json}");
+    }
+
+    #[test]
+    fn a_large_message_is_too_large_only_if_its_item_is() {
         let payload = "x".repeat(MAX_ITEM_BYTES);
         let large = format!(r#"{{"notification_id":"rf_8841","payload":"{payload}"}}"#);
-        assert_eq!(
-            parse(&large).reason(StoredContent::Nothing).name(),
-            "ItemTooLarge"
-        );
+        for (compression, expected) in [
+            (PayloadCompression::Auto, "NotStored"),
+            (PayloadCompression::Never, "ItemTooLarge"),
+        ] {
+            let rules = MessageRules {
+                compression,
+                ..MessageRules::default()
+            };
+            let letter = MessageBody::parse(&large, "m-9", &rules);
+            assert_eq!(letter.reason(StoredContent::Nothing).name(), expected);
+        }
     }
 
     #[test]
     fn matches_a_rejected_body_by_every_id_in_its_text() {
         let pointers = MessagePointers::default();
         let is_about = |body: &str, id| {
-            MessageBody::parse(body, "m-9", &pointers).is_about(id, body, &pointers)
+            MessageBody::parse(body, "m-9", &rules(&pointers)).is_about(id, body, &pointers)
         };
         let notification = r#"{"notification_id":"a-1","payload":"b-2"}"#;
         assert!(is_about(notification, "a-1"));
@@ -243,7 +272,7 @@ mod tests {
             ..MessagePointers::default()
         };
         let body = r#"{"source":"/shop/a","id":"c-1"}"#;
-        let parsed = MessageBody::parse(body, "m-9", &pointers);
+        let parsed = MessageBody::parse(body, "m-9", &rules(&pointers));
         for (id, expected) in [
             ("~1shop~1a/c-1", true),
             ("~1shop~1a/c-2", false),
@@ -264,7 +293,7 @@ mod tests {
             ..MessagePointers::default()
         };
         let body = r#"{"Message":"{\"notification_id\": \"INV 2026/0001\"}"}"#;
-        let parsed = MessageBody::parse(body, "m-9", &pointers);
+        let parsed = MessageBody::parse(body, "m-9", &rules(&pointers));
         let id = parsed.id(body, &BTreeSet::new(), &pointers);
         assert_eq!(id.as_deref(), Some("INV 2026/0001"));
     }
@@ -274,7 +303,7 @@ mod tests {
         let pointers = MessagePointers::default();
         let id = |body: &str, requested: &[&str]| {
             let requested = requested.iter().map(ToString::to_string).collect();
-            MessageBody::parse(body, "m-9", &pointers).id(body, &requested, &pointers)
+            MessageBody::parse(body, "m-9", &rules(&pointers)).id(body, &requested, &pointers)
         };
         let text = |id: &str| Some(id.to_owned());
         assert_eq!(

@@ -35,7 +35,7 @@ pub async fn inspect_all(
     ids: BTreeSet<String>,
 ) -> Result<inspect::Inspection, StackError> {
     let judge = judge::Judge {
-        pointers: stack.message_pointers().await?,
+        rules: stack.message_rules().await?,
         ids,
     };
     inspect::inspect(stack, &judge, inspect::MAX_INSPECTED, |_| {}).await

@@ -36,7 +36,7 @@ pub mod mapping_switch;
 #[cfg(feature = "operator")]
 pub mod mappings;
 #[cfg(feature = "operator")]
-mod message_pointers;
+mod message_rules;
 #[cfg(feature = "operator")]
 pub mod metrics;
 pub mod move_task;

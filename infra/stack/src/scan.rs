@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use onewrite::{
     item::{attribute, to_rfc3339},
-    notification::Status,
+    notification::{ConsumerName, Status},
     redrive::{ItemState, Reconciliation},
 };
 use serde::Serialize;
@@ -51,20 +51,40 @@ pub async fn read_table_size(stack: &Stack) -> Result<TableSize, StackError> {
     })
 }
 
-/// The number of items by status.
+/// The number of items by status and, if they are settled, by who settled them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ItemCounts {
     pub by_status: BTreeMap<String, usize>,
+    /// The settled items by the name of the consumer.
+    pub settled_by: BTreeMap<String, usize>,
+    /// The settled items without such a name: their consumer has none, or they are of an earlier version.
+    pub settled_by_unknown: usize,
     /// The creation time of the oldest item in INIT.
     pub oldest_pending: Option<Timestamp>,
 }
 
 impl ItemCounts {
-    fn add(&mut self, status: &str, created_at: Option<Timestamp>) {
+    fn add(&mut self, item: &HashMap<String, AttributeValue>) {
+        let status = text(item, attribute::STATUS).unwrap_or("unreadable");
         *self.by_status.entry(status.to_owned()).or_default() += 1;
-        if status == Status::Init.as_str() {
-            let oldest = self.oldest_pending.into_iter().chain(created_at).min();
-            self.oldest_pending = oldest;
+        match status.parse() {
+            Ok(Status::Init) => {
+                let created_at = text(item, attribute::CREATED_AT);
+                let created_at = created_at.and_then(|text| text.parse().ok());
+                let oldest = self.oldest_pending.into_iter().chain(created_at).min();
+                self.oldest_pending = oldest;
+            }
+            Ok(Status::Done | Status::Refused) => self.add_settler(item),
+            Err(_) => {}
+        }
+    }
+
+    fn add_settler(&mut self, item: &HashMap<String, AttributeValue>) {
+        let name = text(item, attribute::SETTLED_BY);
+        // Another consumer can store any text, which may be confidential.
+        match name.and_then(|name| name.parse::<ConsumerName>().ok()) {
+            Some(name) => *self.settled_by.entry(name.to_string()).or_default() += 1,
+            None => self.settled_by_unknown += 1,
         }
     }
 }
@@ -78,18 +98,17 @@ pub async fn count_items(stack: &Stack) -> Result<ItemCounts, StackError> {
         .dynamodb
         .scan()
         .table_name(&stack.outputs.table)
-        .projection_expression("#status, #created")
+        .projection_expression("#status, #created, #settler")
         .expression_attribute_names("#status", attribute::STATUS)
         .expression_attribute_names("#created", attribute::CREATED_AT)
+        .expression_attribute_names("#settler", attribute::SETTLED_BY)
         .into_paginator()
         .items()
         .send();
     let mut counts = ItemCounts::default();
     while let Some(item) = items.next().await {
         let item = item.map_err(|error| StackError::from_sdk("Scan", &error))?;
-        let status = text(&item, attribute::STATUS).unwrap_or("unreadable");
-        let created_at = text(&item, attribute::CREATED_AT).and_then(|text| text.parse().ok());
-        counts.add(status, created_at);
+        counts.add(&item);
     }
     Ok(counts)
 }
@@ -260,10 +279,10 @@ pub struct SelectedPage {
     pub last_key: Option<String>,
 }
 
-/// The filter for items in INIT.
-const PENDING: &str = "#updated < :before AND #status = :init";
+/// The filter for items in INIT. They have no `updated_at`, and nothing about them changed since they were created.
+const PENDING: &str = "#created < :before AND #status = :init";
 /// The filter for items in INIT, and for settled items whose payload was not erased: those have an event.
-const PENDING_OR_SETTLED: &str = "#updated < :before AND (#status = :init OR (#status IN (:done, :refused) AND #updated >= :since AND attribute_exists(#payload)))";
+const PENDING_OR_SETTLED: &str = "(#created < :before AND #status = :init) OR (#updated < :before AND #updated >= :since AND #status IN (:done, :refused) AND attribute_exists(#payload))";
 
 /// The filter for settled items whose payload was not erased.
 const SETTLED_WITH_PAYLOAD: &str =
@@ -286,9 +305,10 @@ pub async fn read_page(stack: &Stack, query: PageQuery) -> Result<SelectedPage, 
         .total_segments(query.segments as i32)
         .set_limit(query.limit)
         .set_exclusive_start_key(after)
-        .projection_expression("#id, #status, #updated, #redrives")
+        .projection_expression("#id, #status, #created, #updated, #redrives")
         .expression_attribute_names("#id", attribute::NOTIFICATION_ID)
         .expression_attribute_names("#status", attribute::STATUS)
+        .expression_attribute_names("#created", attribute::CREATED_AT)
         .expression_attribute_names("#updated", attribute::UPDATED_AT)
         .expression_attribute_names("#redrives", attribute::REDRIVES);
     let scan = query.selection.filter(scan);
@@ -318,39 +338,62 @@ pub async fn read_page(stack: &Stack, query: PageQuery) -> Result<SelectedPage, 
 
 /// `None` if somebody edited the item.
 fn selected_item(item: &HashMap<String, AttributeValue>) -> Option<SelectedItem> {
-    let redrives = item.get(attribute::REDRIVES)?.as_n().ok()?;
+    let status: Status = text(item, attribute::STATUS)?.parse().ok()?;
+    let changed_at = match status {
+        Status::Init => attribute::CREATED_AT,
+        Status::Done | Status::Refused => attribute::UPDATED_AT,
+    };
+    let redrives = match item.get(attribute::REDRIVES) {
+        Some(redrives) => redrives.as_n().ok()?.parse().ok()?,
+        None => 0,
+    };
     Some(SelectedItem {
         id: text(item, attribute::NOTIFICATION_ID)?.to_owned(),
         state: ItemState {
-            status: text(item, attribute::STATUS)?.parse().ok()?,
-            redrives: redrives.parse().ok()?,
-            updated_at: text(item, attribute::UPDATED_AT)?.parse().ok()?,
+            status,
+            redrives,
+            updated_at: text(item, changed_at)?.parse().ok()?,
         },
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use serde_json::json;
 
     use super::*;
     use crate::wire;
 
     #[test]
-    fn finds_the_oldest_pending_item() {
-        let at = |second| Timestamp::from_second(second).ok();
+    fn counts_by_status_and_settler_and_finds_the_oldest_pending_item() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let created = |second| string(&to_rfc3339(at(second)));
         let mut items = ItemCounts::default();
-        for (status, created_at) in [
-            ("DONE", at(1)),
-            ("INIT", at(3)),
-            ("INIT", at(2)),
-            ("INIT", None),
+        for (status, created_at, settled_by) in [
+            ("DONE", created(1), Some("complete")),
+            ("REFUSED", created(1), Some("complete")),
+            ("DONE", created(1), None),
+            ("DONE", created(1), Some("the account of M\u{fc}ller")),
+            ("INIT", created(3), None),
+            ("INIT", created(2), None),
+            ("INIT", string("yesterday"), None),
         ] {
-            items.add(status, created_at);
+            let mut members = vec![
+                (attribute::STATUS, string(status)),
+                (attribute::CREATED_AT, created_at),
+            ];
+            members.extend(settled_by.map(|name| (attribute::SETTLED_BY, string(name))));
+            items.add(&item(&members));
         }
-        assert_eq!(items.oldest_pending, at(2));
-        let by_status = [("DONE".to_owned(), 1), ("INIT".to_owned(), 3)];
+        assert_eq!(items.oldest_pending, Some(at(2)));
+        let by_status = [("DONE", 3), ("INIT", 3), ("REFUSED", 1)];
+        let by_status = by_status.map(|(status, count)| (status.to_owned(), count));
         assert_eq!(items.by_status, BTreeMap::from(by_status));
+        let settled_by = BTreeMap::from([("complete".to_owned(), 2)]);
+        assert_eq!(items.settled_by, settled_by);
+        assert_eq!(items.settled_by_unknown, 2);
     }
 
     #[tokio::test]
@@ -382,27 +425,108 @@ mod tests {
         assert_eq!(sent.bodies("Scan").len(), SAMPLE_PAGES);
     }
 
+    const CREATED_AT: &str = "2026-11-23T10:00:00.000Z";
+    const SETTLED_AT: &str = "2026-11-23T10:00:05.250Z";
+
+    fn string(text: &str) -> AttributeValue {
+        AttributeValue::S(text.to_owned())
+    }
+
+    fn item(members: &[(&str, AttributeValue)]) -> HashMap<String, AttributeValue> {
+        let all = [
+            (attribute::NOTIFICATION_ID, string("n1")),
+            (attribute::CREATED_AT, string(CREATED_AT)),
+        ];
+        let members = all.iter().chain(members);
+        members
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    }
+
+    #[test]
+    fn reads_items_of_this_version_and_of_the_one_before() {
+        let number = |number: &str| AttributeValue::N(number.to_owned());
+        let (status, updated) = (attribute::STATUS, attribute::UPDATED_AT);
+        let redrives = attribute::REDRIVES;
+        let init = (status, string("INIT"));
+        let done = (status, string("DONE"));
+        let zero = (redrives, number("0"));
+        let settled_at = (updated, string(SETTLED_AT));
+        for (members, expected) in [
+            (vec![init.clone()], (Status::Init, 0, CREATED_AT)),
+            (
+                vec![init.clone(), (updated, string(CREATED_AT)), zero.clone()],
+                (Status::Init, 0, CREATED_AT),
+            ),
+            (
+                vec![init, (redrives, number("2"))],
+                (Status::Init, 2, CREATED_AT),
+            ),
+            (
+                vec![done.clone(), settled_at.clone()],
+                (Status::Done, 0, SETTLED_AT),
+            ),
+            (vec![done, settled_at, zero], (Status::Done, 0, SETTLED_AT)),
+        ] {
+            let state = selected_item(&item(&members)).unwrap().state;
+            let at = to_rfc3339(state.updated_at);
+            let found = (state.status, state.redrives, at.as_str());
+            assert_eq!(found, expected, "{members:?}");
+        }
+    }
+
     #[test]
     fn an_edited_item_is_not_selected_in_silence() {
-        let string = |text: &str| AttributeValue::S(text.to_owned());
-        let mut item = HashMap::from([
-            (attribute::NOTIFICATION_ID.to_owned(), string("n1")),
-            (attribute::STATUS.to_owned(), string("INIT")),
-            (
-                attribute::UPDATED_AT.to_owned(),
-                string("2026-11-23T10:00:00.000Z"),
-            ),
-            (
-                attribute::REDRIVES.to_owned(),
-                AttributeValue::N("2".to_owned()),
-            ),
-        ]);
-        let selected = selected_item(&item).unwrap();
-        assert_eq!(
-            (selected.state.redrives, selected.state.status),
-            (2, Status::Init)
-        );
-        item.insert(attribute::UPDATED_AT.to_owned(), string("yesterday"));
-        assert_eq!(selected_item(&item), None);
+        let (status, updated) = (attribute::STATUS, attribute::UPDATED_AT);
+        let init = (status, string("INIT"));
+        for edited in [
+            vec![],
+            vec![(status, string("DONE"))],
+            vec![(status, string("DONE")), (updated, string("yesterday"))],
+            vec![init.clone(), (attribute::CREATED_AT, string("yesterday"))],
+            vec![init, (attribute::REDRIVES, string("2"))],
+        ] {
+            assert_eq!(selected_item(&item(&edited)), None, "{edited:?}");
+        }
+    }
+
+    /// DynamoDB refuses names and values that no expression uses (DynamoDB API reference, `Scan`).
+    #[tokio::test]
+    async fn every_selection_names_exactly_what_its_expressions_use() {
+        let at = Timestamp::UNIX_EPOCH;
+        let reconcile = |settled_since| {
+            Selection::Reconcile(Reconciliation {
+                before: at,
+                settled_since,
+            })
+        };
+        for selection in [
+            reconcile(None),
+            reconcile(Some(at)),
+            Selection::SettledBefore(at),
+        ] {
+            let page = json!({"Items": [], "Count": 0, "ScannedCount": 0});
+            let (stack, sent) = wire::stack(&[("Scan", page)]).await;
+            let query = PageQuery {
+                segment: 0,
+                segments: 1,
+                selection,
+                limit: None,
+                after: None,
+            };
+            read_page(&stack, query).await.unwrap();
+            let request = sent.body("Scan");
+            let expressions = ["ProjectionExpression", "FilterExpression"]
+                .map(|name| request[name].as_str().unwrap().to_owned())
+                .join(" ");
+            let used: BTreeSet<&str> = expressions
+                .split(|c: char| !(c.is_ascii_alphanumeric() || ":#_".contains(c)))
+                .filter(|word| word.starts_with([':', '#']))
+                .collect();
+            let named = ["ExpressionAttributeNames", "ExpressionAttributeValues"]
+                .map(|name| request[name].as_object().unwrap().keys());
+            let named: BTreeSet<&str> = named.into_iter().flatten().map(String::as_str).collect();
+            assert_eq!(used, named, "{selection:?}");
+        }
     }
 }

@@ -267,7 +267,10 @@ fn string(text: &str) -> AttributeValue {
 
 #[cfg(test)]
 mod tests {
-    use onewrite::{item::Enrichment, notification::MessagePointers};
+    use onewrite::{
+        item::{Enrichment, PayloadCompression},
+        notification::MessagePointers,
+    };
 
     use super::*;
 
@@ -276,7 +279,15 @@ mod tests {
         let notification = MessagePointers::default().parse(body).unwrap();
         let (message, now) = ("m".to_owned(), Timestamp::UNIX_EPOCH);
         let enrichment = Enrichment::default();
-        let new = NotificationItem::new(notification, &enrichment, message, None, now).unwrap();
+        let new = NotificationItem::new(
+            notification,
+            &enrichment,
+            message,
+            None,
+            now,
+            PayloadCompression::Auto,
+        )
+        .unwrap();
         NotificationItem { status, ..new }
     }
 
@@ -298,6 +309,23 @@ mod tests {
         assert!(stored.erased_at.is_some());
         let done = item(Status::Done).notification;
         assert_eq!(stored.item.notification.fingerprint, done.fingerprint);
+    }
+
+    #[test]
+    fn reads_an_item_of_the_version_before() {
+        for status in [Status::Init, Status::Done] {
+            let item = item(status);
+            let mut older = attributes(&item);
+            let digits = item.notification.fingerprint.to_string();
+            let fingerprint = attribute::FINGERPRINT.to_owned();
+            older.insert(fingerprint, string(&digits));
+            let updated_at = string(&to_rfc3339(item.updated_at));
+            older.insert(attribute::UPDATED_AT.to_owned(), updated_at);
+            let zero = AttributeValue::N("0".to_owned());
+            older.insert(attribute::REDRIVES.to_owned(), zero);
+            let stored = StoredItem::from_attributes(older).unwrap();
+            assert_eq!((stored.item, stored.erased_at), (item, None));
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use clap::Args;
 use jiff::Timestamp;
 use onewrite::{
     event::NotificationEvent,
-    item::{Enrichment, InvalidItem, NotificationItem, expiry},
+    item::{Enrichment, InvalidItem, NotificationItem, PayloadCompression, expiry},
     limits::MAX_MESSAGE_BYTES,
     notification::{IdPointers, MessagePointers, Pointer, Rejection, Status},
 };
@@ -23,6 +23,9 @@ use crate::{
 
 /// As long as the id of each SQS message, which the item stores.
 const MESSAGE_ID: &str = "059f36b4-87a3-44ab-83d2-661975830a7d";
+
+/// The name that CloudFormation gives to the function `complete` of a stack with a short name.
+const FUNCTION_NAME: &str = "onewrite-CompleteFunction-1JXQ6N0Z3K5A";
 
 /// The file name that means standard input.
 const STANDARD_INPUT: &str = "-";
@@ -54,6 +57,9 @@ struct PointerArguments {
     /// JSON pointer to the payload: PayloadPointer of the template. An empty pointer selects the whole message.
     #[arg(long, value_name = "POINTER", default_value = MessagePointers::DEFAULT_PAYLOAD)]
     payload_pointer: Pointer,
+    /// Whether large payloads are stored compressed, auto or never: PayloadCompression of the template.
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    payload_compression: PayloadCompression,
 }
 
 impl From<&PointerArguments> for MessagePointers {
@@ -82,6 +88,8 @@ struct Accepted {
     #[serde(rename = "type")]
     kind: String,
     payload_bytes: usize,
+    /// The bytes of the payload in the table, if it is compressed there.
+    compressed_bytes: Option<usize>,
     fingerprint: String,
     event_types: [String; 2],
     init: Write,
@@ -139,11 +147,12 @@ impl TryMessageArguments {
             });
         }
         let pointers = MessagePointers::from(&self.pointers);
+        let compression = self.pointers.payload_compression;
         let mut messages = Vec::new();
         for file in std::iter::once(&self.file).chain(&self.other) {
             messages.push(Attempt {
                 file: file.display().to_string(),
-                verdict: Verdict::new(&read_body(file)?, &pointers),
+                verdict: Verdict::new(&read_body(file)?, &pointers, compression),
             });
         }
         let report = Report {
@@ -185,8 +194,8 @@ fn read_body(file: &Path) -> Result<String, OperatorError> {
 }
 
 impl Verdict {
-    fn new(body: &str, pointers: &MessagePointers) -> Self {
-        match Accepted::new(body, pointers) {
+    fn new(body: &str, pointers: &MessagePointers, compression: PayloadCompression) -> Self {
+        match Accepted::new(body, pointers, compression) {
             Ok(accepted) => Self::Accepted(accepted),
             Err(rejection) => Self::Rejected(Rejected {
                 rejection: rejection.name(),
@@ -198,11 +207,22 @@ impl Verdict {
 }
 
 impl Accepted {
-    fn new(body: &str, pointers: &MessagePointers) -> Result<Self, Rejection> {
+    fn new(
+        body: &str,
+        pointers: &MessagePointers,
+        compression: PayloadCompression,
+    ) -> Result<Self, Rejection> {
         let notification = pointers.parse(body)?;
         let now = Timestamp::now();
         let (enrichment, message_id) = (Enrichment::default(), MESSAGE_ID.to_owned());
-        let init = NotificationItem::new(notification, &enrichment, message_id, None, now);
+        let init = NotificationItem::new(
+            notification,
+            &enrichment,
+            message_id,
+            None,
+            now,
+            compression,
+        );
         let init = init.map_err(|error| match error {
             InvalidItem::Rejected(rejection) | InvalidItem::Enrichment(rejection) => rejection,
         })?;
@@ -210,11 +230,13 @@ impl Accepted {
         done.status = Status::Done;
         done.version = Status::Done.version();
         done.expires_at = Some(expiry(now, 0));
+        done.settled_by = FUNCTION_NAME.parse().ok();
         let notification = &init.notification;
         Ok(Self {
             id: notification.id.to_string(),
             kind: notification.kind.to_string(),
             payload_bytes: notification.payload.as_str().len(),
+            compressed_bytes: init.deflated.payload.as_ref().map(Vec::len),
             fingerprint: notification.fingerprint.to_string(),
             event_types: [&init, &done].map(|item| NotificationEvent::from_item(item).event_type()),
             init: Write::new(&init),
@@ -248,7 +270,7 @@ fn place(rejection: Rejection, pointers: &MessagePointers) -> Option<String> {
             option("notification-type-pointer", &pointers.kind)
         }
         Rejection::MissingPayload => option("payload-pointer", &pointers.payload),
-        Rejection::ItemTooLarge { .. } => None,
+        Rejection::ItemTooLarge { .. } | Rejection::EventTooLarge { .. } => None,
         // The rules of JSON apply to both texts.
         _ if !pointers.message.is_empty() => {
             Some(format!("the body, or the message at {}", pointers.message))
@@ -307,6 +329,7 @@ impl Verdict {
                 id,
                 kind,
                 payload_bytes,
+                compressed_bytes,
                 fingerprint,
                 event_types,
                 init,
@@ -314,11 +337,15 @@ impl Verdict {
             }) => {
                 let (init_bytes, done_bytes) = (init.item_bytes, done.item_bytes);
                 let (init_units, done_units) = (init.write_units, done.write_units);
+                let mut payload = format!("{payload_bytes} bytes");
+                if let Some(bytes) = compressed_bytes {
+                    payload += &format!(", stored as {bytes}");
+                }
                 vec![
                     ("result", "accepted".to_owned()),
                     ("id", id.clone()),
                     ("type", kind.clone()),
-                    ("payload", format!("{payload_bytes} bytes")),
+                    ("payload", payload),
                     ("fingerprint", fingerprint.clone()),
                     ("events", event_types.join(", ")),
                     (

@@ -4,18 +4,17 @@ use std::collections::BTreeSet;
 
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as Attribute};
 use jiff::Timestamp;
-use onewrite::notification::MessagePointers;
 
 use super::port::DeadLetterQueue;
 use crate::{
-    dead_letter::{DeadLetter, MessageBody, StoredContent},
+    dead_letter::{DeadLetter, MessageBody, MessageRules, StoredContent},
     error::StackError,
 };
 
 /// How `ingest` reads a message, and which messages matter.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    pub pointers: MessagePointers,
+    pub rules: MessageRules,
     /// Only messages of these notifications matter; if it is empty, all do.
     pub ids: BTreeSet<String>,
 }
@@ -32,8 +31,9 @@ impl Judge {
     ) -> Result<Option<DeadLetter>, StackError> {
         let text = message.body().unwrap_or_default();
         let message_id = message.message_id().unwrap_or_default();
-        let body = MessageBody::parse(text, message_id, &self.pointers);
-        let is_about = |id: &String| body.is_about(id, text, &self.pointers);
+        let body = MessageBody::parse(text, message_id, &self.rules);
+        let pointers = &self.rules.pointers;
+        let is_about = |id: &String| body.is_about(id, text, pointers);
         if !self.ids.is_empty() && !self.ids.iter().any(is_about) {
             return Ok(None);
         }
@@ -45,7 +45,7 @@ impl Judge {
             attribute(message, &Attribute::SentTimestamp).and_then(|text| text.parse().ok());
         Ok(Some(DeadLetter {
             message_id: message_id.to_owned(),
-            notification_id: body.id(text, &self.ids, &self.pointers),
+            notification_id: body.id(text, &self.ids, pointers),
             sent_at: millis.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
             receives: attribute(message, &Attribute::ApproximateReceiveCount)
                 .and_then(|text| text.parse().ok())

@@ -7,7 +7,8 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry, Message, MessageSystemAttributeName as Attribute,
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
-use onewrite::item::attribute as item;
+use onewrite::item::{AttributeRef, Attributes as _, attribute as item};
+use serde_dynamo::Item;
 
 use super::{
     judge::attribute,
@@ -122,9 +123,9 @@ impl DeadLetterQueue for Stack {
         Ok(match response.item {
             None => StoredContent::Nothing,
             Some(attributes) => StoredContent::Item(
-                attributes
-                    .get(item::FINGERPRINT)
-                    .and_then(|value| value.as_s().ok()?.parse().ok()),
+                Item::from(attributes)
+                    .attribute(item::FINGERPRINT)
+                    .and_then(AttributeRef::as_fingerprint),
             ),
         })
     }
@@ -140,10 +141,16 @@ mod tests {
     #[tokio::test]
     async fn reads_only_the_fingerprint_of_the_stored_item() {
         let fingerprint = "0f".repeat(32);
+        let stored = |fingerprint| json!({"Item": {"notification_id": {"S": "a"}, "fingerprint": fingerprint}});
         for (response, expected) in [
             (json!({}), StoredContent::Nothing),
             (
-                json!({"Item": {"notification_id": {"S": "a"}, "fingerprint": {"S": fingerprint}}}),
+                stored(json!({"B": "Dw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8PDw8="})),
+                StoredContent::Item(fingerprint.parse().ok()),
+            ),
+            // An item of an earlier version.
+            (
+                stored(json!({"S": fingerprint})),
                 StoredContent::Item(fingerprint.parse().ok()),
             ),
             // Somebody edited the item: `ingest` would report a conflict.

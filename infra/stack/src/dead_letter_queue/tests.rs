@@ -5,7 +5,6 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use onewrite::notification::MessagePointers;
 
 use super::{
     inspect::{HIDDEN, Inspection, MAX_INSPECTED, inspect},
@@ -14,13 +13,13 @@ use super::{
     port::{DeadLetterQueue as _, MAX_HIDDEN, MAX_IN_FLIGHT},
     redrive::{EndReason, LetterResult, Redrive, RedriveEnd, hidden_time},
 };
-use crate::dead_letter::{DeadLetter, DeadLetterReason, StoredContent};
+use crate::dead_letter::{DeadLetter, DeadLetterReason, MessageRules, StoredContent};
 
 const STARTED_AT: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn judge(ids: &[&str]) -> Judge {
     Judge {
-        pointers: MessagePointers::default(),
+        rules: MessageRules::default(),
         ids: ids.iter().map(ToString::to_string).collect(),
     }
 }

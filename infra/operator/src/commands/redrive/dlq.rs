@@ -86,7 +86,7 @@ pub async fn run(arguments: &DlqArguments, context: &Context) -> Result<ExitCode
     }
     let is_applied = arguments.confirmation.is_apply()?;
     let judge = Judge {
-        pointers: context.stack.message_pointers().await?,
+        rules: context.stack.message_rules().await?,
         ids: arguments
             .selection
             .ids

@@ -1,9 +1,17 @@
 use super::*;
 
 fn try_all(bodies: &[&str], pointers: &MessagePointers) -> Report {
+    try_stored(bodies, pointers, PayloadCompression::Auto)
+}
+
+fn try_stored(
+    bodies: &[&str],
+    pointers: &MessagePointers,
+    compression: PayloadCompression,
+) -> Report {
     let attempt = |body: &&str| Attempt {
         file: "sample.json".to_owned(),
-        verdict: Verdict::new(body, pointers),
+        verdict: Verdict::new(body, pointers, compression),
     };
     let messages: Vec<Attempt> = bodies.iter().map(attempt).collect();
     Report {
@@ -39,9 +47,9 @@ fn shows_what_ingest_stores_and_publishes() {
 fn counts_a_write_unit_for_each_started_kilobyte() {
     let units = |bytes: usize| {
         let payload = "x".repeat(bytes);
-        let report = try_one(&format!(
-            r#"{{"notification_id":"n","payload":"{payload}"}}"#
-        ));
+        let body = format!(r#"{{"notification_id":"n","payload":"{payload}"}}"#);
+        let pointers = MessagePointers::default();
+        let report = try_stored(&[&body], &pointers, PayloadCompression::Never);
         match &report.messages[0].verdict {
             Verdict::Accepted(accepted) => (accepted.init.item_bytes, accepted.init.write_units),
             Verdict::Rejected(rejected) => panic!("{rejected:?}"),
@@ -51,6 +59,30 @@ fn counts_a_write_unit_for_each_started_kilobyte() {
     assert_eq!(one, 1.0);
     assert_eq!(units(1_024 - overhead), (1_024, 1.0));
     assert_eq!(units(1_025 - overhead), (1_025, 2.0));
+}
+
+#[test]
+fn shows_how_large_a_compressed_payload_is_stored() {
+    let payload = "refund ".repeat(80_000);
+    let body = format!(r#"{{"notification_id":"n","payload":"{payload}"}}"#);
+    let report = try_one(&body);
+    let Verdict::Accepted(accepted) = &report.messages[0].verdict else {
+        panic!("{report:?}");
+    };
+    let stored = accepted.compressed_bytes.unwrap();
+    assert!(stored < 5_000 && accepted.init.item_bytes > stored);
+    let row = format!("payload      560002 bytes, stored as {stored}\n");
+    assert!(report.format().contains(&row), "{}", report.format());
+
+    let pointers = MessagePointers::default();
+    let report = try_stored(&[&body], &pointers, PayloadCompression::Never);
+    let Verdict::Rejected(rejected) = &report.messages[0].verdict else {
+        panic!("{report:?}");
+    };
+    assert_eq!(
+        (rejected.rejection, &rejected.place),
+        ("ItemTooLarge", &None)
+    );
 }
 
 #[test]

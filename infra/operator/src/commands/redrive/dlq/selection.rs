@@ -7,7 +7,7 @@ use onewrite_stack::dead_letter::{DeadLetter, DeadLetterReason};
 use crate::{arguments::parse_id, format::shell_quote};
 
 /// The names of all [`DeadLetterReason`]s, including the names of the rejections.
-const REASONS: [&str; 21] = [
+const REASONS: [&str; 22] = [
     "NotStored",
     "AlreadyStored",
     "Conflict",
@@ -29,6 +29,7 @@ const REASONS: [&str; 21] = [
     "InvalidType",
     "MissingPayload",
     "ItemTooLarge",
+    "EventTooLarge",
 ];
 
 /// The ids and reasons of the dead letters to move.
