@@ -8,12 +8,12 @@ use clap::Parser as _;
 use onewrite::deferral::{JITTER_PERCENT, OUTAGE, WAITS};
 use onewrite::event::NotificationEvent;
 use onewrite::item::attribute::ERASED_AT;
-use onewrite::item::{Enrichment, NotificationItem, expiry};
+use onewrite::item::{Enrichment, NotificationItem, PayloadCompression, expiry};
 use onewrite::limits::{
-    MAX_ID_CHARS, MAX_ID_POINTERS, MAX_ITEM_BYTES, MAX_JSON_DEPTH, MAX_KEY_BYTES, MAX_NUMBER_CHARS,
-    MAX_RECEIVES, MAX_TRANSACT_WRITES, MAX_TYPE_CHARS,
+    ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ID_POINTERS, MAX_ITEM_BYTES, MAX_JSON_DEPTH,
+    MAX_KEY_BYTES, MAX_NUMBER_CHARS, MAX_RECEIVES, MAX_TRANSACT_WRITES, MAX_TYPE_CHARS,
 };
-use onewrite::notification::{MessagePointers, Notification, Rejection, TraceParent};
+use onewrite::notification::{MessagePointers, Notification, Rejection, Status, TraceParent};
 use onewrite_local::cli::Cli;
 use onewrite_tests::template::{repository, scalar, template};
 use serde_json::Value;
@@ -168,7 +168,11 @@ fn states_the_limits_of_the_code() {
         (FORMATS, format!("A key has more than {key} bytes")),
         (FORMATS, format!("more than {MAX_JSON_DEPTH} levels")),
         (FORMATS, format!("exceed {item} KB, the limit of DynamoDB")),
-        (GUARANTEES, format!("{item} KB | larger messages")),
+        (GUARANTEES, format!("item size | {item} KB, compressed")),
+        (
+            GUARANTEES,
+            format!("{ITEM_GROWTH_BYTES} bytes are reserved"),
+        ),
         (GUARANTEES, format!("{MAX_RECEIVES} receives")),
         (GUARANTEES, format!("is received {times} times")),
         (GUARANTEES, format!("up to {writes} DynamoDB writes")),
@@ -217,10 +221,14 @@ fn names_exactly_the_attributes_of_the_item() {
         "m".to_owned(),
         trace,
         now,
+        PayloadCompression::Auto,
     )
     .unwrap();
+    item.status = Status::Refused;
+    item.redrives = 1;
     item.expires_at = Some(expiry(now, 1));
     item.refusal = "account_closed".parse().ok();
+    item.settled_by = "complete".parse().ok();
     let attributes = item.to_item();
     let mut attributes: BTreeSet<String> = attributes.keys().cloned().collect();
     // The operator's tool adds it.
@@ -246,6 +254,7 @@ fn example_message_becomes_the_example_event() {
         "m".to_owned(),
         None,
         created,
+        PayloadCompression::Auto,
     );
     let event = NotificationEvent::from_item(&item.unwrap());
     let example = example("specversion");

@@ -12,6 +12,7 @@ mod downstream;
 mod drills;
 mod envelopes;
 mod faults;
+mod items;
 mod least_privilege;
 mod local;
 mod messages;

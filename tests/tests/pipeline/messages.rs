@@ -25,8 +25,8 @@ use onewrite_tests::recorder::{Invocation, Recorder};
 use serde_json::json;
 
 use super::support::{
-    CANARY, assert_no_violations, malformed, options, receive_counts, sam_options, settle, start,
-    valid, wait_until_idle,
+    CANARY, assert_no_violations, malformed, noise, options, receive_counts, sam_options, settle,
+    start, valid, wait_until_idle,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,7 @@ fn first_messages() -> Vec<Sample> {
         r#"{"notification_id":"x","type":5,"payload":1}"#,
     ];
     messages.extend(malformed_bodies.map(malformed));
-    let oversize = "x".repeat(MAX_ITEM_BYTES);
+    let oversize = noise(MAX_ITEM_BYTES * 3 / 2);
     let body = format!(r#"{{"notification_id":"big","payload":"{oversize}"}}"#);
     messages.push(malformed(body));
     messages

@@ -3,9 +3,10 @@
 use std::{collections::BTreeMap, collections::HashMap, process::Command, time::Duration};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use jiff::Timestamp;
 use onewrite::{
-    item::{Enrichment, NotificationItem, to_millis},
+    item::{Enrichment, NotificationItem, PayloadCompression, to_millis},
     notification::MessagePointers,
 };
 use onewrite_event_sources::choices::Choices;
@@ -21,6 +22,7 @@ use onewrite_local::{
     stack::{Stack, StackOptions},
 };
 use onewrite_tests::recorder::Recorder;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 /// Stands for customer data: it may be stored, queued and streamed, but never logged.
 pub(super) const CANARY: &str = "canary-5d1f9a";
@@ -161,8 +163,24 @@ pub(super) async fn store_item(
 ) {
     let notification = MessagePointers::default().parse(&message.body);
     let (enrichment, at) = (Enrichment::default(), to_millis(created_at));
-    let item = NotificationItem::new(notification.unwrap(), &enrichment, "m".to_owned(), None, at);
+    let item = NotificationItem::new(
+        notification.unwrap(),
+        &enrichment,
+        "m".to_owned(),
+        None,
+        at,
+        PayloadCompression::Auto,
+    );
     let attributes: HashMap<String, AttributeValue> = item.unwrap().to_item().into();
     let put = clients.dynamodb.put_item().table_name(table);
     put.set_item(Some(attributes)).send().await.unwrap();
+}
+
+/// Text that no compression makes smaller than three quarters of its length.
+pub(super) fn noise(bytes: usize) -> String {
+    let mut random = vec![0; bytes];
+    StdRng::seed_from_u64(19).fill_bytes(&mut random);
+    let mut text = BASE64_STANDARD.encode(random);
+    text.truncate(bytes);
+    text
 }
