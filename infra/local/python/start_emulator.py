@@ -1,8 +1,8 @@
-"""Starts ministack with two corrections."""
+"""Starts ministack with three corrections."""
 
 from ministack.app import main
 from ministack.core import iam_actions
-from ministack.services import lambda_svc
+from ministack.services import kinesis, lambda_svc
 
 # Its own pollers do not follow the rules of AWS. This project polls in their place, so that the event source mappings can have
 # the state that they would have on AWS.
@@ -23,5 +23,21 @@ def resource(service, *request):
 
 
 iam_actions.extract_resource_arn = resource
+
+MIB = 1024 * 1024
+
+
+def replace_constants(function, replacements):
+    constants = function.__code__.co_consts
+    if not set(replacements) <= {constant for constant in constants if isinstance(constant, int)}:
+        raise SystemExit(f"{function.__name__} of this ministack has other limits")
+    replaced = tuple(replacements.get(one, one) for one in constants)
+    function.__code__ = function.__code__.replace(co_consts=replaced)
+
+
+# A stream can take records of up to 10 MiB (`MaxRecordSizeInKiB`), and a call can have as many (Kinesis API reference,
+# `PutRecords`). ministack knows only the limits of before: 1 MiB, and 5 MiB a call.
+replace_constants(kinesis._put_record, {MIB: 10 * MIB})
+replace_constants(kinesis._put_records, {MIB: 10 * MIB, 5 * MIB: 10 * MIB})
 
 main()
