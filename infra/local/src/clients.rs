@@ -6,13 +6,10 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use onewrite_aws::{clients, http};
 
 use crate::buckets::Buckets;
 use crate::emulator::{Credentials, REGION};
@@ -52,10 +49,11 @@ impl Clients {
 
     /// Creates clients for the account, region and endpoint of the environment or profile, as AWS's own tools do.
     pub async fn from_environment() -> Self {
-        let shared = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(https())
+        let endpoint = std::env::var("AWS_ENDPOINT_URL").ok();
+        let shared = aws_config::defaults(clients::behavior_version())
+            .http_client(http::client(endpoint.as_deref()))
             .timeout_config(timeouts(READ_LIMIT, OPERATION_LIMIT))
-            .retry_config(RetryConfig::standard());
+            .retry_config(clients::retries());
         Self::from_config(&shared.load().await)
     }
 
@@ -80,20 +78,14 @@ pub fn config(endpoint: &str, credentials: &Credentials) -> SdkConfig {
         "onewrite-local",
     );
     SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
+        .behavior_version(clients::behavior_version())
         .region(Region::from_static(REGION))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(identity))
-        .http_client(https())
+        .http_client(http::client(Some(endpoint)))
         .timeout_config(timeouts(READ_LIMIT, OPERATION_LIMIT))
-        .retry_config(RetryConfig::standard())
+        .retry_config(clients::retries())
         .build()
-}
-
-fn https() -> SharedHttpClient {
-    Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https()
 }
 
 fn timeouts(read: Duration, operation: Duration) -> TimeoutConfig {

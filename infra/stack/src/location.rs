@@ -2,17 +2,14 @@
 
 use std::{path::Path, time::Duration};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{Region, SdkConfig, timeout::TimeoutConfig};
 use aws_credential_types::{Credentials, provider::ProvideCredentials as _};
-use aws_sdk_dynamodb::config::SharedHttpClient;
-use aws_smithy_http_client::{
-    Builder, Connector,
-    proxy::ProxyConfig,
-    tls::{Provider, rustls_provider::CryptoMode},
-};
+use onewrite_aws::{clients, http};
 use serde::Deserialize;
 
 use crate::error::StackError;
+
+pub use onewrite_aws::http::is_loopback;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -85,14 +82,13 @@ impl StackLocation {
     pub async fn load_config(&self) -> Result<SdkConfig, StackError> {
         let endpoint = self.endpoint_url.clone();
         let endpoint = endpoint.or_else(|| std::env::var("AWS_ENDPOINT_URL").ok());
-        let http = http_client(endpoint.is_some_and(|url| is_loopback(&url)));
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT);
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .http_client(http)
+        let mut loader = aws_config::defaults(clients::behavior_version())
+            .http_client(http::client(endpoint.as_deref()))
             .timeout_config(timeouts.build())
-            .retry_config(RetryConfig::standard());
+            .retry_config(clients::retries());
         if let Some(profile) = &self.profile {
             loader = loader.profile_name(profile);
         }
@@ -114,38 +110,6 @@ impl StackLocation {
     }
 }
 
-/// Whether the URL leads to this machine, where an emulator runs.
-#[must_use]
-pub fn is_loopback(url: &str) -> bool {
-    let authority = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = authority.split('/').next().unwrap_or_default();
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    host == "localhost" || host == "[::1]" || host.starts_with("127.")
-}
-
-/// A client that connects through the proxy of `HTTPS_PROXY` and `HTTP_PROXY`, unless `NO_PROXY` excludes the host. The
-/// client of the SDK does that only if it is told to. An emulator on this machine is never behind a proxy.
-fn http_client(is_local: bool) -> SharedHttpClient {
-    Builder::new().build_with_connector_fn(move |settings, components| {
-        let proxy = if is_local {
-            ProxyConfig::disabled()
-        } else {
-            ProxyConfig::from_env()
-        };
-        let mut builder = Connector::builder()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .proxy_config(proxy);
-        builder.set_connector_settings(settings.cloned());
-        if let Some(components) = components {
-            builder.set_sleep_impl(components.sleep_impl());
-        }
-        builder.build()
-    })
-}
-
 /// Resolves the credentials now. Missing credentials are then reported as such, not as a failed call.
 async fn check_credentials(config: &SdkConfig) -> Result<(), StackError> {
     let provider = config.credentials_provider();
@@ -163,25 +127,6 @@ async fn check_credentials(config: &SdkConfig) -> Result<(), StackError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn knows_endpoints_on_this_machine() {
-        for url in [
-            "http://127.0.0.1:4566",
-            "http://localhost:80/",
-            "http://[::1]:1",
-            "localhost",
-        ] {
-            assert!(is_loopback(url), "{url}");
-        }
-        for url in [
-            "https://dynamodb.us-east-1.amazonaws.com",
-            "http://10.0.0.1:4566",
-            "http://localhost.example.com",
-        ] {
-            assert!(!is_loopback(url), "{url}");
-        }
-    }
 
     #[test]
     fn finds_the_local_stack_unless_another_one_is_selected() {

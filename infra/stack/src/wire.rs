@@ -113,7 +113,7 @@ pub(crate) async fn stack(responses: &[(&str, Value)]) -> (Stack, Sent) {
         responses: Arc::new(Mutex::new(queued)),
         sent: sent.clone(),
     };
-    let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
+    let config = aws_config::defaults(onewrite_aws::clients::behavior_version())
         .empty_test_environment()
         .region(aws_config::Region::from_static("us-east-1"))
         .test_credentials()

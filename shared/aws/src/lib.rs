@@ -5,6 +5,7 @@
 //! it a payload.
 //!
 //! - [`clients`]: SDK configuration, including the timeouts that the SDK leaves unset
+//! - [`http`]: the HTTP client below the SDK
 //! - [`dynamodb`], [`kinesis`], [`sqs`]: the adapters
 //! - [`signed_service`], [`json_service`]: calls of a service without its SDK crate
 //! - [`failure_bucket`]: keeps the events that a function gives up
@@ -15,6 +16,7 @@ pub mod clients;
 pub mod dynamodb;
 mod failure;
 pub mod failure_bucket;
+pub mod http;
 pub mod json_service;
 pub mod kinesis;
 #[cfg(test)]

@@ -23,11 +23,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::clients;
+use super::{clients, http as http_client};
 
 /// The production loader, isolated from the environment of this machine.
 pub(super) fn loader() -> ConfigLoader {
-    clients::loader()
+    clients::loader(None)
         .empty_test_environment()
         .region(Region::from_static("us-east-1"))
         .test_credentials()
@@ -108,7 +108,9 @@ impl Endpoint {
 
 impl HttpConnector for Endpoint {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        assert_eq!(request.method(), "POST");
+        // S3 is the only service without a protocol in which every call is a POST.
+        let is_s3 = request.uri().starts_with("https://s3.");
+        assert_eq!(request.method(), if is_s3 { "PUT" } else { "POST" });
         let headers = request.headers().iter();
         let headers: HashMap<String, String> = headers
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -170,7 +172,11 @@ impl Server {
                 tokio::spawn(self.handle(connection));
             }
         });
-        loader().endpoint_url(endpoint).load().await
+        loader()
+            .http_client(http_client::client(Some(&endpoint)))
+            .endpoint_url(endpoint)
+            .load()
+            .await
     }
 
     async fn handle(self, mut connection: TcpStream) {

@@ -3,7 +3,7 @@
 //! The SDK crates of Lambda, S3, CloudWatch Logs and the services of the targets have hundreds of operations. They take longer
 //! to compile than a tool that calls a few of them, and make a function's program larger.
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_runtime::{
     auth::{
         SigV4OperationSigningConfig, SigningOptions,
@@ -29,15 +29,15 @@ use aws_smithy_runtime_api::{
         runtime_plugin::StaticRuntimePlugin,
     },
 };
-use aws_smithy_types::{
-    body::SdkBody, config_bag::Layer, error::ErrorMetadata, retry::RetryConfig,
-};
+use aws_smithy_types::{body::SdkBody, config_bag::Layer, error::ErrorMetadata};
 use aws_types::{
     SigningName,
     region::{Region, SigningRegion},
     service_config::ServiceConfigKey,
 };
 use serde_json::Value;
+
+use crate::clients;
 
 /// A service, and how its requests are signed.
 #[derive(Clone, Debug)]
@@ -140,10 +140,10 @@ impl SignedService {
         let mut builder = Operation::builder()
             .service_name(self.name)
             .operation_name(operation)
-            .behavior_version(BehaviorVersion::latest())
+            .behavior_version(clients::behavior_version())
             .http_client(client)
             .endpoint_url(&self.endpoint(region))
-            .standard_retry(&retries.unwrap_or_else(RetryConfig::standard))
+            .standard_retry(&retries.unwrap_or_else(clients::retries))
             .retry_classifier(HttpStatusCodeClassifier::default())
             .retry_classifier(TransientErrorClassifier::<ErrorMetadata>::new())
             .retry_classifier(AwsErrorCodeClassifier::<ErrorMetadata>::new())

@@ -117,8 +117,12 @@ pub const MAX_ATTEMPTS: u32 = 3;
 /// Time reserved before the deadline of an invocation for its response.
 pub const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
-/// First pause before failed `PutRecords` entries are retried. It doubles each time, with full jitter.
+/// Longest first pause before a retry, by the SDK and by `forward` (AWS Developer Tools Blog, "Updated default retry behavior for
+/// AWS SDKs and tools": 50 ms for transient errors). It doubles each time, with full jitter.
 pub const RETRY_BASE: Duration = Duration::from_millis(50);
+
+/// Longest first pause before the SDK retries a call to DynamoDB (the same document: 25 ms).
+pub const DYNAMODB_RETRY_BASE: Duration = Duration::from_millis(25);
 
 /// Longest pause before a retry.
 pub const RETRY_CAP: Duration = Duration::from_millis(2_000);

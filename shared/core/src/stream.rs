@@ -8,9 +8,9 @@ pub trait EventStream: Send + Sync {
     /// [`crate::limits::MAX_PUT_RECORDS_BYTES`] in total.
     ///
     /// An adapter MUST use the unchanged notification id as partition key. It MUST return one result per record, in the
-    /// order of the records. It MUST NOT retry a failed record itself, because the caller keeps the order. The SDK may
-    /// repeat the whole call. It MUST return in bounded time. Callers must not rely on any order among the records of
-    /// one call (Kinesis API reference, PutRecords).
+    /// order of the records. It MUST NOT retry a call or a record itself: the caller keeps the order, and after an unknown outcome
+    /// it sends less. It MUST return within [`crate::limits::PUT_RECORDS_TIMEOUT`]. Callers must not rely on any order among the
+    /// records of one call (Kinesis API reference, PutRecords).
     ///
     /// # Errors
     /// [`StreamError`]: the call failed as a whole, and the state of every record is unknown.

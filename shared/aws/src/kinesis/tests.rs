@@ -9,10 +9,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::replay::{Answer, Endpoint, Server, error, http, ok};
 use onewrite::error::ServiceError;
-use onewrite::{
-    limits::{MAX_ATTEMPTS, OPERATION_TIMEOUT},
-    notification::NotificationId,
-};
+use onewrite::{limits::PUT_RECORDS_TIMEOUT, notification::NotificationId};
 
 const CANARY: &str = "canary-7f3a";
 
@@ -66,10 +63,6 @@ fn assert_no_canary(result: &Result<Vec<PutResult>, StreamError>) {
         Err(error) => format!("{error} {error:?}"),
     };
     assert!(!text.contains(CANARY), "{text}");
-}
-
-fn attempts(answer: &Answer) -> Vec<Answer> {
-    vec![answer.clone(); MAX_ATTEMPTS as usize]
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,27 +162,12 @@ async fn does_not_confirm_a_record_without_a_shard_and_sequence_number() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn retries_transient_errors_of_a_whole_call() {
-    for passing in [
-        error(400, "ProvisionedThroughputExceededException"),
-        error(500, "InternalFailureException"),
-        Answer::Reset,
-        Answer::Silence,
-    ] {
-        let endpoint = Endpoint::new([passing, answer(&[stored(0)])]);
-        let puts = put(&endpoint, &records(1)).await.unwrap();
-        assert!(matches!(puts[0], PutResult::Confirmed { .. }), "{puts:?}");
-        assert_eq!(endpoint.attempts(), 2);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn reports_throttling_after_the_last_attempt() {
+async fn reports_throttling_without_a_retry() {
     for code in [
         "ProvisionedThroughputExceededException",
         "LimitExceededException",
     ] {
-        let result = put(&Endpoint::new(attempts(&error(400, code))), &records(2)).await;
+        let result = put(&Endpoint::new([error(400, code)]), &records(2)).await;
         assert!(
             matches!(&result, Err(StreamError::Service(ServiceError::Throttled { code: found_code })) if found_code == code),
             "{result:?}"
@@ -198,15 +176,16 @@ async fn reports_throttling_after_the_last_attempt() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_an_unknown_outcome_after_a_server_error_or_a_reset() {
-    let unreadable = http(200, format!("<html>{CANARY}"));
-    for answers in [
-        attempts(&error(500, "InternalFailureException")),
-        attempts(&http(503, CANARY.to_owned())),
-        attempts(&Answer::Reset),
-        vec![unreadable],
+async fn reports_an_unknown_outcome_without_a_retry() {
+    for answer in [
+        error(500, "InternalFailureException"),
+        http(503, CANARY.to_owned()),
+        Answer::Reset,
+        Answer::Silence,
+        http(200, format!("<html>{CANARY}")),
     ] {
-        let result = put(&Endpoint::new(answers), &records(2)).await;
+        // A second attempt would fail the test.
+        let result = put(&Endpoint::new([answer]), &records(2)).await;
         assert!(
             matches!(
                 result,
@@ -219,9 +198,9 @@ async fn reports_an_unknown_outcome_after_a_server_error_or_a_reset() {
 
 #[tokio::test(start_paused = true)]
 async fn times_out_if_the_endpoint_never_answers() {
-    let bound = OPERATION_TIMEOUT + Duration::from_millis(10);
+    let bound = PUT_RECORDS_TIMEOUT + Duration::from_millis(10);
     let start = Instant::now();
-    let result = put(&Endpoint::new(attempts(&Answer::Silence)), &records(2)).await;
+    let result = put(&Endpoint::new([Answer::Silence]), &records(2)).await;
     assert!(
         matches!(
             result,

@@ -9,6 +9,8 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_types::service_config::LoadServiceConfig;
 
+use aws_smithy_types::retry::RetryConfig;
+
 use super::*;
 
 fn error(header: Option<&'static str>, body: &'static str) -> (Option<String>, Option<String>) {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::SdkConfig;
 use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::{
     box_error::BoxError,
@@ -20,6 +20,7 @@ use onewrite::completion::DownstreamError;
 use tokio::time::timeout;
 
 use crate::{
+    clients,
     failure::from_sdk_error,
     targets::{
         address::{HttpUrl, InvalidTarget},
@@ -80,7 +81,7 @@ impl Connection {
         let operation = Operation::builder()
             .service_name("url")
             .operation_name("Post")
-            .behavior_version(BehaviorVersion::latest())
+            .behavior_version(clients::behavior_version())
             .http_client(client)
             .endpoint_url(&url.origin)
             .no_auth()
