@@ -67,6 +67,22 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The connections to open before the first batch: as many as it needs, if it has the default size or less. Mappings of FIFO
+    /// queues deliver one message at a time.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        let messages = match &self.queue_url {
+            Some(url) if url.as_str().ends_with(".fifo") => 1,
+            _ => DEFAULT_BATCH_SIZE,
+        };
+        messages.min(self.max_in_flight)
+    }
+}
+
+/// The messages of a batch if the event source mapping says nothing else (Lambda developer guide, "Using Lambda with Amazon SQS").
+const DEFAULT_BATCH_SIZE: usize = 10;
+
 /// The URL of an SQS queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueueUrl(String);
@@ -149,6 +165,20 @@ mod tests {
     fn compression_can_be_switched_off() {
         let config = read(&[("TABLE_NAME", "t"), ("PAYLOAD_COMPRESSION", "never")]);
         assert_eq!(config.unwrap().compression, PayloadCompression::Never);
+    }
+
+    #[test]
+    fn a_batch_needs_a_connection_for_each_message_in_flight() {
+        let connections = |settings: &[(&str, &str)]| {
+            let settings = [&[("TABLE_NAME", "t")], settings].concat();
+            read(&settings).unwrap().connections()
+        };
+        assert_eq!(connections(&[]), 10);
+        assert_eq!(connections(&[("MAX_IN_FLIGHT", "4")]), 4);
+        let url = "https://sqs.eu-west-1.amazonaws.com/111111111111/notifications";
+        assert_eq!(connections(&[("QUEUE_URL", url)]), 10);
+        let url = format!("{url}.fifo");
+        assert_eq!(connections(&[("QUEUE_URL", &url)]), 1);
     }
 
     #[test]

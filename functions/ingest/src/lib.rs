@@ -19,7 +19,7 @@ pub mod message;
 
 use lambda_runtime::Error;
 use onewrite::{item::Enrichment, notification::Notification};
-use onewrite_aws::{clients, dynamodb::DynamoDbTable, sqs::SqsQueue};
+use onewrite_aws::{clients, dynamodb::DynamoDbTable, sqs::SqsQueue, warm_up::warm_up_dynamodb};
 use onewrite_runtime::{
     budget::Budget, config::read_or_exit, invocation, observer::Observer, telemetry,
 };
@@ -53,6 +53,7 @@ pub async fn run(aggregate: impl Fn(&Notification) -> Enrichment) -> Result<(), 
     telemetry::init();
     let config = read_or_exit(Config::read);
     let sdk_config = clients::sdk_config().await;
+    warm_up_dynamodb(&sdk_config, config.connections()).await;
     let table = DynamoDbTable::new(&sdk_config, &config.table_name);
     let queue = config
         .queue_url

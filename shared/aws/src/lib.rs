@@ -9,6 +9,7 @@
 //! - [`dynamodb`], [`kinesis`], [`sqs`]: the adapters
 //! - [`signed_service`], [`json_service`]: calls of a service without its SDK crate
 //! - [`failure_bucket`]: keeps the events that a function gives up
+//! - [`warm_up`]: opens connections before the first call
 //! - [`targets`]: where `complete` delivers notifications to
 #![deny(missing_docs)]
 
@@ -24,3 +25,4 @@ mod replay;
 pub mod signed_service;
 pub mod sqs;
 pub mod targets;
+pub mod warm_up;
