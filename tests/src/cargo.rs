@@ -1,8 +1,12 @@
 //! Starts cargo from a test.
 
-use std::process::Command;
+use std::{
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
 use onewrite_local::process;
+use serde_json::Value;
 
 use crate::template::repository;
 
@@ -15,4 +19,25 @@ pub fn cargo() -> Command {
     let mut command = process::command(env!("CARGO"));
     command.current_dir(repository(""));
     command
+}
+
+/// Builds a binary and returns its path. It blocks the thread.
+///
+/// # Panics
+/// The binary cannot be built.
+#[must_use]
+#[allow(clippy::expect_used)]
+pub fn build(package: &str, binary: &str) -> PathBuf {
+    let built = cargo()
+        .args(["build", "--quiet", "--locked", "--message-format=json"])
+        .args(["--package", package, "--bin", binary])
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo starts");
+    let messages = String::from_utf8_lossy(&built.stdout);
+    let executable = messages.lines().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    executable.expect("cargo reports the binary")
 }

@@ -119,6 +119,21 @@ fn a_refused_connection_is_named() {
     );
 }
 
+/// It kills processes and changes functions, so it must never reach AWS.
+#[test]
+fn conform_refuses_aws() {
+    let variables = [("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s")];
+    for endpoint in [None, Some("https://dynamodb.us-east-1.amazonaws.com")] {
+        let endpoint = endpoint.map(|url| ["--endpoint-url", url]);
+        let endpoint = endpoint.iter().flatten().copied();
+        let mut arguments = vec!["--region", "us-east-1", "conform", "--command", "true"];
+        arguments.extend(endpoint);
+        let (code, stdout, stderr) = onewrite(&arguments, &variables);
+        assert_eq!((code, stdout.as_str()), (2, ""), "{stderr}");
+        assert!(stderr.contains("on a local stack only"), "{stderr}");
+    }
+}
+
 #[test]
 fn suggests_digits_for_a_number_in_another_spelling() {
     let arguments = ["cost", "--messages", "1e6", "--bytes", "1"];

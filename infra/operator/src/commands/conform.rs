@@ -140,7 +140,11 @@ impl ConformArguments {
             tables: tables.clone(),
             consumer,
         };
-        let played = stage.run(|play| eprintln!("{play}")).await;
+        // After Ctrl-C, the function gets its variables back, and the tables are deleted.
+        let played = tokio::select! {
+            played = stage.run(|play| eprintln!("{play}")) => played,
+            _ = tokio::signal::ctrl_c() => Err(StageError::Interrupted),
+        };
         if let Consumer::Function(function, _) = stage.consumer {
             function.restore().await?;
         }

@@ -326,12 +326,14 @@ impl Evidence<'_> {
         let mut owners = BTreeMap::new();
         let invocations = self.log.invocations.iter().enumerate();
         let mut tokens = invocations.flat_map(|(index, invocation)| {
+            let play = self.plan.batches[invocation.batch].play;
             let writes = invocation.writes.iter();
-            writes.filter_map(move |write| Some((index, &write.id, write.token.as_ref()?)))
+            writes.filter_map(move |write| Some((index, play, &write.id, write.token.as_ref()?)))
         });
-        tokens.find_map(|(index, id, token)| {
+        tokens.find_map(|(index, play, id, token)| {
             let owner = *owners.entry(token).or_insert(index);
-            (owner != index).then(|| format!("{id}: two invocations use one client request token"))
+            let problem = "two invocations use one client request token";
+            (owner != index).then(|| format!("{id}: {problem} ({play})"))
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use super::{judge::Answer, proxy::Proxy};
 
-/// How long an invocation may take, as long as the longest of a Lambda function in front of a person who waits.
+/// How long an invocation may take. Our own choice: a consumer that hangs must not stop the plays.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Lines of standard error that a reason quotes. All data in it is that of the plan.

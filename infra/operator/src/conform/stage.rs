@@ -46,6 +46,8 @@ pub enum StageError {
     NotStartable(String),
     #[error("a notification of the plays cannot be stored: {0}")]
     Item(String),
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// How the consumer is invoked.
