@@ -23,11 +23,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use super::clients;
+use super::{clients, http as http_client};
 
 /// The production loader, isolated from the environment of this machine.
 pub(super) fn loader() -> ConfigLoader {
-    clients::loader()
+    clients::loader(None)
         .empty_test_environment()
         .region(Region::from_static("us-east-1"))
         .test_credentials()
@@ -172,7 +172,11 @@ impl Server {
                 tokio::spawn(self.handle(connection));
             }
         });
-        loader().endpoint_url(endpoint).load().await
+        loader()
+            .http_client(http_client::client(Some(&endpoint)))
+            .endpoint_url(endpoint)
+            .load()
+            .await
     }
 
     async fn handle(self, mut connection: TcpStream) {
