@@ -44,6 +44,9 @@ pub enum WireFault {
     Late(u64),
     /// The request is applied, and no response arrives.
     Silent,
+    /// The body of the request takes its time at this many bytes per second. Then the request is applied, even if the client no
+    /// longer waits for the response.
+    Slow(u32),
     /// HTTP 500; the request is not applied.
     InternalError,
     /// HTTP 503; the request is not applied.
@@ -192,6 +195,15 @@ async fn handle(
             tokio::time::sleep(Duration::from_millis(millis)).await;
             response
         }
+        WireFault::Slow(bytes_per_second) => {
+            let seconds = body.len() as f64 / f64::from(bytes_per_second);
+            // A task of its own, because this one ends with the connection.
+            let slow = tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                forward(request, upstream).await
+            });
+            slow.await?
+        }
         WireFault::InternalError => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
         WireFault::Unavailable => error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
         WireFault::Throttled => error(
@@ -311,3 +323,6 @@ async fn forward(
     parts.headers.remove(CONNECTION);
     Ok(Response::from_parts(parts, body))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,9 +14,10 @@ use tokio::{process::Command, time::sleep};
 use crate::fault_proxy::{FaultProxy, WireFault};
 use crate::settings::redirect;
 
-/// The faults of a call. The first one is for `PutRecords` only.
-const FAULTS: [WireFault; 8] = [
+/// The faults of a call. The first two are for `PutRecords` only.
+const FAULTS: [WireFault; 9] = [
     WireFault::PartlyFailed,
+    WireFault::Slow(100_000),
     WireFault::CutBefore,
     WireFault::CutAfter,
     WireFault::Late(300),
@@ -153,7 +154,7 @@ impl RandomFaults {
                 let (one_of, faults) = if *operation == PUT_RECORDS {
                     (self.rates.puts, &FAULTS[..])
                 } else {
-                    (self.rates.writes, &FAULTS[1..])
+                    (self.rates.writes, &FAULTS[2..])
                 };
                 let mut draw = || match random.random_ratio(1, one_of) {
                     true => faults[random.random_range(0..faults.len())],

@@ -23,7 +23,8 @@ use super::support::{
     assert_no_violations, options, settle, start, start_event_sources, valid, wait_until,
 };
 
-/// Each fault once, which the SDK's retries hide, and then as often as the SDK tries, which they do not.
+/// Each fault once, which a retry of the SDK or of `forward` hides, and then as often as the SDK tries, which its retries do not
+/// hide.
 fn wire_faults(of_operation: &[WireFault]) -> Vec<WireFault> {
     let common = [
         WireFault::CutBefore,
@@ -72,11 +73,12 @@ async fn start_proxies(stack: &Stack) -> Vec<FaultProxy> {
     let outputs = stack.outputs();
     let emulator = stack.endpoint();
     let emulator = emulator.trim_start_matches("http://").parse().unwrap();
-    let partly_failed = [WireFault::PartlyFailed];
+    // Some of the calls take longer than their time-out.
+    let of_put_records = [WireFault::PartlyFailed, WireFault::Slow(2_000)];
     let mut proxies = Vec::new();
     for (function, service, operation, faults) in [
         (&outputs.ingest, "DYNAMODB", "PutItem", &[][..]),
-        (&outputs.forward, "KINESIS", "PutRecords", &partly_failed),
+        (&outputs.forward, "KINESIS", "PutRecords", &of_put_records),
         (&outputs.complete, "DYNAMODB", "UpdateItem", &[]),
     ] {
         let proxy = FaultProxy::start(emulator).await.unwrap();
