@@ -6,8 +6,14 @@ use serde_json::{Value, json};
 
 use crate::{metrics_of, template};
 
-/// Not on the dashboard: details of single PutRecords calls, and copies within a batch.
-const NOT_SHOWN: [&str; 4] = ["PutRecordsCalls", "FailedCalls", "FailedEntries", "Copies"];
+/// Not on the dashboard: details of single PutRecords calls, changes delivered again, and copies within a batch.
+const NOT_SHOWN: [&str; 5] = [
+    "PutRecordsCalls",
+    "FailedCalls",
+    "FailedEntries",
+    "AlreadyForwarded",
+    "Copies",
+];
 
 /// The metrics of this project in the widgets, by function.
 fn shown_metrics(widgets: &[Value]) -> BTreeMap<String, BTreeSet<String>> {
