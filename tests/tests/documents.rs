@@ -11,7 +11,8 @@ use onewrite::item::attribute::ERASED_AT;
 use onewrite::item::{Enrichment, NotificationItem, PayloadCompression, expiry};
 use onewrite::limits::{
     ITEM_GROWTH_BYTES, MAX_ID_CHARS, MAX_ID_POINTERS, MAX_ITEM_BYTES, MAX_JSON_DEPTH,
-    MAX_KEY_BYTES, MAX_NUMBER_CHARS, MAX_RECEIVES, MAX_TRANSACT_WRITES, MAX_TYPE_CHARS,
+    MAX_KEY_BYTES, MAX_NUMBER_CHARS, MAX_RECEIVES, MAX_RECORD_BYTES, MAX_TRANSACT_WRITES,
+    MAX_TYPE_CHARS,
 };
 use onewrite::notification::{MessagePointers, Notification, Rejection, Status, TraceParent};
 use onewrite_local::cli::Cli;
@@ -168,6 +169,10 @@ fn states_the_limits_of_the_code() {
         (FORMATS, format!("A key has more than {key} bytes")),
         (FORMATS, format!("more than {MAX_JSON_DEPTH} levels")),
         (FORMATS, format!("exceed {item} KB, the limit of DynamoDB")),
+        (
+            FORMATS,
+            format!("at most {} MiB (`Max", MAX_RECORD_BYTES >> 20),
+        ),
         (GUARANTEES, format!("item size | {item} KB, compressed")),
         (
             GUARANTEES,
