@@ -17,7 +17,7 @@ const PUT_UNIT_BYTES: f64 = 25.0 * KB;
 const RECORD_CHUNK_BYTES: f64 = KB;
 
 const KB: f64 = 1_024.0;
-const GB: f64 = KB * KB * KB;
+pub(crate) const GB: f64 = KB * KB * KB;
 
 /// One line of a bill.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -48,11 +48,13 @@ pub fn total(line_items: &[LineItem]) -> f64 {
     line_items.iter().map(|item| item.usd).sum()
 }
 
-/// The kind of the queue, as in the template's `QueueType`.
+/// The kind of the queue: the template's `QueueType`, or a standard queue whose messages have a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QueueType {
     Standard,
+    /// A fair queue: a standard queue whose senders set `MessageGroupId`.
+    Fair,
     Fifo,
 }
 
@@ -77,10 +79,14 @@ pub fn queue(prices: &Prices, queue_type: QueueType, usage: QueueUsage) -> LineI
     let requests = usage.sent * requests_for(usage.message_bytes)
         + usage.receives * (requests_for(receive_bytes) + 1.0);
     let price = match queue_type {
-        QueueType::Standard => &prices.sqs_standard_requests,
+        QueueType::Standard | QueueType::Fair => &prices.sqs_standard_requests,
         QueueType::Fifo => &prices.sqs_fifo_requests,
     };
-    LineItem::new("SQS", "requests", requests, price)
+    let mut item = LineItem::new("SQS", "requests", requests, price);
+    if queue_type == QueueType::Fair {
+        item.usd += prices.sqs_fair_requests.usd_for(requests);
+    }
+    item
 }
 
 /// GB-seconds of a function with this much memory.
@@ -131,25 +137,58 @@ pub fn stream(
     records: f64,
     record_bytes: f64,
 ) -> Vec<LineItem> {
+    let mut items = vec![stream_hours(prices, capacity)];
+    items.extend(stream_records(prices, capacity, records, record_bytes));
+    items
+}
+
+/// The capacity of the notification stream.
+#[must_use]
+pub fn stream_hours(prices: &Prices, capacity: StreamCapacity) -> LineItem {
+    let (what, hours, price) = match capacity {
+        StreamCapacity::OnDemand { hours } => ("stream-hours", hours, &prices.kinesis_stream_hours),
+        StreamCapacity::Provisioned { shard_hours } => {
+            ("shard-hours", shard_hours, &prices.kinesis_shard_hours)
+        }
+    };
+    LineItem::new("Kinesis", what, hours, price)
+}
+
+/// Records that are written once to the notification stream and read once.
+#[must_use]
+pub fn stream_records(
+    prices: &Prices,
+    capacity: StreamCapacity,
+    records: f64,
+    record_bytes: f64,
+) -> Vec<LineItem> {
     let item = |what, quantity, price| LineItem::new("Kinesis", what, quantity, price);
     match capacity {
-        StreamCapacity::OnDemand { hours } => {
-            let chunks = (record_bytes / RECORD_CHUNK_BYTES).ceil();
-            let written = records * chunks * RECORD_CHUNK_BYTES / GB;
-            let read = records * record_bytes / GB;
+        StreamCapacity::OnDemand { .. } => {
+            let StreamVolume { written, read } = on_demand_gb(records, record_bytes);
             vec![
-                item("stream-hours", hours, &prices.kinesis_stream_hours),
                 item("GB written", written, &prices.kinesis_gb_in),
                 item("GB read", read, &prices.kinesis_gb_out),
             ]
         }
-        StreamCapacity::Provisioned { shard_hours } => {
+        StreamCapacity::Provisioned { .. } => {
             let units = records * (record_bytes / PUT_UNIT_BYTES).ceil();
-            vec![
-                item("shard-hours", shard_hours, &prices.kinesis_shard_hours),
-                item("PUT payload units", units, &prices.kinesis_put_units),
-            ]
+            vec![item("PUT payload units", units, &prices.kinesis_put_units)]
         }
+    }
+}
+
+/// What on-demand mode bills, in GB.
+pub(crate) struct StreamVolume {
+    pub(crate) written: f64,
+    pub(crate) read: f64,
+}
+
+pub(crate) fn on_demand_gb(records: f64, record_bytes: f64) -> StreamVolume {
+    let chunks = (record_bytes / RECORD_CHUNK_BYTES).ceil();
+    StreamVolume {
+        written: records * chunks * RECORD_CHUNK_BYTES / GB,
+        read: records * record_bytes / GB,
     }
 }
 

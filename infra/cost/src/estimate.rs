@@ -3,9 +3,11 @@
 use serde::Serialize;
 
 use crate::{
+    alternatives::{Alternative, alternatives},
     billing::{
         self, LineItem, QueueType, QueueUsage, SQS_BATCH, StreamCapacity, gb_seconds, write_units,
     },
+    fixed::{FixedUsage, Metrics, fixed},
     prices::Prices,
     sizes::Sizes,
 };
@@ -13,14 +15,16 @@ use crate::{
 /// Bytes that DynamoDB adds to each stored item (DynamoDB developer guide, "Item sizes and formats": 100 bytes for its
 /// index).
 pub const STORED_ITEM_BYTES: u64 = 100;
-/// Bytes of logs of an average invocation, unless measured.
-pub const LOG_BYTES: u64 = 2_000;
 /// Changes of one notification, each an event: INIT and DONE.
 pub const CHANGES: u64 = 2;
 
+/// Write units of one write in a transaction: DynamoDB prepares and commits it (DynamoDB developer guide, "Managing complex
+/// workflows with DynamoDB transactions").
+const TRANSACTION_FACTOR: f64 = 2.0;
+
 /// Costs that no estimate contains.
-pub const NOT_COUNTED: &str = "free tiers, discounts, taxes; polls of an empty queue; custom metrics, alarms, dashboard, traces; \
-    keys of KMS, VPC endpoints, provisioned pollers; the failure bucket; your own consumers; stream retention beyond 24 hours";
+pub const NOT_COUNTED: &str = "free tiers, discounts, taxes; metrics of failures, in the hours in which something fails; keys of KMS, VPC \
+    endpoints; the failure bucket; your own consumers and the writes of your transactions; stream retention beyond 24 hours";
 
 /// The messages, and the bytes of one in each place.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,20 +34,23 @@ pub struct Traffic {
     /// Copies of these messages.
     pub copies: u64,
     pub message_bytes: u64,
+    /// The item in INIT.
     pub item_bytes: u64,
+    /// The item in DONE.
+    pub settled_bytes: u64,
     pub record_bytes: u64,
 }
 
 impl Traffic {
-    /// Messages with this many bytes of payload; `duplicates` is the number of copies of each.
+    /// Messages of these sizes; `duplicates` is the number of copies of each.
     #[must_use]
-    pub fn new(messages: u64, payload_bytes: u64, duplicates: f64) -> Self {
-        let sizes = Sizes::new(payload_bytes);
+    pub fn new(messages: u64, sizes: Sizes, duplicates: f64) -> Self {
         Self {
             messages,
             copies: (messages as f64 * duplicates).ceil() as u64,
             message_bytes: sizes.message,
             item_bytes: sizes.item,
+            settled_bytes: sizes.settled_item,
             record_bytes: sizes.record,
         }
     }
@@ -62,9 +69,15 @@ pub struct Assumptions {
     pub memory: u64,
     /// Bytes of logs of an average invocation.
     pub log_bytes: u64,
+    /// Which metrics the stack has.
+    pub metrics: Metrics,
+    /// Whether DONE is written in a transaction with the writes of a function (`CommitWith`).
+    pub commits_writes: bool,
     /// Shards of the notification stream; 0 is on-demand.
     pub shards: u64,
-    /// Hours for which the stream is billed.
+    /// Provisioned pollers of the queue; 0: Lambda's own.
+    pub pollers: u64,
+    /// Hours for which stream, pollers, metrics, alarms and dashboard are billed.
     pub hours: u64,
 }
 
@@ -73,18 +86,42 @@ pub struct Assumptions {
 pub struct Estimate {
     pub traffic: Traffic,
     pub assumptions: Assumptions,
+    /// What the stack costs without messages.
+    pub fixed: Vec<LineItem>,
+    /// What the messages cost.
     #[serde(rename = "positions")]
     pub line_items: Vec<LineItem>,
-    /// Sum of the line items in US dollars.
+    /// Sums in US dollars.
+    pub fixed_usd: f64,
+    pub variable_usd: f64,
     pub usd: f64,
     /// Cost of storing the items for a month.
     #[serde(rename = "each_month")]
     pub monthly: Vec<LineItem>,
+    /// What other parts of AWS would cost.
+    pub alternatives: Vec<Alternative>,
     pub not_counted: &'static str,
     pub prices: Prices,
 }
 
 impl Assumptions {
+    fn fixed_usage(&self) -> FixedUsage {
+        FixedUsage {
+            inventory: self.metrics.inventory(),
+            stream: self.stream_capacity(),
+            pollers: self.pollers,
+            hours: self.hours,
+        }
+    }
+
+    /// Records of an average invocation of `ingest`.
+    fn ingest_batch(&self) -> u64 {
+        match self.queue_type {
+            QueueType::Standard | QueueType::Fair => self.batch,
+            QueueType::Fifo => 1,
+        }
+    }
+
     fn stream_capacity(&self) -> StreamCapacity {
         let hours = self.hours;
         match self.shards {
@@ -101,91 +138,129 @@ impl Assumptions {
 impl Estimate {
     #[must_use]
     pub fn new(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Self {
-        let batch = match assumptions.queue_type {
-            QueueType::Standard => assumptions.batch,
-            QueueType::Fifo => 1,
-        };
-        let messages = traffic.messages;
-        // Saturates: an absurd number must not become a small one.
-        let deliveries = messages.saturating_add(traffic.copies);
-        let changes = CHANGES.saturating_mul(messages);
-
-        let receive_batch = batch.min(SQS_BATCH);
-        let queue = QueueUsage {
-            sent: deliveries as f64,
-            receives: deliveries.div_ceil(receive_batch) as f64,
-            receive_batch: receive_batch as f64,
-            message_bytes: traffic.message_bytes as f64,
-        };
-        // Lambda does not invoke `complete` for records that its filter excludes.
-        let invocations = [
-            deliveries.div_ceil(batch),
-            changes.div_ceil(assumptions.batch),
-            messages.div_ceil(assumptions.batch),
-        ];
-        let invocations = invocations.iter().map(|count| *count as f64).sum::<f64>();
-        let seconds = invocations * assumptions.duration as f64 / 1_000.0;
-        let units = write_units(traffic.item_bytes as f64);
-
-        let mut line_items = vec![billing::queue(prices, assumptions.queue_type, queue)];
-        let gb_seconds = gb_seconds(seconds, assumptions.memory as f64);
-        line_items.extend(billing::functions(prices, invocations, gb_seconds));
-        line_items.extend([
-            billing::writes(prices, "write units, INIT", messages as f64 * units),
-            billing::writes(prices, "write units, copies", traffic.copies as f64 * units),
-            billing::writes(prices, "write units, DONE", messages as f64 * units),
-            // Lambda's reads of a table's stream are free (DynamoDB pricing).
-            LineItem {
-                service: "DynamoDB",
-                what: "changes read from its stream",
-                quantity: changes as f64,
-                usd: 0.0,
-            },
-        ]);
-        line_items.extend(billing::stream(
-            prices,
-            assumptions.stream_capacity(),
-            changes as f64,
-            traffic.record_bytes as f64,
-        ));
-        let log_bytes = assumptions.log_bytes as f64;
-        line_items.push(billing::logs(prices, invocations, log_bytes));
-        let stored = messages.saturating_mul(traffic.item_bytes.saturating_add(STORED_ITEM_BYTES));
+        let fixed = fixed(prices, assumptions.fixed_usage());
+        let line_items = variable(traffic, assumptions, prices);
+        let (fixed_usd, variable_usd) = (billing::total(&fixed), billing::total(&line_items));
+        let stored = traffic.settled_bytes.saturating_add(STORED_ITEM_BYTES);
+        let stored = traffic.messages.saturating_mul(stored);
         Self {
             traffic: traffic.clone(),
             assumptions: assumptions.clone(),
-            usd: billing::total(&line_items),
+            fixed,
             line_items,
+            fixed_usd,
+            variable_usd,
+            usd: fixed_usd + variable_usd,
             monthly: billing::storage(prices, stored as f64),
+            alternatives: alternatives(traffic, assumptions, prices),
             not_counted: NOT_COUNTED,
             prices: prices.clone(),
         }
     }
 }
 
+/// What the messages cost.
+fn variable(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Vec<LineItem> {
+    let messages = traffic.messages as f64;
+    // Saturates: an absurd number must not become a small one.
+    let deliveries = traffic.messages.saturating_add(traffic.copies);
+    let changes = CHANGES.saturating_mul(traffic.messages);
+
+    let batch = assumptions.ingest_batch();
+    let receive_batch = batch.min(SQS_BATCH);
+    let queue = QueueUsage {
+        sent: deliveries as f64,
+        receives: deliveries.div_ceil(receive_batch) as f64,
+        receive_batch: receive_batch as f64,
+        message_bytes: traffic.message_bytes as f64,
+    };
+    // Lambda does not invoke `complete` for records that its filter excludes.
+    let of_functions = [
+        deliveries.div_ceil(batch),
+        changes.div_ceil(assumptions.batch),
+        traffic.messages.div_ceil(assumptions.batch),
+    ]
+    .map(|count| count as f64);
+    let invocations = of_functions.iter().sum::<f64>();
+    let seconds = invocations * assumptions.duration as f64 / 1_000.0;
+    let gb_seconds = gb_seconds(seconds, assumptions.memory as f64);
+    let units = write_units(traffic.item_bytes as f64);
+    let settled_units = write_units(traffic.settled_bytes as f64);
+    let factor = if assumptions.commits_writes {
+        TRANSACTION_FACTOR
+    } else {
+        1.0
+    };
+
+    let mut items = vec![billing::queue(prices, assumptions.queue_type, queue)];
+    items.extend(billing::functions(prices, invocations, gb_seconds));
+    items.extend([
+        billing::writes(prices, "write units, INIT", messages * units),
+        billing::writes(prices, "write units, copies", traffic.copies as f64 * units),
+        billing::writes(
+            prices,
+            "write units, DONE",
+            messages * settled_units * factor,
+        ),
+        // Lambda's reads of a table's stream are free (DynamoDB pricing).
+        LineItem {
+            service: "DynamoDB",
+            what: "changes read from its stream",
+            quantity: changes as f64,
+            usd: 0.0,
+        },
+    ]);
+    items.extend(billing::stream_records(
+        prices,
+        assumptions.stream_capacity(),
+        changes as f64,
+        traffic.record_bytes as f64,
+    ));
+    let log_bytes = assumptions.log_bytes as f64;
+    items.push(billing::logs(prices, invocations, log_bytes));
+    let period = assumptions.hours as f64 * 3_600.0;
+    let traces = of_functions.map(|count| assumptions.metrics.traces(count, period));
+    items.push(LineItem::new(
+        "X-Ray",
+        "recorded traces",
+        traces.iter().sum(),
+        &prices.traces,
+    ));
+    items
+}
+
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
 
     const KB: u64 = 1_024;
 
-    fn assumptions() -> Assumptions {
+    pub(crate) fn assumptions() -> Assumptions {
         Assumptions {
             queue_type: QueueType::Standard,
             batch: 10,
             duration: 50,
             memory: 256,
-            log_bytes: LOG_BYTES,
+            log_bytes: 2_000,
+            metrics: Metrics::Essential,
+            commits_writes: false,
             shards: 0,
+            pollers: 0,
             hours: 730,
         }
     }
 
     #[track_caller]
     fn assert_line_item(estimate: &Estimate, name: &str, quantity: f64, usd: f64) {
-        let mut items = estimate.line_items.iter().chain(&estimate.monthly);
+        let Estimate {
+            fixed,
+            line_items,
+            monthly,
+            ..
+        } = estimate;
+        let mut items = line_items.iter().chain(fixed).chain(monthly);
         let item = items.find(|item| format!("{} {}", item.service, item.what) == name);
         let item = item.unwrap_or_else(|| panic!("no line item {name}"));
         let actual = item.quantity;
@@ -201,12 +276,13 @@ mod tests {
     }
 
     /// A million messages, one in ten of them twice, of sizes that are easy to calculate with.
-    fn traffic() -> Traffic {
+    pub(crate) fn traffic() -> Traffic {
         Traffic {
             messages: 1_000_000,
             copies: 100_000,
             message_bytes: 1_000,
             item_bytes: 1_500,
+            settled_bytes: 1_500,
             record_bytes: 1_400,
         }
     }
@@ -244,8 +320,9 @@ mod tests {
         for (name, quantity, usd) in expected {
             assert_line_item(&estimate, name, quantity, usd);
         }
-        let usd = estimate.usd;
-        assert!((usd - 33.294_659_84).abs() < 1e-6, "{usd}");
+        let usd = estimate.variable_usd;
+        assert!((usd - 4.094_659_84).abs() < 1e-6, "{usd}");
+        assert!((estimate.usd - usd - estimate.fixed_usd).abs() < 1e-9);
     }
 
     #[test]
@@ -291,17 +368,32 @@ mod tests {
     }
 
     #[test]
-    fn sizes_follow_the_payload_and_include_the_overhead() {
-        let sized = |bytes| Traffic::new(10, bytes, 0.25);
-        let (small, large) = (sized(2), sized(1_002));
-        assert_eq!(
-            (small.copies, large.message_bytes - small.message_bytes),
-            (3, 1_000)
-        );
-        assert_eq!(large.item_bytes - small.item_bytes, 1_000);
-        assert_eq!(large.record_bytes - small.record_bytes, 1_000);
+    fn groups_transactions_and_traces_cost_more() {
+        let prices = Prices::built_in().unwrap();
+        let expensive = Assumptions {
+            queue_type: QueueType::Fair,
+            metrics: Metrics::All,
+            commits_writes: true,
+            batch: 1,
+            ..assumptions()
+        };
+        let estimate = Estimate::new(&traffic(), &expensive, &prices);
+        // 3,300,000 requests at 0.50 in place of 0.40.
+        assert_line_item(&estimate, "SQS requests", 3_300_000.0, 1.65);
+        assert_line_item(&estimate, "DynamoDB write units, DONE", 4_000_000.0, 2.5);
+        // A month has 2,628,000 seconds, so nearly every invocation is the first of its second.
+        assert_line_item(&estimate, "X-Ray recorded traces", 4_100_000.0, 20.5);
+        let estimate = Estimate::new(&traffic(), &assumptions(), &prices);
+        assert_line_item(&estimate, "X-Ray recorded traces", 0.0, 0.0);
+    }
+
+    #[test]
+    fn a_message_has_the_given_sizes_and_copies() {
+        let traffic = Traffic::new(10, Sizes::new(2, 1.0), 0.25);
+        assert_eq!(traffic.copies, 3);
         // {"notification_id":"","type":"notification","payload":""} and the id.
-        assert_eq!(small.message_bytes, 57 + 36);
+        assert_eq!(traffic.message_bytes, 57 + 36);
+        assert!(traffic.settled_bytes > traffic.item_bytes);
     }
 
     #[test]
@@ -310,6 +402,7 @@ mod tests {
             messages: u64::MAX,
             copies: u64::MAX,
             item_bytes: u64::MAX,
+            settled_bytes: u64::MAX,
             ..traffic()
         };
         let assumptions = Assumptions {

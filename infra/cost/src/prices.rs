@@ -15,7 +15,11 @@ pub struct Prices {
     pub note: String,
     pub lambda_requests: Price,
     pub lambda_gb_seconds: Price,
+    /// Hours of a provisioned poller.
+    pub lambda_poller_hours: Price,
     pub sqs_standard_requests: Price,
+    /// What a message group adds to a request of a standard queue.
+    pub sqs_fair_requests: Price,
     pub sqs_fifo_requests: Price,
     pub dynamodb_write_units: Price,
     /// The functions do not read the table; `onewrite reconcile` does.
@@ -24,17 +28,33 @@ pub struct Prices {
     pub dynamodb_storage: Price,
     /// GB-months in point-in-time recovery.
     pub dynamodb_recovery: Price,
+    /// Changes that DynamoDB itself writes to Kinesis.
+    pub dynamodb_change_units: Price,
     /// Hours of an on-demand stream.
     pub kinesis_stream_hours: Price,
     /// GB written to an on-demand stream.
     pub kinesis_gb_in: Price,
     /// GB read from an on-demand stream.
     pub kinesis_gb_out: Price,
+    /// GB written with on-demand advantage, which has no stream-hours.
+    pub kinesis_advantage_gb_in: Price,
+    /// GB read with on-demand advantage.
+    pub kinesis_advantage_gb_out: Price,
     /// Shard hours of a provisioned stream.
     pub kinesis_shard_hours: Price,
     /// PUT payload units of a provisioned stream.
     pub kinesis_put_units: Price,
+    /// Requests of EventBridge Pipes.
+    pub pipes_requests: Price,
     pub logs_gb: Price,
+    /// Months of a custom metric.
+    pub metrics: Price,
+    /// Months of a metric that an alarm watches.
+    pub alarms: Price,
+    /// Months of a dashboard.
+    pub dashboards: Price,
+    /// Traces that X-Ray records.
+    pub traces: Price,
 }
 
 /// The price of a number of units.
@@ -97,22 +117,32 @@ impl Prices {
         Ok(prices)
     }
 
-    fn named(&self) -> [(&'static str, &Price); 14] {
+    fn named(&self) -> [(&'static str, &Price); 24] {
         [
             ("lambda_requests", &self.lambda_requests),
             ("lambda_gb_seconds", &self.lambda_gb_seconds),
+            ("lambda_poller_hours", &self.lambda_poller_hours),
             ("sqs_standard_requests", &self.sqs_standard_requests),
+            ("sqs_fair_requests", &self.sqs_fair_requests),
             ("sqs_fifo_requests", &self.sqs_fifo_requests),
             ("dynamodb_write_units", &self.dynamodb_write_units),
             ("dynamodb_read_units", &self.dynamodb_read_units),
             ("dynamodb_storage", &self.dynamodb_storage),
             ("dynamodb_recovery", &self.dynamodb_recovery),
+            ("dynamodb_change_units", &self.dynamodb_change_units),
             ("kinesis_stream_hours", &self.kinesis_stream_hours),
             ("kinesis_gb_in", &self.kinesis_gb_in),
             ("kinesis_gb_out", &self.kinesis_gb_out),
+            ("kinesis_advantage_gb_in", &self.kinesis_advantage_gb_in),
+            ("kinesis_advantage_gb_out", &self.kinesis_advantage_gb_out),
             ("kinesis_shard_hours", &self.kinesis_shard_hours),
             ("kinesis_put_units", &self.kinesis_put_units),
+            ("pipes_requests", &self.pipes_requests),
             ("logs_gb", &self.logs_gb),
+            ("metrics", &self.metrics),
+            ("alarms", &self.alarms),
+            ("dashboards", &self.dashboards),
+            ("traces", &self.traces),
         ]
     }
 }

@@ -2,7 +2,7 @@
 
 use onewrite_cost::{
     billing::{self, LineItem, QueueType, QueueUsage, StreamCapacity, gb_seconds},
-    estimate::LOG_BYTES,
+    fixed::Metrics,
     prices::Prices,
 };
 use serde::Serialize;
@@ -13,8 +13,7 @@ use crate::{
 };
 
 /// Costs that the bill does not contain.
-pub const NOT_COUNTED: &str =
-    "provisioned pollers; storage; everything that `onewrite cost` excludes";
+pub const NOT_COUNTED: &str = "the fixed cost of `onewrite cost`, except for the stream; storage; everything that `onewrite cost` excludes";
 
 /// The bill for an hour of all stacks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -68,7 +67,8 @@ impl HourlyCost {
         let records = totals.published * per_hour;
         let record_bytes = load.record_bytes();
         line_items.extend(billing::stream(prices, capacity, records, record_bytes));
-        line_items.push(billing::logs(prices, invocations, LOG_BYTES as f64));
+        let log_bytes = Metrics::Essential.log_bytes() as f64;
+        line_items.push(billing::logs(prices, invocations, log_bytes));
         Self {
             usd: billing::total(&line_items),
             line_items,
@@ -82,24 +82,33 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use onewrite_cost::estimate::{Assumptions, Estimate, Traffic};
+    use onewrite_cost::{
+        estimate::{Assumptions, Estimate, Traffic},
+        sizes::{DEFLATE_RATIO, Sizes},
+    };
 
     /// An hour with a million messages, 1 % of them twice.
     #[test]
     fn costs_the_same_as_the_estimate_for_the_same_messages() {
         let prices = Prices::built_in().unwrap();
-        let traffic = Traffic::new(1_000_000, 1_024, 0.01);
+        let traffic = Traffic::new(1_000_000, Sizes::new(1_024, DEFLATE_RATIO), 0.01);
         for shards in [0, 50] {
             let assumptions = Assumptions {
                 queue_type: QueueType::Standard,
                 batch: 10,
                 duration: 50,
                 memory: 256,
-                log_bytes: LOG_BYTES,
+                log_bytes: Metrics::Essential.log_bytes(),
+                metrics: Metrics::Essential,
+                commits_writes: false,
                 shards,
+                pollers: 0,
                 hours: 1,
             };
-            let estimate = Estimate::new(&traffic, &assumptions, &prices).usd;
+            let estimate = Estimate::new(&traffic, &assumptions, &prices);
+            let mut fixed = estimate.fixed.iter();
+            let stream = fixed.find(|item| item.service == "Kinesis").unwrap();
+            let estimate = estimate.variable_usd + stream.usd;
             let stream = if shards == 0 {
                 Settings::default().stream
             } else {

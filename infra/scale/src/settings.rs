@@ -1,8 +1,9 @@
 //! The load, the configuration of the pipeline, and the speed of its services.
 
-use std::sync::LazyLock;
-
-use onewrite_cost::{billing, sizes::Sizes};
+use onewrite_cost::{
+    billing,
+    sizes::{DEFLATE_RATIO, Sizes},
+};
 use serde::Serialize;
 
 use crate::{
@@ -12,9 +13,6 @@ use crate::{
         TABLE_FIRST_UNITS, TABLE_QUOTA_UNITS,
     },
 };
-
-/// The bytes of a message, an item and a record in addition to the payload.
-static OVERHEAD: LazyLock<Sizes> = LazyLock::new(Sizes::overhead);
 
 /// How much larger a change is in a Lambda event than in its item. Assumption: names and types of JSON.
 const CHANGE_AS_JSON: f64 = 1.5;
@@ -92,20 +90,25 @@ impl Load {
         }
     }
 
-    #[must_use]
-    pub fn message_bytes(&self) -> f64 {
-        self.payload_bytes + OVERHEAD.message as f64
+    fn sizes(&self) -> Sizes {
+        Sizes::new(self.payload_bytes as u64, DEFLATE_RATIO)
     }
 
     #[must_use]
+    pub fn message_bytes(&self) -> f64 {
+        self.sizes().message as f64
+    }
+
+    /// Bytes of an item in DONE, which is the largest.
+    #[must_use]
     pub fn item_bytes(&self) -> f64 {
-        self.payload_bytes + OVERHEAD.item as f64
+        self.sizes().settled_item as f64
     }
 
     /// Bytes of a record in the notification stream.
     #[must_use]
     pub fn record_bytes(&self) -> f64 {
-        self.payload_bytes + OVERHEAD.record as f64
+        self.sizes().record as f64
     }
 
     /// Average bytes of a change in the table's stream: INIT has one image, DONE has two.
@@ -318,20 +321,6 @@ impl Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_match_those_of_the_cost_model() {
-        for bytes in [2_u16, 100, 1_024, 20_000] {
-            let expected = Sizes::new(bytes.into());
-            let load = Load {
-                payload_bytes: bytes.into(),
-                ..Load::constant(1.0)
-            };
-            let sizes = [load.message_bytes(), load.item_bytes(), load.record_bytes()];
-            let expected = [expected.message, expected.item, expected.record];
-            assert_eq!(sizes.map(|size| size as u64), expected);
-        }
-    }
 
     #[test]
     fn large_records_make_batches_smaller() {
