@@ -42,9 +42,8 @@ const NOTIFICATIONS: f64 = 1e6;
 /// Changes of each notification, INIT and DONE. Each is an event.
 const CHANGES: f64 = 2.0;
 
-/// US dollars for a million requests of a pipe in us-east-1, 2026-11 (EventBridge pricing, "Pipes"), and bytes of a request.
-/// Requests are calculated from the bytes of a batch; if each event counts separately, a pipe is more expensive.
-const PIPE_REQUESTS_USD: f64 = 0.40;
+/// Bytes of one request of a pipe (EventBridge pricing, "Pipes"). Requests are calculated from the bytes of a full batch; if each
+/// event counts separately, a pipe is more expensive.
 const PIPE_REQUEST_BYTES: f64 = 64.0 * 1_024.0;
 
 /// What publishes changes to the stream.
@@ -114,7 +113,9 @@ pub fn calculate(figures: &mut Figures, payloads: &PayloadSets) -> Result<()> {
         let name = payloads.name;
         for design in &DESIGNS {
             let sizes = payloads.texts().iter();
-            let sizes: Vec<_> = sizes.map(|text| design.storage.sizes(text)).collect();
+            let sizes: Vec<_> = sizes
+                .filter_map(|text| design.storage.sizes(text))
+                .collect();
             let Some(units) = design.write_units(figures, &sizes) else {
                 continue;
             };
@@ -179,7 +180,7 @@ impl Design {
             (writes.service, writes.usd),
             (
                 "Pipes",
-                mean(sizes.iter().map(|sizes| self.pipe_usd(sizes))),
+                mean(sizes.iter().map(|sizes| self.pipe_usd(prices, sizes))),
             ),
             (
                 "Kinesis",
@@ -204,12 +205,13 @@ impl Design {
         billing::total(&items)
     }
 
-    fn pipe_usd(&self, sizes: &Sizes) -> f64 {
+    fn pipe_usd(&self, prices: &Prices, sizes: &Sizes) -> f64 {
         match self.publishing {
             Publishing::Pipe => {
                 // A change to DONE has the old and the new item.
                 let bytes = 2.0 * sizes.change + sizes.settled_item;
-                NOTIFICATIONS * bytes / PIPE_REQUEST_BYTES * PIPE_REQUESTS_USD / 1e6
+                let requests = NOTIFICATIONS * bytes / PIPE_REQUEST_BYTES;
+                prices.pipes_requests.usd_for(requests)
             }
             Publishing::By(_) | Publishing::Ingest => 0.0,
         }

@@ -43,7 +43,9 @@ const RUN_RECORDS: usize = 1_000;
 const MEBIBYTE: f64 = 1_048_576.0;
 
 /// Figures of the first batches of a process.
-const WALL_SAMPLES: usize = 5;
+const WALL_SAMPLES: usize = 6;
+/// The case of a start with a batch of ten, and calls that take as long as in a data centre.
+pub const FIRST_BATCH: &str = "batch of 10, 5 ms per call";
 /// The case of one message in a warm process: a round trip.
 pub const ALONE: &str = "one message, warm";
 /// The case of the connections that the first batch of ten had to open.
@@ -381,10 +383,11 @@ impl Bench<'_> {
             }
         }
         self.stub.set_latency(Duration::ZERO);
-        for (peer, [first_batch, warm, alone, before, by_first]) in peers.iter().zip(&samples) {
-            let name = peer.name;
+        for (peer, samples) in peers.iter().zip(&samples) {
+            let ([cold, first_batch, warm, alone, before, by_first], name) = (samples, peer.name);
             self.figures.add(INGEST_WALL, &*first, name, first_batch);
             if memory_mb.is_none() {
+                self.figures.add(COLD_START, FIRST_BATCH, name, cold);
                 self.figures.add(INGEST_WALL, "warm", name, warm);
                 self.figures.add(INGEST_WALL, ALONE, name, alone);
                 self.figures
@@ -396,7 +399,8 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// The times of the first batch, a warm batch and a warm message, and the connections before and during the first batch.
+    /// The times of the start with the first batch, the first batch, a warm batch and a warm message, and the connections before
+    /// and during the first batch.
     async fn first_batches(
         &self,
         peer: &Peer,
@@ -412,16 +416,19 @@ impl Bench<'_> {
         }
         let initialised = self.stub.connections();
         let mut times = Vec::new();
-        let mut after_first = None;
+        let (mut cold, mut after_first) = (None, None);
         for messages in [INGEST_BATCH, INGEST_BATCH, INGEST_BATCH, INGEST_BATCH, 1] {
             let time = process.invoke(events::sqs(messages, payloads)).await?;
             times.push(time.as_secs_f64() * 1e3);
+            cold.get_or_insert_with(|| process.age());
             after_first.get_or_insert_with(|| self.stub.connections());
         }
         process.end().await?;
         let by_first = after_first.unwrap_or(initialised) - initialised;
         let before = initialised - connections;
-        Ok([times[0], times[3], times[4], before as f64, by_first as f64])
+        let cold = cold.unwrap_or_default().as_secs_f64() * 1e3;
+        let (before, by_first) = (before as f64, by_first as f64);
+        Ok([cold, times[0], times[3], times[4], before, by_first])
     }
 }
 

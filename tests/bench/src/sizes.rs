@@ -1,20 +1,15 @@
 //! The bytes of a notification: in the queue, in the table, in a change of the table and in the notification stream.
 
-use jiff::Timestamp;
-use onewrite::{
-    event::NotificationEvent,
-    item::{NotificationItem, PayloadCompression},
-    notification::Status,
-};
-use onewrite_cost::billing::write_units;
+use onewrite::item::PayloadCompression;
+use onewrite_cost::{billing::write_units, sizes};
 
 use crate::{
     events::change_of,
-    payloads::{body, id, item},
+    payloads::{id, item},
 };
 
-/// The name of `complete` that CloudFormation composes for a stack `onewrite`.
-const SETTLED_BY: &str = "onewrite-CompleteFunction-x7Vq2mK9dPzA";
+/// What an item of the peers has more: the fingerprint as text, `updated_at` also in INIT, and `redrives` also at 0.
+const PEER_BYTES: u64 = 32 + 34 + 10;
 
 /// How a design stores a notification.
 #[derive(Debug, Clone, Copy)]
@@ -49,22 +44,22 @@ impl Storage {
         }
     }
 
-    /// The sizes with this payload.
+    /// The sizes with this payload. `None`: `ingest` would reject the message.
     #[must_use]
-    pub fn sizes(self, payload: &str) -> Sizes {
-        let id = id(0);
-        let init = item(&id, payload, self.compression());
-        let (item, settled_item) = match self {
-            Self::Own(_) => (init.bytes(), settled(&init).bytes()),
-            Self::Peer => (peer_item(&init), peer_item(&init)),
+    pub fn sizes(self, payload: &str) -> Option<Sizes> {
+        let own = sizes::Sizes::measure(payload, self.compression())?;
+        let (item_bytes, settled_item) = match self {
+            Self::Own(_) => (own.item, own.settled_item),
+            Self::Peer => (own.item + PEER_BYTES, own.item + PEER_BYTES),
         };
-        Sizes {
-            message: body(&id, payload).len() as f64,
-            item: item as f64,
+        let init = item(&id(0), payload, self.compression());
+        Some(Sizes {
+            message: own.message as f64,
+            item: item_bytes as f64,
             settled_item: settled_item as f64,
             change: change_of(&init).len() as f64,
-            record: (NotificationEvent::from_item(&init).to_json().len() + id.len()) as f64,
-        }
+            record: own.record as f64,
+        })
     }
 }
 
@@ -76,63 +71,30 @@ impl Sizes {
     }
 }
 
-/// The item after `complete` has settled it.
-fn settled(init: &NotificationItem) -> NotificationItem {
-    NotificationItem {
-        status: Status::Done,
-        version: Status::Done.version(),
-        updated_at: Timestamp::UNIX_EPOCH,
-        settled_by: SETTLED_BY.parse().ok(),
-        ..init.clone()
-    }
-}
-
-/// The size of the item that the peers write, in INIT as in DONE.
-fn peer_item(init: &NotificationItem) -> usize {
-    const TIME: usize = "2026-11-23T10:00:00.123Z".len();
-    /// A number of one digit (DynamoDB developer guide, "Item sizes and formats").
-    const DIGIT: usize = 2;
-    let notification = &init.notification;
-    let attributes = [
-        ("notification_id", notification.id.as_str().len()),
-        ("source_message_id", init.source_message_id.len()),
-        ("type", notification.kind.as_str().len()),
-        ("payload", notification.payload.as_str().len()),
-        ("fingerprint", notification.fingerprint.to_string().len()),
-        ("status", "INIT".len()),
-        ("version", DIGIT),
-        ("redrives", DIGIT),
-        ("created_at", TIME),
-        ("updated_at", TIME),
-    ];
-    let bytes = attributes.iter().map(|(name, bytes)| name.len() + bytes);
-    bytes.sum()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn settled_items_have_all_that_complete_adds() {
-        let payload = r#"{"a":1}"#;
-        for storage in [PayloadCompression::Auto, PayloadCompression::Never] {
-            let sizes = Storage::Own(storage).sizes(payload);
-            let time = "updated_at".len() + 24;
-            let name = "settled_by".len() + SETTLED_BY.len();
-            assert_eq!(sizes.settled_item - sizes.item, (time + name) as f64);
-        }
-    }
-
-    #[test]
     fn peers_store_all_values_as_text() {
         let payload = r#"{"a":1}"#;
         let (own, peer) = (
-            Storage::Own(PayloadCompression::Never).sizes(payload),
-            Storage::Peer.sizes(payload),
+            Storage::Own(PayloadCompression::Never)
+                .sizes(payload)
+                .unwrap(),
+            Storage::Peer.sizes(payload).unwrap(),
         );
-        // Fingerprint as text, `updated_at`, and `redrives`.
-        assert_eq!(peer.item - own.item, 32.0 + 34.0 + 10.0);
+        let text = [
+            ("fingerprint", 64 - 32),
+            (
+                "updated_at",
+                "updated_at".len() + "2026-11-23T10:00:00.123Z".len(),
+            ),
+            ("redrives", "redrives".len() + 2),
+        ];
+        let bytes: usize = text.iter().map(|(_, bytes)| bytes).sum();
+        assert_eq!(peer.item - own.item, bytes as f64);
+        assert!(own.settled_item > own.item && peer.settled_item == peer.item);
         assert_eq!(peer.write_units(), 2.0);
         assert_eq!(peer.record, own.record);
     }
