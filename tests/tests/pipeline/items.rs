@@ -66,24 +66,24 @@ async fn an_item_of_the_version_before_is_published_and_settled() {
     let mut stack = Stack::start(options("older-items")).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let put = clients.dynamodb.put_item().table_name(&outputs.table);
-    let put = put.set_item(Some(older_item("older")));
+    let put = put.set_item(Some(older_item("rf_8841")));
     put.send().await.unwrap();
     let _recorder = start_event_sources(&mut stack).await;
     wait_until("the older item is DONE", async || {
-        let item = read_item(&stack, "older").await.unwrap();
+        let item = read_item(&stack, "rf_8841").await.unwrap();
         item["status"].as_s().unwrap() == "DONE"
     })
     .await;
 
-    let item = read_item(&stack, "older").await.unwrap();
+    let item = read_item(&stack, "rf_8841").await.unwrap();
     assert_eq!(item["settled_by"].as_s().unwrap(), &outputs.complete);
     assert!(item["fingerprint"].is_s(), "it stays as it was stored");
 
     // A copy of its message is a duplicate, and another payload is a conflict.
-    let copy = valid("older", r#"{"n":1.0}"#);
+    let copy = valid("rf_8841", r#"{"n":1.0}"#);
     let conflict = Sample {
         meaning: Meaning::Malformed,
-        ..valid("older", r#"{"n": 2.0}"#)
+        ..valid("rf_8841", r#"{"n": 2.0}"#)
     };
     let sent = send(&stack, &[copy, conflict]).await;
     settle(&mut stack, 2).await;
@@ -103,14 +103,14 @@ async fn an_item_of_the_version_before_is_published_and_settled() {
 /// Adds 1 to the `redrives` of the older item, as an operator does after an outage.
 async fn redrives_the_event_of_done(stack: &Stack) {
     let since = ["reconcile", "--since", "2026-11-23", "--pending-older-than"];
-    let arguments = [&since[..], &["1s", "--yes"]].concat();
+    let arguments = [&since[..], &["1s", "--apply", "--yes"]].concat();
     wait_until("the item is old enough", async || {
         let (code, stdout, stderr) = onewrite(stack, &arguments).await;
         assert_eq!(code, 0, "{stderr}");
-        stdout.contains("older")
+        stdout.contains("rf_8841")
     })
     .await;
-    let item = read_item(stack, "older").await.unwrap();
+    let item = read_item(stack, "rf_8841").await.unwrap();
     assert_eq!(item["redrives"].as_n().unwrap(), "1");
     wait_until("the event of DONE is published again", async || {
         let outputs = stack.outputs();
@@ -120,7 +120,7 @@ async fn redrives_the_event_of_done(stack: &Stack) {
         of_done.count() == 2
     })
     .await;
-    let (code, stdout, _) = onewrite(stack, &["trace", "older"]).await;
+    let (code, stdout, _) = onewrite(stack, &["trace", "rf_8841"]).await;
     let settler = format!("version 2, by {}", stack.outputs().complete);
     assert_eq!((code, stdout.contains(&settler)), (0, true), "{stdout}");
 }
@@ -206,9 +206,9 @@ async fn prints_the_payload(stack: &Stack, largest: &Sample) {
 
 #[test]
 fn the_older_item_is_the_item_of_its_message() {
-    let item = older_item("older");
+    let item = older_item("rf_8841");
     let item = NotificationItem::from_item(&item.into()).unwrap();
-    let message = valid("older", r#"{"n": 1.0}"#).body;
+    let message = valid("rf_8841", r#"{"n": 1.0}"#).body;
     let pointers = onewrite::notification::MessagePointers::default();
     assert_eq!(item.notification, pointers.parse(&message).unwrap());
 }
