@@ -337,7 +337,7 @@ mod tests {
         let large = Batches::new(&large, &settings);
         assert_eq!(
             (large.ingest, large.forward, large.complete),
-            (10.0, 8.0, 14.0)
+            (10.0, 17.0, 14.0)
         );
     }
 

@@ -25,6 +25,15 @@ fn commas(value: f64) -> String {
     groups.collect::<Vec<_>>().join(",")
 }
 
+/// A number with decimals below 10, and a whole number otherwise.
+fn short_or_whole(value: f64) -> String {
+    if value < 10.0 {
+        short(value)
+    } else {
+        commas(value)
+    }
+}
+
 fn row(name: &str, of: impl Fn(Preset) -> String) -> String {
     let cells = Preset::ALL.map(of).join(" | ");
     format!("| {name} | {cells} |")
@@ -244,11 +253,7 @@ fn throughput_rows(runs: &Runs) -> Vec<String> {
             "megabytes a second into Kinesis",
             of(runs, |run| {
                 let megabytes = steady(run).published * stacks(run) * run.load.record_bytes() / 1e6;
-                if megabytes < 10.0 {
-                    short(megabytes)
-                } else {
-                    commas(megabytes)
-                }
+                short_or_whole(megabytes)
             }),
         ),
     ]
@@ -270,13 +275,13 @@ fn backlog_and_cost_rows(runs: &Runs) -> Vec<String> {
                 format!("{:.1}, {:.1}", steady(run).p50, steady(run).p99)
             }),
         ),
-        row("USD an hour", of(runs, |run| commas(run.cost.usd))),
+        row("USD an hour", of(runs, |run| short_or_whole(run.cost.usd))),
         row(
             "USD an hour for DynamoDB alone",
             of(runs, |run| {
                 let positions = run.cost.line_items.iter();
                 let of_table = positions.filter(|position| position.service == "DynamoDB");
-                commas(of_table.map(|position| position.usd).sum())
+                short_or_whole(of_table.map(|position| position.usd).sum())
             }),
         ),
     ]

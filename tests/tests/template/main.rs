@@ -4,6 +4,7 @@
 mod alarms;
 mod build;
 mod cloudformation;
+mod cost;
 mod dashboard;
 mod downstream;
 mod guided;
