@@ -33,11 +33,14 @@ impl FailureStore for FailureBucket {
     }
 }
 
-/// Whether a record is older than [`GRACE`]. One whose age or data is not known is never given up.
+/// Whether a record is older than [`GRACE`]. One whose age, id, key or data is not known is never given up.
 pub(crate) fn is_due(record: &KinesisRecord, now: Timestamp) -> bool {
     let now = now.as_millisecond() as f64 / 1_000.0;
     let is_old = |arrived| now - arrived >= GRACE.as_secs_f64();
-    record.data.is_some() && record.arrived.is_some_and(is_old)
+    let is_complete = ![&record.event_id, &record.partition_key]
+        .into_iter()
+        .any(String::is_empty);
+    is_complete && record.data.is_some() && record.arrived.is_some_and(is_old)
 }
 
 /// The key of a record. It is the same after a retry, so a record is kept once.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use aws_lambda_events::encodings::Base64Data;
 use onewrite::event::{NotificationEvent, UnreadableEvent};
 use onewrite_runtime::event::{Batch, BatchRecord};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 /// The event of a Kinesis shard.
 pub type ShardEvent = Batch<KinesisRecord>;
@@ -30,7 +30,7 @@ pub struct KinesisRecord {
 #[derive(Deserialize)]
 struct Envelope<T> {
     kinesis: T,
-    #[serde(rename = "eventID", default)]
+    #[serde(rename = "eventID", default, deserialize_with = "lenient")]
     event_id: String,
 }
 
@@ -40,9 +40,28 @@ struct Content {
     #[serde(default)]
     sequence_number: String,
     data: Base64Data,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient")]
     partition_key: String,
+    #[serde(default, deserialize_with = "lenient")]
     approximate_arrival_timestamp: Option<f64>,
+}
+
+/// A value of this type, or the default if it is something else. A field that no event needs must not make its record
+/// undecodable.
+fn lenient<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Lenient<T> {
+        Known(T),
+        Other(IgnoredAny),
+    }
+
+    Ok(match Lenient::deserialize(deserializer)? {
+        Lenient::Known(value) => value,
+        Lenient::Other(_) => T::default(),
+    })
 }
 
 impl From<Envelope<Content>> for KinesisRecord {

@@ -16,7 +16,7 @@ use onewrite::{
 use onewrite_complete::{
     given_up::{FailureStore, GRACE},
     handler::Complete,
-    record::ShardEvent,
+    record::{KinesisRecord, ShardEvent},
     targets::{Route, Targets},
 };
 use onewrite_runtime::{budget::Budget, observer::Observer};
@@ -165,7 +165,7 @@ async fn a_young_event_is_retried_although_no_retry_seems_to_help() {
             (GRACE - Duration::from_secs(1), Some(sequence_number(0))),
             (GRACE, None),
         ] {
-            let mut event = batch(&[document.clone()]);
+            let mut event = batch(std::slice::from_ref(&document));
             let arrived = now - SignedDuration::try_from(age).unwrap();
             event.records[0].arrived = Some(arrived.as_second() as f64);
             assert_eq!(handle(&table, &bucket, event).await, expected, "{name}");
@@ -182,10 +182,18 @@ async fn failures_that_a_retry_can_help_are_never_given_up() {
         let reported = handle(&table, &bucket, batch(&[document])).await;
         assert_eq!(reported, Some(sequence_number(0)), "{id}");
     }
-    // What cannot be decoded cannot be kept either.
-    let mut undecodable = batch(&[unknown("calls-1")]);
-    undecodable.records[0].data = None;
-    let reported = handle(&table, &bucket, undecodable).await;
-    assert_eq!(reported, Some(sequence_number(0)));
+    // What is not known completely cannot be kept either.
+    let forget: [fn(&mut KinesisRecord); 4] = [
+        |record| record.data = None,
+        |record| record.arrived = None,
+        |record| record.event_id.clear(),
+        |record| record.partition_key.clear(),
+    ];
+    for forget in forget {
+        let mut incomplete = batch(&[unknown("calls-1")]);
+        forget(&mut incomplete.records[0]);
+        let reported = handle(&table, &bucket, incomplete).await;
+        assert_eq!(reported, Some(sequence_number(0)));
+    }
     assert_eq!(bucket.objects(), Vec::<Value>::new());
 }

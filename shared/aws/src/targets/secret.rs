@@ -81,10 +81,10 @@ impl State {
         keys
     }
 
-    fn fail(&mut self, error: DownstreamError) -> Result<Arc<SigningKeys>, DownstreamError> {
+    fn fail(&mut self, error: &DownstreamError) -> Result<Arc<SigningKeys>, DownstreamError> {
         self.next_read = Some(Instant::now() + SECRET_RETRY_PAUSE);
         self.failure = Some(error.clone());
-        let keys = self.keys().ok_or(error.clone())?;
+        let keys = self.keys().ok_or_else(|| error.clone())?;
         let reason = error.to_string();
         tracing::warn!(
             reason,
@@ -147,7 +147,7 @@ impl Secret {
         }
         match self.source.read().await {
             Ok(keys) => Ok(self.state().succeed(keys)),
-            Err(error) => self.state().fail(error),
+            Err(error) => self.state().fail(&error),
         }
     }
 
