@@ -5,13 +5,18 @@ use std::{
     time::Duration,
 };
 
-use onewrite::{event::NotificationEvent, item::NotificationItem, stream::Record};
+use onewrite::{
+    event::{EventSource, NotificationEvent},
+    item::NotificationItem,
+    stream::Record,
+};
+use onewrite_forward::handler::Forward;
 use onewrite_testing::{
     Change, EntryFault, Fault, FaultyStream, InMemoryStream, StreamFault, contract, lambda_event,
 };
 use proptest::prelude::*;
 
-use crate::support::{CallRecorder, change_of, change_without_event, handle_within};
+use crate::support::{CallRecorder, change_of, change_without_event, deliver};
 
 /// A generated fault of one call to the stream.
 #[derive(Debug, Clone)]
@@ -64,7 +69,8 @@ fn change_kind() -> impl Strategy<Value = ChangeKind> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Redelivers from the reported record, as Lambda does, until the batch succeeds. No change is lost or skipped
+    /// Redelivers from the reported record, as Lambda does, until the batch succeeds. Some deliveries reach a new process, which
+    /// has no memory. No change is lost or skipped
     /// before it is published, and the events of each id first appear in the order of its changes.
     #[test]
     fn loses_and_reorders_no_change(
@@ -72,9 +78,10 @@ proptest! {
         faults in prop::collection::vec(generated_fault(), 0..30),
         seed in any::<u64>(),
         budget_ms in 600..4_000_u64,
+        restarts in prop::collection::vec(any::<bool>(), 1..8),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let verdict = runtime.block_on(run(&emitted, faults, seed, Duration::from_millis(budget_ms)));
+        let verdict = runtime.block_on(run(&emitted, faults, seed, Duration::from_millis(budget_ms), &restarts));
         prop_assert_eq!(verdict, Ok(()));
     }
 }
@@ -84,6 +91,7 @@ async fn run(
     faults: Vec<GeneratedFault>,
     seed: u64,
     budget: Duration,
+    restarts: &[bool],
 ) -> Result<(), String> {
     let changes = changes_of(emitted);
     let inner = InMemoryStream::new(3).shuffling(seed);
@@ -91,10 +99,14 @@ async fn run(
     let stream = CallRecorder::new(FaultyStream::new(inner.clone(), move |number, _| {
         faults.get(number).map(fault).unwrap_or_default()
     }));
-    let mut from = 0;
-    for _ in 0..fault_count + 2 {
+    let process = || Forward::new(stream.clone(), EventSource::default());
+    let (mut from, mut forward) = (0, process());
+    for delivery in 0..fault_count + 2 {
+        if restarts[delivery % restarts.len()] {
+            forward = process();
+        }
         let event = lambda_event::dynamodb(&changes[from..]);
-        let reported = handle_within(&stream, event, budget).await;
+        let reported = deliver(&forward, event, budget).await;
         let passed = reported.unwrap_or(changes.len());
         if passed < from {
             return Err(format!(

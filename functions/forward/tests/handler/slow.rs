@@ -152,7 +152,7 @@ async fn calls_grow_again_although_every_answer_is_slow() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever the bandwidth and the latency, if single records pass, every change is published, and no event is stored more
     /// often than a call can be halved, and once more for each invocation that its end cut off.

@@ -72,6 +72,15 @@ pub(crate) async fn handle_within<S: EventStream + Clone>(
     budget: Duration,
 ) -> Option<usize> {
     let forward = Forward::new(CallRecorder::new(stream.clone()), EventSource::default());
+    deliver(&forward, event, budget).await
+}
+
+/// Delivers a batch to this process. Returns the position of the reported record, if any.
+pub(crate) async fn deliver<S: EventStream>(
+    forward: &Forward<S>,
+    event: ChangeEvent,
+    budget: Duration,
+) -> Option<usize> {
     let answer = forward.handle(event, Budget::from_remaining(None, budget));
     // The timeout fails the test if the handler never returns.
     let response = tokio::time::timeout(10 * budget, answer)
