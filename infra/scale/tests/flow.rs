@@ -228,7 +228,11 @@ fn polling_faster_than_the_table_delays_the_oldest_message() {
         },
         ..advised.clone()
     };
-    let load = Load::constant(Preset::TenThousand.rate());
+    // Two write units each, also compressed.
+    let load = Load {
+        payload_bytes: 2_048.0,
+        ..Load::constant(Preset::TenThousand.rate())
+    };
     let (advised, fast) = (run(&load, &advised), run(&load, &fast));
     assert!(advised.peak.oldest < 10.0, "{}", advised.peak.oldest);
     assert!(fast.peak.oldest > 180.0, "{}", fast.peak.oldest);
