@@ -292,7 +292,7 @@ mod tests {
         for (own, met, passes) in [
             (12.0, true, true),
             (14.0, false, true),
-            (17.0, false, false),
+            (31.0, false, false),
         ] {
             let result = goal.evaluate(&figures(own, 10.0)).unwrap();
             assert_eq!((result.met, result.passes), (met, Some(passes)), "{own}");
