@@ -176,7 +176,14 @@ fn is_runnable(command: &str) -> bool {
             Cli::try_parse_from(["cargo local"].iter().chain(options)).is_ok()
         }
         ["rustup", "target", "add", target] => targets.contains(&target),
-        ["rustup", "toolchain", "install", "nightly", "--profile", "minimal"] => true,
+        [
+            "rustup",
+            "toolchain",
+            "install",
+            "nightly",
+            "--profile",
+            "minimal",
+        ] => true,
         [
             "python",
             "-m",

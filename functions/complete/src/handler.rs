@@ -49,8 +49,7 @@ pub const METRICS: [&str; 11] = [
 ];
 
 /// The names of the metrics that `METRICS=essential` selects: those of the alarms and of `onewrite status`.
-pub const ESSENTIAL_METRICS: [&str; 5] =
-    ["Done", "Refused", "Contradicted", "Failed", "GivenUp"];
+pub const ESSENTIAL_METRICS: [&str; 5] = ["Done", "Refused", "Contradicted", "Failed", "GivenUp"];
 
 /// A handled event of the batch.
 struct HandledEvent {

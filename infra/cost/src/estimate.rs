@@ -159,6 +159,15 @@ impl Estimate {
     }
 }
 
+/// How much more the write that settles costs than another one.
+fn settling_factor(assumptions: &Assumptions) -> f64 {
+    if assumptions.commits_writes {
+        TRANSACTION_FACTOR
+    } else {
+        1.0
+    }
+}
+
 /// What the messages cost.
 fn variable(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Vec<LineItem> {
     let messages = traffic.messages as f64;
@@ -186,11 +195,6 @@ fn variable(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Ve
     let gb_seconds = gb_seconds(seconds, assumptions.memory as f64);
     let units = write_units(traffic.item_bytes as f64);
     let settled_units = write_units(traffic.settled_bytes as f64);
-    let factor = if assumptions.commits_writes {
-        TRANSACTION_FACTOR
-    } else {
-        1.0
-    };
 
     let mut items = vec![billing::queue(prices, assumptions.queue_type, queue)];
     items.extend(billing::functions(prices, invocations, gb_seconds));
@@ -200,7 +204,7 @@ fn variable(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Ve
         billing::writes(
             prices,
             "write units, DONE",
-            messages * settled_units * factor,
+            messages * settled_units * settling_factor(assumptions),
         ),
         // Lambda's reads of a table's stream are free (DynamoDB pricing).
         LineItem {

@@ -75,10 +75,9 @@ impl OperatorError {
             }
             Self::Declined | Self::NoTerminal => DECLINED,
             Self::OtherRun { .. } | Self::Message { .. } | Self::NotPlayed(_) => USAGE,
-            Self::Stack(_)
-            | Self::File { .. }
-            | Self::Prices { .. }
-            | Self::MoveTask { .. } => FAILED,
+            Self::Stack(_) | Self::File { .. } | Self::Prices { .. } | Self::MoveTask { .. } => {
+                FAILED
+            }
         })
     }
 }

@@ -50,7 +50,6 @@ mod tests {
     use onewrite::item::PayloadCompression;
     use serde_json::json;
 
-    use super::*;
     use crate::wire;
 
     #[tokio::test]

@@ -164,7 +164,11 @@ fn unprocessed(ids: &[&str], found: &[NotificationItem]) -> Answer {
 
 pub(crate) async fn vectors() -> Vec<Value> {
     let mut vectors = Vec::new();
-    let all = verdicts().into_iter().chain(orders()).chain(known_states());
+    let all = verdicts()
+        .into_iter()
+        .chain(orders())
+        .chain(known_states())
+        .chain(unknown_states());
     for vector in all.chain(records()) {
         vectors.push(vector.run().await);
     }
@@ -301,6 +305,12 @@ fn known_states() -> Vec<BatchVector> {
             checks_state: true,
             answers: vec![states_json(older.iter().map(older_item_json)), written()],
         },
+    ]
+}
+
+fn unknown_states() -> Vec<BatchVector> {
+    let accepted = |id| (id, Verdict::Accepted);
+    vec![
         BatchVector {
             name: "unprocessed keys are read again",
             records: vec![("1", init("a")), ("2", init("b"))],

@@ -212,28 +212,23 @@ fn requests() -> Vec<Settlement> {
     ]
 }
 
+fn changed(mut item: Value, changes: &[(&str, Value)]) -> Value {
+    for (name, value) in changes {
+        item[name] = value.clone();
+    }
+    item
+}
+
 /// The items that prevent a settlement, with a name.
 fn obstacles() -> Vec<(&'static str, Option<Value>)> {
-    let with = |changes: &[(&str, Value)]| {
-        let mut item = item_json(&refund("rf_1"));
-        for (name, value) in changes {
-            item[name] = value.clone();
-        }
-        Some(item)
-    };
+    let with = |changes: &[_]| Some(changed(item_json(&refund("rf_1")), changes));
+    let older = |changes: &[_]| Some(changed(older_item_json(&refund("rf_1")), changes));
     let status = |status: &str| ("status", json!({"S": status}));
     let version = ("version", json!({"N": "2"}));
     let other = (
         "fingerprint",
         item_json(&item("rf_1", "refund", "2"))["fingerprint"].clone(),
     );
-    let older = |changes: &[(&str, Value)]| {
-        let mut item = older_item_json(&refund("rf_1"));
-        for (name, value) in changes {
-            item[name] = value.clone();
-        }
-        Some(item)
-    };
     let older_other = ("fingerprint", json!({"S": "0".repeat(64)}));
     let invalid = |fingerprint: Value| with(&[status("DONE"), ("fingerprint", fingerprint)]);
     let mut removed = item_json(&refund("rf_1"));

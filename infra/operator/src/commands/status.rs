@@ -370,6 +370,15 @@ mod tests {
         }
     }
 
+    fn item_counts() -> ItemCounts {
+        ItemCounts {
+            by_status: BTreeMap::from([("DONE".to_owned(), 5), ("INIT".to_owned(), 1)]),
+            settled_by: BTreeMap::from([("refunds".to_owned(), 3)]),
+            settled_by_unknown: 2,
+            oldest_pending: Some(Timestamp::UNIX_EPOCH),
+        }
+    }
+
     #[test]
     fn marks_approximate_counts() {
         let mapping = |last_result: Option<&str>, is_of_stream| Mapping {
@@ -400,12 +409,7 @@ mod tests {
                 since: Timestamp::from_second(30).ok(),
                 description: "Fix it.".to_owned(),
             }],
-            items: Some(ItemCounts {
-                by_status: BTreeMap::from([("DONE".to_owned(), 5), ("INIT".to_owned(), 1)]),
-                settled_by: BTreeMap::from([("refunds".to_owned(), 3)]),
-                settled_by_unknown: 2,
-                oldest_pending: Some(Timestamp::UNIX_EPOCH),
-            }),
+            items: Some(item_counts()),
             looked_at: Timestamp::from_second(90).unwrap(),
             is_local: false,
         };

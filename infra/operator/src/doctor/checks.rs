@@ -14,7 +14,7 @@ mod unread;
 
 use super::{
     check::{COMPLETE, FORWARD, INGEST, Scope},
-    finding::{Finding, Severity},
+    finding::Finding,
     snapshot::StackSnapshot,
 };
 

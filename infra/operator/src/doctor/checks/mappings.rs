@@ -232,7 +232,7 @@ const INGEST_CHECKS: &[Check<Mapping>] = &[
         },
         needed: For(|_, _| format!("at least {MIN_POLLERS}, or no provisioned pollers")),
         why: "Lambda refuses the next update of the mapping, so a deployment of it fails",
-        fix: For(|_, _| deploy("IngestPollers", format!("{MIN_POLLERS}-200"))),
+        fix: For(|_, _| deploy("IngestConcurrency", format!("{MIN_POLLERS}-200"))),
     },
     Check {
         id: "concurrency-quota",
@@ -257,7 +257,7 @@ const INGEST_CHECKS: &[Check<Mapping>] = &[
             format!(
                 "{}; raise it again after AWS raised the quota (Service Quotas, Lambda, L-B99A9384)",
                 deploy(
-                    "IngestMaximumConcurrency",
+                    "IngestConcurrency",
                     (quota / 2).max(MIN_MAXIMUM_CONCURRENCY)
                 )
             )

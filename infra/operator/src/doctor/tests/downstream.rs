@@ -66,21 +66,6 @@ fn reports_each_misconfigured_target() {
             (Broken, "secret-missing", "downstream"),
         ),
         (
-            |d| {
-                queue(d).arn = TARGET.to_owned();
-                d.downstream = vec![resource(TARGET)];
-            },
-            (Broken, "target-loop", "downstream"),
-        ),
-        (
-            |d| {
-                d.dead_letter_queue.as_mut().unwrap().arn = TARGET.to_owned();
-                queue(d).dead_letter_target = Some(TARGET.to_owned());
-                d.downstream = vec![resource(TARGET)];
-            },
-            (Broken, "target-loop", "downstream"),
-        ),
-        (
             |d| d.downstream = vec![resource(FIFO_TOPIC)],
             (Broken, "target-fifo", "downstream"),
         ),
@@ -107,6 +92,28 @@ fn reports_each_misconfigured_target() {
                 d.downstream = vec![target];
             },
             (Unchecked, "unread", "downstream"),
+        ),
+    ]);
+}
+
+#[test]
+fn reports_a_queue_of_the_stack_as_its_own_target() {
+    use Severity::Broken;
+    assert_each_is_reported_alone(&[
+        (
+            |d| {
+                queue(d).arn = TARGET.to_owned();
+                d.downstream = vec![resource(TARGET)];
+            },
+            (Broken, "target-loop", "downstream"),
+        ),
+        (
+            |d| {
+                d.dead_letter_queue.as_mut().unwrap().arn = TARGET.to_owned();
+                queue(d).dead_letter_target = Some(TARGET.to_owned());
+                d.downstream = vec![resource(TARGET)];
+            },
+            (Broken, "target-loop", "downstream"),
         ),
     ]);
 }
