@@ -129,7 +129,9 @@ fn prefix(bytes: &[u8], length: usize) -> u64 {
         Some(chunk) => first = *chunk,
         None => first[..bytes.len()].copy_from_slice(bytes),
     }
-    let behind = u64::MAX.checked_shr(8 * length as u32).unwrap_or_default();
+    let behind = u64::MAX
+        .checked_shr(8 * length.min(8) as u32)
+        .unwrap_or_default();
     u64::from_be_bytes(first) & !behind
 }
 
