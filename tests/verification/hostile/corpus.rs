@@ -21,6 +21,8 @@ pub(crate) struct Body {
     pub(crate) pointers: BTreeMap<String, String>,
     /// `Created`, or a rejection.
     pub(crate) outcome: String,
+    /// The outcome if payloads are compressed, where it differs.
+    pub(crate) compressed: Option<String>,
     stored: Option<String>,
     stored_id: Option<String>,
     stored_type: Option<String>,

@@ -1,5 +1,9 @@
 //! Hostile table changes, handled by `forward`.
 
+use std::io::Read as _;
+
+use aws_smithy_types::base64;
+use flate2::read::DeflateDecoder;
 use jiff::Timestamp;
 use onewrite::{
     event::EventSource,
@@ -68,7 +72,7 @@ async fn check_event(event: &Event) -> Result<(), String> {
 /// A record of an event and its required outcome.
 type ExpectedRecord<'a> = (Value, &'a str);
 
-fn check_unreadable(records: &[ExpectedRecord<'_>]) -> Result<(), String> {
+pub(crate) fn check_unreadable(records: &[ExpectedRecord<'_>]) -> Result<(), String> {
     let unreadable = check::lines()
         .into_iter()
         .filter(|line| line["message"] == "unreadable: skipped, the item stays in the table");
@@ -90,7 +94,10 @@ fn forwarded<'a>(records: &'a [ExpectedRecord<'_>]) -> impl Iterator<Item = &'a 
         .map(|(json, _)| json)
 }
 
-fn check_published(records: &[ExpectedRecord<'_>], stream: &InMemoryStream) -> Result<(), String> {
+pub(crate) fn check_published(
+    records: &[ExpectedRecord<'_>],
+    stream: &InMemoryStream,
+) -> Result<(), String> {
     let mut published: Vec<_> = stream
         .records()
         .into_iter()
@@ -125,7 +132,10 @@ async fn check_checkpoint(
 }
 
 /// Returns the sequence number to retry from, or the name of the invocation error.
-async fn handle(stream: impl EventStream, event: &[u8]) -> Result<Option<String>, &'static str> {
+pub(crate) async fn handle(
+    stream: impl EventStream,
+    event: &[u8],
+) -> Result<Option<String>, &'static str> {
     check::lines();
     let Ok(event) = decode::<ChangeEvent>(event) else {
         return Err("Unreadable");
@@ -156,16 +166,19 @@ fn key_and_payload(record: &StreamRecord) -> (String, String) {
 
 /// Partition key and payload of the image that was sent.
 fn stored(record: &Value) -> (String, String) {
-    let text = |name: &str| {
-        record["dynamodb"]["NewImage"][name]["S"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+    let image = &record["dynamodb"]["NewImage"];
+    let text = |name: &str| image[name]["S"].as_str().map(str::to_owned);
+    let compressed = |name: &str| {
+        let bytes = base64::decode(image[name]["B"].as_str()?).ok()?;
+        let mut text = String::new();
+        let read = DeflateDecoder::new(bytes.as_slice()).read_to_string(&mut text);
+        read.ok().map(|_| text)
     };
-    (text("notification_id"), text("payload"))
+    let payload = text("payload").or_else(|| compressed("payload"));
+    (text("notification_id").unwrap(), payload.unwrap())
 }
 
-fn good(place: usize, change: Change) -> Value {
+pub(crate) fn good(place: usize, change: Change) -> Value {
     let id = format!("n{place}");
     let init = contract::notification(&id, r#"{"n": 1.0}"#);
     let mut done = init.clone();

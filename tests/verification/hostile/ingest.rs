@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use onewrite::{
     event::NotificationEvent,
-    item::NotificationItem,
+    item::{NotificationItem, PayloadCompression},
     limits::MAX_RECORD_BYTES,
     notification::{MessagePointers, NotificationId, Pointer},
     stream::Record as StreamRecord,
@@ -49,27 +49,39 @@ fn handles_every_sqs_event_of_the_corpus() {
 async fn check_body(body: &Body) -> Result<(), String> {
     let pointers = pointers(&body.pointers);
     let bytes = body.bytes();
-    let table = InMemoryTable::default();
-    let event = event_around(&bytes);
     let Ok(text) = std::str::from_utf8(&bytes) else {
         equal("the corpus", body.outcome.as_str(), "NotText")?;
-        let answer = handle(&table, pointers, &event).await;
+        let table = InMemoryTable::default();
+        let answer = handle(&table, pointers, &event_around(&bytes)).await;
         return equal("the invocation", answer, Err("Unreadable"));
     };
     let parsed = match pointers.parse(text) {
         Ok(_) => "Created",
         Err(rejection) => rejection.name(),
     };
-    // The parser does not check the size of the item.
-    let parses = body.outcome == "Created" || body.outcome == "ItemTooLarge";
+    // The parser does not check the sizes of item and event.
+    let parses = ["Created", "ItemTooLarge", "EventTooLarge"].contains(&body.outcome.as_str());
     equal(
         "the parser's outcome",
         parsed,
         if parses { "Created" } else { &body.outcome },
     )?;
+    let compressed = body.compressed.as_ref().unwrap_or(&body.outcome);
+    let (auto, never) = (PayloadCompression::Auto, PayloadCompression::Never);
+    check_stored(body, never, &body.outcome).await?;
+    check_stored(body, auto, compressed).await
+}
 
-    let answer = handle(&table, pointers, &event).await;
-    let good = body.outcome == "Created";
+/// Checks what `ingest` stores.
+async fn check_stored(
+    body: &Body,
+    compression: PayloadCompression,
+    outcome: &str,
+) -> Result<(), String> {
+    let table = InMemoryTable::default();
+    let event = event_around(&body.bytes());
+    let answer = handle_with(&table, pointers(&body.pointers), &event, compression).await;
+    let good = outcome == "Created";
     equal(
         "the answer",
         answer,
@@ -78,7 +90,7 @@ async fn check_body(body: &Body) -> Result<(), String> {
     equal(
         "the log",
         outcomes(),
-        vec![("m0".to_owned(), body.outcome.clone())],
+        vec![("m0".to_owned(), outcome.to_owned())],
     )?;
     let items = table.items();
     equal("the number of items", items.len(), usize::from(good))?;
@@ -212,11 +224,21 @@ async fn handle(
     pointers: MessagePointers,
     event: &[u8],
 ) -> Result<Vec<String>, &'static str> {
+    // The sizes in the corpus are those of items that are not compressed.
+    handle_with(table, pointers, event, PayloadCompression::Never).await
+}
+
+async fn handle_with(
+    table: &InMemoryTable,
+    pointers: MessagePointers,
+    event: &[u8],
+    compression: PayloadCompression,
+) -> Result<Vec<String>, &'static str> {
     check::lines();
     let Ok(event) = decode::<QueueEvent>(event) else {
         return Err("Unreadable");
     };
-    let ingest = Ingest::new(table.clone(), pointers, 32, aggregate);
+    let ingest = Ingest::new(table.clone(), pointers, 32, aggregate).with_compression(compression);
     let answer = ingest.handle(event, check::budget()).await;
     let failures = answer.map_err(|_| "MissingMessageId")?.batch_item_failures;
     let mut failed: Vec<_> = failures.into_iter().map(|f| f.item_identifier).collect();

@@ -12,6 +12,7 @@
 
 mod check;
 mod complete;
+mod compressed;
 mod corpus;
 mod forward;
 mod ingest;

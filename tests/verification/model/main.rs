@@ -23,6 +23,8 @@ pub mod reduction;
 pub mod replay;
 pub mod report;
 pub mod state;
+#[cfg(test)]
+mod state_check;
 pub mod steps;
 
 use std::{
