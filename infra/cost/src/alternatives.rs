@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use crate::{
     billing::{self, GB, write_units},
-    estimate::{Assumptions, CHANGES, Traffic},
     prices::Prices,
+    traffic::{Assumptions, CHANGES, Traffic},
 };
 
 /// Bytes of one request of EventBridge Pipes (EventBridge pricing: each 64 KB of payload is a request).

@@ -5,6 +5,7 @@
 //! - [`sizes`]: how large a message is as an item and as a record
 //! - [`billing`]: from quantities to the line items of a bill
 //! - [`fixed`]: what a stack costs without any message
+//! - [`traffic`]: the messages, and what is assumed about the stack
 //! - [`estimate`]: the bill for a number of messages
 //! - [`alternatives`]: what parts of AWS would cost in place of parts of the pipeline
 
@@ -14,3 +15,4 @@ pub mod estimate;
 pub mod fixed;
 pub mod prices;
 pub mod sizes;
+pub mod traffic;

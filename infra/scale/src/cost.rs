@@ -83,8 +83,9 @@ mod tests {
 
     use super::*;
     use onewrite_cost::{
-        estimate::{Assumptions, Estimate, Traffic},
+        estimate::Estimate,
         sizes::{DEFLATE_RATIO, Sizes},
+        traffic::{Assumptions, Traffic},
     };
 
     /// An hour with a million messages, 1 % of them twice.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onewrite_cost::billing::{QueueType, StreamCapacity, total};
-use onewrite_cost::estimate::{Assumptions, Estimate, Traffic};
+use onewrite_cost::estimate::Estimate;
 use onewrite_cost::fixed::{FixedUsage, Inventory, MONTH_HOURS, Metrics, fixed};
 use onewrite_cost::prices::Prices;
 use onewrite_cost::sizes::{DEFLATE_RATIO, Sizes};
+use onewrite_cost::traffic::{Assumptions, Traffic};
 use onewrite_runtime::telemetry::NAMESPACE;
 use onewrite_tests::template::{repository, scalar};
 use serde_json::Value;

@@ -11,10 +11,11 @@ use onewrite::{
 use onewrite_cost::{
     alternatives::Alternative,
     billing::{self, LineItem},
-    estimate::{Assumptions, Estimate, Traffic},
+    estimate::Estimate,
     fixed,
     prices::{BUILT_IN, Prices, PricesError},
     sizes::{DEFLATE_RATIO, Sizes},
+    traffic::{Assumptions, Traffic},
 };
 use serde::Serialize;
 
