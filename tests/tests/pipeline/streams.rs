@@ -158,7 +158,6 @@ async fn add_second_consumer(stack: &Stack) {
         .create_event_source_mapping()
         .function_name(&outputs.complete)
         .event_source_arn(stream_arn)
-        .enabled(false)
         .starting_position(EventSourcePosition::TrimHorizon)
         .function_response_types(FunctionResponseType::ReportBatchItemFailures)
         .send()
