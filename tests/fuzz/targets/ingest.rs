@@ -62,7 +62,7 @@ fuzz_target!(|bytes: &[u8]| {
             .item(notification.id.as_str())
             .expect("an acknowledged message is stored");
         let stored = item.get(attribute::FINGERPRINT);
-        let fingerprint = AttributeValue::S(notification.fingerprint.to_string());
+        let fingerprint = AttributeValue::B(notification.fingerprint.as_bytes().to_vec());
         assert_eq!(stored, Some(&fingerprint));
     }
 });
