@@ -1,7 +1,7 @@
 //! The whole pipeline, end to end: the repository's template on the emulator with IAM enforced, the release binaries, and
 //! the event sources of this project. Each test has its own stack.
 //!
-//! All tests that start an emulator or a build are in this one binary, except one of the contract. They mostly wait, and cargo runs one binary after the
+//! All tests that start an emulator or a build are in this one binary, except two of the contract. They mostly wait, and cargo runs one binary after the
 //! other, but the tests of one binary in parallel.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

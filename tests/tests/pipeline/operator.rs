@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Output, Stdio},
+    process::Output,
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,7 +11,7 @@ use onewrite::{event::NotificationEvent, item::NotificationItem};
 use onewrite_local::{
     emulator::REGION, inspect, messages, oracle::Meaning, sample::Sample, stack::Stack,
 };
-use onewrite_tests::cargo::cargo;
+use onewrite_tests::cargo::build;
 use serde_json::{Value, json};
 use tokio::{process::Command, sync::OnceCell};
 
@@ -46,20 +46,8 @@ pub(super) async fn onewrite(stack: &Stack, arguments: &[&str]) -> (i32, String,
 async fn tool() -> &'static Path {
     static TOOL: OnceCell<PathBuf> = OnceCell::const_new();
     let build = async || {
-        let built = Command::from(cargo())
-            .args(["build", "--quiet", "--locked", "--message-format=json"])
-            .args(["--package", "onewrite-operator", "--bin", "onewrite"])
-            .stderr(Stdio::inherit())
-            .kill_on_drop(true)
-            .output()
-            .await
-            .unwrap();
-        let messages = String::from_utf8(built.stdout).unwrap();
-        let executable = messages.lines().find_map(|line| {
-            let message: Value = serde_json::from_str(line).unwrap();
-            Some(PathBuf::from(message["executable"].as_str()?))
-        });
-        executable.expect("cargo reports the binary")
+        let built = tokio::task::spawn_blocking(|| build("onewrite-operator", "onewrite"));
+        built.await.unwrap()
     };
     TOOL.get_or_init(build).await
 }
