@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The response of table and downstream for an id, and the expected log field.
-const COMPLETIONS: [(&str, &str, &str); 17] = [
+const COMPLETIONS: [(&str, &str, &str); 19] = [
     ("done", "message", "done"),
     ("already", "message", "already settled"),
     ("unknown", "failure", "UnknownId"),
@@ -31,6 +31,8 @@ const COMPLETIONS: [(&str, &str, &str); 17] = [
     ("commits-throttled", "reason", "throttled"),
     ("commits-refused", "reason", "refused ("),
     ("commits-garbled", "reason", "outcome unknown"),
+    ("large-done", "message", "done"),
+    ("large-already", "message", "already settled"),
 ];
 
 fn table(operation: &str, request: &Value) -> Answer {
@@ -68,8 +70,8 @@ fn table(operation: &str, request: &Value) -> Answer {
         |code: &str, item: Option<Value>| json!({"Code": code, "Message": MARKER, "Item": item});
     let none = json!({"Code": "None"});
     match id {
-        "done" | "commits-done" => Answer::Http(200, json!({}).to_string()),
-        "already" => exists("DONE"),
+        "done" | "large-done" | "commits-done" => Answer::Http(200, json!({}).to_string()),
+        "already" | "large-already" => exists("DONE"),
         "unknown" => error_response(400, "ConditionalCheckFailedException", message),
         "edited" => exists(MARKER),
         "throttled" => error_response(400, "ThrottlingException", message),
@@ -214,8 +216,8 @@ async fn complete_does_not_log_payloads_on_any_path() {
     log.assert_line(&[("notification_id", "silent"), ("failure", "OutOfTime")]);
     log.assert_line(&[("notification_id", "unread"), ("failure", "StateUnknown")]);
     log.assert_line(&[("message", "panicked")]);
-    assert_eq!(log.metric_sum("Done"), 2);
-    assert_eq!(log.metric_sum("AlreadySettled"), 2);
+    assert_eq!(log.metric_sum("Done"), 3);
+    assert_eq!(log.metric_sum("AlreadySettled"), 3);
     // Three records that cannot be decoded, and three without a sequence number.
     assert_eq!(log.metric_sum("Unreadable"), unreadable.len() as u64 + 6);
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
+use aws_smithy_types::base64;
 use jiff::Timestamp;
 use onewrite::{
     item::{NotificationItem, UnreadableItem, attribute},
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     fake_aws::{Answer, FakeAws, TIME_LIMIT, error_response},
     function_process::FunctionProcess,
-    marker::{MARKER, PAYLOAD, item},
+    marker::{MARKER, PAYLOAD, contains_marker, item},
 };
 
 /// The response of the stream for an id, the expected log field, and whether the record is retried.
@@ -31,12 +32,7 @@ const PUTS: [(&str, &str, &str, bool); 8] = [
         "the response has 2 entries for 1 records",
         true,
     ),
-    (
-        "silent",
-        "reason",
-        "the time of the invocation was up",
-        true,
-    ),
+    ("silent", "reason", "no answer within", true),
 ];
 
 fn stream() -> impl Fn(&str, &Value) -> Answer {
@@ -51,7 +47,7 @@ fn stream() -> impl Fn(&str, &Value) -> Answer {
     }
 }
 
-/// Transient faults end after the SDK has given up once.
+/// Transient faults end after a few calls.
 fn answer(id: &str, call: u32, records: usize) -> Answer {
     let message = json!({"message": format!("{MARKER}: {PAYLOAD}"), "Message": MARKER});
     let answer = |entry: Value, entries: usize| {
@@ -132,6 +128,11 @@ fn unreadable() -> Vec<Value> {
         json!({"S": format!(r#"{{"{MARKER}":1,"{MARKER}":2}}"#)}),
     ));
     records.push(broken(attribute::VERSION, json!({"N": MARKER})));
+    records.extend(broken_streams().map(|bytes| {
+        let mut record = change("large-broken");
+        record["dynamodb"]["NewImage"][attribute::PAYLOAD]["B"] = base64::encode(bytes).into();
+        record
+    }));
     // Records that cannot be decoded.
     let payloads = [
         json!(MARKER),
@@ -150,6 +151,19 @@ fn unreadable() -> Vec<Value> {
     no_image["dynamodb"]["OldImage"] = no_image["dynamodb"]["NewImage"].take();
     records.push(no_image);
     records
+}
+
+/// The compressed payload with a byte behind it, without its end, as a text, and with another text in it.
+fn broken_streams() -> [Vec<u8>; 4] {
+    let payload = item("large").deflated.payload.unwrap();
+    assert!(contains_marker(MARKER, &base64::encode(&payload)));
+    let twice = onewrite::compression::deflate(&MARKER.repeat(100)).unwrap();
+    [
+        [&payload[..], b"x"].concat(),
+        payload[..payload.len() - 1].to_vec(),
+        MARKER.repeat(10).into_bytes(),
+        twice,
+    ]
 }
 
 /// Events that fail the invocation.
@@ -175,6 +189,8 @@ async fn forward_does_not_log_payloads_on_any_path() {
     let mut aws = FakeAws::start(stream()).await;
     let function = FunctionProcess::start("forward", &aws);
 
+    let result = aws.invoke(event(&[change("large")]), TIME_LIMIT).await;
+    assert_eq!(reported(&result.outcome.unwrap()), None);
     let mut published = change("published");
     for unused in ["StreamViewType", "SizeBytes", "ApproximateCreationDateTime"] {
         published["dynamodb"][unused] = MARKER.into();
@@ -221,7 +237,7 @@ async fn forward_does_not_log_payloads_on_any_path() {
         }
     }
     let healed = PUTS.iter().filter(|(.., comes_again)| !comes_again).count() as u64;
-    assert_eq!(log.metric_sum("Forwarded"), 1 + healed);
+    assert_eq!(log.metric_sum("Forwarded"), 2 + healed);
     assert_eq!(log.metric_sum("Skipped"), 2);
     assert_eq!(log.metric_sum("Unreadable"), unreadable.len() as u64);
     log.assert_line(&[("message", "panicked")]);

@@ -62,7 +62,8 @@ async fn ingest() -> Result<(), Error> {
     let queue = queue.map(|url| PrintingPort(SqsQueue::new(&sdk_config, url.as_str())));
     let ingest = Ingest::new(table, config.pointers, config.max_in_flight, aggregate)
         .with_queue(queue)
-        .with_waits(config.waits);
+        .with_waits(config.waits)
+        .with_compression(config.compression);
     invocation::serve(
         config.invocation_budget,
         async |event: QueueEvent, budget: Budget| ingest.handle(event, budget).await,

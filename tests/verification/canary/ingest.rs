@@ -2,18 +2,23 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use aws_smithy_types::base64;
 use onewrite::notification::MessagePointers;
 use serde_json::{Value, json};
 
 use crate::{
     fake_aws::{Answer, FakeAws, TIME_LIMIT, error_response},
     function_process::{FunctionProcess, Log},
-    marker::{MARKER, PAYLOAD, body},
+    marker::{LARGE, MARKER, PAYLOAD, body, contains_marker},
 };
 
 /// The response of the table for an id, and the expected log field.
-const WRITES: [(&str, &str, &str); 10] = [
+const WRITES: [(&str, &str, &str); 14] = [
     ("created", "message", "created"),
+    ("large", "message", "created"),
+    ("large-stored", "message", "already stored"),
+    ("large-conflict", "message", "conflict"),
+    ("large-refused", "reason", "refused ("),
     ("stored", "message", "already stored"),
     ("conflict", "message", "conflict"),
     ("no-item", "reason", "did not return the existing item"),
@@ -24,6 +29,20 @@ const WRITES: [(&str, &str, &str); 10] = [
     ("cut", "reason", "outcome unknown"),
     ("panics", "reason", "panicked"),
 ];
+
+/// A text that deflate makes only a quarter smaller.
+fn incompressible(characters: usize) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-";
+    let mut state = 1_u64;
+    // A linear congruential generator with Knuth's constants.
+    let mut character = || {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        char::from(ALPHABET[(state >> 58) as usize])
+    };
+    (0..characters).map(|_| character()).collect()
+}
 
 fn marked(text: &str) -> String {
     text.replace("MARKER", MARKER)
@@ -117,7 +136,7 @@ fn invalid_members() -> Vec<(&'static str, String)> {
             "ItemTooLarge",
             body("n").replace(
                 "\"n\": 1.0",
-                &format!("\"n\": \"{}\"", MARKER.repeat(50_000)),
+                &format!("\"n\": \"{MARKER}{}\"", incompressible(500_000)),
             ),
         ),
     ]
@@ -178,12 +197,19 @@ fn table(request: &Value) -> Answer {
         )
     };
     let message = json!({"message": format!("{MARKER}: {PAYLOAD}"), "Message": MARKER});
-    match item["notification_id"]["S"].as_str().unwrap() {
-        "created" => Answer::Http(200, json!({}).to_string()),
+    let id = item["notification_id"]["S"].as_str().unwrap();
+    if id.starts_with(LARGE) {
+        assert!(contains_marker(
+            MARKER,
+            item["payload"]["B"].as_str().unwrap()
+        ));
+    }
+    match id.strip_prefix("large-").unwrap_or(id) {
+        "created" | "large" => Answer::Http(200, json!({}).to_string()),
         "stored" => exists(item.clone()),
         "conflict" => {
             let mut other = item.clone();
-            other["fingerprint"]["S"] = "0".repeat(64).into();
+            other["fingerprint"] = json!({"B": base64::encode([0; 32])});
             exists(other)
         }
         "no-item" => error_response(400, "ConditionalCheckFailedException", message),
@@ -228,7 +254,7 @@ async fn ingest_does_not_log_payloads_on_any_path() {
     }
     messages.push(message("MissingBody-", None));
     let result = aws.invoke(event(&messages), TIME_LIMIT).await;
-    let acknowledged = ["created", "stored"];
+    let acknowledged = ["created", "stored", "large", "large-stored"];
     let must_fail: BTreeSet<&str> = messages
         .iter()
         .map(|message| message["messageId"].as_str().unwrap())
@@ -272,7 +298,7 @@ async fn ingest_does_not_log_payloads_on_any_path() {
 
     let log = function.stop_and_check(&aws).await;
     assert_outcome_lines(&log, &rejected);
-    assert_eq!(log.metric_sum("Created"), 1);
+    assert_eq!(log.metric_sum("Created"), 2);
     assert_eq!(log.metric_sum("Deferred"), 1);
     assert_eq!(
         log.metric_sum("Received") as usize,

@@ -1,9 +1,11 @@
 //! The marker, and how to search for it.
 
+use std::sync::LazyLock;
+
 use aws_smithy_types::base64;
 use jiff::Timestamp;
 use onewrite::{
-    item::{Enrichment, NotificationItem},
+    item::{Enrichment, NotificationItem, PayloadCompression},
     notification::MessagePointers,
 };
 
@@ -16,9 +18,23 @@ pub(crate) const TYPE_MARKER: &str = "typecanary4c";
 /// A payload with the marker as text, as keys and with an escape sequence.
 pub(crate) const PAYLOAD: &str = r#"{"canary7f1d": {"canary7f1d": ["canary7f1d", "\u0063anary7f1d", "\n\"canary7f1d\""]}, "n": 1.0}"#;
 
+/// Notifications with these ids have a payload that is stored compressed.
+pub(crate) const LARGE: &str = "large";
+
+/// A payload that is stored compressed.
+fn large_payload() -> String {
+    let numbers: Vec<String> = (0..1_000).map(|number| number.to_string()).collect();
+    format!("[{PAYLOAD},{}]", numbers.join(","))
+}
+
 /// The body of a message with this id.
 pub(crate) fn body(id: &str) -> String {
-    format!(r#"{{"notification_id":"{id}","type":"{TYPE_MARKER}","payload":{PAYLOAD}}}"#)
+    let payload = if id.starts_with(LARGE) {
+        large_payload()
+    } else {
+        PAYLOAD.to_owned()
+    };
+    format!(r#"{{"notification_id":"{id}","type":"{TYPE_MARKER}","payload":{payload}}}"#)
 }
 
 /// The item of this id, with the marker in its enrichment too.
@@ -33,21 +49,33 @@ pub(crate) fn item(id: &str) -> NotificationItem {
         message_id,
         None,
         Timestamp::UNIX_EPOCH,
+        PayloadCompression::Auto,
     )
     .unwrap()
 }
 
-/// Whether `text` contains the marker: as plain text, in base64, in hexadecimal, or as a list of bytes.
+/// Whether `text` contains the marker: as plain text, in base64, in hexadecimal, or as a list of bytes. Of [`MARKER`] also
+/// whether it contains a part of the compressed payload, in which the marker itself does not appear.
 pub(crate) fn contains_marker(marker: &str, text: &str) -> bool {
-    forms(marker).iter().any(|form| text.contains(form))
+    static COMPRESSED: LazyLock<Vec<String>> = LazyLock::new(|| forms(&compressed_part()));
+    let contains = |forms: &[String]| forms.iter().any(|form| text.contains(form));
+    text.contains(marker)
+        || contains(&forms(marker.as_bytes()))
+        || marker == MARKER && contains(&COMPRESSED)
 }
 
-fn forms(marker: &str) -> Vec<String> {
-    let bytes = marker.as_bytes();
+/// Bytes of the compressed payload. It begins with the same bytes in each function and in each test.
+pub(crate) fn compressed_part() -> Vec<u8> {
+    let payload = item(LARGE).deflated.payload.expect("a compressed payload");
+    payload[100..116].to_vec()
+}
+
+fn forms(bytes: &[u8]) -> Vec<String> {
     let list: Vec<String> = bytes.iter().map(ToString::to_string).collect();
+    let escaped: Vec<String> = bytes.iter().map(|byte| format!("{byte:x}")).collect();
     let mut forms = vec![
-        marker.to_owned(),
         bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        escaped.join(", "),
         list.join(", "),
         list.join(","),
     ];
@@ -59,6 +87,19 @@ fn forms(marker: &str) -> Vec<String> {
         text[(before * 8).div_ceil(6)..end].to_owned()
     }));
     forms
+}
+
+#[test]
+fn finds_the_compressed_payload_in_every_encoding() {
+    let item = item(LARGE);
+    let bytes = item.deflated.payload.unwrap();
+    for before in 0..3 {
+        let bytes = [&vec![7; before], &bytes[..]].concat();
+        assert!(contains_marker(MARKER, &base64::encode(&bytes)), "{before}");
+        assert!(contains_marker(MARKER, &format!("{bytes:?}")));
+        assert!(contains_marker(MARKER, &format!("{bytes:x?}")));
+    }
+    assert!(!contains_marker(MARKER, &base64::encode(&bytes[..100])));
 }
 
 #[test]
