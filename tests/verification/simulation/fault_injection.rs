@@ -8,7 +8,7 @@ use onewrite::event::NotificationEvent;
 use onewrite::item::{NotificationItem, attribute};
 use onewrite::notification::Status;
 use onewrite::redrive::{ItemState, LostEvent, Reconciliation};
-use onewrite::table::{Completion, Completions as _, Verdict};
+use onewrite::table::{Completion, CompletionResult, Completions as _, Verdict};
 use onewrite_event_sources::sqs::{self, SqsPoller};
 use onewrite_event_sources::stream::{self, StreamPoller};
 use serde_dynamo::{AttributeValue, Item};
@@ -159,11 +159,12 @@ impl World {
     pub(crate) fn redrive(&mut self, id: &str) {
         self.note(Some(id), || "redriven by an operator".to_owned());
         self.parts.table.edit(id, |item| {
-            let Some(AttributeValue::N(redrives)) = item.get(attribute::REDRIVES) else {
-                return;
+            let redrives = match item.get(attribute::REDRIVES) {
+                None => 0,
+                Some(AttributeValue::N(redrives)) => redrives.parse::<u64>().unwrap(),
+                Some(_) => return,
             };
-            let redrives = redrives.parse::<u64>().unwrap() + 1;
-            let redrives = AttributeValue::N(redrives.to_string());
+            let redrives = AttributeValue::N((redrives + 1).to_string());
             item.insert(attribute::REDRIVES.to_owned(), redrives);
         });
     }
@@ -192,12 +193,15 @@ impl World {
             version: Status::Init.version(),
             fingerprint,
             verdict,
+            settled_by: None,
             at: clock::wall_clock(),
             expires_at: None,
         };
         let completed = self.parts.table.complete(&completion, writes);
         // If the item cannot be completed, it does not change.
-        drop(completed.now_or_never().unwrap());
+        if let Some(Ok(CompletionResult::Settled)) = completed.now_or_never() {
+            self.parts.witness.note_settler(id, None);
+        }
     }
 
     /// Adds an attribute to an item.

@@ -3,8 +3,11 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Mixer;
-use onewrite_testing::{EntryFault, Fault, StreamFault};
+use onewrite_testing::{EntryFault, Fault, SlowPath, StreamFault};
+
+use crate::clock;
 
 macro_rules! kinds {
     ($($kind:ident, $one_in:literal, $name:literal;)*) => {
@@ -32,7 +35,7 @@ kinds! {
     MessageCopied, 2, "message: sent more than once";
     MessageConflicts, 10, "message: same id with different content";
     MessageMalformed, 8, "message: malformed";
-    MessageTooLarge, 400, "message: exceeds the item size limit";
+    MessageTooLarge, 1_000, "message: exceeds the item size limit";
     QueueRedelivers, 8, "queue: redelivers an in-flight or deleted message";
     QueueReceiveFails, 25, "queue: ReceiveMessage fails";
     QueueDeleteFails, 10, "queue: DeleteMessage fails";
@@ -60,6 +63,7 @@ kinds! {
     KinesisRequestLost, 12, "kinesis: request lost, nothing stored";
     KinesisResponseLost, 8, "kinesis: response lost, records stored";
     KinesisSilent, 30, "kinesis: never responds";
+    KinesisSlow, 40, "kinesis: slow for a while";
     KinesisMiscounts, 40, "kinesis: an entry is missing from the response";
     EntryFails, 6, "kinesis: entries fail";
     EntryStoredButFails, 6, "kinesis: entries reported as failed but stored";
@@ -80,6 +84,7 @@ kinds! {
     ItemCompleted, 12, "item: completed by an operator";
     ItemEdited, 8, "item: edited by an operator";
     ItemUnreadable, 30, "item: made unreadable by an operator";
+    ItemEarlier, 3, "item: stored by the earlier version";
     ItemExpires, 12, "item: expired by TTL";
 }
 
@@ -89,12 +94,22 @@ impl FaultKind {
     }
 }
 
+/// The longest time for which Kinesis is slow, in milliseconds.
+const MAX_SLOW_TIME: u64 = 20_000;
+/// The longest time of a call without records while Kinesis is slow, in milliseconds.
+const MAX_LATENCY: u64 = 4_000;
+/// The bandwidth while Kinesis is slow, in bytes per second: from less than an event to a few of them.
+const MIN_BANDWIDTH: u64 = 50;
+const MAX_BANDWIDTH: u64 = 2_000;
+
 const KINDS: usize = FaultKind::ALL.len();
 
 struct State {
     is_active: bool,
     /// Whether no call reaches the table.
     is_outage: bool,
+    /// Until when Kinesis is slow, and how slow.
+    slow: Option<(Millis, SlowPath)>,
     one_in: [u32; KINDS],
     /// One generator per kind, so that disabling one kind does not change what the others draw.
     mixers: Vec<Mixer>,
@@ -122,6 +137,7 @@ impl FaultPlan {
         Self(Arc::new(Mutex::new(State {
             is_active: true,
             is_outage: false,
+            slow: None,
             one_in,
             mixers: (0..KINDS).map(|_| Mixer::new(rates.next())).collect(),
             occurrences: [0; KINDS],
@@ -133,7 +149,35 @@ impl FaultPlan {
     }
 
     pub(crate) fn stop(&self) {
-        self.lock().is_active = false;
+        let mut state = self.lock();
+        state.is_active = false;
+        state.slow = None;
+    }
+
+    /// Makes Kinesis slow, or lets it work again.
+    pub(crate) fn set_slow(&self, path: Option<SlowPath>) {
+        self.lock().slow = path.map(|path| (Millis::MAX, path));
+    }
+
+    /// How slow Kinesis is now.
+    fn slow_path(&self) -> Option<SlowPath> {
+        let now = clock::now();
+        if let Some((until, path)) = self.lock().slow
+            && now < until
+        {
+            return Some(path);
+        }
+        if !self.occurs(FaultKind::KinesisSlow) {
+            return None;
+        }
+        let draw = |bound| self.draw(FaultKind::KinesisSlow, bound);
+        let path = SlowPath {
+            latency: Duration::from_millis(draw(MAX_LATENCY)),
+            bytes_per_second: u32::try_from(MIN_BANDWIDTH + draw(MAX_BANDWIDTH)).unwrap(),
+        };
+        let until = now + draw(MAX_SLOW_TIME);
+        self.lock().slow = Some((until, path));
+        Some(path)
     }
 
     /// Draws a number below `bound` for a fault of this kind.
@@ -233,6 +277,9 @@ impl FaultPlan {
         ];
         if let Some(fault) = self.first_occurring(&faults) {
             return fault.into();
+        }
+        if let Some(path) = self.slow_path() {
+            return StreamFault::Slow(path);
         }
         if self.occurs(FaultKind::KinesisMiscounts) {
             return StreamFault::Miscounted;

@@ -11,10 +11,11 @@ use onewrite::notification::Status;
 use onewrite_event_sources::queue::Queue;
 use onewrite_testing::{Change, InMemoryTable, StoredRecord};
 
-use crate::messages::{Meaning, Message, fingerprint};
+use crate::messages::{Meaning, Message};
 use crate::receivers::Receivers;
-pub(crate) use life::text;
-use life::{Life, document_of, effect_of_verdict, status, written_once};
+use crate::witness::Witness;
+use life::{Document, Life, document_of, effect_of_verdict, settler, status, written_once};
+pub(crate) use life::{fingerprint, text};
 pub(crate) use violation::{CheckResult, Violation, violated};
 
 /// A message that was sent.
@@ -58,6 +59,8 @@ pub(crate) struct Invariants {
     /// Ids with an event that a consumer's mapping discarded.
     pub(crate) unconsumed: HashSet<String>,
     pub(crate) repeated_events: u64,
+    /// By process of `forward`, the changes whose events were confirmed to it although it reported an earlier change as failed.
+    confirmed: HashMap<u64, HashSet<String>>,
 }
 
 /// The source of the records that an invocation received.
@@ -78,13 +81,11 @@ impl Invariants {
 
     /// Records a message that is now in the queue.
     pub(crate) fn record_sent(&mut self, message_id: String, message: Message) {
-        let mut known = None;
-        if let Meaning::Valid { id, content } = &message.meaning {
+        let known = message.fingerprint().map(|known| known.to_string());
+        if let (Meaning::Valid { id, .. }, Some(fingerprint)) = (&message.meaning, &known) {
             let life = self.lives.entry(id.clone()).or_default();
             life.payloads.insert(message.payload.clone());
-            let fingerprint = fingerprint(id, *content).to_string();
             life.fingerprints.insert(fingerprint.clone());
-            known = Some(fingerprint);
         }
         self.places.insert(message_id.clone(), self.sent.len());
         self.sent.push(SentMessage {
@@ -104,12 +105,12 @@ impl Invariants {
 
     /// The notification ids of these messages.
     pub(crate) fn ids_of_messages(&self, message_ids: &[String]) -> Vec<String> {
-        let sent = |message_id: &String| &self.sent[self.places[message_id]].message.meaning;
-        let id = |meaning: &Meaning| match meaning {
-            Meaning::Valid { id, .. } => id.clone(),
-            Meaning::Malformed => "?".to_owned(),
-        };
-        message_ids.iter().map(sent).map(id).collect()
+        let sent = |message_id: &String| &self.sent[self.places[message_id]].message;
+        message_ids
+            .iter()
+            .map(sent)
+            .map(|sent| sent.id().to_owned())
+            .collect()
     }
 
     /// The notification ids of these stream records.
@@ -186,6 +187,78 @@ impl Invariants {
         Ok(())
     }
 
+    /// Checks that a settled item names the consumer that has settled it.
+    pub(crate) fn check_settler(&self, change: &Change, witness: &Witness) -> CheckResult {
+        settler(&change.id, change, witness.settler(&change.id))
+    }
+
+    /// Checks that no process publishes an event again for a change that Lambda redelivers after an earlier one failed, if it was
+    /// confirmed.
+    pub(crate) fn check_memory(&mut self, witness: &Witness) -> CheckResult {
+        for publishing in witness.take_publishings() {
+            let mut known = self
+                .confirmed
+                .remove(&publishing.process)
+                .unwrap_or_default();
+            for (id, event) in &publishing.put {
+                let requires = |number: &&String| self.event_of(number) == Some((id, *event));
+                let mut requiring = publishing.numbers.iter().filter(requires).peekable();
+                if requiring.peek().is_some() && requiring.all(|number| known.contains(number)) {
+                    let what = "a process publishes an event again that was confirmed to it";
+                    return violated("Bounded copies", id, what);
+                }
+            }
+            let mut confirmed = publishing.confirmed;
+            let mut is_behind = false;
+            for number in &publishing.numbers {
+                let event = self.event_of(number).map(|(_, event)| event);
+                let times = event.and_then(|event| confirmed.get_mut(&event));
+                // Of changes that require the same event, the first ones are published first.
+                let times = times.filter(|times| **times > 0 && !known.contains(number));
+                if let Some(times) = times {
+                    *times -= 1;
+                    known.extend(is_behind.then(|| number.clone()));
+                }
+                is_behind |= publishing.failed.as_ref() == Some(number);
+            }
+            self.confirmed.insert(publishing.process, known);
+        }
+        Ok(())
+    }
+
+    /// The id of a change, and the hash of the event that it requires.
+    fn event_of(&self, number: &str) -> Option<(&String, u64)> {
+        let change = self.changes.get(number)?;
+        let document = self.lives[&change.id].documents.get(change.document?)?;
+        Some((&change.id, document.hash))
+    }
+
+    /// Checks that these notifications are settled, with all their events published, and that no event was published too often.
+    pub(crate) fn check_copies(&self, ids: &[String], max: usize) -> CheckResult {
+        for id in ids {
+            let documents = self.lives.get(id).map(|life| &life.documents);
+            let copies = documents
+                .into_iter()
+                .flatten()
+                .map(|document| document.copies);
+            if let Some(copies) = copies.max().filter(|copies| *copies > max) {
+                let what = format!("an event was published {copies} times");
+                return violated("Bounded copies", id, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// The notifications in INIT among the events with these sequence numbers that are not settled.
+    pub(crate) fn unsettled<'a>(&'a self, numbers: &'a [String]) -> impl Iterator<Item = &'a str> {
+        let events = numbers.iter().map(|number| &self.published_events[number]);
+        let is_open = |event: &&PublishedEvent| {
+            event.status == Status::Init
+                && !self.lives[&event.id].settled.contains(&event.fingerprint)
+        };
+        events.filter(is_open).map(|event| event.id.as_str())
+    }
+
     /// Checks that the effect of a settled notification is the one that its status says.
     fn effect_of_verdict(&self, id: &str, table: &InMemoryTable) -> CheckResult {
         let life = &self.lives[id];
@@ -244,18 +317,15 @@ impl Invariants {
             .insert(record.sequence_number.clone(), known);
         let life = self.lives.entry(key.to_owned()).or_default();
         let document = String::from_utf8_lossy(&record.record.data);
-        let place = life
-            .documents
-            .iter()
-            .position(|(other, _)| *other == document);
-        let Some(place) = place else {
+        let Some(place) = life.document(&document) else {
             return violated(INVENTED, key, format!("no change requires {}", event.id()));
         };
-        if life.documents[place].1 {
+        let document = &mut life.documents[place];
+        document.copies += 1;
+        if document.copies > 1 {
             self.repeated_events += 1;
             return Ok(());
         }
-        life.documents[place].1 = true;
         match life.latest {
             Some(latest) if latest > place => {
                 let what = format!(
@@ -280,7 +350,7 @@ impl Invariants {
                 Consumer::Forward => {
                     let change = &self.changes[number];
                     let is_published =
-                        |document: usize| self.lives[&change.id].documents[document].1;
+                        |document: usize| self.lives[&change.id].documents[document].is_published();
                     if !change.document.is_none_or(is_published) {
                         return violated(
                             GUARANTEE,
@@ -355,7 +425,8 @@ impl Invariants {
     }
 
     fn is_published(&self, change: &StreamChange) -> bool {
-        let is_published = |document: usize| self.lives[&change.id].documents[document].1;
+        let is_published =
+            |document: usize| self.lives[&change.id].documents[document].is_published();
         change.document.is_none_or(is_published)
     }
 
@@ -371,7 +442,7 @@ impl Invariants {
         let mut lives = self.lives.iter();
         let pending = |(id, life): &(&String, &Life)| {
             let is_init = life.status.as_deref() == Some("INIT");
-            let is_published = life.documents.iter().all(|(_, is_published)| *is_published);
+            let is_published = life.documents.iter().all(Document::is_published);
             is_init && !life.is_unreadable && is_published && !self.unconsumed.contains(*id)
         };
         let (id, _) = lives.find(pending)?;
@@ -432,7 +503,7 @@ impl Invariants {
             if life
                 .documents
                 .last()
-                .is_some_and(|(_, is_published)| !is_published)
+                .is_some_and(|document| !document.is_published())
             {
                 return violated("Conservation", id, "its last event was never published");
             }

@@ -8,7 +8,7 @@ use onewrite_event_sources::{Millis, choices::Choices};
 use crate::clock;
 use crate::fault_plan::FaultKind;
 use crate::invariants::{CheckResult, Violation};
-use crate::messages::Message;
+use crate::messages::{Message, Size};
 use crate::plan::Plan;
 use crate::world::World;
 
@@ -57,7 +57,7 @@ impl World {
         self.enable_all()?;
         self.send(Message::malformed(0, "malformed", 1));
         for place in 0..NOTIFICATIONS {
-            let mut message = Message::fresh(&format!("n{place}"));
+            let mut message = Message::fresh(&format!("n{place}"), Size::Small);
             message.group = format!("g{}", place % GROUPS);
             self.send(message);
             let is_at_the_start = place < NOTIFICATIONS / 2;

@@ -11,15 +11,17 @@ use aws_sdk_dynamodb::types::TransactWriteItem;
 use onewrite::completion::{Downstream, DownstreamError, Effect};
 use onewrite::event::NotificationEvent;
 use onewrite::item::attribute;
+use onewrite_aws::targets::CALL_TIMEOUT;
 use onewrite_complete::settled::NotificationKey;
 use onewrite_complete::targets::{Route, Targets};
 use onewrite_event_sources::Millis;
 use onewrite_testing::InMemoryTable;
+use tokio::time::timeout;
 
 use crate::clock;
 use crate::effects::{PANIC, refusal, refuses};
 use crate::fault_plan::{FaultKind, FaultPlan};
-use crate::invariants::{CheckResult, Violation, text, violated};
+use crate::invariants::{CheckResult, Violation, fingerprint, text, violated};
 use crate::messages::{CHARGE, REFUND, kind};
 
 /// The receivers in the order of their targets, with the types that they take. Only the first one refuses.
@@ -50,6 +52,8 @@ struct State {
     histories: HashMap<String, Vec<(usize, Option<Item>)>>,
     /// By receiver, until when it does not work.
     outages: [Option<Outage>; ROUTES.len()],
+    /// A receiver that is busy until it is released.
+    held: Option<usize>,
     accepted: BTreeSet<(usize, Key)>,
     refused: BTreeSet<Key>,
     busy_answers: u64,
@@ -82,6 +86,7 @@ impl Receivers {
             changes: 0,
             histories: HashMap::new(),
             outages: [None; ROUTES.len()],
+            held: None,
             accepted: BTreeSet::new(),
             refused: BTreeSet::new(),
             busy_answers: 0,
@@ -143,6 +148,22 @@ impl Receivers {
         self.lock().accepted.contains(&(number, key(event)))
     }
 
+    /// Keeps the receiver busy that takes notifications of the type of `id` only.
+    pub(crate) fn hold_for(&self, id: &str) {
+        self.lock().held = required(id).last();
+    }
+
+    /// Lets all receivers work.
+    pub(crate) fn release(&self) {
+        self.lock().held = None;
+    }
+
+    /// Whether the receivers of a notification work although another one is held.
+    pub(crate) fn work_for(&self, id: &str) -> bool {
+        let held = self.lock().held;
+        held.is_some_and(|held| required(id).all(|number| number != held))
+    }
+
     /// How often any receiver answered that it is busy.
     pub(crate) fn busy_answers(&self) -> u64 {
         self.lock().busy_answers
@@ -155,7 +176,7 @@ impl State {
         for change in self.table.changes_since(self.changes) {
             self.changes += 1;
             let item = change.new.as_ref().map(|new| Item {
-                fingerprint: text(new, attribute::FINGERPRINT),
+                fingerprint: fingerprint(new),
                 status: text(new, attribute::STATUS),
             });
             let history = self.histories.entry(change.id).or_default();
@@ -188,6 +209,9 @@ impl State {
 
     /// The fault of a receiver that does not work for a while.
     fn outage(&mut self, number: usize) -> Option<FaultKind> {
+        if self.held == Some(number) {
+            return Some(FaultKind::ReceiverBusy);
+        }
         let now = clock::now();
         if let Some(outage) = self.outages[number].filter(|outage| now < outage.until) {
             return Some(outage.kind);
@@ -231,8 +255,8 @@ pub(crate) struct Process {
 struct ProcessState {
     /// The changes of the table before the invocation.
     changes: usize,
-    /// Whether a receiver was busy in the invocation.
-    is_stopped: bool,
+    /// The receivers that were busy in the invocation.
+    busy: BTreeSet<usize>,
     /// What receivers have accepted in all invocations of the process.
     accepted: HashSet<(usize, NotificationKey)>,
 }
@@ -253,7 +277,7 @@ impl Process {
         receivers.catch_up();
         let mut state = self.state.lock().unwrap();
         state.changes = receivers.changes;
-        state.is_stopped = false;
+        state.busy.clear();
     }
 
     /// Checks that the receiver may be called for a notification now.
@@ -264,6 +288,10 @@ impl Process {
         let name = ROUTES[number].0;
         if let Some(reason) = receivers.reason_not_to_call(event, state.changes) {
             let what = format!("\"{name}\" is called, but the notification {reason} before");
+            receivers.report(event, what);
+        }
+        if state.busy.contains(&number) {
+            let what = format!("\"{name}\" is called again in the batch in which it was busy");
             receivers.report(event, what);
         }
         if !required(event.subject.as_str()).any(|one| one == number) {
@@ -278,14 +306,6 @@ impl Process {
         }
     }
 
-    /// Checks that the delivery of a notification may begin now.
-    pub(crate) fn check_delivery(&self, event: &NotificationEvent) {
-        if self.state.lock().unwrap().is_stopped {
-            let what = "the batch continues although a receiver is busy";
-            self.receivers.lock().report(event, what.to_owned());
-        }
-    }
-
     fn accept(&self, number: usize, event: &NotificationEvent) -> Effect<TransactWriteItem> {
         let mut state = self.state.lock().unwrap();
         state
@@ -294,9 +314,9 @@ impl Process {
         Effect::Happened
     }
 
-    fn busy(&self, reason: &str, retry_after: Option<Duration>) -> DownstreamError {
+    fn busy(&self, number: usize, reason: &str, retry_after: Option<Duration>) -> DownstreamError {
         self.receivers.lock().busy_answers += 1;
-        self.state.lock().unwrap().is_stopped = true;
+        self.state.lock().unwrap().busy.insert(number);
         DownstreamError::retry_later(reason, retry_after)
     }
 }
@@ -313,6 +333,16 @@ impl Downstream<TransactWriteItem> for Receiver {
         event: &NotificationEvent,
     ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
         self.process.check_call(self.number, event);
+        let answer = timeout(CALL_TIMEOUT, self.answer(event)).await;
+        answer.unwrap_or_else(|_| Err(self.process.busy(self.number, "no answer", None)))
+    }
+}
+
+impl Receiver {
+    async fn answer(
+        &self,
+        event: &NotificationEvent,
+    ) -> Result<Effect<TransactWriteItem>, DownstreamError> {
         let fault_plan = self.process.receivers.lock().fault_plan.clone();
         let latency = 1 + fault_plan.draw(FaultKind::ReceiverBusy, 20);
         tokio::time::sleep(Duration::from_millis(latency)).await;
@@ -321,7 +351,7 @@ impl Downstream<TransactWriteItem> for Receiver {
             Some(FaultKind::ReceiverBusy) => {
                 let seconds = fault_plan.draw(FaultKind::ReceiverBusy, 4);
                 let retry_after = (seconds > 0).then(|| Duration::from_secs(seconds));
-                return Err(self.process.busy("429", retry_after));
+                return Err(self.process.busy(self.number, "429", retry_after));
             }
             Some(_) => return Err(DownstreamError::new("403")),
             None => {}
@@ -332,9 +362,7 @@ impl Downstream<TransactWriteItem> for Receiver {
         assert!(!fault_plan.occurs(FaultKind::FunctionPanics), "{PANIC}");
         self.decide(event, &fault_plan).await
     }
-}
 
-impl Receiver {
     async fn decide(
         &self,
         event: &NotificationEvent,
@@ -354,7 +382,7 @@ impl Receiver {
             pending::<()>().await;
         }
         if fault_plan.occurs(FaultKind::ReceiverAnswerLost) {
-            return Err(self.process.busy("connection reset", None));
+            return Err(self.process.busy(self.number, "connection reset", None));
         }
         Ok(if is_refused {
             Effect::Refused(refusal())

@@ -1,5 +1,6 @@
 //! Settings of queue, streams and mappings: the template's values, with variations drawn from the seed.
 
+use onewrite_aws::targets::CALL_TIMEOUT;
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::{Choices, Mixer};
 use onewrite_event_sources::mapping::{SqsMapping, StreamKind, StreamMapping};
@@ -12,8 +13,14 @@ use serde_json::json;
 use crate::bugs::Bug;
 use crate::fault_plan::{FaultKind, FaultPlan};
 
-/// Timeout of every function, in milliseconds.
+/// Timeout of `ingest`, in milliseconds.
 pub(crate) const FUNCTION_TIMEOUT: Millis = 3_000;
+/// The longest call of a target, in milliseconds. `complete` begins none if less time is left.
+pub(crate) const CALL_TIME: Millis = CALL_TIMEOUT.as_millis() as Millis;
+/// Timeout of `forward` and `complete`, in milliseconds.
+pub(crate) const STREAM_FUNCTION_TIMEOUT: Millis = CALL_TIME + 3_000;
+/// Timeout of `forward` and `complete` in the template, in milliseconds.
+pub(crate) const DEPLOYED_TIMEOUT: Millis = 60_000;
 /// Visibility timeout of the queue, in milliseconds.
 pub(crate) const VISIBILITY: Millis = 2 * FUNCTION_TIMEOUT;
 

@@ -10,6 +10,7 @@ mod bugs;
 mod clock;
 mod deferrals;
 mod downstream;
+mod earlier;
 mod effects;
 mod fault_injection;
 mod fault_plan;
@@ -24,6 +25,7 @@ mod run;
 mod settings;
 mod shrink;
 mod sources;
+mod witness;
 mod world;
 
 use std::process::ExitCode;

@@ -16,11 +16,11 @@ use serde_json::Value;
 use crate::bugs::Bug;
 use crate::clock;
 use crate::fault_plan::FaultKind;
-use crate::functions::{Call, Response};
+use crate::functions::{Call, Response, Variant};
 use crate::invariants::{CheckResult, Consumer, Violation};
 use crate::pending::{Due, Job, JobTarget, Receive, end, tail};
 use crate::process::{self, InvocationEnd};
-use crate::settings::{self, FUNCTION_TIMEOUT, VISIBILITY};
+use crate::settings::{self, CALL_TIME, FUNCTION_TIMEOUT, VISIBILITY};
 use crate::world::{World, short};
 
 /// Index of the mapping of `forward` in `World::sources`. Two consumers of Kinesis follow it.
@@ -291,12 +291,7 @@ impl World {
         let crash_at = fault_plan
             .occurs(FaultKind::FunctionCrashes)
             .then(|| fault_plan.draw(FaultKind::FunctionCrashes, 8));
-        let time = if fault_plan.occurs(FaultKind::FunctionTimeShort) {
-            501 + fault_plan.draw(FaultKind::FunctionTimeShort, 300)
-        } else {
-            FUNCTION_TIMEOUT
-        };
-        let time = Duration::from_millis(time);
+        let time = self.time_of(&target);
         let is_incomplete = fault_plan.occurs(FaultKind::IdentifierMissing);
         if is_incomplete {
             let place = fault_plan.draw(FaultKind::IdentifierMissing, 100) as usize;
@@ -305,7 +300,10 @@ impl World {
         let call = Call {
             event,
             time,
-            is_other_version: fault_plan.occurs(FaultKind::FunctionOtherVersion),
+            variant: Variant {
+                is_other_version: fault_plan.occurs(FaultKind::FunctionOtherVersion),
+                mapping: target.mapping(),
+            },
         };
         let function = match &target {
             JobTarget::Queue { .. } => &self.functions.ingest,
@@ -325,6 +323,21 @@ impl World {
             (job, ended)
         };
         self.running.push(run.boxed_local());
+    }
+
+    /// The time that an invocation has left when it starts.
+    fn time_of(&self, target: &JobTarget) -> Duration {
+        let fault_plan = &self.fault_plan;
+        let draw = |bound| fault_plan.draw(FaultKind::FunctionTimeShort, bound);
+        let is_short = fault_plan.occurs(FaultKind::FunctionTimeShort);
+        let time = match target {
+            JobTarget::Queue { .. } if is_short => 501 + draw(300),
+            JobTarget::Queue { .. } => FUNCTION_TIMEOUT,
+            // There may be too little time to begin a call of a target, or just enough.
+            JobTarget::Source { .. } if is_short => 501 + draw(2) * CALL_TIME + draw(300),
+            JobTarget::Source { .. } => self.stream_function_timeout,
+        };
+        Duration::from_millis(time)
     }
 
     /// Adds an entry to the history of every notification in a batch.
@@ -377,6 +390,7 @@ impl World {
             }
             InvocationEnd::Responded(Ok(response)) => {
                 if let JobTarget::Source { which, numbers, .. } = &target {
+                    self.check_isolation(*which, numbers)?;
                     self.invariants
                         .check_confirmed(consumer(*which), confirmed(&response, numbers))?;
                 }

@@ -1,5 +1,6 @@
 //! The world of one seed: its parties, and which event happens next at what time.
 
+mod drills;
 mod phases;
 
 use std::time::Duration;
@@ -21,7 +22,7 @@ use crate::clock;
 use crate::fault_plan::{FaultKind, FaultPlan};
 use crate::functions::{Functions, Parts, Response};
 use crate::invariants::{CheckResult, Invariants, Violation};
-use crate::messages::{Meaning, Message};
+use crate::messages::Message;
 use crate::pending::{Due, Job, Receive, StreamSource, tail};
 use crate::plan::Plan;
 use crate::process::InvocationEnd;
@@ -57,6 +58,8 @@ pub(crate) struct World {
     pub(crate) fault_plan: FaultPlan,
     pub(crate) choices: Choices,
     pub(crate) fifo: bool,
+    /// The timeout of `forward` and `complete`, in milliseconds.
+    pub(crate) stream_function_timeout: Millis,
     pub(crate) queue: Queue,
     pub(crate) queue_mapping: SqsMapping,
     pub(crate) queue_poller: SqsPoller,
@@ -78,6 +81,8 @@ pub(crate) struct World {
     pub(crate) invariants: Invariants,
     /// The objects in the failure bucket.
     pub(crate) failures: Vec<Value>,
+    /// Messages whose notifications the earlier version has stored.
+    pub(crate) earlier: Vec<Message>,
     /// Whether the table's stream discarded records that no mapping had read.
     pub(crate) is_trimmed: bool,
     /// Whether to keep a history. It is expensive, so only runs that print a report keep one.
@@ -145,6 +150,7 @@ impl World {
         Self {
             plan: plan.clone(),
             bug,
+            stream_function_timeout: settings::STREAM_FUNCTION_TIMEOUT,
             queue: Queue::new(settings::queue(fifo, seed, &choices)),
             queue_poller: SqsPoller::new(
                 queue_mapping.clone(),
@@ -165,6 +171,7 @@ impl World {
             steps: 0,
             invariants: Invariants::new(parts.has_receivers.then(|| parts.receivers.clone())),
             failures: Vec::new(),
+            earlier: Vec::new(),
             is_trimmed: false,
             keeps_history,
             history: Vec::new(),
@@ -198,15 +205,11 @@ impl World {
             outgoing.message_deduplication_id = Some(format!("d{}", self.invariants.sent.len()));
         }
         let sent = self.queue.send(clock::now(), outgoing).unwrap();
-        let id = match &message.meaning {
-            Meaning::Valid { id, .. } => id.clone(),
-            Meaning::Malformed => "?".to_owned(),
-        };
-        self.note(Some(&id), || {
-            let what = match message.meaning {
-                Meaning::Valid { content, .. } => format!("content {content}"),
-                Meaning::Malformed => "malformed".to_owned(),
-            };
+        self.note(Some(message.id()), || {
+            let what = message.content().map_or_else(
+                || "malformed".to_owned(),
+                |content| format!("content {content}"),
+            );
             format!("sent, {what}, as message {}", short(&sent.message_id))
         });
         let message_id = sent.message_id.clone();
@@ -336,6 +339,7 @@ impl World {
             let fifo = self.fifo.then_some(&self.queue);
             self.invariants
                 .check_change(change, shard, number, &self.parts.table, fifo)?;
+            self.invariants.check_settler(change, &self.parts.witness)?;
         }
         let records = self.parts.stream.records_since(self.records);
         self.records += records.len() as u64;
@@ -346,7 +350,7 @@ impl World {
             });
             self.invariants.check_published(record)?;
         }
-        Ok(())
+        self.invariants.check_memory(&self.parts.witness)
     }
 }
 

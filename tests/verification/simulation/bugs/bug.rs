@@ -39,6 +39,8 @@ bugs! {
     IdTruncated, "ingest: truncates the notification id";
     PayloadRewritten, "ingest: re-serialises the payload";
     ExpiresInInit, "ingest: sets a TTL on an item in INIT";
+    LimitBeforeCompression, "ingest: checks the size of an item before compression";
+    BinaryFingerprintOnly, "ingest: compares fingerprints in their binary form only";
     EntryFailuresDropped, "forward: ignores failed entries of PutRecords";
     RetryOvertakes, "forward: publishes a later event of an id before retrying the earlier one";
     SameIdInOneCall, "forward: sends two events of one id in one PutRecords call";
@@ -51,8 +53,19 @@ bugs! {
     ForwardIgnoresDeadline, "forward: ignores the deadline";
     RedriveChangesId, "forward: changes the event id of a redrive";
     WrongPartitionKey, "forward: uses a constant partition key";
+    InflatedTruncated, "forward: truncates what it decompresses at the size of an item";
+    InflatedUnreadable, "forward: takes what decompresses to more than an item for unreadable";
+    AbsentRedrivesChanged, "forward: takes absent redrives for a change of them";
+    FirstRedriveSkipped, "forward: skips the first redrive of an item, which had no redrives";
+    NeverShrinks, "forward: never makes a call smaller whose outcome is unknown";
+    UnconfirmedRemembered, "forward: remembers a change as published although its call failed";
+    ConfirmedById, "forward: remembers published changes by their event ids";
+    ConfirmedByPlace, "forward: remembers published changes by their places in the batch";
+    ConfirmedForgotten, "forward: forgets what it has published";
     DoneUnconditional, "complete: writes DONE without a condition";
     BackToInit, "complete: sets a DONE item back to INIT";
+    TextFingerprintRefused, "complete: compares fingerprints in their binary form only";
+    LoserNamed, "complete: stores its name although another consumer settled the notification";
     ClockInCondition, "complete: compares wall clocks in a condition";
     EffectOutsideTransaction, "complete: commits the effect outside the transaction of DONE";
     ReusedIdIgnored, "complete: does not compare the fingerprint, so that an event settles a later notification";
@@ -60,7 +73,8 @@ bugs! {
     RefusalRetried, "complete: retries a refusal";
     ForbiddenRefused, "complete: takes a 403 of a receiver for a refusal";
     BusyAccepted, "complete: takes the answer of a busy receiver for an acceptance";
-    BusyContinued, "complete: continues a batch although a receiver is busy";
+    BusyContinued, "complete: calls a busy receiver again in the batch";
+    BusyEndsBatch, "complete: ends the batch although only one of its receivers is busy";
     HighestAfterStop, "complete: reports the highest record after a receiver was busy";
     BreakerStaysOpen, "complete: never closes a circuit breaker";
     OneTargetSuffices, "complete: writes DONE although one of two targets failed";

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::TransactWriteItem;
 use futures::FutureExt as _;
@@ -21,7 +22,7 @@ use crate::receivers::Process;
 
 pub(super) fn over_wrong_table(parts: &Parts, bug: Bug) -> Handler {
     let table = WrongTable::new(parts.table.clone(), bug);
-    parts.complete(parts.faulty_table(table), parts.downstream())
+    parts.complete(table, parts.downstream())
 }
 
 pub(super) fn with_wrong_downstream(parts: &Parts, bug: Bug) -> Handler {
@@ -33,12 +34,12 @@ pub(super) fn with_wrong_downstream(parts: &Parts, bug: Bug) -> Handler {
         process: Arc::clone(process),
         state: Mutex::default(),
     };
-    parts.complete(parts.faulty_table(parts.table.clone()), downstream)
+    parts.complete(parts.table.clone(), downstream)
 }
 
 /// If a receiver was busy, the response names the last record of the batch instead of the lowest one that failed.
 pub(super) fn reporting_highest(parts: &Parts) -> Handler {
-    let right = parts.complete(parts.faulty_table(parts.table.clone()), parts.downstream());
+    let right = parts.complete(parts.table.clone(), parts.downstream());
     let receivers = parts.receivers.clone();
     Box::new(move |call| {
         let event: Value = serde_json::from_str(&call.event).unwrap();
@@ -73,6 +74,8 @@ struct WrongDownstream {
 struct State {
     accepted: HashSet<NotificationId>,
     is_open: bool,
+    /// The time of the batch for beginning calls.
+    time: Duration,
 }
 
 impl Downstream<TransactWriteItem> for WrongDownstream {
@@ -84,6 +87,12 @@ impl Downstream<TransactWriteItem> for WrongDownstream {
             return answer;
         }
         let answer = match self.bug {
+            Bug::BusyContinued => {
+                // The targets forget that a receiver was busy.
+                let time = self.state.lock().unwrap().time;
+                self.inner.begin_batch(time);
+                self.inner.accept(event).await
+            }
             Bug::AcceptanceForgotten => {
                 let targets = self.process.receivers().targets(&self.process);
                 targets.accept(event).await
@@ -91,6 +100,15 @@ impl Downstream<TransactWriteItem> for WrongDownstream {
             _ => self.inner.accept(event).await,
         };
         self.answer_after(event, answer)
+    }
+
+    fn begin_batch(&self, time: Duration) {
+        self.inner.begin_batch(time);
+        self.state.lock().unwrap().time = time;
+    }
+
+    fn postponement(&self, event: &NotificationEvent) -> Option<DownstreamError> {
+        self.inner.postponement(event)
     }
 
     fn checks_state(&self) -> bool {
@@ -147,7 +165,9 @@ impl WrongDownstream {
                 Err(DownstreamError::new(reason.as_str()))
             }
             (Bug::BusyAccepted, Err(error)) if error.is_busy() => Ok(Effect::Happened),
-            (Bug::BusyContinued, Err(error)) => Err(DownstreamError::new(error.to_string())),
+            (Bug::BusyEndsBatch, Err(error)) if error.is_busy() => {
+                Err(DownstreamError::retry_later(error.to_string(), None))
+            }
             (Bug::OneTargetSuffices, Err(_)) if has_one_accepted() => Ok(Effect::Happened),
             (_, answer) => answer,
         }

@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use futures::FutureExt as _;
 use onewrite::deferral::Waits;
-use onewrite::item::{Enrichment, NotificationItem, to_millis};
-use onewrite::limits::MAX_VISIBILITY_ENTRIES;
+use onewrite::item::{Enrichment, NotificationItem, PayloadCompression, to_millis};
+use onewrite::limits::{MAX_ITEM_BYTES, MAX_VISIBILITY_ENTRIES};
 use onewrite::notification::MessagePointers;
 use onewrite::queue::{Deferral, DelayedDelivery as _};
 use onewrite::table::{InsertResult, NewNotifications, TableError};
@@ -23,6 +23,7 @@ use crate::functions::{Handler, Parts, handler as serve};
 struct Ingest {
     table: FaultyTable<InMemoryTable>,
     queue: Deferrals,
+    compression: PayloadCompression,
     bug: Bug,
 }
 
@@ -47,7 +48,12 @@ impl Outcome {
 pub(super) fn handler(parts: &Parts, bug: Bug) -> Handler {
     let table = parts.faulty_table(parts.table.clone());
     let queue = parts.deferrals.clone();
-    let ingest = Rc::new(Ingest { table, queue, bug });
+    let ingest = Rc::new(Ingest {
+        table,
+        queue,
+        compression: parts.compression,
+        bug,
+    });
     serve(move |event: Value, budget, _| {
         let ingest = Rc::clone(&ingest);
         async move { ingest.handle(&event, budget).await }.boxed_local()
@@ -122,7 +128,13 @@ impl Ingest {
         let source = record["messageId"].as_str().unwrap_or_default().to_owned();
         let now = to_millis(clock::wall_clock());
         let none = Enrichment::default();
-        let Ok(item) = NotificationItem::new(notification, &none, source, None, now) else {
+        let is_too_large = notification.payload.as_str().len() > MAX_ITEM_BYTES;
+        if is_too_large && self.bug == Bug::LimitBeforeCompression {
+            return Ok(false);
+        }
+        let compression = self.compression;
+        let item = NotificationItem::new(notification, &none, source, None, now, compression);
+        let Ok(item) = item else {
             return Ok(is_malformed);
         };
         Ok(match self.table.insert(&item).await? {

@@ -30,12 +30,15 @@ impl Bug {
             | Self::FingerprintIgnored
             | Self::IdTruncated
             | Self::PayloadRewritten
+            | Self::BinaryFingerprintOnly
             | Self::ExpiresInInit => {
                 let table = WrongTable::new(parts.table.clone(), self);
                 right.with_ingest(parts.ingest(&parts.faulty_table(table)))
             }
             Self::DoneUnconditional
             | Self::BackToInit
+            | Self::TextFingerprintRefused
+            | Self::LoserNamed
             | Self::ClockInCondition
             | Self::EffectOutsideTransaction
             | Self::ReusedIdIgnored
@@ -47,6 +50,7 @@ impl Bug {
             | Self::ForbiddenRefused
             | Self::BusyAccepted
             | Self::BusyContinued
+            | Self::BusyEndsBatch
             | Self::BreakerStaysOpen
             | Self::OneTargetSuffices
             | Self::AcceptanceForgotten
@@ -76,6 +80,7 @@ impl Bug {
             | Self::PanicSwallowed
             | Self::FifoContinues
             | Self::NullIdentifiers
+            | Self::LimitBeforeCompression
             | Self::IngestIgnoresDeadline
             | Self::PoisonDeferred
             | Self::DeferredAcknowledged => right.with_ingest(ingest::handler(parts, self)),

@@ -18,7 +18,7 @@ use serde_dynamo::AttributeValue;
 use super::Bug;
 use crate::clock;
 use crate::effects::{ENTRY_ID, FINGERPRINT, LEDGER, NOTIFICATION_ID};
-use crate::invariants::text;
+use crate::invariants::{fingerprint, text};
 
 #[derive(Clone)]
 pub(super) struct WrongTable {
@@ -51,6 +51,11 @@ impl WrongTable {
         self.inner.edit(id, |item| {
             item.insert(name.to_owned(), value);
         });
+    }
+
+    fn has_text_fingerprint(&self, id: &str) -> bool {
+        let item = self.inner.item(id);
+        item.is_some_and(|item| text(&item, attribute::FINGERPRINT).is_some())
     }
 
     /// Commits the effect in a separate call.
@@ -108,6 +113,15 @@ impl NewNotifications for WrongTable {
                     self.set(id, attribute::PAYLOAD, payload);
                 }
                 Ok(inserted)
+            }
+            Bug::BinaryFingerprintOnly => {
+                let inserted = self.inner.insert(item).await?;
+                let is_created = inserted == InsertResult::Created;
+                Ok(if !is_created && self.has_text_fingerprint(id) {
+                    InsertResult::Exists { fingerprint: None }
+                } else {
+                    inserted
+                })
             }
             Bug::ExpiresInInit => {
                 let mut expiring = item.clone();
@@ -184,12 +198,24 @@ impl Completions for WrongTable {
             }
             Bug::ReusedIdIgnored => {
                 let item = self.inner.item(id);
-                let found = item.and_then(|item| text(&item, attribute::FINGERPRINT)?.parse().ok());
+                let found = item.and_then(|item| fingerprint(&item)?.parse().ok());
                 let completion = Completion {
                     fingerprint: found.unwrap_or(completion.fingerprint),
                     ..completion.clone()
                 };
                 self.inner.complete(&completion, writes).await
+            }
+            Bug::TextFingerprintRefused if self.has_text_fingerprint(id) => {
+                Ok(CompletionResult::OtherNotification)
+            }
+            Bug::LoserNamed => {
+                let completed = self.inner.complete(completion, writes).await?;
+                let is_settled = matches!(completed, CompletionResult::AlreadySettled(_));
+                if let Some(name) = completion.settled_by.as_ref().filter(|_| is_settled) {
+                    let name = AttributeValue::S(name.to_string());
+                    self.set(id, attribute::SETTLED_BY, name);
+                }
+                Ok(completed)
             }
             Bug::EffectOutsideTransaction => {
                 self.effect(completion);
@@ -200,6 +226,7 @@ impl Completions for WrongTable {
     }
 }
 
+#[derive(Clone)]
 pub(super) struct WrongStream<S> {
     inner: S,
     bug: Bug,

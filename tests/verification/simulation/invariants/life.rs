@@ -1,14 +1,32 @@
 //! The life of one item: what is known about a notification id, and the checks of each of its changes.
 
 use std::collections::HashSet;
+use std::io::Read as _;
 
+use flate2::read::DeflateDecoder;
 use onewrite::event::NotificationEvent;
 use onewrite::item::{NotificationItem, attribute};
+use onewrite::notification::ConsumerName;
 use onewrite_testing::{Change, InMemoryTable};
 use serde_dynamo::{AttributeValue, Item};
 
 use super::violation::{CheckResult, violated};
 use crate::effects::{self, FINGERPRINT, LEDGER, NOTIFICATION_ID};
+use crate::witness::hash;
+
+/// An event as it must be published.
+pub(super) struct Document {
+    pub(super) text: String,
+    pub(super) hash: u64,
+    /// How often it was published.
+    pub(super) copies: usize,
+}
+
+impl Document {
+    pub(super) fn is_published(&self) -> bool {
+        self.copies > 0
+    }
+}
 
 /// Everything known about one notification id.
 #[derive(Default)]
@@ -24,13 +42,19 @@ pub(super) struct Life {
     pub(super) was_inserted: bool,
     /// Whether an operator made the item unreadable.
     pub(super) is_unreadable: bool,
-    /// The events that its changes require, in the order of the changes, and whether each was published.
-    pub(super) documents: Vec<(String, bool)>,
+    /// The events that its changes require, in the order of the changes.
+    pub(super) documents: Vec<Document>,
     /// Index of the latest published event.
     pub(super) latest: Option<usize>,
 }
 
 impl Life {
+    /// The index of an event.
+    pub(super) fn document(&self, text: &str) -> Option<usize> {
+        let mut documents = self.documents.iter();
+        documents.position(|document| document.text == text)
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.status.as_deref(), Some("DONE" | "REFUSED"))
     }
@@ -40,23 +64,24 @@ impl Life {
 /// change of the status or of the redrive count.
 pub(super) fn document_of(change: &Change, life: &mut Life) -> Option<usize> {
     let new = change.new.as_ref()?;
-    let differs = |name: &str| {
-        let old = change.old.as_ref().and_then(|old| old.get(name));
-        old.is_none() || old != new.get(name)
+    let is_same = |old: &Item| {
+        old.get(attribute::STATUS) == new.get(attribute::STATUS) && redrives(old) == redrives(new)
     };
-    if !differs(attribute::STATUS) && !differs(attribute::REDRIVES) {
+    if change.old.as_ref().is_some_and(is_same) {
         return None;
     }
     let item = NotificationItem::from_item(new).ok()?;
     let document = NotificationEvent::from_item(&item).to_json();
-    let known = life
-        .documents
-        .iter()
-        .position(|(other, _)| *other == document);
-    Some(known.unwrap_or_else(|| {
-        life.documents.push((document, false));
-        life.documents.len() - 1
-    }))
+    let known = life.document(&document);
+    let place = known.unwrap_or(life.documents.len());
+    if known.is_none() {
+        life.documents.push(Document {
+            hash: hash(document.as_bytes()),
+            text: document,
+            copies: 0,
+        });
+    }
+    Some(place)
 }
 
 /// Checks that each id has one INSERT of content that was sent, and that only an operator changes the content.
@@ -65,13 +90,13 @@ pub(super) fn written_once(id: &str, change: &Change, life: &mut Life) -> CheckR
     let Some(new) = &change.new else {
         return Ok(());
     };
-    let payload = text(new, attribute::PAYLOAD);
+    let payload = payload(new);
     if change.old.is_none() {
         if life.was_inserted {
             return violated(GUARANTEE, id, "a second INSERT");
         }
         life.was_inserted = true;
-        let fingerprint = text(new, attribute::FINGERPRINT).unwrap_or_default();
+        let fingerprint = fingerprint(new).unwrap_or_default();
         let was_sent = payload
             .as_ref()
             .is_some_and(|text| life.payloads.contains(text))
@@ -114,6 +139,32 @@ pub(super) fn status(id: &str, change: &Change, life: &Life) -> CheckResult {
     Ok(())
 }
 
+/// Checks that a settled item names the consumer that has settled it, and that this name does not change.
+pub(super) fn settler(
+    id: &str,
+    change: &Change,
+    settler: Option<Option<ConsumerName>>,
+) -> CheckResult {
+    let name = |item: &Option<Item>| {
+        item.as_ref()
+            .and_then(|item| text(item, attribute::SETTLED_BY))
+    };
+    let status = |item: &Option<Item>| item.as_ref().and_then(|item| text(item, attribute::STATUS));
+    let (old, new) = (status(&change.old), status(&change.new));
+    let is_settled = matches!(new.as_deref(), Some("DONE" | "REFUSED"));
+    let expected = match old.as_deref() {
+        _ if !is_settled => return Ok(()),
+        Some("INIT") => settler.flatten().map(|name| name.to_string()),
+        _ => name(&change.old),
+    };
+    let named = name(&change.new);
+    if named == expected {
+        return Ok(());
+    }
+    let what = format!("settled by {expected:?}, but the item names {named:?}");
+    violated("Status", id, what)
+}
+
 /// Checks that an effect that commits with DONE happens once, and that a refused notification has none.
 pub(super) fn effect_of_verdict(id: &str, life: &Life, table: &InMemoryTable) -> CheckResult {
     let entries = table.other_items(LEDGER).into_values();
@@ -125,6 +176,34 @@ pub(super) fn effect_of_verdict(id: &str, life: &Life, table: &InMemoryTable) ->
         return Ok(());
     }
     violated("Effect", id, format!("{count} effects of one notification"))
+}
+
+/// The payload, which is stored as text or, compressed, as bytes. Decompressed by another program than the functions use.
+fn payload(item: &Item) -> Option<String> {
+    match item.get(attribute::PAYLOAD)? {
+        AttributeValue::S(text) => Some(text.clone()),
+        AttributeValue::B(bytes) => {
+            let mut text = String::new();
+            let inflated = DeflateDecoder::new(bytes.as_slice()).read_to_string(&mut text);
+            inflated.ok().map(|_| text)
+        }
+        _ => None,
+    }
+}
+
+/// The fingerprint in hexadecimal digits. Items of the earlier version store these digits, later ones store bytes.
+pub(crate) fn fingerprint(item: &Item) -> Option<String> {
+    match item.get(attribute::FINGERPRINT)? {
+        AttributeValue::S(digits) => Some(digits.clone()),
+        AttributeValue::B(bytes) => Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        _ => None,
+    }
+}
+
+/// How often the event was requested again. An item that was never redriven need not say so.
+fn redrives(item: &Item) -> AttributeValue {
+    let never = || AttributeValue::N("0".to_owned());
+    item.get(attribute::REDRIVES).cloned().unwrap_or_else(never)
 }
 
 /// The string value of an attribute.

@@ -1,5 +1,6 @@
 //! The phases of a world: faults, then their end, and the checks that follow.
 
+use onewrite::item::PayloadCompression;
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::{sqs, stream};
 
@@ -7,7 +8,7 @@ use super::World;
 use crate::clock;
 use crate::fault_plan::FaultKind;
 use crate::invariants::{CheckResult, violated};
-use crate::messages::{Message, generate_messages};
+use crate::messages::{Message, Size, generate_messages};
 use crate::pending::{Due, StreamSource};
 use crate::settings::{self, VISIBILITY};
 
@@ -20,6 +21,8 @@ const MAX_POISON_TIME: Millis = onewrite::limits::MAX_RECEIVES as Millis * VISIB
 const LONGEST_PAUSE: Millis = 60_000;
 /// How often an operator redrives events that mappings discard again.
 const MAX_REDRIVES: usize = 5;
+/// One in this many worlds gets a payload that only compression makes small enough for an item after all faults have stopped.
+const HUGE_ONE_IN: u64 = 64;
 /// Longer than a stream retains its records.
 const LONGER_THAN_RETENTION: Millis = 25 * 3_600_000;
 
@@ -31,7 +34,11 @@ impl World {
             let up = clock::now() + self.mixer.next() % 5_000;
             self.schedule(up, Due::Source(which, stream::Input::Enable));
         }
-        self.run_fault_period().await?;
+        let messages = self.messages();
+        if self.fault_plan.occurs(FaultKind::ItemEarlier) {
+            self.store_earlier_items(&messages);
+        }
+        self.run_fault_period(messages).await?;
         if self.fault_plan.occurs(FaultKind::StreamTrimmed) {
             self.trim().await?;
         }
@@ -40,38 +47,68 @@ impl World {
         self.fault_plan.stop();
         clock::set_error(0);
         self.enable_all()?;
-        let fresh = ["fresh0", "fresh1", "fresh2"];
-        for id in fresh {
-            self.send(Message::fresh(id));
-        }
+        let last = self.send_last();
         // It takes much virtual time, so not every world does it.
         if self.plan.seed.is_multiple_of(8) {
             self.check_poison().await?;
         }
         self.drain().await?;
-        for id in fresh {
-            if !self.invariants.is_stored(id) {
-                return violated(
-                    "Progress",
-                    id,
-                    "sent after all faults had stopped, but not stored",
-                );
-            }
-        }
+        self.check_last(&last)?;
         self.reconcile().await?;
         self.invariants
             .check_final_state(&self.queue, &self.parts.table)?;
+        self.run_drill().await?;
         self.check_silence(expires).await
     }
 
-    /// Sends messages and injects faults.
-    async fn run_fault_period(&mut self) -> CheckResult {
-        let end = clock::START + self.plan.fault_period;
+    /// The messages that upstream sends while faults happen.
+    fn messages(&mut self) -> Vec<Message> {
         let until = crate::plan::FAULT_PERIOD * 3 / 4;
-        let messages = generate_messages(&mut self.mixer, &self.fault_plan, until);
+        let compression = self.parts.compression;
+        let messages = generate_messages(&mut self.mixer, &self.fault_plan, until, compression);
         let kept = messages.into_iter().enumerate();
         let kept = kept.filter(|(place, _)| self.plan.sends(*place));
-        let messages: Vec<Message> = kept.map(|(_, message)| message).collect();
+        kept.map(|(_, message)| message).collect()
+    }
+
+    /// Sends new notifications of several sizes, and copies of those that the earlier version stored. Returns the ids of the
+    /// messages and of the notifications.
+    fn send_last(&mut self) -> Vec<(String, String)> {
+        let is_huge = self.plan.seed.is_multiple_of(HUGE_ONE_IN)
+            && self.parts.compression == PayloadCompression::Auto;
+        let large = if is_huge {
+            Size::Huge
+        } else {
+            Size::Repetitive
+        };
+        let sizes = [Size::Small, large, Size::Random].into_iter().enumerate();
+        let fresh = sizes.map(|(place, size)| Message::fresh(&format!("fresh{place}"), size));
+        let messages = fresh.chain(std::mem::take(&mut self.earlier));
+        let send = |message: Message| {
+            let id = message.id().to_owned();
+            (self.send(message), id)
+        };
+        messages.map(send).collect()
+    }
+
+    /// Checks what became of the messages that were sent after all faults had stopped.
+    fn check_last(&self, messages: &[(String, String)]) -> CheckResult {
+        let dead = self.queue.dead_letter_queue();
+        // A message that is stored but never deleted is dead-lettered in the end, and so is one behind a conflict of its group.
+        let are_deleted = self.choices.delete_fails_one_in == 0 && !self.fifo;
+        for (message_id, id) in messages {
+            let is_dead = are_deleted && dead.is_some_and(|dead| dead.contains(message_id));
+            if is_dead || !self.invariants.is_stored(id) {
+                let what = "sent after all faults had stopped, but not stored";
+                return violated("Progress", id, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends messages and injects faults.
+    async fn run_fault_period(&mut self, messages: Vec<Message>) -> CheckResult {
+        let end = clock::START + self.plan.fault_period;
         let mut messages = messages.into_iter().peekable();
         let mut next_fault = clock::START;
         loop {
@@ -173,7 +210,7 @@ impl World {
 
     /// Redrives the items whose events a mapping discarded, as an operator does, by the rule of the operator's tool. While a
     /// circuit breaker is open, a mapping with few retries discards them again.
-    async fn reconcile(&mut self) -> CheckResult {
+    pub(super) async fn reconcile(&mut self) -> CheckResult {
         for _ in 0..MAX_REDRIVES {
             if self.parts.has_receivers {
                 self.advance(clock::now() + LONGEST_PAUSE).await?;
