@@ -79,7 +79,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::estimate::tests::{assumptions, traffic};
+    use crate::traffic::sample::{assumptions, traffic};
 
     #[test]
     fn a_million_messages_cost_what_a_calculation_by_hand_says() {

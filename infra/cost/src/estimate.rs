@@ -144,28 +144,16 @@ fn variable(traffic: &Traffic, assumptions: &Assumptions, prices: &Prices) -> Ve
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::{billing::QueueType, fixed::Metrics, sizes::Sizes};
-
-    const KB: u64 = 1_024;
-
-    pub(crate) fn assumptions() -> Assumptions {
-        Assumptions {
-            queue_type: QueueType::Standard,
-            batch: 10,
-            duration: 50,
-            memory: 256,
-            log_bytes: 2_000,
-            metrics: Metrics::Essential,
-            commits_writes: false,
-            shards: 0,
-            pollers: 0,
-            hours: 730,
-        }
-    }
+    use crate::{
+        billing::QueueType,
+        fixed::Metrics,
+        sizes::Sizes,
+        traffic::sample::{KB, assumptions, traffic},
+    };
 
     #[track_caller]
     fn assert_line_item(estimate: &Estimate, name: &str, quantity: f64, usd: f64) {
@@ -191,17 +179,6 @@ pub(crate) mod tests {
     }
 
     /// A million messages, one in ten of them twice, of sizes that are easy to calculate with.
-    pub(crate) fn traffic() -> Traffic {
-        Traffic {
-            messages: 1_000_000,
-            copies: 100_000,
-            message_bytes: 1_000,
-            item_bytes: 1_500,
-            settled_bytes: 1_500,
-            record_bytes: 1_400,
-        }
-    }
-
     #[test]
     fn a_million_messages_cost_what_a_calculation_by_hand_says() {
         let prices = Prices::built_in().unwrap();

@@ -96,3 +96,37 @@ impl Assumptions {
         }
     }
 }
+
+/// An estimate for tests.
+#[cfg(test)]
+pub(crate) mod sample {
+    use super::*;
+
+    pub(crate) const KB: u64 = 1_024;
+
+    pub(crate) fn assumptions() -> Assumptions {
+        Assumptions {
+            queue_type: QueueType::Standard,
+            batch: 10,
+            duration: 50,
+            memory: 256,
+            log_bytes: 2_000,
+            metrics: Metrics::Essential,
+            commits_writes: false,
+            shards: 0,
+            pollers: 0,
+            hours: 730,
+        }
+    }
+
+    pub(crate) fn traffic() -> Traffic {
+        Traffic {
+            messages: 1_000_000,
+            copies: 100_000,
+            message_bytes: 1_000,
+            item_bytes: 1_500,
+            settled_bytes: 1_500,
+            record_bytes: 1_400,
+        }
+    }
+}
