@@ -39,7 +39,7 @@ use plan::Plan;
 use world::World;
 
 /// Number of seeds in a plain `cargo test`. The worlds need every pair of faults ([`run::WORLDS_FOR_PAIRS`]), and the rarest
-/// planted bug takes 416 of them.
+/// planted bug takes 129 of them.
 const SEEDS: u64 = run::WORLDS_FOR_PAIRS;
 
 fn plans(seeds: u64) -> Vec<Plan> {

@@ -11,17 +11,16 @@ use crate::invariants::{CheckResult, violated};
 use crate::messages::{Message, Size};
 use crate::settings::{DEPLOYED_TIMEOUT, STREAM_FUNCTION_TIMEOUT};
 
-/// Two events pass in one call, three do not.
+/// One event of a small payload passes in a call, two do not.
 const SLOW_PATH: SlowPath = SlowPath {
     latency: Duration::from_millis(500),
-    bytes_per_second: 250,
+    bytes_per_second: 125,
 };
 /// The number of notifications that are sent while Kinesis is slow.
 const SLOW_NOTIFICATIONS: usize = 16;
-/// Time for their events, of which each call publishes one or two.
+/// Time for their events, of which each call publishes one.
 const MAX_SLOW_TIME: Millis = 30 * 60_000;
-/// The most copies of an event while Kinesis is slow. A call of 32 events is halved five times. Each event can then be in a call
-/// that is larger again, for the other consumers of the time.
+/// The most copies of an event while Kinesis is slow. A call of 32 events is halved five times. Later, some calls are larger again.
 const MAX_COPIES: usize = 12;
 /// The number of notifications that are sent while a receiver is busy, and for how long it is.
 const HELD_NOTIFICATIONS: usize = 12;
