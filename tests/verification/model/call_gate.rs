@@ -137,11 +137,12 @@ impl Completions for GatedPort<InMemoryTable> {
 impl EventStream for GatedPort<InMemoryStream> {
     async fn put(&self, records: &[Record]) -> Result<Vec<PutResult>, StreamError> {
         let fates = self.gate.wait(Call::Put(records.to_vec())).await;
-        // If all entries fail alike, the call fails as a whole.
-        let is_whole = |fate: Fate| fates.iter().all(|other| *other == fate);
-        let fault = match fates.first() {
-            Some(first @ (Fate::Failed | Fate::Late)) if is_whole(*first) => fault(*first).into(),
-            _ => StreamFault::Entries(fates.iter().copied().map(entry_fault).collect()),
+        // If nothing is stored, the call fails as a whole. If something lands later, its entry fails: after a call whose
+        // outcome is unknown as a whole, `forward` makes smaller calls, which the model does not have.
+        let fault = if fates.iter().all(|fate| *fate == Fate::Failed) {
+            fault(Fate::Failed).into()
+        } else {
+            StreamFault::Entries(fates.iter().copied().map(entry_fault).collect())
         };
         let stream = FaultyStream::scripted(self.port.clone(), [fault]);
         stream.put(records).await
