@@ -231,9 +231,7 @@ fn print(report: &Report, faults: &FaultCounts, took: f64) {
 
 /// A run without every kind of fault proves nothing.
 fn every_fault_happened(faults: &FaultCounts) -> bool {
-    /// All kinds of faults on the wire, including no fault.
-    const KINDS: usize = 9;
-    let all = faults.wire.len() == KINDS && faults.killed > 0 && faults.stopped > 0;
+    let all = faults.wire.len() == FaultCounts::KINDS && faults.killed > 0 && faults.stopped > 0;
     if !all {
         println!("Some kinds of faults did not happen: use more --minutes.");
     }

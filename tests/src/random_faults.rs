@@ -56,6 +56,11 @@ pub struct FaultCounts {
     pub stopped: usize,
 }
 
+impl FaultCounts {
+    /// The number of kinds of faults of a call, including no fault.
+    pub const KINDS: usize = FAULTS.len() + 1;
+}
+
 /// Injects random faults into a stack.
 pub struct RandomFaults {
     rates: FaultRates,
