@@ -79,7 +79,7 @@ fn start() -> Vec<Goal> {
         cold().relative_to(NODE).at_most(1.0 / 20.0),
         cold().relative_to(SAMPLE).at_most(1.0 / 6.0),
         // `ingest` opens the connections of a batch of ten while it starts; the bare call opens one for its message.
-        cold().relative_to(BARE).at_most(1.3).gate(3.0),
+        cold().relative_to(BARE).at_most(1.3).gate(6.0),
         // With calls that take time, connections that are opened at once make up for their cost.
         goal(COLD_START, FIRST_BATCH, INGEST)
             .relative_to(BARE)
@@ -292,7 +292,7 @@ mod tests {
         for (own, met, passes) in [
             (12.0, true, true),
             (14.0, false, true),
-            (31.0, false, false),
+            (61.0, false, false),
         ] {
             let result = goal.evaluate(&figures(own, 10.0)).unwrap();
             assert_eq!((result.met, result.passes), (met, Some(passes)), "{own}");
