@@ -1,21 +1,24 @@
-//! The standard output of a process that has initialised its telemetry. The test runs itself as that process.
+//! The standard output of a process that has initialised its telemetry. Each test runs itself as that process.
 #![allow(clippy::unwrap_used)]
 
 use std::{
     fs,
     io::{self, Read as _},
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use onewrite_runtime::telemetry::{self, Metrics};
 use serde_json::Value;
 
-/// The variable with the file that the child process writes at its end.
-const END: &str = "END";
+/// Set in the child process: the file that it writes at its end.
+const END: &str = "ONEWRITE_TEST_TELEMETRY_END";
 
-#[test]
-#[ignore = "run as a child process by the other tests"]
-fn process() {
+/// Whether this is the child process. If so, it has done its work.
+fn is_child() -> bool {
+    let Some(end) = std::env::var_os(END) else {
+        return false;
+    };
     // The end of the input says that the other ends of the outputs are closed.
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
     telemetry::init();
@@ -25,22 +28,33 @@ fn process() {
     metrics.add("Done", 3);
     metrics.emit();
     let _ = std::panic::catch_unwind(|| panic!("DE00"));
-    if let Ok(end) = std::env::var(END) {
-        fs::write(end, "reached").unwrap();
-    }
+    fs::write(end, "reached").unwrap();
+    true
 }
 
-fn child() -> Command {
+/// A process that runs this test only, and writes the file `end`.
+fn child(test: &str, end: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["--exact", "--ignored", "--nocapture", "process"])
-        .env_remove("LOG_LEVEL");
+        .args(["--exact", "--nocapture", test])
+        .env_remove("LOG_LEVEL")
+        .env(END, end);
     command
+}
+
+fn end_file(test: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("onewrite-{test}-{}", std::process::id()))
 }
 
 #[test]
 fn writes_logs_metrics_and_panics_as_json_without_panic_text() {
-    let output = child().stdin(Stdio::null()).output().unwrap();
+    if is_child() {
+        return;
+    }
+    let test = "writes_logs_metrics_and_panics_as_json_without_panic_text";
+    let end = end_file(test);
+    let output = child(test, &end).stdin(Stdio::null()).output().unwrap();
+    let _ = fs::remove_file(end);
     assert!(output.status.success(), "{output:?}");
     let written = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
     assert!(!written.concat().contains("DE00"), "{written:?}");
@@ -66,9 +80,12 @@ fn writes_logs_metrics_and_panics_as_json_without_panic_text() {
 
 #[test]
 fn closed_outputs_do_not_stop_the_work() {
-    let end = std::env::temp_dir().join(format!("onewrite-telemetry-{}", std::process::id()));
-    let mut child = child()
-        .env(END, &end)
+    if is_child() {
+        return;
+    }
+    let test = "closed_outputs_do_not_stop_the_work";
+    let end = end_file(test);
+    let mut child = child(test, &end)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
