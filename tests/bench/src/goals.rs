@@ -111,7 +111,7 @@ fn start() -> Vec<Goal> {
     ]
 }
 
-/// CPU time. The bare calls do not compress, so what compression costs is a goal of its own.
+/// CPU time. The bare calls do not compress, so separate goals limit the cost of compression.
 fn cpu() -> Vec<Goal> {
     let ingest = |messages, payloads| {
         let case = batch_with(messages, payloads);

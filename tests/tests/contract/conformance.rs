@@ -34,7 +34,7 @@ const WITH_WRITES: &str =
     r#"return {"accepted": True, "writes": [{"Put": {"TableName": LEDGER, "Item": entry}}]}"#;
 
 const MISTAKES: [Mistake; 12] = [
-    // The effect is a write of its own, before DONE.
+    // The effect is a separate write before DONE.
     (
         "one_effect",
         PROGRAM,

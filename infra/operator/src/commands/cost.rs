@@ -180,7 +180,7 @@ fn parse_ratio(text: &str) -> Result<f64, String> {
     }
 }
 
-/// The estimate, and the cost of the messages if every record is an invocation of its own.
+/// The estimate, and the cost of the messages if each invocation has one record only.
 #[derive(Serialize)]
 struct Estimates {
     #[serde(flatten)]
