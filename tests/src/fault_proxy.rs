@@ -16,20 +16,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use http_body_util::{BodyExt, Full};
-use hyper::{
-    Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    client,
-    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
-    server,
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, StatusCode, body::Bytes};
+use onewrite_stack::call_proxy::{Call, CallResponse, forward, serve};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 
 /// A fault of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,7 +76,12 @@ impl FaultProxy {
         let address = listener.local_addr()?;
         let faults = SharedFaults::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, upstream, Arc::clone(&faults)));
+        let shared = Arc::clone(&faults);
+        let handle = move |call| {
+            let faults = Arc::clone(&shared);
+            async move { handle(call, upstream, faults).await.ok() }
+        };
+        tasks.spawn(serve(listener, handle));
         Ok(Self {
             address,
             faults,
@@ -151,34 +146,17 @@ fn lock(faults: &SharedFaults) -> std::sync::MutexGuard<'_, Faults> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, faults: SharedFaults) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let faults = Arc::clone(&faults);
-        connections.spawn(async move {
-            let service = service_fn(move |request| handle(request, upstream, Arc::clone(&faults)));
-            // An error here means that the client closed the connection.
-            let _ = server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-        while connections.try_join_next().is_some() {}
-    }
-}
-
 async fn handle(
-    request: Request<Incoming>,
+    call: Call,
     upstream: SocketAddr,
     faults: SharedFaults,
-) -> anyhow::Result<Response<Full<Bytes>>> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    let target = parts.headers.get("x-amz-target");
-    let target = target.and_then(|target| target.to_str().ok());
-    let operation = target.and_then(|target| target.split('.').next_back());
-    let operation = operation.unwrap_or_default().to_owned();
+) -> anyhow::Result<CallResponse> {
+    let Call {
+        operation,
+        body,
+        request,
+    } = call;
     let fault = next_fault(&faults, &operation);
-    let request = Request::from_parts(parts, Full::new(body.clone()));
     match fault {
         // An error here closes the connection without a response.
         WireFault::CutBefore => bail!("cut before the request"),
@@ -193,16 +171,16 @@ async fn handle(
         WireFault::Late(millis) => {
             let response = forward(request, upstream).await;
             tokio::time::sleep(Duration::from_millis(millis)).await;
-            response
+            Ok(response?)
         }
         WireFault::Slow(bytes_per_second) => {
             let seconds = body.len() as f64 / f64::from(bytes_per_second);
-            // A task of its own, because this one ends with the connection.
+            // In another task, because this one ends with the connection.
             let slow = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
                 forward(request, upstream).await
             });
-            slow.await?
+            Ok(slow.await??)
         }
         WireFault::InternalError => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
         WireFault::Unavailable => error(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable"),
@@ -215,7 +193,7 @@ async fn handle(
             let failing = failing_records(&faults, &body, is_partly)?;
             put_records(request, upstream, failing).await
         }
-        WireFault::None | WireFault::PartlyFailed => forward(request, upstream).await,
+        WireFault::None | WireFault::PartlyFailed => Ok(forward(request, upstream).await?),
     }
 }
 
@@ -229,7 +207,7 @@ fn next_fault(faults: &SharedFaults, operation: &str) -> WireFault {
 }
 
 /// An error response of the JSON protocols of DynamoDB and Kinesis.
-fn error(status: StatusCode, code: &str) -> anyhow::Result<Response<Full<Bytes>>> {
+fn error(status: StatusCode, code: &str) -> anyhow::Result<CallResponse> {
     let body = json!({"__type": format!("com.amazonaws#{code}"), "message": "a fault on the wire"});
     let body = Full::new(Bytes::from(body.to_string()));
     Ok(Response::builder().status(status).body(body)?)
@@ -239,7 +217,7 @@ async fn put_records(
     request: Request<Full<Bytes>>,
     upstream: SocketAddr,
     failing: Vec<bool>,
-) -> anyhow::Result<Response<Full<Bytes>>> {
+) -> anyhow::Result<CallResponse> {
     if !failing.is_empty() && failing.iter().all(|fails| *fails) {
         return Ok(Response::new(put_records_body(&vec![
             failed_entry();
@@ -298,30 +276,6 @@ fn put_records_body(entries: &[Value]) -> anyhow::Result<Full<Bytes>> {
         .count();
     let body = serde_json::to_vec(&json!({"FailedRecordCount": failed, "Records": entries}))?;
     Ok(Full::new(Bytes::from(body)))
-}
-
-async fn forward(
-    mut request: Request<Full<Bytes>>,
-    upstream: SocketAddr,
-) -> anyhow::Result<Response<Full<Bytes>>> {
-    let stream = TcpStream::connect(upstream).await?;
-    // Each request has its own connection. The emulator keeps connections open long after the client closed them, so the
-    // request asks it to close this one.
-    let close = HeaderValue::from_static("close");
-    request.headers_mut().insert(CONNECTION, close);
-    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async {
-        let (parts, body) = sender.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        drop(sender);
-        anyhow::Ok(Response::from_parts(parts, Full::new(body)))
-    };
-    let (response, _) = tokio::join!(exchange, connection);
-    let (mut parts, body) = response?.into_parts();
-    // The proxy sends the whole body, regardless of its framing upstream, and the function keeps its connection.
-    parts.headers.remove(TRANSFER_ENCODING);
-    parts.headers.remove(CONNECTION);
-    Ok(Response::from_parts(parts, body))
 }
 
 #[cfg(test)]

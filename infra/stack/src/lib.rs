@@ -9,6 +9,7 @@
 //!   how to pause them, firing alarms and recent failures
 //! - [`enabled_sources`], [`downstream`]: the parameters that switch event sources and name the downstream
 //! - [`function_errors`]: the errors in the logs of the functions
+//! - [`call_proxy`]: a proxy in front of a local stack
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
 //! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> error`,
@@ -19,6 +20,8 @@
 
 #[cfg(feature = "operator")]
 pub mod alarms;
+#[cfg(feature = "operator")]
+pub mod call_proxy;
 pub mod clients;
 pub mod dead_letter;
 #[cfg(feature = "operator")]

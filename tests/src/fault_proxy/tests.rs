@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -25,21 +24,10 @@ async fn start_kinesis(copies: &Copies) -> (SocketAddr, JoinSet<()>) {
     let address = listener.local_addr().unwrap();
     let copies = Arc::clone(copies);
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        let mut connections = JoinSet::new();
-        while let Ok((stream, _)) = listener.accept().await {
-            let copies = Arc::clone(&copies);
-            connections.spawn(async move {
-                let service = service_fn(|request: Request<Incoming>| async {
-                    let body = request.into_body().collect().await.unwrap().to_bytes();
-                    Ok::<_, Infallible>(Response::new(store(&copies, &body)))
-                });
-                let _ = server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service)
-                    .await;
-            });
-        }
-    });
+    tasks.spawn(serve(listener, move |call: Call| {
+        let response = Response::new(store(&copies, &call.body));
+        async { Some(response) }
+    }));
     (address, tasks)
 }
 

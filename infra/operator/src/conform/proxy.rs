@@ -7,20 +7,12 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    client,
-    header::{CONNECTION, HeaderValue, TRANSFER_ENCODING},
-    server,
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
+use hyper::{Response, StatusCode};
 use onewrite::{item::attribute, notification::Status};
+use onewrite_stack::call_proxy::{Call, CallResponse, forward, serve};
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     sync::{Notify, watch},
     task::JoinSet,
 };
@@ -43,7 +35,6 @@ const WRITES: [&str; 5] = [
 ];
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
-type HttpResponse = Response<Full<Bytes>>;
 
 /// The names of the tables.
 #[derive(Debug, Clone)]
@@ -112,7 +103,12 @@ impl Proxy {
             kill: Notify::new(),
         });
         let mut tasks = JoinSet::new();
-        tasks.spawn(accept(listener, Arc::clone(&shared)));
+        let handler = Arc::clone(&shared);
+        let handle = move |call| {
+            let shared = Arc::clone(&handler);
+            async move { shared.handle(call).await.ok() }
+        };
+        tasks.spawn(serve(listener, handle));
         Ok(Self {
             address,
             shared,
@@ -180,24 +176,22 @@ impl Shared {
     }
 
     /// The process is killed while its request waits for an answer.
-    async fn kill(&self) -> Result<HttpResponse, AnyError> {
+    async fn kill(&self) -> Result<CallResponse, AnyError> {
         self.kill.notify_one();
         std::future::pending().await
     }
 
-    async fn handle(&self, request: Request<Incoming>) -> Result<HttpResponse, AnyError> {
-        let (parts, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let target = parts.headers.get("x-amz-target");
-        let target = target.and_then(|target| target.to_str().ok());
-        let operation = target.and_then(|target| target.split('.').next_back());
-        let operation = operation.unwrap_or_default().to_owned();
-        let request = Request::from_parts(parts, Full::new(body.clone()));
+    async fn handle(&self, call: Call) -> Result<CallResponse, AnyError> {
+        let Call {
+            operation,
+            body,
+            request,
+        } = call;
         if self.session().fault == Fault::Unavailable {
             return unavailable();
         }
         if !WRITES.contains(&operation.as_str()) {
-            return forward(request, &self.upstream).await;
+            return Ok(forward(request, &self.upstream).await?);
         }
         let (number, fault) = self.count().await;
         if fault == Fault::KillBefore(number) {
@@ -222,49 +216,12 @@ impl Shared {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        let shared = Arc::clone(&shared);
-        connections.spawn(async move {
-            let service = service_fn(|request| shared.handle(request));
-            // An error here means that the connection was closed.
-            let _ = server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
-        while connections.try_join_next().is_some() {}
-    }
-}
-
 /// An error of DynamoDB's JSON protocol that every SDK retries a few times.
-fn unavailable() -> Result<HttpResponse, AnyError> {
+fn unavailable() -> Result<CallResponse, AnyError> {
     let body = json!({"__type": "com.amazonaws.dynamodb.v20120810#InternalServerError"});
-    let body = Full::new(Bytes::from(body.to_string()));
+    let body = body.to_string().into();
     let response = Response::builder().status(StatusCode::INTERNAL_SERVER_ERROR);
     Ok(response.body(body)?)
-}
-
-async fn forward(
-    mut request: Request<Full<Bytes>>,
-    upstream: &str,
-) -> Result<HttpResponse, AnyError> {
-    let stream = TcpStream::connect(upstream).await?;
-    // Each request has its own connection, because the emulator keeps connections open long after the client closed them.
-    let close = HeaderValue::from_static("close");
-    request.headers_mut().insert(CONNECTION, close);
-    let (mut sender, connection) = client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let exchange = async {
-        let (parts, body) = sender.send_request(request).await?.into_parts();
-        let body = body.collect().await?.to_bytes();
-        drop(sender);
-        Ok::<_, hyper::Error>(Response::from_parts(parts, Full::new(body)))
-    };
-    let (response, _) = tokio::join!(exchange, connection);
-    let (mut parts, body) = response?.into_parts();
-    parts.headers.remove(TRANSFER_ENCODING);
-    parts.headers.remove(CONNECTION);
-    Ok(Response::from_parts(parts, body))
 }
 
 /// The writes of a request that settle a notification or are an effect.
