@@ -2,6 +2,8 @@
 //!
 //! [`Item`] is a type of serde_dynamo, not of the SDK. Stream events and the adapter both use it.
 
+mod attributes;
+
 use std::{
     collections::{BTreeMap, HashMap},
     str::FromStr,
@@ -17,10 +19,13 @@ use crate::{
         WRITE_UNIT_BYTES,
     },
     notification::{
-        ConsumerName, Fingerprint, Notification, NotificationId, NotificationType, Payload,
-        Refusal, Rejection, Status, TraceParent, json,
+        ConsumerName, Notification, NotificationId, NotificationType, Payload, Refusal, Rejection,
+        Status, TraceParent, json,
     },
 };
+
+use attributes::Fields;
+pub use attributes::{AttributeRef, Attributes, UnreadableItem};
 
 /// The attribute names of an item.
 pub mod attribute {
@@ -410,7 +415,7 @@ impl NotificationItem {
     }
 }
 
-/// Whether the event of a new item fits into a record, and whether its item can be read again.
+/// Checks that the event of a new item fits into a record, and that its item can be read again.
 fn check_event(payload: &str, enrichment: Option<&str>) -> Result<(), Rejection> {
     let enrichment = enrichment.unwrap_or_default();
     if payload.len() > MAX_MESSAGE_BYTES || enrichment.len() > MAX_ENRICHMENT_BYTES {
@@ -484,64 +489,6 @@ pub fn erased_at(item: &impl Attributes) -> Option<Timestamp> {
         .ok()
 }
 
-/// The attributes of an item, however it is stored. A stream event, for example, needs no map of all attributes.
-pub trait Attributes {
-    /// The value of the attribute with this name.
-    fn attribute(&self, name: &str) -> Option<AttributeRef<'_>>;
-}
-
-/// The value of an attribute.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum AttributeRef<'a> {
-    /// A string.
-    Text(&'a str),
-    /// The digits of a number.
-    Number(&'a str),
-    /// Bytes.
-    Binary(&'a [u8]),
-    /// Any other type. No attribute of a notification has one.
-    Other,
-}
-
-impl<'a> AttributeRef<'a> {
-    fn as_text(self) -> Option<&'a str> {
-        if let Self::Text(text) = self {
-            Some(text)
-        } else {
-            None
-        }
-    }
-
-    fn as_number<T: FromStr>(self) -> Option<T> {
-        if let Self::Number(digits) = self {
-            digits.parse().ok()
-        } else {
-            None
-        }
-    }
-
-    /// The fingerprint in this value: 32 bytes, or the 64 hexadecimal digits that earlier versions stored.
-    #[must_use]
-    pub fn as_fingerprint(self) -> Option<Fingerprint> {
-        match self {
-            Self::Text(digits) => digits.parse().ok(),
-            Self::Binary(bytes) => bytes.try_into().ok().map(Fingerprint::from_bytes),
-            Self::Number(_) | Self::Other => None,
-        }
-    }
-}
-
-impl Attributes for Item {
-    fn attribute(&self, name: &str) -> Option<AttributeRef<'_>> {
-        Some(match self.get(name)? {
-            AttributeValue::S(text) => AttributeRef::Text(text),
-            AttributeValue::N(digits) => AttributeRef::Number(digits),
-            AttributeValue::B(bytes) => AttributeRef::Binary(bytes),
-            _ => AttributeRef::Other,
-        })
-    }
-}
-
 /// The value of one attribute.
 enum Field<'a> {
     Text(&'a str),
@@ -572,56 +519,6 @@ fn text<T>(value: Option<&T>, as_str: fn(&T) -> &str) -> Option<Field<'_>> {
 
 fn large_text<'a>(text: Option<&'a str>, deflated: Option<&'a [u8]>) -> Option<Field<'a>> {
     deflated.map(Field::Binary).or(text.map(Field::Text))
-}
-
-/// An item that is not a notification: an attribute is missing or invalid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the attribute {attribute:?} of the item is missing or invalid")]
-pub struct UnreadableItem {
-    /// The name of the attribute.
-    pub attribute: &'static str,
-}
-
-struct Fields<'a, A>(&'a A);
-
-impl<'a, A: Attributes> Fields<'a, A> {
-    fn parsed<T>(
-        &self,
-        attribute: &'static str,
-        parse: impl FnOnce(&'a str) -> Option<T>,
-    ) -> Result<T, UnreadableItem> {
-        self.required(attribute, |value| value.as_text().and_then(parse))
-    }
-
-    fn number<T: FromStr>(&self, attribute: &'static str) -> Result<T, UnreadableItem> {
-        self.required(attribute, AttributeRef::as_number)
-    }
-
-    fn required<T>(
-        &self,
-        attribute: &'static str,
-        parse: impl FnOnce(AttributeRef<'a>) -> Option<T>,
-    ) -> Result<T, UnreadableItem> {
-        self.optional(attribute, parse)?
-            .ok_or(UnreadableItem { attribute })
-    }
-
-    /// What another consumer may have stored. Nothing depends on it, so a text that is invalid must not make a settled item
-    /// unreadable. The text itself may be confidential, so nobody gets it.
-    fn lenient<T: FromStr>(&self, attribute: &str) -> Option<T> {
-        self.0.attribute(attribute)?.as_text()?.parse().ok()
-    }
-
-    fn optional<T>(
-        &self,
-        attribute: &'static str,
-        parse: impl FnOnce(AttributeRef<'a>) -> Option<T>,
-    ) -> Result<Option<T>, UnreadableItem> {
-        match self.0.attribute(attribute) {
-            None => Ok(None),
-            Some(value) => parse(value).map(Some).ok_or(UnreadableItem { attribute }),
-        }
-    }
 }
 
 /// The length of what [`to_rfc3339`] returns, in bytes.
