@@ -2,27 +2,17 @@
 
 use std::{
     collections::VecDeque,
-    convert::Infallible,
     net::Ipv4Addr,
     sync::{Arc, Mutex},
 };
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Request, Response,
-    body::{Bytes, Incoming},
-    server,
-    service::service_fn,
-};
-use hyper_util::rt::TokioIo;
+use hyper::Response;
 use onewrite_aws::dynamodb::DynamoDbTable;
 use onewrite_local::{clients, emulator::Credentials};
+use onewrite_stack::call_proxy::{Call, CallResponse, serve};
 use serde_json::{Value, json};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, task::JoinSet};
 
 pub(crate) const TABLE: &str = "notifications";
 
@@ -84,7 +74,11 @@ impl Server {
             calls: Vec::new(),
         }));
         let mut connections = JoinSet::new();
-        connections.spawn(accept(listener, Arc::clone(&script)));
+        let shared = Arc::clone(&script);
+        connections.spawn(serve(listener, move |call: Call| {
+            let response = answer(&call, &shared);
+            async { Some(response) }
+        }));
         Self {
             endpoint,
             script,
@@ -111,41 +105,18 @@ impl Server {
     }
 }
 
-async fn accept(listener: TcpListener, script: Arc<Mutex<Script>>) {
-    let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.spawn(serve(stream, Arc::clone(&script)));
-    }
-}
-
-async fn serve(stream: TcpStream, script: Arc<Mutex<Script>>) {
-    let service = service_fn(move |request| answer(request, Arc::clone(&script)));
-    // An error here means that the client closed the connection.
-    let _ = server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    script: Arc<Mutex<Script>>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let target = request.headers()["x-amz-target"].to_str().unwrap();
-    let operation = target.split('.').next_back().unwrap().to_owned();
-    let body = request.into_body().collect().await.unwrap().to_bytes();
-    let mut body: Value = serde_json::from_slice(&body).unwrap();
+fn answer(call: &Call, script: &Mutex<Script>) -> CallResponse {
+    let mut body: Value = serde_json::from_slice(&call.body).unwrap();
     // The SDK creates a new one for each call.
     let token = body.as_object_mut().unwrap().remove("ClientRequestToken");
-    assert_eq!(token.is_some(), operation == "TransactWriteItems");
+    assert_eq!(token.is_some(), call.operation == "TransactWriteItems");
     let mut script = script.lock().unwrap();
     let answer = script.answers.pop_front().expect("an unexpected call");
     script
         .calls
-        .push(json!({"operation": operation, "request": body, "answer": answer.to_json()}));
+        .push(json!({"operation": call.operation, "request": body, "answer": answer.to_json()}));
     let response = Response::builder()
         .status(answer.status)
         .header("content-type", "application/x-amz-json-1.0");
-    Ok(response
-        .body(Full::new(answer.body.to_string().into()))
-        .unwrap())
+    response.body(answer.body.to_string().into()).unwrap()
 }
