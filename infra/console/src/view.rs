@@ -236,6 +236,9 @@ pub struct Attention {
     /// How many were not inspected, if the list is not complete.
     pub not_inspected: Option<Count>,
     pub looked_at: String,
+    /// What the reader must know, in sentences: what the look did, and what the list leaves out.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// What a redrive would do. `apply` does exactly this, once.
@@ -245,8 +248,11 @@ pub struct Preview {
     pub token: String,
     pub kind: Kind,
     pub entries: Vec<Entry>,
-    /// The command that does the same.
+    /// The command that does the same. Empty if no command selects exactly these entries.
     pub command: String,
+    /// What the preview leaves out and why, in sentences.
+    #[serde(default)]
+    pub notes: Vec<String>,
 }
 
 /// The result of one entry of a redrive.
