@@ -1,0 +1,118 @@
+//! The sentence on top of the page of a local stack, which `cargo local up` prints too.
+
+use crate::view::{Count, Totals};
+
+impl Totals {
+    /// The sentence of a local stack, such as "1,204 messages sent, 1,180 notifications, 1,180 effects, 9 in conflict, 15 rejected,
+    /// 0 lost". A number that is unknown is left out. What is not settled yet is added as "3 still on their way".
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let named = [
+            (self.sent, " message sent", " messages sent"),
+            (self.created, " notification", " notifications"),
+            (self.effects, " effect", " effects"),
+            (self.refused.filter(|count| count.0 > 0), " refused", " refused"),
+            (self.conflicts, " in conflict", " in conflict"),
+            (self.rejected, " rejected", " rejected"),
+            (self.lost, " lost", " lost"),
+        ];
+        let parts = named.into_iter().filter_map(|(count, one, many)| {
+            let Count(count) = count?;
+            let name = if count == 1 { one } else { many };
+            Some(format!("{}{name}", grouped(count)))
+        });
+        let mut parts: Vec<String> = parts.collect();
+        let (moving, theirs) = match self.in_progress() {
+            1 => (1, "its"),
+            moving => (moving, "their"),
+        };
+        if moving > 0 {
+            parts.push(format!("{} still on {theirs} way", grouped(moving)));
+        }
+        parts.join(", ")
+    }
+
+    /// Messages in the queue, and notifications that are not settled yet. Zero if nothing settles them.
+    #[must_use]
+    pub fn in_progress(&self) -> u64 {
+        let of = |count: Option<Count>| count.unwrap_or_default().0;
+        let settled = of(self.done) + of(self.refused);
+        let open = self
+            .done
+            .map_or(0, |_| of(self.created).saturating_sub(settled));
+        of(self.waiting) + open
+    }
+}
+
+/// Groups digits by thousands: 1,204.
+#[must_use]
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_digits_by_thousands() {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_204, "1,204"),
+            (120_400, "120,400"),
+            (u64::MAX, "18,446,744,073,709,551,615"),
+        ] {
+            assert_eq!(grouped(number), text);
+        }
+    }
+
+    #[test]
+    fn names_what_is_known_and_what_is_on_its_way() {
+        let count = |count| Some(Count(count));
+        let mut totals = Totals {
+            sent: count(1_204),
+            created: count(1_180),
+            done: count(1_180),
+            refused: count(0),
+            effects: count(1_180),
+            conflicts: count(9),
+            rejected: count(15),
+            waiting: count(0),
+            lost: count(0),
+            ..Totals::default()
+        };
+        let settled = "1,204 messages sent, 1,180 notifications, 1,180 effects, 9 in conflict, 15 rejected, 0 lost";
+        assert_eq!(totals.sentence(), settled);
+        (totals.waiting, totals.done) = (count(2), count(1_179));
+        assert_eq!(
+            totals.sentence(),
+            format!("{settled}, 3 still on their way")
+        );
+        (totals.waiting, totals.refused) = (count(1), count(1));
+        totals.lost = None;
+        assert_eq!(
+            totals.sentence(),
+            "1,204 messages sent, 1,180 notifications, 1,180 effects, 1 refused, 9 in conflict, 15 rejected, 1 still on its way"
+        );
+    }
+
+    #[test]
+    fn nothing_is_on_its_way_in_a_table_that_nothing_settles() {
+        let totals = Totals {
+            created: Some(Count(5)),
+            waiting: Some(Count(0)),
+            ..Totals::default()
+        };
+        assert_eq!(totals.in_progress(), 0);
+        assert_eq!(totals.sentence(), "5 notifications");
+    }
+}
