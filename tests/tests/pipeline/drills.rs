@@ -2,6 +2,7 @@
 //! return to OK.
 
 use std::{
+    cell::RefCell,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -66,11 +67,31 @@ async fn state(stack: &Stack, alarm: &str) -> Option<StateValue> {
     alarms[0].state_value.clone()
 }
 
-async fn wait_for_alarm(stack: &Stack, alarm: &str) {
-    wait_until(&format!("{alarm} is in ALARM"), async || {
-        state(stack, alarm).await == Some(StateValue::Alarm)
+/// The alarms that do not fire.
+async fn without_firing<'a>(stack: &Stack, alarms: &[&'a str]) -> Vec<&'a str> {
+    let mut silent = Vec::new();
+    for &alarm in alarms {
+        if state(stack, alarm).await != Some(StateValue::Alarm) {
+            silent.push(alarm);
+        }
+    }
+    silent
+}
+
+/// Waits until each alarm has fired. The first one may be OK again before the last one fires.
+async fn wait_for_alarms(stack: &Stack, alarms: &[&str]) {
+    let missing = RefCell::new(alarms.to_vec());
+    wait_until(&format!("each of {alarms:?} has fired"), async || {
+        let rest = without_firing(stack, &missing.take()).await;
+        let is_done = rest.is_empty();
+        missing.replace(rest);
+        is_done
     })
     .await;
+}
+
+async fn wait_for_alarm(stack: &Stack, alarm: &str) {
+    wait_for_alarms(stack, &[alarm]).await;
 }
 
 async fn wait_for_ok(stack: &Stack, alarm: &str) {
@@ -91,11 +112,17 @@ async fn send(stack: &Stack, messages: &[Sample]) {
     .unwrap();
 }
 
-/// Sends new notifications until the alarm fires; returns their ids.
-async fn send_until_alarm(stack: &Stack, alarm: &str, prefix: &str) -> Vec<String> {
+/// Sends new notifications until each alarm has fired, and returns their ids. An alarm may be OK again before the last one
+/// fires: its period goes on.
+async fn send_until_alarms(stack: &Stack, alarms: &[&str], prefix: &str) -> Vec<String> {
     let mut ids = Vec::new();
+    let mut missing = alarms.to_vec();
     let sending = async {
-        while state(stack, alarm).await != Some(StateValue::Alarm) {
+        loop {
+            missing = without_firing(stack, &missing).await;
+            if missing.is_empty() {
+                break;
+            }
             let id = format!("{prefix}-{}", ids.len());
             send(stack, &[valid(&id, "1")]).await;
             ids.push(id);
@@ -103,7 +130,7 @@ async fn send_until_alarm(stack: &Stack, alarm: &str, prefix: &str) -> Vec<Strin
         }
     };
     let in_time = tokio::time::timeout(TIMEOUT, sending).await;
-    assert!(in_time.is_ok(), "waited in vain until {alarm} is in ALARM");
+    assert!(in_time.is_ok(), "waited in vain until {missing:?} fire");
     ids
 }
 
@@ -185,14 +212,14 @@ async fn runbook_resolves_alarms_of_ingest() {
 
     // Throttles: raise the concurrency.
     is_throttled.store(true, Ordering::SeqCst);
-    let throttled = send_until_alarm(&stack, "Throttles", "refused").await;
+    let throttled = send_until_alarms(&stack, &["Throttles"], "refused").await;
     is_throttled.store(false, Ordering::SeqCst);
     wait_until_done(&stack, &throttled).await;
     wait_for_ok(&stack, "Throttles").await;
 
     // OldestMessage: the event source is paused. A poll in flight may still receive the first message.
     stack.event_sources().unwrap().disable();
-    let paused = send_until_alarm(&stack, "OldestMessage", "paused").await;
+    let paused = send_until_alarms(&stack, &["OldestMessage"], "paused").await;
     let stdout = run(&stack, &["status"]).await;
     assert!(stdout.contains("OldestMessage"), "{stdout}");
     stack.event_sources().unwrap().enable();
@@ -208,9 +235,8 @@ async fn drill_rejected_and_conflict(stack: &Stack) {
     wait_until_done(stack, &["twice".to_owned()]).await;
     let moved = malformed(r#"{"id": "moved", "payload": 1}"#);
     send(stack, &[moved, valid("twice", "2")]).await;
-    for alarm in ["Rejected", "Conflict", "DeadLetters"] {
-        wait_for_alarm(stack, alarm).await;
-    }
+    let alarms = ["Rejected", "Conflict", "DeadLetters"];
+    wait_for_alarms(stack, &alarms).await;
     wait_until("both are dead letters", async || {
         let depth = inspect::read_queue_depth(clients, &outputs.dead_letter_queue_url).await;
         depth.unwrap().waiting == 2
@@ -237,7 +263,7 @@ async fn drill_rejected_and_conflict(stack: &Stack) {
     let purge = clients.sqs.purge_queue();
     let purge = purge.queue_url(&outputs.dead_letter_queue_url);
     purge.send().await.unwrap();
-    for alarm in ["Rejected", "Conflict", "DeadLetters"] {
+    for alarm in alarms {
         wait_for_ok(stack, alarm).await;
     }
 }
@@ -248,8 +274,7 @@ async fn drill_ingest_failed(stack: &Stack) {
     redirect(clients, &outputs.ingest, "DYNAMODB", &tls_endpoint(stack))
         .await
         .unwrap();
-    let failed = send_until_alarm(stack, "IngestFailed", "failed").await;
-    wait_for_alarm(stack, "DeadLetters").await;
+    let failed = send_until_alarms(stack, &["IngestFailed", "DeadLetters"], "failed").await;
     redirect(clients, &outputs.ingest, "DYNAMODB", &stack.endpoint())
         .await
         .unwrap();
@@ -280,7 +305,7 @@ async fn drill_ingest_errors(stack: &Stack) {
     let (clients, outputs) = (stack.clients(), stack.outputs());
     let pointer = "NOTIFICATION_ID_POINTER";
     let before = set_variable(clients, &outputs.ingest, pointer, "no pointer").await;
-    let errors = send_until_alarm(stack, "IngestErrors", "errors").await;
+    let errors = send_until_alarms(stack, &["IngestErrors"], "errors").await;
     restore_variable(stack, &outputs.ingest, pointer, before).await;
     wait_until_done(stack, &errors).await;
     wait_for_ok(stack, "IngestErrors").await;
@@ -329,8 +354,8 @@ async fn runbook_resolves_alarms_of_forward() {
     redirect(&clients, &outputs.forward, "KINESIS", &bad)
         .await
         .unwrap();
-    let unpublished = send_until_alarm(&stack, "Unpublished", "held").await;
-    wait_for_alarm(&stack, "ForwardIteratorAge").await;
+    let unpublished =
+        send_until_alarms(&stack, &["Unpublished", "ForwardIteratorAge"], "held").await;
     redirect(&clients, &outputs.forward, "KINESIS", &stack.endpoint())
         .await
         .unwrap();
@@ -425,12 +450,10 @@ async fn drill_complete_failed(stack: &Stack) {
     redirect(clients, &outputs.complete, "DYNAMODB", &tls_endpoint(stack))
         .await
         .unwrap();
+    let alarms = ["CompleteFailed", "GivenUp", "FailureBucket", "Pending"];
     let pending = (0..PENDING_COUNT + 20).map(|number| valid(&format!("pending-{number}"), "1"));
     send(stack, &pending.collect::<Vec<_>>()).await;
-    let failed = send_until_alarm(stack, "CompleteFailed", "failed").await;
-    for alarm in ["Pending", "GivenUp", "FailureBucket"] {
-        wait_for_alarm(stack, alarm).await;
-    }
+    let failed = send_until_alarms(stack, &alarms, "failed").await;
     let (_, stdout) = trace(stack, &failed[0]).await;
     assert!(stdout.contains("given up"), "{stdout}");
     redirect(clients, &outputs.complete, "DYNAMODB", &stack.endpoint())
@@ -442,7 +465,7 @@ async fn drill_complete_failed(stack: &Stack) {
     let stdout = run(stack, &["redrive", "failures"]).await;
     assert!(stdout.contains("Nothing to redrive."), "{stdout}");
     empty_bucket(clients, &outputs.failure_bucket).await;
-    for alarm in ["CompleteFailed", "GivenUp", "FailureBucket", "Pending"] {
+    for alarm in alarms {
         wait_for_ok(stack, alarm).await;
     }
 }
@@ -451,7 +474,7 @@ async fn drill_complete_failed(stack: &Stack) {
 async fn drill_refused_and_contradicted(stack: &Stack) {
     let receiver = stack.ledger().unwrap();
     receiver.script(|_| Behaviour::answer(StatusCode::GONE));
-    let refused = send_until_alarm(stack, "Refused", "gone").await;
+    let refused = send_until_alarms(stack, &["Refused"], "gone").await;
     receiver.script(|_| Behaviour::accept());
     wait_until("the first one is REFUSED", async || {
         trace(stack, &refused[0]).await.0 == 16
@@ -470,7 +493,7 @@ async fn drill_refused_and_contradicted(stack: &Stack) {
         runtime.spawn(async move { refuse_instead(&clients, &table, id).await });
         Behaviour::accept().delay(REFUSAL_DELAY)
     });
-    let contradicted = send_until_alarm(stack, "Contradicted", "both").await;
+    let contradicted = send_until_alarms(stack, &["Contradicted"], "both").await;
     receiver.script(|_| Behaviour::accept());
     // The first decision stays.
     let mut kept = 0;
@@ -510,8 +533,7 @@ async fn drill_dropped(stack: &Stack) {
     delete.send().await.unwrap();
     let before = set_variable(clients, &outputs.complete, "TABLE_NAME", "").await;
     send(stack, &[valid("dropped", "1")]).await;
-    wait_for_alarm(stack, "CompleteErrors").await;
-    wait_for_alarm(stack, "Dropped").await;
+    wait_for_alarms(stack, &["CompleteErrors", "Dropped"]).await;
     let create = clients.s3.create_bucket().bucket(bucket);
     create.send().await.unwrap();
     restore_variable(stack, &outputs.complete, "TABLE_NAME", before).await;
