@@ -1,5 +1,6 @@
 //! `cargo local build`: builds the functions for deployment, for each architecture that this machine supports.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::deploy::Sam;
@@ -55,6 +56,44 @@ impl Architecture {
     }
 }
 
+/// What a build has beyond the release profile, and where its results are.
+#[derive(Debug, Clone, Default)]
+pub struct Recipe {
+    /// The directory of the results and the logs.
+    pub directory: PathBuf,
+    /// Values of cargo's configuration, as after `--config`.
+    pub config: Vec<String>,
+    /// Environment variables. `None` removes one.
+    pub variables: Vec<(OsString, Option<OsString>)>,
+    /// Directories that come first in `PATH`.
+    pub path: Vec<PathBuf>,
+}
+
+impl Recipe {
+    /// The release profile, without anything else.
+    #[must_use]
+    pub fn release(workspace: &Workspace) -> Self {
+        Self {
+            directory: workspace.local().join("binaries"),
+            ..Self::default()
+        }
+    }
+
+    /// Adds the variables and the configuration to a call of cargo. The configuration follows the arguments that it has.
+    #[must_use]
+    pub fn apply(&self, cargo: Program) -> Program {
+        let change = |program: Program, (name, value): &(OsString, Option<OsString>)| match value {
+            Some(value) => program.env(name, value),
+            None => program.env_remove(name),
+        };
+        let config = self
+            .config
+            .iter()
+            .flat_map(|value| ["--config", value.as_str()]);
+        self.variables.iter().fold(cargo, change).args(config)
+    }
+}
+
 /// A function's binary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Binary {
@@ -90,10 +129,25 @@ pub async fn build_programs(
     architecture: Architecture,
     progress: Progress,
 ) -> Result<Vec<Binary>> {
+    let recipe = Recipe::release(workspace);
+    build_with(workspace, programs, architecture, &recipe, progress).await
+}
+
+/// Builds programs as [`build_programs`] does, with the additions of `recipe`.
+///
+/// # Errors
+/// As [`build`].
+pub async fn build_with(
+    workspace: &Workspace,
+    programs: &[(PathBuf, &'static str)],
+    architecture: Architecture,
+    recipe: &Recipe,
+    progress: Progress,
+) -> Result<Vec<Binary>> {
     let interpreter = Interpreter::find().await?;
-    let directory = workspace.local().join("binaries");
+    let directory = &recipe.directory;
     let _lock = FileLock::acquire(&directory.join("lock"), progress).await?;
-    require_target(workspace, architecture.target(), &interpreter, &directory).await?;
+    require_target(workspace, architecture.target(), &interpreter, directory).await?;
     let packages = python::environment(workspace, &interpreter, python::SAM, progress).await?;
     let sam = Sam::new(workspace.clone(), packages, interpreter);
     let built = directory.join(architecture.name());
@@ -103,8 +157,12 @@ pub async fn build_programs(
         let _ = std::fs::remove_file(&log);
         let name = format!("Building {program} for {}", architecture.name());
         let step = progress.long_step(name, "3 minutes the first time", Some(&log));
-        sam.cargo_lambda(&directory, &log)
-            .args(["build", "--locked", "--release"])
+        let lambda = sam
+            .cargo_lambda(directory, &log)
+            .env("PATH", sam.path(&recipe.path))
+            .args(["build", "--locked", "--release"]);
+        recipe
+            .apply(lambda)
             .args(architecture.option())
             .args(["--bin", program, "--lambda-dir"])
             .arg(&built)

@@ -56,6 +56,9 @@ enum Command {
         #[arg(long)]
         architecture: Option<Architecture>,
     },
+    /// Build the release package: programs, template, checksums, SBOMs and licences (docs/deploying.md).
+    #[command(disable_help_flag = true)]
+    Package(ToolOptions),
     /// Change the deployed code in one place at a time and list the changes that no test detects (cargo-mutants).
     #[command(disable_help_flag = true)]
     Mutants(ToolOptions),
@@ -229,6 +232,9 @@ impl Cli {
                 match tools::mutants(&Workspace::here(), &options).await? {}
             }
             Command::Coverage(ToolOptions { options }) => {
+            Command::Package(ToolOptions { options }) => {
+                match tools::package(&Workspace::here(), &options)? {}
+            }
                 match tools::coverage(&Workspace::here(), &options).await? {}
             }
             Command::Fuzz(options) => options.run().await,

@@ -229,14 +229,15 @@ impl Sam {
         let program = Program::new(self.interpreter.path(), self.environment.program(name), log);
         isolated(program, directory)
             .current_dir(self.workspace.root())
-            .env("PATH", self.path())
+            .env("PATH", self.path(&[]))
     }
 
-    /// `PATH` with the environment's programs first. cargo-lambda and zig are among them.
-    fn path(&self) -> OsString {
+    /// `PATH` with the directories `first` and then the environment's programs before everything else. cargo-lambda and zig are
+    /// among these programs.
+    pub(crate) fn path(&self, first: &[PathBuf]) -> OsString {
         let inherited = std::env::var_os("PATH").unwrap_or_default();
-        let directories =
-            std::iter::once(self.environment.bin()).chain(std::env::split_paths(&inherited));
+        let own = first.iter().cloned().chain([self.environment.bin()]);
+        let directories = own.chain(std::env::split_paths(&inherited));
         std::env::join_paths(directories).unwrap_or(inherited)
     }
 

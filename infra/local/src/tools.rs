@@ -42,6 +42,13 @@ pub const LLVM_COV: Tool = Tool {
     opt_level: "0",
 };
 
+/// Writes the list of its crates into a program.
+pub const AUDITABLE: Tool = Tool {
+    name: "cargo-auditable",
+    version: "0.7.7",
+    opt_level: "0",
+};
+
 /// Rules for CloudFormation templates.
 pub const GUARD: Tool = Tool {
     name: "cfn-guard",
@@ -122,6 +129,23 @@ impl Tool {
             source,
         })
     }
+}
+
+/// Runs the packaging command in place of this process. Its crate has dependencies that the other commands do not need, so it is
+/// compiled only here.
+///
+/// # Errors
+/// [`LocalError::Spawn`]. Otherwise it does not return.
+pub fn package(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    let source = command("cargo")
+        .args(["run", "--locked", "--package", "onewrite-package", "--"])
+        .args(options)
+        .current_dir(workspace.root())
+        .exec();
+    Err(LocalError::Spawn {
+        program: "cargo".into(),
+        source,
+    })
 }
 
 /// Runs cargo-mutants in place of this process. `.cargo/mutants.toml` says which code it changes.
