@@ -6,7 +6,7 @@
     deploy.py targets SPECIFICATION   creates what the stack will deliver to; prints its ARNs and the URLs of the queues
 
 SPECIFICATION is a JSON file (see functions.rs and downstream.rs). A function's package is a script that executes its
-program, so that no large file is copied.
+program, so that no large file is copied. The files of a release package are uploaded instead, if they are given.
 """
 
 import io
@@ -38,6 +38,9 @@ def deploy(specification):
     s3.create_bucket(Bucket=bucket)
     for name, program in specification["functions"].items():
         s3.put_object(Bucket=bucket, Key=f"{name}.zip", Body=package(program))
+    for key, path in specification["packages"].items():
+        with open(path, "rb") as file:
+            s3.put_object(Bucket=bucket, Key=key, Body=file.read())
     # A template in the request may have 51,200 bytes at most.
     with open(specification["template"], "rb") as template:
         s3.put_object(Bucket=bucket, Key="template.yaml", Body=template.read())

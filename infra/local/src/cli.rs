@@ -84,7 +84,7 @@ struct DemoOptions {
     stack: StackArguments,
     /// Use this deployed stack, in the account and region of the environment, instead of a new local one. Nothing else
     /// may send to it meanwhile. Its dead-letter queue is emptied.
-    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "port", "shards", "fifo", "parameters", "downstream_url", "downstream_queues", "downstream_function"])]
+    #[arg(long = "stack", value_name = "NAME", conflicts_with_all = ["watch", "release", "package", "port", "shards", "fifo", "parameters", "downstream_url", "downstream_queues", "downstream_function"])]
     deployed: Option<String>,
     /// How long a deployed stack must look idle before it counts as idle. SQS's counts lag by up to a minute.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
@@ -123,6 +123,9 @@ struct StackArguments {
     /// Build and deploy as for AWS: release profile, `sam build`, `sam deploy`. Takes ten minutes the first time.
     #[arg(long, conflicts_with = "watch")]
     release: bool,
+    /// Deploy the release package in this directory instead of building anything (`cargo local package`).
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["watch", "release"])]
+    package: Option<PathBuf>,
     /// Port of the emulator on 127.0.0.1. Default: a free port.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
@@ -184,6 +187,7 @@ impl StackArguments {
         options.parameters.extend(self.parameters.iter().cloned());
         StackOptions {
             port: self.port,
+            package: self.package.clone(),
             downstream: self.downstream.downstream_or(default),
             profile: if self.release {
                 Profile::Release
@@ -228,13 +232,13 @@ impl Cli {
                 Ok(exit_code(!findings.is_empty()))
             }
             Command::Build { architecture } => build(architecture).await,
+            Command::Package(ToolOptions { options }) => {
+                match tools::package(&Workspace::here(), &options)? {}
+            }
             Command::Mutants(ToolOptions { options }) => {
                 match tools::mutants(&Workspace::here(), &options).await? {}
             }
             Command::Coverage(ToolOptions { options }) => {
-            Command::Package(ToolOptions { options }) => {
-                match tools::package(&Workspace::here(), &options)? {}
-            }
                 match tools::coverage(&Workspace::here(), &options).await? {}
             }
             Command::Fuzz(options) => options.run().await,
@@ -390,6 +394,8 @@ mod tests {
             &["up", "--port", "0"],
             &["up", "--shards", "0"],
             &["up", "--watch", "--release"],
+            &["up", "--watch", "--package", "x"],
+            &["demo", "--stack", "x", "--package", "x"],
             &["up", "--parameter", "ShardCount"],
             &["deploy"],
             &["send"],

@@ -72,10 +72,13 @@ pub enum LocalError {
         target: String,
         reason: String,
     },
+    /// A directory that is not the one of a release package.
+    #[error("{} is no release package: {reason}", .directory.display())]
+    InvalidPackage { directory: PathBuf, reason: String },
     #[error("the template has no parameter {name}")]
     UnknownParameter { name: String },
-    /// The SAM CLI deployed the stack.
-    #[error("a stack that was started with --release cannot be deployed again")]
+    /// The SAM CLI deployed the stack, or it is a release package.
+    #[error("a stack that was started with --release or --package cannot be deployed again")]
     NotRedeployable,
     /// The process that runs the stack reports this.
     #[error("the deployment failed: {reason}")]
@@ -145,8 +148,9 @@ impl LocalError {
             Self::PortBusy { .. } => "omit --port to use a free port, or stop the program that uses it".into(),
             Self::MessageFile { .. } => "each line is one message of 1 byte to 1 MiB of text".into(),
             Self::InvalidTarget { .. } => "docs/running-locally.md describes the targets".into(),
+            Self::InvalidPackage { .. } => "make one with `cargo local package`".into(),
             Self::UnknownParameter { .. } => "docs/settings.md lists the parameters".into(),
-            Self::NotRedeployable => "start the stack without --release".into(),
+            Self::NotRedeployable => "start the stack without these options".into(),
             Self::Deployment { .. } => "the old settings still apply".into(),
             Self::NoStack { .. } => "start one with `cargo local up`".into(),
             Self::StackInUse { .. } => "use a stack that nothing else sends to, and empty its queues first".into(),

@@ -112,6 +112,8 @@ pub struct Deployment<'a> {
     pub parameters: &'a BTreeMap<String, String>,
     /// The programs, by function.
     pub functions: &'a Programs,
+    /// Files that are uploaded as they are, by their keys in the bucket.
+    pub packages: &'a BTreeMap<String, PathBuf>,
 }
 
 /// The input of `deploy.py redeploy`.

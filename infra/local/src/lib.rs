@@ -5,6 +5,7 @@
 //!   implement [`pipeline::Pipeline`].
 //! - [`python`], [`emulator`], [`deploy`], [`functions`], [`profile`] and [`watch`] build, start and deploy its parts.
 //!   [`process`] ends every child process with this one.
+//! - `package` finds the files of a release package, which is deployed without a build.
 //! - [`downstream`] creates what a pipeline delivers to, by default a [`ledger_receiver`].
 //! - `emulator_fixes` and `emulator_template` compensate for differences between the emulator and AWS.
 //! - [`event_sources`] runs the stack's event source mappings with the state machines of `onewrite-event-sources`.
@@ -38,6 +39,7 @@ pub mod metrics;
 pub mod oracle;
 pub mod parameters;
 pub mod pipeline;
+mod package;
 pub mod process;
 pub mod profile;
 pub mod progress;

@@ -9,6 +9,7 @@ use crate::emulator::Emulator;
 use crate::emulator_template;
 use crate::error::Result;
 use crate::functions::{self, Deployer, Deployment, Programs};
+use crate::package::Package;
 use crate::parameters::STACK_NAME;
 use crate::progress::Progress;
 use crate::python::{self, Environment, Interpreter};
@@ -40,6 +41,8 @@ enum Functions {
     Sam(Sam, Build),
     /// Deployed by `deploy.py`.
     Direct(Programs),
+    /// The files of a release package, deployed by `deploy.py`.
+    Packaged(Package),
 }
 
 /// A deployed stack.
@@ -104,6 +107,26 @@ pub(crate) async fn prepare(
     })
 }
 
+/// Finds the files of a release package and installs what is needed to deploy them, which is the emulator.
+///
+/// # Errors
+/// [`LocalError::InvalidPackage`], or a failed installation.
+pub(crate) async fn prepare_package(
+    workspace: &Workspace,
+    interpreter: &Interpreter,
+    directory: &Path,
+    progress: Progress,
+) -> Result<Prepared> {
+    let package = Package::find(directory)?;
+    let emulator = python::environment(workspace, interpreter, python::EMULATOR, progress).await?;
+    Ok(Prepared {
+        workspace: workspace.clone(),
+        interpreter: interpreter.clone(),
+        emulator,
+        functions: Functions::Packaged(package),
+    })
+}
+
 impl Prepared {
     /// Deploys the template and the functions to `emulator`. `directory` is the stack's.
     ///
@@ -127,6 +150,27 @@ impl Prepared {
             Functions::Direct(programs) => {
                 self.deploy_programs(programs, emulator, parameters, directory)
                     .await
+            }
+            Functions::Packaged(package) => {
+                let template = directory.join("template.yaml");
+                emulator_template::write(package.template(), &template, None)?;
+                let mut parameters = parameters.clone();
+                let code = ("CodeBucket".to_owned(), ARTIFACT_BUCKET.to_owned());
+                let architecture = ("Architecture".to_owned(), ARCHITECTURE.to_owned());
+                parameters.extend([code, architecture]);
+                let deployment = Deployment {
+                    stack_name: STACK_NAME,
+                    bucket: ARTIFACT_BUCKET,
+                    template: &template,
+                    parameters: &parameters,
+                    functions: &Programs::new(),
+                    packages: package.archives(),
+                };
+                let deployer = self.deployer(emulator, directory);
+                Ok(Deployed {
+                    outputs: deployer.deploy(&deployment).await?,
+                    reloadable: None,
+                })
             }
         }
     }
@@ -170,6 +214,7 @@ impl Prepared {
                 template: &template,
                 parameters: &parameters,
                 functions: &programs,
+                packages: &BTreeMap::new(),
             })
             .await?;
         Ok(Deployed {

@@ -57,6 +57,8 @@ pub struct StackOptions {
     /// How the functions are built and deployed.
     pub profile: Profile,
     /// Whether saved code is built and deployed. Implies [`Profile::Dev`].
+    /// The directory of a release package. It is deployed instead of the code of the workspace; nothing is built.
+    pub package: Option<PathBuf>,
     pub watch: bool,
     pub decorator: Option<Decorator>,
     pub progress: Progress,
@@ -78,6 +80,7 @@ impl StackOptions {
             watch: false,
             decorator: None,
             progress: Progress::Silent,
+            package: None,
         }
     }
 
@@ -130,7 +133,12 @@ impl Stack {
         } else {
             options.profile
         };
-        let prepared = profile::prepare(workspace, &interpreter, profile, *progress).await?;
+        let prepared = match &options.package {
+            Some(package) => {
+                profile::prepare_package(workspace, &interpreter, package, *progress).await?
+            }
+            None => profile::prepare(workspace, &interpreter, profile, *progress).await?,
+        };
 
         let directory = new_directory(workspace, name)?;
         let step = progress.step("Starting the emulator and deploying template.yaml");
