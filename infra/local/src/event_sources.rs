@@ -6,6 +6,7 @@
 mod invoker;
 mod lambda_metrics;
 mod mappings;
+mod observer;
 mod poller;
 mod pollers;
 mod sqs;
@@ -26,9 +27,10 @@ use tokio::task::JoinHandle;
 pub use invoker::{Function, InvocationResult, Invoker, LambdaInvoker};
 pub use lambda_metrics::LambdaMetrics;
 use mappings::DeployedMapping;
+pub use observer::Observer;
 use poller::{Executor, Poller};
 use pollers::{Commands, Hold, PollerHandle, Pollers};
-use streams::{FailureDestinations, KinesisSource, StreamExecutor, TableStreamSource};
+use streams::{FailureDestinations, KinesisSource, StreamExecutor, TableStreamSource, Watched};
 
 use crate::clients::Clients;
 use crate::emulator::REGION;
@@ -63,7 +65,7 @@ impl Drop for EventSources {
 
 impl EventSources {
     /// Reads the stack's mappings and starts a poller for each. Those of disabled mappings poll as soon as the mapping is enabled.
-    /// `metrics` records what Lambda publishes to CloudWatch.
+    /// `metrics` records what Lambda publishes to CloudWatch, and `observer` sees what the pollers do.
     ///
     /// # Errors
     /// [`crate::error::LocalError::UnexpectedStack`] for a mapping that AWS would reject, or a failed call.
@@ -72,12 +74,14 @@ impl EventSources {
         invoker: Arc<dyn Invoker>,
         choices: Choices,
         metrics: &LambdaMetrics,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let context = Context {
             clients: clients.clone(),
             invoker: metrics.wrap(invoker),
             choices,
             metrics: metrics.clone(),
+            observer,
         };
         let pollers = Pollers::default();
         let mut sources = Self {
@@ -126,6 +130,12 @@ impl EventSources {
         self.pollers.disable_all(true);
     }
 
+    /// Pauses and resumes the pollers while something else owns them.
+    #[must_use]
+    pub fn switch(&self) -> PollingSwitch {
+        PollingSwitch(self.pollers.clone())
+    }
+
     /// Whether a mapping of this function is polled.
     #[must_use]
     pub fn is_polling(&self, function: &str) -> bool {
@@ -136,6 +146,35 @@ impl EventSources {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.pollers.is_idle()
+    }
+}
+
+/// Pauses and resumes all pollers of a stack. Clones switch the same pollers.
+#[derive(Clone, Debug)]
+pub struct PollingSwitch(Pollers);
+
+impl PollingSwitch {
+    /// Stops polling, or resumes at the checkpoints. Invocations in flight finish.
+    pub fn pause(&self, is_paused: bool) {
+        self.0.disable_all(is_paused);
+    }
+
+    /// Whether all pollers are stopped, whatever the states of their mappings.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.0.lock().is_disabled
+    }
+
+    /// Whether a mapping of this function is polled.
+    #[must_use]
+    pub fn is_polling(&self, function: &str) -> bool {
+        self.0.is_polling(function)
+    }
+
+    /// Whether no mapping has anything in flight.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.0.is_idle()
     }
 }
 
@@ -164,6 +203,7 @@ struct Context {
     invoker: Arc<dyn Invoker>,
     choices: Choices,
     metrics: LambdaMetrics,
+    observer: Arc<dyn Observer>,
 }
 
 impl Context {
@@ -184,6 +224,7 @@ impl Context {
             url,
             function,
             invoker: Arc::clone(&self.invoker),
+            observer: Arc::clone(&self.observer),
         };
         let names = (mapping.uuid.clone(), executor.function.name.clone());
         let poller = SqsPoller::new(mapping, facts, self.choices);
@@ -222,12 +263,17 @@ impl Context {
         function: Function,
     ) -> PollerHandle {
         let (uuid, name) = (mapping.uuid.clone(), function.name.clone());
+        let watched = Watched {
+            kind: mapping.kind,
+            observer: Arc::clone(&self.observer),
+        };
         let executor = StreamExecutor::new(
             source,
             function,
             Arc::clone(&self.invoker),
             FailureDestinations::new(self.clients.clone(), uuid.clone()),
             self.metrics.clone(),
+            watched,
         );
         let poller = StreamPoller::new(mapping, self.choices);
         spawn((uuid, name), poller, executor, Commands::Stream)

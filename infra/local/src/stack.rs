@@ -3,6 +3,7 @@
 //! The commands and the end-to-end tests use it. Several stacks can run side by side.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,7 +18,7 @@ use crate::downstream::{self, Created, Downstream};
 use crate::emulator::{self, Credentials, Emulator};
 use crate::emulator_fixes;
 use crate::error::{LocalError, Result};
-use crate::event_sources::{EventSources, Invoker, LambdaInvoker, LambdaMetrics};
+use crate::event_sources::{EventSources, Invoker, LambdaInvoker, LambdaMetrics, Observer};
 use crate::functions::{Deployer, Redeployment};
 use crate::ledger_receiver::LedgerReceiver;
 use crate::metrics::Samples;
@@ -56,11 +57,13 @@ pub struct StackOptions {
     pub event_sources: bool,
     /// How the functions are built and deployed.
     pub profile: Profile,
-    /// Whether saved code is built and deployed. Implies [`Profile::Dev`].
     /// The directory of a release package. It is deployed instead of the code of the workspace; nothing is built.
     pub package: Option<PathBuf>,
+    /// Whether saved code is built and deployed. Implies [`Profile::Dev`].
     pub watch: bool,
     pub decorator: Option<Decorator>,
+    /// Sees what the event sources do.
+    pub observer: Arc<dyn Observer>,
     pub progress: Progress,
 }
 
@@ -77,10 +80,11 @@ impl StackOptions {
             choices: Choices::default_outcomes(),
             event_sources: true,
             profile: Profile::Release,
+            package: None,
             watch: false,
             decorator: None,
+            observer: Arc::new(()),
             progress: Progress::Silent,
-            package: None,
         }
     }
 
@@ -93,7 +97,6 @@ impl StackOptions {
 }
 
 /// A running pipeline. Dropping it ends it shortly after and keeps its logs. [`Stack::stop`] waits and removes them.
-#[derive(Debug)]
 pub struct Stack {
     workspace: Workspace,
     emulator: Emulator,
@@ -104,10 +107,20 @@ pub struct Stack {
     deployer: Option<Deployer>,
     watch: Option<Watch>,
     event_sources: Option<EventSources>,
+    observer: Arc<dyn Observer>,
     samples: Samples,
     clients: Clients,
     outputs: StackOutputs,
     directory: PathBuf,
+}
+
+impl fmt::Debug for Stack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stack")
+            .field("emulator", &self.emulator)
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stack {
@@ -162,6 +175,7 @@ impl Stack {
             deployer: deployed.reloadable.as_ref().map(|one| one.deployer.clone()),
             watch: None,
             event_sources: None,
+            observer: Arc::clone(&options.observer),
             samples: Samples::default(),
             clients,
             outputs,
@@ -198,7 +212,9 @@ impl Stack {
             invoker = decorate(invoker);
         }
         let metrics = LambdaMetrics::new(&self.outputs, self.samples.clone());
-        let sources = EventSources::start(&self.clients, invoker, choices, &metrics).await?;
+        let observer = Arc::clone(&self.observer);
+        let sources =
+            EventSources::start(&self.clients, invoker, choices, &metrics, observer).await?;
         self.event_sources = Some(sources);
         Ok(())
     }
@@ -285,6 +301,12 @@ impl Stack {
     #[must_use]
     pub fn ledger(&self) -> Option<&LedgerReceiver> {
         self.downstream.ledger.as_ref()
+    }
+
+    /// The receiver, if the stack delivers to it now.
+    #[must_use]
+    pub fn booking_ledger(&self) -> Option<&LedgerReceiver> {
+        self.downstream.booking_ledger(&self.parameters)
     }
 
     /// The URLs of the queues of [`Downstream::Targets`], by name.

@@ -16,7 +16,7 @@ pub(super) struct Pollers(Arc<Mutex<State>>);
 pub(super) struct State {
     pollers: Vec<PollerHandle>,
     /// Whether all pollers are disabled, whatever the states of their mappings.
-    is_disabled: bool,
+    pub(super) is_disabled: bool,
     /// Whether changes of mappings are ignored.
     pub(super) is_held: bool,
 }

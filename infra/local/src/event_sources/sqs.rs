@@ -10,6 +10,7 @@ use onewrite_event_sources::message::{AttributeValue, Message, MessageAttribute}
 use onewrite_event_sources::sqs::{Action, CallId, DeleteEntry, Finding, Input, SqsPoller};
 
 use super::invoker::{Function, Invoker};
+use super::observer::Observer;
 use super::poller::{Executor, Poller};
 use crate::error::causes;
 
@@ -41,6 +42,7 @@ pub(super) struct SqsExecutor {
     pub(super) url: String,
     pub(super) function: Function,
     pub(super) invoker: Arc<dyn Invoker>,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 impl Executor<SqsPoller> for SqsExecutor {
@@ -61,16 +63,19 @@ impl Executor<SqsPoller> for SqsExecutor {
                     .visibility_timeout(to_i32(visibility_timeout_seconds))
                     .message_system_attribute_names(MessageSystemAttributeName::All)
                     .message_attribute_names("All");
-                Some(receive(request, call).boxed())
+                Some(receive(request, call, Arc::clone(&self.observer)).boxed())
             }
             Action::Invoke {
                 invocation,
                 payload,
-                message_ids: _,
+                message_ids,
             } => {
                 let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
+                let (observer, messages) = (Arc::clone(&self.observer), message_ids.len());
                 let invoked = async move {
+                    observer.invoking(&function.name, messages);
                     let outcome = invoker.invoke(&function, payload).await.outcome;
+                    observer.invoked(&function.name, messages, &outcome);
                     Input::Invoked {
                         invocation,
                         outcome,
@@ -80,8 +85,13 @@ impl Executor<SqsPoller> for SqsExecutor {
             }
             Action::Delete { call, entries } => {
                 let (client, url) = (self.client.clone(), self.url.clone());
+                let observer = Arc::clone(&self.observer);
                 let deleted = async move {
-                    match delete(&client, &url, &entries).await {
+                    let failed = delete(&client, &url, &entries).await;
+                    let deleted = entries.into_iter().map(|entry| entry.message_id);
+                    let deleted: Vec<_> = deleted.filter(|id| !failed.contains(id)).collect();
+                    observer.deleted(&deleted);
+                    match failed {
                         failed if failed.is_empty() => Input::Deleted { call },
                         message_ids => Input::DeleteFailed { call, message_ids },
                     }
@@ -96,11 +106,16 @@ impl Executor<SqsPoller> for SqsExecutor {
     }
 }
 
-async fn receive(request: ReceiveMessageFluentBuilder, call: CallId) -> Input {
+async fn receive(
+    request: ReceiveMessageFluentBuilder,
+    call: CallId,
+    observer: Arc<dyn Observer>,
+) -> Input {
     match request.send().await {
         Ok(output) => {
             let messages = output.messages.unwrap_or_default();
-            let messages = messages.into_iter().map(to_message).collect();
+            let messages: Vec<Message> = messages.into_iter().map(to_message).collect();
+            observer.received(&messages);
             Input::Received { call, messages }
         }
         Err(error) => {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt};
 use onewrite_event_sources::Millis;
+use onewrite_event_sources::mapping::StreamKind;
 use onewrite_event_sources::stream::{Action, CallId, Finding, Input, Position, StreamPoller};
 
 pub(super) use dynamodb::TableStreamSource;
@@ -21,6 +22,7 @@ use source::{Page, ReadError};
 
 use super::invoker::{Function, Invoker};
 use super::lambda_metrics::LambdaMetrics;
+use super::observer::Observer;
 use super::poller::{Executor, Poller};
 
 impl Poller for StreamPoller {
@@ -52,6 +54,14 @@ pub(super) struct StreamExecutor<S> {
     invoker: Arc<dyn Invoker>,
     destinations: Arc<FailureDestinations>,
     metrics: LambdaMetrics,
+    watched: Watched,
+}
+
+/// The kind of a stream, and what sees its records.
+#[derive(Clone)]
+pub(super) struct Watched {
+    pub(super) kind: StreamKind,
+    pub(super) observer: Arc<dyn Observer>,
 }
 
 impl<S: Source> StreamExecutor<S> {
@@ -61,6 +71,7 @@ impl<S: Source> StreamExecutor<S> {
         invoker: Arc<dyn Invoker>,
         destinations: FailureDestinations,
         metrics: LambdaMetrics,
+        watched: Watched,
     ) -> Self {
         Self {
             reader: Arc::new(Reader::new(source)),
@@ -68,6 +79,7 @@ impl<S: Source> StreamExecutor<S> {
             invoker,
             destinations: Arc::new(destinations),
             metrics,
+            watched,
         }
     }
 }
@@ -83,16 +95,30 @@ impl<S: Source> Executor<StreamPoller> for StreamExecutor<S> {
                 shard,
                 position,
                 limit,
-            } => Some(read(Arc::clone(&self.reader), call, shard, position, limit).boxed()),
+            } => {
+                let watched = self.watched.clone();
+                let read = read(
+                    Arc::clone(&self.reader),
+                    watched,
+                    call,
+                    (shard, position),
+                    limit,
+                );
+                Some(read.boxed())
+            }
             Action::Invoke {
                 invocation,
                 payload,
                 shard: _,
-                sequence_numbers: _,
+                sequence_numbers,
             } => {
                 let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
+                let observer = Arc::clone(&self.watched.observer);
+                let records = sequence_numbers.len();
                 let invoke = async move {
+                    observer.invoking(&function.name, records);
                     let result = invoker.invoke(&function, payload).await;
+                    observer.invoked(&function.name, records, &result.outcome);
                     Input::Invoked {
                         invocation,
                         request_id: result.request_id,
@@ -148,17 +174,20 @@ async fn list_shards<S: Source>(reader: Arc<Reader<S>>, call: CallId) -> Input {
 
 async fn read<S: Source>(
     reader: Arc<Reader<S>>,
+    watched: Watched,
     call: CallId,
-    shard: String,
-    position: Position,
+    (shard, position): (String, Position),
     limit: u32,
 ) -> Input {
     match reader.read(&shard, &position, limit).await {
-        Ok(Page { records, next }) => Input::Records {
-            call,
-            records,
-            end_of_shard: next.is_none(),
-        },
+        Ok(Page { records, next }) => {
+            watched.observer.read(watched.kind, &shard, &records);
+            Input::Records {
+                call,
+                records,
+                end_of_shard: next.is_none(),
+            }
+        }
         Err(ReadError::Trimmed) => Input::Trimmed { call },
         Err(error) => {
             tracing::warn!(shard, ?error, "failed to read a shard");

@@ -166,6 +166,7 @@ impl TestStack {
             invoker,
             Choices::default_outcomes(),
             &LambdaMetrics::default(),
+            Arc::new(()),
         )
         .await
         .unwrap()
