@@ -88,6 +88,16 @@ pub struct Created {
 }
 
 impl Created {
+    /// The receiver, if a stack with these parameters delivers to it. Another deployment may have replaced it.
+    pub(crate) fn booking_ledger(
+        &self,
+        parameters: &BTreeMap<String, String>,
+    ) -> Option<&LedgerReceiver> {
+        let url = parameters.get(URL);
+        let is_target = |receiver: &&LedgerReceiver| Some(&receiver.url()) == url;
+        self.ledger.as_ref().filter(is_target)
+    }
+
     /// What moves the notifications of a stack with these parameters to DONE or REFUSED, and what it has booked.
     ///
     /// # Errors
@@ -100,10 +110,7 @@ impl Created {
         if !is_configured(parameters) {
             return Ok(Settlement::Elsewhere);
         }
-        let url = parameters.get(URL);
-        // Another deployment may have replaced the receiver.
-        let is_target = |receiver: &&LedgerReceiver| Some(&receiver.url()) == url;
-        if let Some(receiver) = self.ledger.as_ref().filter(is_target) {
+        if let Some(receiver) = self.booking_ledger(parameters) {
             let ledger = receiver.ledger();
             return Ok(Settlement::Ledger {
                 calls: Some(ledger.calls.values().copied().map(u64::from).sum()),

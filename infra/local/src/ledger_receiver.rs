@@ -140,6 +140,8 @@ impl Ledger {
 
 struct State {
     ledger: Ledger,
+    /// The effects by the notification that the event names, so that an effect under another key would be seen.
+    effects: BTreeMap<String, u32>,
     script: Script,
 }
 
@@ -147,6 +149,30 @@ type SharedState = Arc<Mutex<State>>;
 
 fn lock(state: &SharedState) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads the effects of a receiver.
+#[derive(Clone)]
+pub struct Effects(SharedState);
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Effects({})", self.count())
+    }
+}
+
+impl Effects {
+    /// Notifications with at least one effect.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        lock(&self.0).effects.len()
+    }
+
+    /// How often the effect of this notification happened.
+    #[must_use]
+    pub fn of(&self, id: &str) -> u32 {
+        lock(&self.0).effects.get(id).copied().unwrap_or(0)
+    }
 }
 
 /// A running receiver. It stops when it is dropped.
@@ -176,6 +202,7 @@ impl LedgerReceiver {
         let address = listener.local_addr().map_err(failed)?;
         let state = Arc::new(Mutex::new(State {
             ledger: Ledger::default(),
+            effects: BTreeMap::new(),
             script: Arc::new(|_| Behaviour::accept()),
         }));
         let mut tasks = JoinSet::new();
@@ -197,6 +224,12 @@ impl LedgerReceiver {
     #[must_use]
     pub fn ledger(&self) -> Ledger {
         lock(&self.state).ledger.clone()
+    }
+
+    /// Reads the effects without a copy of the ledger.
+    #[must_use]
+    pub fn effects(&self) -> Effects {
+        Effects(Arc::clone(&self.state))
     }
 
     /// Chooses the behaviour of further requests.
@@ -257,9 +290,23 @@ fn decide(state: &SharedState, key: String, headers: HeaderMap, body: Bytes) -> 
     // Without the lock, so that a script may read the ledger.
     let behaviour = script(&request);
     if behaviour.is_booked() {
-        lock(state).ledger.booked.insert(request.idempotency_key);
+        let id = subject(&request.body).unwrap_or_else(|| request.idempotency_key.clone());
+        let mut state = lock(state);
+        if state.ledger.booked.insert(request.idempotency_key) {
+            *state.effects.entry(id).or_default() += 1;
+        }
     }
     behaviour
+}
+
+/// The notification id in an event.
+fn subject(body: &[u8]) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Event {
+        subject: String,
+    }
+    let event: Event = serde_json::from_slice(body).ok()?;
+    Some(event.subject)
 }
 
 fn respond(behaviour: &Behaviour) -> Response<Full<Bytes>> {
@@ -308,6 +355,30 @@ mod tests {
             ledger.calls,
             BTreeMap::from([("a".into(), 1), ("b".into(), 2)])
         );
+    }
+
+    #[test]
+    fn an_effect_counts_for_the_notification_that_the_event_names() {
+        let state = SharedState::new(Mutex::new(State {
+            ledger: Ledger::default(),
+            effects: BTreeMap::new(),
+            script: Arc::new(|_| Behaviour::accept()),
+        }));
+        for (key, body) in [
+            ("a", r#"{"subject":"a","data":{"subject":"x"}}"#),
+            ("a", r#"{"subject":"a"}"#),
+            ("other key", r#"{"subject":"a"}"#),
+            ("b", "{}"),
+        ] {
+            let body = Bytes::from_static(body.as_bytes());
+            decide(&state, key.to_owned(), HeaderMap::new(), body);
+        }
+        let effects = Effects(state);
+        assert_eq!(
+            (effects.of("a"), effects.of("b"), effects.of("x")),
+            (2, 1, 0)
+        );
+        assert_eq!(effects.count(), 2);
     }
 
     #[tokio::test]
