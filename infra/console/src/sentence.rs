@@ -11,7 +11,11 @@ impl Totals {
             (self.sent, " message sent", " messages sent"),
             (self.created, " notification", " notifications"),
             (self.effects, " effect", " effects"),
-            (self.refused.filter(|count| count.0 > 0), " refused", " refused"),
+            (
+                self.refused.filter(|count| count.0 > 0),
+                " refused",
+                " refused",
+            ),
             (self.conflicts, " in conflict", " in conflict"),
             (self.rejected, " rejected", " rejected"),
             (self.lost, " lost", " lost"),

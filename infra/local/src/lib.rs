@@ -9,6 +9,7 @@
 //! - [`downstream`] creates what a pipeline delivers to, by default a [`ledger_receiver`].
 //! - `emulator_fixes` and `emulator_template` compensate for differences between the emulator and AWS.
 //! - [`event_sources`] runs the stack's event source mappings with the state machines of `onewrite-event-sources`.
+//! - [`lab`] counts what the event sources see, for `up` and the console.
 //! - [`sample`] and [`messages`] send messages, [`settled`] waits, [`inspect`] reads the result, [`oracle`] checks it.
 //! - [`metrics`] records the metrics that Lambda publishes, for the runbook drills.
 //! - [`clients`] has the clients, among them [`lambda`] and [`buckets`], which do without an SDK crate.
@@ -32,14 +33,15 @@ pub mod event_sources;
 pub mod functions;
 pub mod fuzz;
 pub mod inspect;
+pub mod lab;
 pub mod lambda;
 pub mod ledger_receiver;
 pub mod messages;
 pub mod metrics;
 pub mod oracle;
+mod package;
 pub mod parameters;
 pub mod pipeline;
-mod package;
 pub mod process;
 pub mod profile;
 pub mod progress;

@@ -45,21 +45,30 @@ pub fn read(path: &Path) -> Result<Vec<String>> {
         if text.trim().is_empty() {
             continue;
         }
-        if text.len() > MAX_MESSAGE_BYTES {
-            return Err(invalid(format!(
-                "it has {} bytes, but at most {MAX_MESSAGE_BYTES} are allowed",
-                text.len()
-            )));
-        }
-        if let Some(character) = text.chars().find(|character| !is_allowed(*character)) {
-            return Err(invalid(format!(
-                "SQS does not accept U+{:04X}",
-                u32::from(character)
-            )));
-        }
+        check(text).map_err(invalid)?;
         messages.push(text.to_owned());
     }
     Ok(messages)
+}
+
+/// Checks that SQS accepts a message.
+///
+/// # Errors
+/// The reason why it does not, without the text of the message.
+pub fn check(text: &str) -> std::result::Result<(), String> {
+    if text.len() > MAX_MESSAGE_BYTES {
+        let length = text.len();
+        return Err(format!(
+            "it has {length} bytes, but at most {MAX_MESSAGE_BYTES} are allowed"
+        ));
+    }
+    match text.chars().find(|character| !is_allowed(*character)) {
+        Some(character) => Err(format!(
+            "SQS does not accept U+{:04X}",
+            u32::from(character)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The characters that an SQS message may contain (SQS API reference, SendMessage).
@@ -70,17 +79,18 @@ fn is_allowed(character: char) -> bool {
 /// Determines the meaning of a user's messages with the functions' own parser.
 #[must_use]
 pub fn classify(bodies: Vec<String>) -> Vec<Sample> {
-    bodies
-        .into_iter()
-        .map(|body| Sample {
-            meaning: meaning(&body),
-            body,
-        })
-        .collect()
+    let pointers = MessagePointers::default();
+    let sample = |body: String| Sample {
+        meaning: meaning(&body, &pointers),
+        body,
+    };
+    bodies.into_iter().map(sample).collect()
 }
 
-fn meaning(body: &str) -> Meaning {
-    let Ok(notification) = MessagePointers::default().parse(body) else {
+/// Determines the meaning of one message.
+#[must_use]
+pub fn meaning(body: &str, pointers: &MessagePointers) -> Meaning {
+    let Ok(notification) = pointers.parse(body) else {
         return Meaning::Malformed;
     };
     let valid = Meaning::Valid {
@@ -124,9 +134,12 @@ pub async fn send(
     } else {
         MAX_SENDS_IN_FLIGHT
     };
-    let mut batches = stream::iter(batches(messages))
+    // Collected first, so that a task may send. Each starts when it is polled.
+    let batches = batches(messages).into_iter();
+    let sends: Vec<_> = batches
         .map(|batch| send_batch(clients, queue_url, batch))
-        .buffered(in_flight);
+        .collect();
+    let mut batches = stream::iter(sends).buffered(in_flight);
     let mut sent = Vec::with_capacity(messages.len());
     while let Some(batch) = batches.try_next().await? {
         sent.extend(batch);
@@ -229,6 +242,10 @@ mod tests {
     use rand::{RngExt as _, SeedableRng as _, distr::Alphanumeric, rngs::StdRng};
 
     use super::*;
+
+    fn meaning(body: &str) -> Meaning {
+        super::meaning(body, &MessagePointers::default())
+    }
 
     fn file(text: &[u8]) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
