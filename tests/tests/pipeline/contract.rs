@@ -1,6 +1,5 @@
 //! The contract for consumers that read the notification stream themselves: its files are what the code does, and the
 //! helpers in Python and JavaScript follow them.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod batches;
 mod competition;

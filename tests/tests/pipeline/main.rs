@@ -1,10 +1,11 @@
 //! The whole pipeline, end to end: the repository's template on the emulator with IAM enforced, the release binaries, and
 //! the event sources of this project. Each test has its own stack.
 //!
-//! All tests that start an emulator or a build are in this one binary, except two of the contract. They mostly wait, and cargo runs one binary after the
+//! All tests that start an emulator or a build are in this one binary. They mostly wait, and cargo runs one binary after the
 //! other, but the tests of one binary in parallel.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod contract;
 mod deferral;
 mod deployed_stack;
 mod doctor;
@@ -16,7 +17,10 @@ mod items;
 mod least_privilege;
 mod local;
 mod messages;
+mod oldest;
 mod operator;
+mod package;
 mod recovery;
 mod streams;
 mod support;
+mod upgrade;

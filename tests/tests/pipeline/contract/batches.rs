@@ -19,7 +19,7 @@ use onewrite_runtime::budget::Budget;
 use onewrite_testing::{StoredRecord, lambda_event};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     fixtures::{NOW, item, item_json, now, older_item_json, refund},
     settlements::Verdict,
     wire::{Answer, Server, TABLE},

@@ -22,7 +22,7 @@ use onewrite_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     batches::record,
     fixtures::{item, older_item_json},
     helpers::{run_node, run_python},

@@ -14,7 +14,7 @@ use onewrite_tests::{cargo::build, script, template::repository};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::helpers::has_node;
+use super::helpers::has_node;
 
 /// A promise, the file of the consumer that keeps it, and what breaks it.
 type Mistake = (
@@ -183,8 +183,8 @@ impl Setting {
         std::fs::create_dir(&directory).unwrap();
         for path in [
             repository("shared/contract/python").join(HELPER),
-            repository("tests/tests/contract").join(PROGRAM),
-            repository("tests/tests/contract").join("dynamodb.py"),
+            repository("tests/tests/pipeline/contract").join(PROGRAM),
+            repository("tests/tests/pipeline/contract").join("dynamodb.py"),
         ] {
             let mut text = std::fs::read_to_string(&path).unwrap();
             let changes = changes.iter().filter(|_| path.ends_with(file));
@@ -246,7 +246,7 @@ async fn assert_helpers_keep_all(setting: &Setting) {
     let python = setting.python_consumer("right", HELPER, &[]);
     let mut consumers = vec![python];
     if has_node("conform.mjs") {
-        let script = repository("tests/tests/contract/conform.mjs");
+        let script = repository("tests/tests/pipeline/contract/conform.mjs");
         let helper = repository("shared/contract/javascript/onewrite.mjs");
         consumers.push(command(&[Path::new("node"), &script, &helper]));
     }

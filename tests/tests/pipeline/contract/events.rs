@@ -8,7 +8,7 @@ use onewrite::{
 };
 use serde_json::{Value, json};
 
-use crate::fixtures::{event_json, item, now, refund};
+use super::fixtures::{event_json, item, now, refund};
 
 const TRACE: &str = "00-5759e988bd862e3fe1be46a994272793-53995c3f42cd8ad8-01";
 

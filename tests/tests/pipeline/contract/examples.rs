@@ -5,7 +5,7 @@ use std::path::Path;
 use onewrite_tests::template::repository;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     fixtures::{directory, event_json, item, item_json, refund},
     helpers::{run_node, run_python},
 };

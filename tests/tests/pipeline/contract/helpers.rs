@@ -6,7 +6,7 @@ use onewrite_local::python::Interpreter;
 use onewrite_tests::{script, template::repository};
 use serde_json::Value;
 
-use crate::fixtures::directory;
+use super::fixtures::directory;
 
 /// Runs a script of this directory with Python and returns what it prints.
 pub(crate) fn run_python(script: &str, arguments: &[&Path], input: &Value) -> Value {
@@ -54,7 +54,7 @@ pub(crate) fn run_node(script: &str, arguments: &[&Path], input: &Value) -> Opti
 
 fn run(mut command: Command, script: &str, arguments: &[&Path], input: &Value) -> Value {
     command
-        .arg(repository("tests/tests/contract").join(script))
+        .arg(repository("tests/tests/pipeline/contract").join(script))
         .args(arguments);
     serde_json::from_slice(&script::run(command, input).unwrap()).unwrap()
 }

@@ -10,7 +10,7 @@ use onewrite_tests::template::repository;
 use serde_dynamo::AttributeValue;
 use serde_json::json;
 
-use crate::{
+use super::{
     examples::FORMATS,
     fixtures::{now, refund},
 };

@@ -10,7 +10,7 @@ use onewrite::{
 use onewrite_tests::template::{repository, template};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     events,
     fixtures::{VERSION, event_json, item, refund},
     helpers::run_python,

@@ -10,7 +10,7 @@ use onewrite::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     fixtures::{NOW, event_json, item, item_json, now, older_item_json, refund},
     wire::{Answer, Server},
 };

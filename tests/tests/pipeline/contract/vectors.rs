@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     batches, events,
     fixtures::{VERSION, directory},
     settlements,

@@ -5,7 +5,7 @@ use std::path::Path;
 use onewrite_tests::template::repository;
 use serde_json::Value;
 
-use crate::{
+use super::{
     fixtures::directory,
     helpers::{run_node, run_python},
 };
