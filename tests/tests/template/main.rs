@@ -15,6 +15,7 @@ mod parameters;
 mod permissions;
 mod queue_policies;
 mod queues;
+mod settings;
 mod storage;
 mod translated;
 
