@@ -1,0 +1,203 @@
+// The page: routes, the sentence, and what each event of the server changes.
+
+import { Events, get, readToken, setToken } from "/page/api.js";
+import { buildAttention, closeAttention, onProgress, openAttention, setAbout } from "/page/attention.js";
+import { buildCharts, showCharts, updateCharts } from "/page/charts.js";
+import { byId, el, setAttribute, setLines, setText, show } from "/page/dom.js";
+import { buildFlow, updateFlow } from "/page/flow.js";
+import { count, isPositive, time } from "/page/format.js";
+import { buildLab, updateLab } from "/page/lab.js";
+import { buildTheme } from "/page/theme.js";
+import { buildTrace, closeTrace, openTrace } from "/page/trace.js";
+
+/** A screen reader hears the sentence when it changes, but not more often than this. */
+const LIVE_MILLIS = 15_000;
+
+const VIEWS = ["token", "pipeline", "lab", "charts", "notification", "attention"];
+
+let about = null;
+let overview = null;
+let lab = null;
+let events = null;
+let route = null;
+let spokenAt = 0;
+
+// ---------------------------------------------------------------- routes
+
+function readRoute() {
+  const [, name = "", ...rest] = location.hash.split("/");
+  if (name === "notification" && rest.length > 0) return { name, id: decode(rest.join("/")) };
+  if (name === "attention") return { name, kind: rest[0] };
+  if (name === "charts") return { name };
+  return { name: "pipeline" };
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The sections of a route. The pipeline of AWS shows its charts too; a local one shows the lab. */
+function sectionsOf({ name }) {
+  if (name !== "pipeline") return [name];
+  return ["pipeline", about?.has_lab ? "lab" : "charts"];
+}
+
+function applyRoute() {
+  if (about === null) return;
+  const next = readRoute();
+  const isMove = route !== null && route.name !== next.name;
+  if (route?.name === "notification" && next.name !== "notification") closeTrace();
+  if (route?.name === "attention" && next.name !== "attention") closeAttention();
+  route = next;
+  const sections = sectionsOf(next);
+  for (const view of VIEWS) show(byId(`view-${view}`), sections.includes(view));
+  show(byId("hero"), true);
+  setAttribute(byId("hero"), "data-small", next.name === "pipeline" ? null : "true");
+  showCharts(sections.includes("charts"));
+  for (const link of document.querySelectorAll("[data-route]")) {
+    setAttribute(link, "aria-current", link.dataset.route === next.name ? "page" : null);
+  }
+  if (next.name === "notification") {
+    byId("search").value = next.id;
+    openTrace(next.id);
+  }
+  if (next.name === "attention") openAttention(next.kind);
+  document.title = `${{ notification: next.id, attention: "What needs you", charts: "Charts" }[next.name] ?? "Pipeline"} · ${about.stack} · onewrite`;
+  if (isMove) {
+    scrollTo(0, 0);
+    byId("main").focus({ preventScroll: true });
+  }
+}
+
+// ---------------------------------------------------------------- the sentence
+
+/** Sets numbers in bold, and "12 lost" in red. The text stays the server's, letter by letter. */
+function showSentence(sentence) {
+  const heading = byId("sentence");
+  if (heading.textContent === sentence) return;
+  const parts = sentence.split(/(\d[\d,]*(?: lost)?)/);
+  heading.replaceChildren(
+    ...parts.map((part, index) => {
+      if (index % 2 === 0) return part;
+      const tone = part.endsWith(" lost") ? (part === "0 lost" ? "good" : "bad") : null;
+      return el("strong", { "data-tone": tone, text: part });
+    }),
+  );
+  const now = Date.now();
+  if (now - spokenAt >= LIVE_MILLIS) {
+    spokenAt = now;
+    setText(byId("sentence-live"), sentence);
+  }
+}
+
+function updateOverview() {
+  if (overview === null) return;
+  showSentence(overview.sentence);
+  setText(byId("period"), overview.totals.period ? `${overview.totals.period} · ` : "");
+  setText(byId("as-of"), `as of ${time(overview.at)}`);
+  updateFlow(overview, lab);
+  setLines(byId("not-read"), overview.not_read);
+  const letters = [overview.totals.dead_letters, overview.totals.failures].filter(isPositive);
+  const badge = byId("nav-count");
+  show(badge, letters.length > 0);
+  setText(badge, count(String(letters.reduce((sum, one) => sum + BigInt(one), 0n))));
+}
+
+// ---------------------------------------------------------------- the connection
+
+const HANDLERS = {
+  async connected() {
+    about = await get("/api/about");
+    setText(byId("stack"), about.stack);
+    setText(byId("location"), about.location);
+    setAttribute(document.documentElement, "data-local", about.is_local ? "true" : null);
+    setAbout(about);
+    applyRoute();
+  },
+  event(name, data) {
+    if (name === "overview") {
+      overview = data;
+      updateOverview();
+    } else if (name === "lab") {
+      lab = data;
+      updateLab(lab);
+      updateOverview();
+    } else if (name === "charts") updateCharts(data);
+    else if (name === "progress") onProgress(data);
+  },
+  state({ kind, seconds, reason }) {
+    const button = byId("connection");
+    setAttribute(button, "data-kind", kind);
+    setAttribute(document.documentElement, "data-stale", kind === "live" || about === null ? null : "true");
+    const text = { live: "Live", connecting: "Connecting" }[kind] ?? `Lost, retry in ${seconds} s`;
+    setText(byId("connection-text"), text);
+    // Spoken once for each state, not each second.
+    setText(byId("connection-live"), { live: "Connected", connecting: "" }[kind] ?? `Connection lost. ${reason}`);
+    setAttribute(button, "title", kind === "waiting" ? `${reason} Press to try now.` : "State of the connection to the console");
+    if (about === null && kind === "waiting") askForToken(reason);
+  },
+  unauthorized() {
+    askForToken("The token is not valid for this console. A console that was started again has a new one: open the address that it printed.");
+    setAttribute(byId("connection"), "data-kind", "waiting");
+    setText(byId("connection-text"), "No access");
+  },
+};
+
+function askForToken(reason) {
+  for (const view of VIEWS) show(byId(`view-${view}`), view === "token");
+  show(byId("hero"), false);
+  if (reason) setText(byId("token-text"), reason);
+}
+
+function start() {
+  events = new Events(HANDLERS);
+  events.run();
+}
+
+function build() {
+  buildTheme(byId("theme"));
+  buildFlow();
+  buildTrace();
+  buildAttention();
+  buildCharts();
+  buildLab();
+  byId("search-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const id = byId("search").value.trim();
+    if (id !== "") location.hash = `#/notification/${encodeURIComponent(id)}`;
+  });
+  byId("token-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const text = byId("token-input").value.trim();
+    if (text === "") return;
+    setToken(text.split("#token=").at(-1));
+    location.hash = "#/";
+    location.reload();
+  });
+  byId("skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    byId("main").focus();
+  });
+  byId("connection").addEventListener("click", () => events?.retryNow());
+  addEventListener("keydown", (event) => {
+    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
+    if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    byId("search").focus();
+  });
+  addEventListener("hashchange", () => {
+    // The address with a new token, opened in a tab that has the page already.
+    if (location.hash.startsWith("#token=")) {
+      readToken();
+      location.reload();
+    } else applyRoute();
+  });
+}
+
+build();
+if (readToken()) start();
+else askForToken(null);
