@@ -5,9 +5,36 @@
 //! - [`lab`]: the port to the switches of a local stack. `cargo local up` implements it behind a loopback API
 //! - [`sentence`]: the sentence of a local stack
 //!
+//! With the feature `server`:
+//!
+//! - `server`: the server of the page, on the loopback interface
+//! - `auth`: its token
+//! - `change_log`: its log of changes
+//!
+//! With the feature `testing`, `memory` has a pipeline and a lab for tests of the page.
+//!
 //! This crate knows no AWS.
 
 pub mod lab;
 pub mod pipeline;
 pub mod sentence;
 pub mod view;
+
+#[cfg(feature = "server")]
+mod answer;
+#[cfg(feature = "server")]
+mod assets;
+#[cfg(feature = "server")]
+pub mod auth;
+#[cfg(feature = "server")]
+pub mod change_log;
+#[cfg(feature = "server")]
+mod events;
+#[cfg(feature = "server")]
+mod guard;
+#[cfg(feature = "testing")]
+pub mod memory;
+#[cfg(feature = "server")]
+mod routes;
+#[cfg(feature = "server")]
+pub mod server;
