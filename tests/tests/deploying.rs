@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
 
 use clap::Parser as _;
 use onewrite_local::binaries::Architecture;
@@ -166,14 +168,25 @@ fn with_matrix(command: &str, job: &Value) -> Vec<String> {
     include.iter().map(fill).collect()
 }
 
+/// The steps of a release that its workflow runs.
+const RELEASE_STEPS: [&str; 3] = ["check", "merge", "publish"];
+
+/// The version of the released tag in a command.
+const RELEASED: &str = "\"${GITHUB_REF_NAME#v}\"";
+
 /// Whether a step's command exists: its script, subcommand or target.
 fn is_runnable(command: &str) -> bool {
     let words: Vec<&str> = command.split_whitespace().collect();
     let targets = Architecture::ALL.map(Architecture::target);
     match words[..] {
+        ["bash", ".ci/release", step] => RELEASE_STEPS.contains(&step),
         ["bash", script] => repository(script).is_file(),
         ["cargo", "local", ref options @ ..] => {
-            Cli::try_parse_from(["cargo local"].iter().chain(options)).is_ok()
+            let options = options
+                .iter()
+                .map(|option| option.replace(RELEASED, "0.1.0"));
+            let words = std::iter::once("cargo local".to_owned()).chain(options);
+            Cli::try_parse_from(words).is_ok()
         }
         ["rustup", "target", "add", target] => targets.contains(&target),
         [
@@ -253,7 +266,7 @@ fn third_party_actions_are_pinned_to_a_commit_with_its_version() {
 }
 
 #[test]
-fn only_deployments_get_tokens_and_production_follows_staging() {
+fn only_deployments_and_releases_get_tokens_and_production_follows_staging() {
     let workflows = workflows();
     let mut deployed = BTreeMap::new();
     for (name, (_, workflow)) in &workflows {
@@ -267,7 +280,10 @@ fn only_deployments_get_tokens_and_production_follows_staging() {
             let has_token = job["permissions"]["id-token"] == "write";
             let called = job["with"]["environment"].as_str();
             let deploys = job["environment"].is_string() || called.is_some();
-            assert_eq!(has_token, deploys, "{name}: {job_name}");
+            let releases = (name.as_str(), job_name.as_str()) == ("release.yml", "release");
+            assert_eq!(has_token, deploys || releases, "{name}: {job_name}");
+            let may_write = job["permissions"]["contents"] == "write";
+            assert_eq!(may_write, releases, "{name}: {job_name}");
             if let Some(environment) = called {
                 deployed.insert(environment, (job_name, &job["needs"]));
                 assert!(samconfig().contains_key(environment), "{environment}");
@@ -304,4 +320,217 @@ fn only_deployments_get_tokens_and_production_follows_staging() {
     );
     assert!(text.contains("role-to-assume: ${{ vars.AWS_ROLE_ARN }}"));
     assert!(!text.contains("secrets."));
+}
+
+#[test]
+fn a_release_needs_the_gate_and_every_check_and_is_attested_before_it_exists() {
+    let workflows = workflows();
+    let (_, workflow) = &workflows["release.yml"];
+    let release = &workflow["jobs"]["release"];
+    let needed: BTreeSet<&str> = release["needs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let others = jobs(workflow)
+        .map(|(name, _)| name.as_str())
+        .filter(|name| *name != "release");
+    assert_eq!(needed, others.collect());
+    let runs =
+        |job: &str, command: &str| steps(&workflow["jobs"][job]).any(|step| step["run"] == command);
+    assert!(runs("gate", "bash .ci/run") && runs("check", "bash .ci/release check"));
+    // What another workflow has put into a cache is not what the tag says.
+    assert!(!jobs(workflow).any(|(_, job)| steps(job).any(|step| uses(step, "actions/cache"))));
+    let order: Vec<usize> = [
+        steps(release).position(|step| step["run"] == "bash .ci/release merge"),
+        steps(release).position(|step| {
+            uses(step, "actions/attest") && step["with"]["subject-checksums"] == "dist/SHA256SUMS"
+        }),
+        steps(release).position(|step| step["run"] == "bash .ci/release publish"),
+    ]
+    .into_iter()
+    .map(Option::unwrap)
+    .collect();
+    assert!(order.is_sorted(), "{order:?}");
+}
+
+fn uses(step: &Value, action: &str) -> bool {
+    let name = step["uses"].as_str().and_then(|uses| uses.split_once('@'));
+    name.is_some_and(|(name, _)| name == action)
+}
+
+/// Runs a step of a release in a directory. Returns its output, or its error.
+fn release(directory: &Path, tag: &str, step: &str) -> Result<String, String> {
+    let output = Command::new("bash")
+        .arg(repository(".ci/release"))
+        .arg(step)
+        .env("ONEWRITE_ROOT", directory)
+        .env("GITHUB_REF_NAME", tag)
+        .env("GITHUB_REPOSITORY", "owner/name")
+        .env_remove("GITHUB_SERVER_URL")
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    if output.status.success() {
+        Ok(text(output.stdout))
+    } else {
+        Err(text(output.stderr))
+    }
+}
+
+fn write(directory: &Path, file: &str, text: &str) {
+    let path = directory.join(file);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+#[test]
+fn a_release_has_one_version_everywhere_and_a_dated_section_of_the_changelog() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    let record = "tests/tests/template/released.json";
+    let section = "### Added\n\n- See [settings](docs/settings.md#queue) and [AWS](https://aws.amazon.com).\n";
+    let older = "## [0.1.0] - 2026-11-01\n\n- Older.\n";
+    let prepare = |heading: &str| {
+        write(
+            root,
+            "Cargo.toml",
+            "[workspace.package]\nversion = \"0.2.0\"\n",
+        );
+        write(root, record, "{\n  \"version\": \"0.2.0\"\n}\n");
+        write(
+            root,
+            "CHANGELOG.md",
+            &format!("# Changelog\n\n{heading}\n\n{section}\n{older}"),
+        );
+    };
+    prepare("## [0.2.0] - 2026-12-01");
+    release(root, "v0.2.0", "versions").unwrap();
+    let notes = release(root, "v0.2.0", "notes").unwrap();
+    let address = "https://github.com/owner/name/blob/v0.2.0/docs/settings.md#queue";
+    assert!(
+        notes.contains(&format!(
+            "[settings]({address}) and [AWS](https://aws.amazon.com)"
+        )),
+        "{notes}"
+    );
+    assert!(!notes.contains("Older"), "{notes}");
+
+    for tag in ["v0.1.0", "v0.2.1", "0.2", "main"] {
+        assert!(release(root, tag, "versions").is_err(), "{tag}");
+    }
+    write(root, record, "{\"version\": \"0.1.0\"}");
+    assert!(
+        release(root, "v0.2.0", "versions")
+            .unwrap_err()
+            .contains("released.json")
+    );
+    prepare("## [0.2.0] - Unreleased");
+    assert!(
+        release(root, "v0.2.0", "versions")
+            .unwrap_err()
+            .contains("no dated section")
+    );
+}
+
+/// Writes a package with its checksums.
+fn write_package(directory: &Path, architectures: &[&str], template: &str) {
+    for architecture in architectures {
+        for function in ["ingest", "forward", "complete"] {
+            write(
+                directory,
+                &format!("{function}-{architecture}.zip"),
+                function,
+            );
+        }
+    }
+    write(directory, "LICENSES", "all");
+    write(directory, "template-0.1.0.yaml", template);
+    let sums = "cd \"$0\" && rm -f SHA256SUMS && sha256sum * >sums && mv sums SHA256SUMS";
+    let status = Command::new("bash")
+        .args(["-c", sums])
+        .arg(directory)
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn a_release_is_what_two_machines_built_alike_with_both_architectures() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    let (first, second) = (root.join("packages/first"), root.join("packages/second"));
+    let both = ["arm64", "x86_64"];
+    let merge = || release(root, "v0.1.0", "merge");
+    write_package(&first, &both, "template");
+    assert!(merge().unwrap_err().contains("cannot be compared"));
+    write_package(&second, &both, "template");
+    merge().unwrap();
+    let released = std::fs::read_dir(root.join("dist")).unwrap().count();
+    assert_eq!(released, 9);
+
+    write_package(&second, &both, "other");
+    assert!(merge().unwrap_err().contains("different packages"));
+    for package in [&first, &second] {
+        write_package(package, &both, "template");
+        write(package, "ingest-arm64.zip", "changed after it was built");
+    }
+    assert!(merge().is_err());
+    for package in [&first, &second] {
+        std::fs::remove_dir_all(package).unwrap();
+        write_package(package, &["x86_64"], "template");
+    }
+    assert!(merge().unwrap_err().contains("ingest-arm64.zip is missing"));
+}
+
+fn manifest(path: &str) -> toml::Table {
+    std::fs::read_to_string(repository(path))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn public_crates_have_one_version_and_depend_on_public_crates_only() {
+    let workspace = &manifest("Cargo.toml")["workspace"];
+    let version = &workspace["package"]["version"];
+    assert_eq!(workspace["package"]["publish"].as_bool(), Some(false));
+    let dependencies = workspace["dependencies"].as_table().unwrap();
+    let own = dependencies
+        .iter()
+        .filter(|(_, dependency)| dependency.get("path").is_some());
+    let (mut public, mut needed) = (BTreeSet::new(), BTreeSet::new());
+    for (name, dependency) in own {
+        let crate_manifest = manifest(&format!(
+            "{}/Cargo.toml",
+            dependency["path"].as_str().unwrap()
+        ));
+        let is_public = crate_manifest["package"]["publish"].as_bool() == Some(true);
+        // The version of a dependency is part of what is published.
+        assert_eq!(
+            dependency.get("version"),
+            is_public.then_some(version),
+            "{name}"
+        );
+        if is_public {
+            assert!(crate_manifest["package"]["description"].is_str(), "{name}");
+            public.insert(name.clone());
+            needed.extend(
+                crate_manifest["dependencies"]
+                    .as_table()
+                    .unwrap()
+                    .keys()
+                    .cloned(),
+            );
+        }
+    }
+    assert!(
+        public.contains("onewrite") && public.len() > 4,
+        "{public:?}"
+    );
+    let needed: BTreeSet<String> = needed
+        .into_iter()
+        .filter(|name| name.starts_with("onewrite"))
+        .collect();
+    assert!(needed.is_subset(&public), "{needed:?}");
 }

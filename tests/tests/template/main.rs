@@ -8,6 +8,7 @@ mod cost;
 mod dashboard;
 mod downstream;
 mod guided;
+mod interface;
 mod mappings;
 mod metrics;
 mod outputs;
