@@ -17,6 +17,7 @@ use crate::profile::Profile;
 use crate::progress::Progress;
 use crate::sample::{self, Sample};
 use crate::stack::StackOptions;
+use crate::up::UpOptions;
 use crate::workspace::Workspace;
 use crate::{check, demo, messages, parameters, redeploy, tools, up};
 
@@ -33,10 +34,7 @@ enum Command {
     /// Send messages through a new pipeline and check every guarantee. Exit code 1 if one is broken.
     Demo(DemoOptions),
     /// Start the pipeline and keep it running until Ctrl-C. target/local/stack.json describes it.
-    Up {
-        #[command(flatten)]
-        stack: StackArguments,
-    },
+    Up(UpArguments),
     /// Change parameters of the pipeline that `up` runs, while messages flow. The others keep their values.
     Deploy {
         /// A template parameter (docs/settings.md). Can be repeated.
@@ -89,6 +87,36 @@ struct DemoOptions {
     /// How long a deployed stack must look idle before it counts as idle. SQS's counts lag by up to a minute.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
     settle: u32,
+}
+
+#[derive(Debug, Args)]
+struct UpArguments {
+    #[command(flatten)]
+    stack: StackArguments,
+    /// Deliver to nothing: notifications stay in INIT for your own consumer.
+    #[arg(long, conflicts_with_all = ["downstream_url", "downstream_queues", "downstream_function"])]
+    no_downstream: bool,
+    /// Serve no page.
+    #[arg(long)]
+    no_console: bool,
+    /// Write table, stream, queues and ledger to target/local/kept at the end, payloads included.
+    #[arg(long)]
+    keep: bool,
+}
+
+impl UpArguments {
+    fn options(&self) -> UpOptions {
+        let default = if self.no_downstream {
+            Downstream::None
+        } else {
+            Downstream::Ledger
+        };
+        UpOptions {
+            stack: self.stack.options("up", default),
+            console: !self.no_console,
+            keep: self.keep,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -209,9 +237,8 @@ impl Cli {
     pub async fn run(self) -> Result<ExitCode> {
         match self.command {
             Command::Demo(options) => Box::pin(options.run()).await,
-            Command::Up { stack } => {
-                let options = stack.options("up", Downstream::None);
-                Box::pin(up::up(options, interrupted())).await?;
+            Command::Up(arguments) => {
+                Box::pin(up::up(arguments.options(), interrupted())).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Deploy { parameters } => {
@@ -392,6 +419,8 @@ mod tests {
             ],
             &["build", "--architecture", "mips"],
             &["up", "--port", "0"],
+            &["up", "--no-downstream", "--downstream-queue", "q"],
+            &["demo", "--no-console"],
             &["up", "--shards", "0"],
             &["up", "--watch", "--release"],
             &["up", "--watch", "--package", "x"],
@@ -410,16 +439,33 @@ mod tests {
     fn downstream(line: &[&str]) -> Downstream {
         let cli = Cli::try_parse_from(["cargo local"].iter().chain(line)).unwrap();
         match cli.command {
-            Command::Up { stack } => stack.options("up", Downstream::None).downstream,
+            Command::Up(arguments) => arguments.options().stack.downstream,
             Command::Demo(options) => options.stack.options("demo", Downstream::Ledger).downstream,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn only_demo_has_a_target_without_options() {
-        assert_eq!(downstream(&["up"]), Downstream::None);
+    fn the_ledger_is_the_target_unless_another_or_none_is_wanted() {
+        assert_eq!(downstream(&["up"]), Downstream::Ledger);
         assert_eq!(downstream(&["demo"]), Downstream::Ledger);
+        assert_eq!(downstream(&["up", "--no-downstream"]), Downstream::None);
+    }
+
+    #[test]
+    fn up_serves_the_page_and_keeps_nothing_unless_told_otherwise() {
+        let options = |line: &[&str]| {
+            let line = ["cargo local", "up"].iter().chain(line);
+            match Cli::try_parse_from(line).unwrap().command {
+                Command::Up(arguments) => {
+                    let options = arguments.options();
+                    (options.console, options.keep)
+                }
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(options(&[]), (true, false));
+        assert_eq!(options(&["--no-console", "--keep"]), (false, true));
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 use std::io::{IsTerminal, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// All bars of this process, so that a line that is printed above them does not damage them.
+static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 
 /// Where progress goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +27,9 @@ const LINE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Without a terminal, a bar writes a line at most this often.
 const BAR_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Without a terminal, a live screen writes a line at most this often.
+const LIVE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// How often a terminal shows the newest line of a step's log.
 const LOG_INTERVAL: Duration = Duration::from_millis(500);
@@ -63,7 +70,7 @@ impl Progress {
             None => name.clone(),
         };
         let bar = (self == Self::Terminal).then(|| {
-            let bar = ProgressBar::new_spinner();
+            let bar = BARS.add(ProgressBar::new_spinner());
             bar.set_style(style("{spinner} {wide_msg} {elapsed:>4.dim}"));
             bar.enable_steady_tick(Duration::from_millis(120));
             bar.set_message(message.clone());
@@ -91,11 +98,32 @@ impl Progress {
         }
     }
 
+    /// Prints a line above everything that is updated in place.
+    pub fn print(self, text: &str) {
+        match self {
+            Self::Terminal if BARS.println(text).is_ok() => {}
+            Self::Terminal | Self::Lines => eprintln!("{text}"),
+            Self::Silent => {}
+        }
+    }
+
+    /// Starts a screen of a few lines that are updated in place.
+    #[must_use]
+    pub fn live(self) -> Live {
+        Live {
+            progress: self,
+            bars: Vec::new(),
+            shown: Vec::new(),
+            last_line: None,
+        }
+    }
+
     /// Starts a bar that counts up to `total`.
     #[must_use]
     pub fn bar(self, total: u64) -> Bar {
         let bar = (self == Self::Terminal).then(|| {
-            ProgressBar::new(total).with_style(style("[{bar:30}] {pos}/{len} {msg} {elapsed:.dim}"))
+            let bar = BARS.add(ProgressBar::new(total));
+            bar.with_style(style("[{bar:30}] {pos}/{len} {msg} {elapsed:.dim}"))
         });
         Bar {
             progress: self,
@@ -170,9 +198,8 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if self.progress != Progress::Silent {
-            eprintln!("{} ({seconds:.1} s)", self.name);
-        }
+        self.progress
+            .print(&format!("{} ({seconds:.1} s)", self.name));
     }
 }
 
@@ -181,6 +208,65 @@ impl Drop for Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+/// A few lines that live as long as the program: updated in place on a terminal. Elsewhere, the first line is printed when it has
+/// changed, at most every [`LIVE_INTERVAL`].
+#[derive(Debug)]
+pub struct Live {
+    progress: Progress,
+    bars: Vec<ProgressBar>,
+    shown: Vec<String>,
+    last_line: Option<Instant>,
+}
+
+impl Live {
+    /// Shows these lines instead of the ones before.
+    pub fn show(&mut self, lines: Vec<String>) {
+        if self.shown == lines {
+            return;
+        }
+        match self.progress {
+            Progress::Terminal => self.draw(&lines),
+            Progress::Lines if self.shown.first() != lines.first() => {
+                if self
+                    .last_line
+                    .is_some_and(|at| at.elapsed() < LIVE_INTERVAL)
+                {
+                    // What is shown stays, so that the change is printed later.
+                    return;
+                }
+                self.last_line = Some(Instant::now());
+                lines
+                    .first()
+                    .into_iter()
+                    .for_each(|line| eprintln!("{line}"));
+            }
+            Progress::Lines | Progress::Silent => {}
+        }
+        self.shown = lines;
+    }
+
+    fn draw(&mut self, lines: &[String]) {
+        while self.bars.len() < lines.len() {
+            let bar = BARS.add(ProgressBar::new_spinner());
+            self.bars.push(bar.with_style(style("{wide_msg}")));
+        }
+        for bar in self.bars.drain(lines.len()..) {
+            bar.finish_and_clear();
+            BARS.remove(&bar);
+        }
+        for (bar, line) in self.bars.iter().zip(lines) {
+            // A bar without a tick draws a new message at once.
+            bar.set_message(line.clone());
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.draw(&[]);
     }
 }
 

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{LocalError, Result};
+use crate::lab::LocalLab;
 use crate::progress::Progress;
 use crate::stack::Stack;
 use crate::workspace::{FileLock, Workspace};
@@ -92,8 +93,8 @@ pub(crate) async fn request(
     }
 }
 
-/// Serves requests for `stack`, until it fails.
-pub(crate) async fn serve(workspace: &Workspace, stack: &mut Stack) -> LocalError {
+/// Serves requests for `stack`, until it fails. Its lab follows each deployment.
+pub(crate) async fn serve(workspace: &Workspace, stack: &mut Stack, lab: &LocalLab) -> LocalError {
     // A process that was killed leaves its request behind.
     let _ = std::fs::remove_file(request_file(workspace));
     loop {
@@ -102,6 +103,9 @@ pub(crate) async fn serve(workspace: &Workspace, stack: &mut Stack) -> LocalErro
         }
         if let Some(Request { id, changes }) = take(&request_file(workspace)) {
             let deployed = stack.redeploy(&changes).await;
+            // A failed deployment can change the functions, too.
+            let followed = lab.redeployed(stack).await;
+            let deployed = deployed.and(followed);
             let answer = Answer {
                 request: id,
                 failure: deployed.err().map(|error| error.to_string()),

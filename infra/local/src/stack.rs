@@ -219,6 +219,11 @@ impl Stack {
         Ok(())
     }
 
+    /// Stops the event sources at once. Records and messages in flight stay where they are.
+    pub fn stop_event_sources(&mut self) {
+        drop(self.event_sources.take());
+    }
+
     /// Deploys the stack again with these parameters; the others keep their values. Messages keep flowing. The pollers of
     /// this tool keep the settings of the mappings with which they started; new mappings get a poller.
     ///

@@ -1,10 +1,17 @@
 //! `cargo local up` keeps a stack running and describes it in a file. `cargo local send` sends messages to it.
+//!
+//! - `screen` shows counts and failures while it runs, `console` runs the page beside it, and `keep` writes its data at the end.
+
+mod console;
+mod keep;
+mod screen;
 
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -12,18 +19,25 @@ use serde::{Deserialize, Serialize};
 use crate::clients::Clients;
 use crate::emulator::{Credentials, REGION};
 use crate::error::{LocalError, Result};
+use crate::event_sources::Observer;
+use crate::lab::{LocalLab, StackObserver};
+use crate::ledger_receiver::LedgerReceiver;
 use crate::messages;
 use crate::progress::Progress;
 use crate::redeploy;
 use crate::stack::{Stack, StackOptions};
+use crate::watch::Watch;
 use crate::workspace::{FileLock, Workspace};
 use onewrite_stack::outputs::Outputs;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 
 /// Printed if the pipeline has no downstream.
-const NO_DOWNSTREAM: &str = "There is no target: notifications stay in INIT until your own consumer settles them. To deliver them, use \
-    --downstream-url, --downstream-queue or --downstream-function.";
+const NO_DOWNSTREAM: &str =
+    "There is no target: notifications stay in INIT until your own consumer settles them.";
+
+/// Printed at the end.
+const GONE: &str = "The stack has ended, and its data are gone. To keep them, use --keep.";
 
 /// The contents of `target/local/stack.json`: all that an SDK or the AWS CLI needs to use the stack.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,23 +100,79 @@ fn no_stack(reason: String) -> LocalError {
     LocalError::NoStack { reason }
 }
 
+/// The settings of `cargo local up`.
+pub struct UpOptions {
+    pub stack: StackOptions,
+    /// Whether the page is served.
+    pub console: bool,
+    /// Whether the data are written to files at the end.
+    pub keep: bool,
+}
+
 /// Starts a stack and keeps it running until `interrupted` resolves or one of its processes exits.
 ///
 /// # Errors
 /// [`LocalError::AlreadyUp`], a failed start, or the exit of one of its processes.
-pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) -> Result<()> {
-    let workspace = options.workspace.clone();
+pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Result<()> {
+    let UpOptions {
+        stack: options,
+        console,
+        keep,
+    } = options;
+    let (workspace, progress) = (options.workspace.clone(), options.progress);
     let lock = FileLock::try_acquire(&redeploy::up_lock(&workspace))?;
     let _lock = lock.ok_or(LocalError::AlreadyUp)?;
     tokio::pin!(interrupted);
-    let start = Stack::start(options);
-    let mut stack = tokio::select! {
-        stack = start => stack?,
+    let (mut stack, lab) = tokio::select! {
+        started = Box::pin(start(options)) => started?,
         () = &mut interrupted => return Err(LocalError::Interrupted),
     };
     let path = workspace.stack_file();
     let file_guard = StackFileGuard { path: path.clone() };
     StackFile::new(&stack).write(&path)?;
+    print_start(&stack, &path);
+    let (directory, reloads) = (
+        stack.directory().to_path_buf(),
+        stack.watch().map(Watch::reloads),
+    );
+    let ended = tokio::select! {
+        failure = redeploy::serve(&workspace, &mut stack, &lab) => Err(failure),
+        never = console::run(&workspace, &directory, Arc::clone(&lab), progress), if console => match never {},
+        never = screen::show(Arc::clone(&lab), reloads, progress) => match never {},
+        () = &mut interrupted => Ok(()),
+    };
+    drop(file_guard);
+    progress.print(&format!("{}.", lab.totals().sentence()));
+    drop(lab);
+    match ended {
+        Ok(()) if keep => keep_and_stop(&workspace, stack, progress).await,
+        Ok(()) => {
+            stack.stop().await;
+            progress.print(GONE);
+            Ok(())
+        }
+        Err(failure) => {
+            stack.end().await;
+            progress.print(GONE);
+            Err(failure)
+        }
+    }
+}
+
+/// Starts a stack whose event sources are counted.
+async fn start(options: StackOptions) -> Result<(Stack, Arc<LocalLab>)> {
+    let observer = Arc::new(StackObserver::default());
+    let options = StackOptions {
+        event_sources: false,
+        observer: Arc::clone(&observer) as Arc<dyn Observer>,
+        ..options
+    };
+    let mut stack = Stack::start(options).await?;
+    let lab = LocalLab::start(&mut stack, observer).await?;
+    Ok((stack, lab))
+}
+
+fn print_start(stack: &Stack, path: &Path) {
     if !stack.has_downstream() {
         eprintln!("{NO_DOWNSTREAM}");
     }
@@ -114,16 +184,35 @@ pub async fn up(options: StackOptions, interrupted: impl Future<Output = ()>) ->
         stack.endpoint(),
         path.display()
     );
-    let ended = tokio::select! {
-        failure = redeploy::serve(&workspace, &mut stack) => Err(failure),
-        () = &mut interrupted => Ok(()),
-    };
-    drop(file_guard);
-    match ended {
-        Ok(()) => stack.stop().await,
-        Err(_) => stack.end().await,
+}
+
+/// Writes what the stack has to files, and ends it.
+async fn keep_and_stop(workspace: &Workspace, mut stack: Stack, progress: Progress) -> Result<()> {
+    let step = progress.step("Writing what the stack has to files");
+    stack.stop_event_sources();
+    let ledger = stack.ledger().map(LedgerReceiver::ledger);
+    let kept = keep::keep(workspace, stack.clients(), stack.outputs(), ledger.as_ref()).await;
+    match kept {
+        Ok(kept) => {
+            step.done();
+            stack.stop().await;
+            progress.print(&format!(
+                "The stack has ended. Its data, with all payloads, are in {}.",
+                kept.directory.display()
+            ));
+            if kept.unread > 0 {
+                progress.print(&format!(
+                    "{} messages are missing there: a function had just received them.",
+                    kept.unread
+                ));
+            }
+            Ok(())
+        }
+        Err(error) => {
+            stack.end().await;
+            Err(error)
+        }
     }
-    ended
 }
 
 /// Removes the stack file when dropped.

@@ -130,11 +130,11 @@ impl Watcher {
                 Ok(changed) if changed.is_empty() => {}
                 Ok(changed) => {
                     let changed = changed.join(", ");
-                    self.print(&format!(
+                    self.progress.print(&format!(
                         "Reloaded {changed}. Only the saved code runs now."
                     ));
                 }
-                Err(error) => self.print(&failure(&error)),
+                Err(error) => self.progress.print(&failure(&error)),
             }
             built = now;
         }
@@ -190,12 +190,6 @@ impl Watcher {
             }
         }
         Ok(changed)
-    }
-
-    fn print(&self, text: &str) {
-        if self.progress != Progress::Silent {
-            eprintln!("{text}");
-        }
     }
 }
 

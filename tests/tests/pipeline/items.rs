@@ -3,10 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use onewrite::{
-    item::NotificationItem,
-    limits::{MAX_ITEM_BYTES, MAX_MESSAGE_BYTES},
-};
+use onewrite::limits::{MAX_ITEM_BYTES, MAX_MESSAGE_BYTES};
 use onewrite_local::{
     inspect, messages,
     oracle::{self, Meaning, SentMessage},
@@ -16,6 +13,7 @@ use onewrite_local::{
 use serde_json::Value;
 
 use super::{
+    oldest,
     operator::onewrite,
     support::{
         CANARY, assert_no_violations, noise, options, settle, start, start_event_sources, valid,
@@ -23,9 +21,9 @@ use super::{
     },
 };
 
-type Attributes = HashMap<String, AttributeValue>;
+pub(super) type Attributes = HashMap<String, AttributeValue>;
 
-async fn read_item(stack: &Stack, id: &str) -> Option<Attributes> {
+pub(super) async fn read_item(stack: &Stack, id: &str) -> Option<Attributes> {
     let get = stack.clients().dynamodb.get_item();
     let get = get.table_name(&stack.outputs().table).consistent_read(true);
     let get = get.key("notification_id", AttributeValue::S(id.to_owned()));
@@ -38,35 +36,12 @@ async fn send(stack: &Stack, samples: &[Sample]) -> Vec<SentMessage> {
     sent.await.unwrap()
 }
 
-/// The item of `valid(id, r#"{"n": 1.0}"#)`, as onewrite 0.1.0 stored it.
-fn older_item(id: &str) -> Attributes {
-    let text = |text: &str| AttributeValue::S(text.to_owned());
-    let number = |number: &str| AttributeValue::N(number.to_owned());
-    let fingerprint = "a758a52e88fc0995c7a21f2f0b050ebef49bfcb2e8b55e99dd120e04f9d7f155";
-    let all = [
-        ("notification_id", text(id)),
-        ("status", text("INIT")),
-        ("type", text("refund")),
-        ("payload", text(r#"{"n": 1.0}"#)),
-        ("fingerprint", text(fingerprint)),
-        ("created_at", text("2026-11-23T10:00:00.123Z")),
-        ("updated_at", text("2026-11-23T10:00:00.123Z")),
-        ("version", number("1")),
-        (
-            "source_message_id",
-            text("059f36b4-87a3-44ab-83d2-661975830a7d"),
-        ),
-        ("redrives", number("0")),
-    ];
-    all.map(|(name, value)| (name.to_owned(), value)).into()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_item_of_the_version_before_is_published_and_settled() {
     let mut stack = Stack::start(options("older-items")).await.unwrap();
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     let put = clients.dynamodb.put_item().table_name(&outputs.table);
-    let put = put.set_item(Some(older_item("rf_8841")));
+    let put = put.set_item(Some(oldest::item("rf_8841")));
     put.send().await.unwrap();
     let _recorder = start_event_sources(&mut stack).await;
     wait_until("the older item is DONE", async || {
@@ -202,13 +177,4 @@ async fn prints_the_payload(stack: &Stack, largest: &Sample) {
         .collect();
     assert_eq!(reports[0].get("payload"), None);
     assert!(reports[1]["payload"] == payload.as_str());
-}
-
-#[test]
-fn the_older_item_is_the_item_of_its_message() {
-    let item = older_item("rf_8841");
-    let item = NotificationItem::from_item(&item.into()).unwrap();
-    let message = valid("rf_8841", r#"{"n": 1.0}"#).body;
-    let pointers = onewrite::notification::MessagePointers::default();
-    assert_eq!(item.notification, pointers.parse(&message).unwrap());
 }

@@ -18,6 +18,7 @@ mod queue_policies;
 mod queues;
 mod settings;
 mod storage;
+mod terraform;
 mod translated;
 
 use std::collections::BTreeSet;

@@ -1,0 +1,245 @@
+//! `cargo local up --keep`: writes what the stack has as JSON lines when it ends.
+//!
+//! The emulator can save the state of its own services, but a stack is more: the checkpoints of the pollers, the ledger, and
+//! programs and endpoints with the ports of this run. So a kept stack is read, not started again.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::clients::Clients;
+use crate::error::{LocalError, Result};
+use crate::inspect;
+use crate::ledger_receiver::Ledger;
+use crate::workspace::Workspace;
+use onewrite_stack::outputs::StackOutputs;
+use onewrite_stack::stream;
+
+/// How long messages that a function had received may take to become visible again.
+const VISIBLE_AGAIN: Duration = Duration::from_secs(40);
+
+/// A file of JSON lines that only its owner may read, because it has payloads.
+struct Lines {
+    path: PathBuf,
+    file: BufWriter<File>,
+    count: usize,
+}
+
+impl Lines {
+    fn create(directory: &Path, name: &str) -> Result<Self> {
+        let path = directory.join(name);
+        let file = File::options()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path);
+        let file = file.map_err(|source| LocalError::file(&path, source))?;
+        Ok(Self {
+            path,
+            file: BufWriter::new(file),
+            count: 0,
+        })
+    }
+
+    fn add(&mut self, value: &impl Serialize) -> Result<()> {
+        self.count += 1;
+        let written = serde_json::to_writer(&mut self.file, value).map_err(std::io::Error::from);
+        let written = written.and_then(|()| self.file.write_all(b"\n"));
+        written.map_err(|source| LocalError::file(&self.path, source))
+    }
+
+    fn finish(mut self) -> Result<usize> {
+        let flushed = self.file.flush();
+        flushed.map_err(|source| LocalError::file(&self.path, source))?;
+        Ok(self.count)
+    }
+}
+
+/// What was written.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    pub(super) directory: PathBuf,
+    /// Messages that are still hidden in a queue and could not be read.
+    pub(super) unread: usize,
+}
+
+/// Writes table, stream, queues and ledger of a stack whose event sources have stopped.
+///
+/// # Errors
+/// A failed call or file operation.
+pub(super) async fn keep(
+    workspace: &Workspace,
+    clients: &Clients,
+    outputs: &StackOutputs,
+    ledger: Option<&Ledger>,
+) -> Result<Kept> {
+    let directory = create_directory(workspace, Timestamp::now())?;
+    let mut table = Lines::create(&directory, "table.jsonl")?;
+    write_table(clients, &outputs.table, &mut table).await?;
+    table.finish()?;
+    let mut records = Lines::create(&directory, "stream.jsonl")?;
+    for (shard, record) in stream::read_records(clients, &outputs.stream).await? {
+        records.add(&json!({
+            "shard": shard,
+            "sequence_number": record.sequence_number(),
+            "partition_key": record.partition_key(),
+            "data": String::from_utf8_lossy(record.data().as_ref()),
+        }))?;
+    }
+    records.finish()?;
+    let mut unread = 0;
+    for (name, url) in [
+        ("dead-letters.jsonl", &outputs.dead_letter_queue_url),
+        ("queue.jsonl", &outputs.queue_url),
+    ] {
+        let mut messages = Lines::create(&directory, name)?;
+        unread += write_queue(clients, url, &mut messages).await?;
+        messages.finish()?;
+    }
+    if let Some(ledger) = ledger {
+        let mut entries = Lines::create(&directory, "ledger.jsonl")?;
+        for (id, calls) in &ledger.calls {
+            let is_booked = ledger.booked.contains(id);
+            entries.add(&json!({"notification_id": id, "calls": calls, "booked": is_booked}))?;
+        }
+        entries.finish()?;
+    }
+    Ok(Kept { directory, unread })
+}
+
+/// A directory for this run, such as `target/local/kept/20261129T165512`.
+fn create_directory(workspace: &Workspace, now: Timestamp) -> Result<PathBuf> {
+    let parent = workspace.local().join("kept");
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700).recursive(true);
+    let failed = |source| LocalError::file(&parent, source);
+    builder.create(&parent).map_err(failed)?;
+    let name = now.strftime("%Y%m%dT%H%M%S").to_string();
+    let directory = parent.join(&name);
+    builder.recursive(false);
+    match builder.create(&directory) {
+        Ok(()) => Ok(directory),
+        // Another run ended in the same second.
+        Err(_) => {
+            let directory = parent.join(format!("{name}-{:04x}", rand::random::<u16>()));
+            let created = builder.create(&directory);
+            created.map_err(|source| LocalError::file(&directory, source))?;
+            Ok(directory)
+        }
+    }
+}
+
+async fn write_table(clients: &Clients, table: &str, lines: &mut Lines) -> Result<()> {
+    let scan = clients.dynamodb.scan().table_name(table);
+    let mut pages = scan.consistent_read(true).into_paginator().items().send();
+    while let Some(item) = pages.next().await {
+        lines.add(&item_json(
+            item.map_err(|error| LocalError::aws("Scan", &error))?,
+        ))?;
+    }
+    Ok(())
+}
+
+/// An item as DynamoDB JSON, which the AWS CLI reads.
+fn item_json(item: HashMap<String, AttributeValue>) -> Value {
+    let attributes = item
+        .into_iter()
+        .map(|(name, value)| (name, attribute_json(value)));
+    Value::Object(attributes.collect::<Map<_, _>>())
+}
+
+fn attribute_json(value: AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => json!({ "S": text }),
+        AttributeValue::N(number) => json!({ "N": number }),
+        AttributeValue::B(bytes) => json!({ "B": BASE64_STANDARD.encode(bytes) }),
+        AttributeValue::Bool(truth) => json!({ "BOOL": truth }),
+        AttributeValue::M(attributes) => json!({ "M": item_json(attributes) }),
+        AttributeValue::L(values) => {
+            let values: Vec<Value> = values.into_iter().map(attribute_json).collect();
+            json!({ "L": values })
+        }
+        AttributeValue::Ss(texts) => json!({ "SS": texts }),
+        AttributeValue::Ns(numbers) => json!({ "NS": numbers }),
+        AttributeValue::Bs(blobs) => {
+            let blobs = blobs.iter().map(|blob| BASE64_STANDARD.encode(blob));
+            json!({ "BS": blobs.collect::<Vec<_>>() })
+        }
+        _ => json!({ "NULL": true }),
+    }
+}
+
+/// Moves the messages of a queue to a file. Returns how many it could not read.
+async fn write_queue(clients: &Clients, url: &str, lines: &mut Lines) -> Result<usize> {
+    let deadline = Instant::now() + VISIBLE_AGAIN;
+    loop {
+        for message in inspect::drain_queue(clients, url).await? {
+            let attributes = message.attributes.unwrap_or_default();
+            let attributes = attributes
+                .iter()
+                .map(|(name, value)| (name.as_str(), value));
+            let attributes: HashMap<_, _> = attributes.collect();
+            lines.add(&json!({
+                "message_id": message.message_id,
+                "attributes": attributes,
+                "body": message.body,
+            }))?;
+        }
+        let left = inspect::read_queue_depth(clients, url).await?.total();
+        if left == 0 || Instant::now() > deadline {
+            return Ok(left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use aws_sdk_dynamodb::primitives::Blob;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_can_read_what_is_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let workspace = Workspace::at(root.path());
+        let at: Timestamp = "2026-11-29T16:55:12Z".parse().unwrap();
+        let directory = create_directory(&workspace, at).unwrap();
+        assert!(directory.ends_with("target/local/kept/20261129T165512"));
+        assert_ne!(create_directory(&workspace, at).unwrap(), directory);
+        let mut lines = Lines::create(&directory, "table.jsonl").unwrap();
+        lines.add(&json!({"a": 1})).unwrap();
+        lines.add(&json!({"a": 2})).unwrap();
+        let path = lines.path.clone();
+        assert_eq!(lines.finish().unwrap(), 2);
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "{\"a\":1}\n{\"a\":2}\n"
+        );
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&directory), mode(&path)), (0o700, 0o600));
+        assert!(Lines::create(&directory, "table.jsonl").is_err());
+    }
+
+    #[test]
+    fn items_are_dynamodb_json() {
+        let item = HashMap::from([
+            ("id".to_owned(), AttributeValue::S("a".to_owned())),
+            ("version".to_owned(), AttributeValue::N("2".to_owned())),
+            ("payload".to_owned(), AttributeValue::B(Blob::new([0, 255]))),
+        ]);
+        let expected = json!({"id": {"S": "a"}, "version": {"N": "2"}, "payload": {"B": "AP8="}});
+        assert_eq!(item_json(item), expected);
+    }
+}
