@@ -74,6 +74,15 @@ impl Lambda {
             .await
     }
 
+    /// `UpdateFunctionConfiguration` of the environment variables. All others are removed.
+    pub(crate) async fn set_variables(&self, function: &str, variables: &Value) -> Result<()> {
+        let path = format!("{API}/functions/{}/configuration", encode_segment(function));
+        let body = serde_json::json!({"Environment": {"Variables": variables}}).to_string();
+        self.json("UpdateFunctionConfiguration", "PUT", path, body)
+            .await
+            .map(drop)
+    }
+
     async fn json(
         &self,
         call: &'static str,

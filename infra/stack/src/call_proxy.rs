@@ -1,7 +1,7 @@
 //! The parts of a proxy between a program and the emulator of a local stack, for tools and tests that watch calls or make them
 //! fail.
 
-use std::io;
+use std::{io, net::SocketAddr};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -27,18 +27,21 @@ pub struct Call {
     /// The name of the operation, such as `PutItem`. Empty if the request does not name one as the JSON protocols do.
     pub operation: String,
     pub body: Bytes,
+    /// The program's end of the connection.
+    pub peer: SocketAddr,
     /// The same request, to be forwarded.
     pub request: Request<Full<Bytes>>,
 }
 
 impl Call {
-    async fn read(request: Request<Incoming>) -> Result<Self, hyper::Error> {
+    async fn read(request: Request<Incoming>, peer: SocketAddr) -> Result<Self, hyper::Error> {
         let (parts, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         Ok(Self {
             operation: operation(&parts.headers).to_owned(),
             request: Request::from_parts(parts, Full::new(body.clone())),
             body,
+            peer,
         })
     }
 }
@@ -58,13 +61,13 @@ where
     R: Future<Output = Option<CallResponse>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    while let Ok((stream, peer)) = listener.accept().await {
         let handle = handle.clone();
         connections.spawn(async move {
             let service = service_fn(move |request| {
                 let handle = handle.clone();
                 async move {
-                    let call = Call::read(request).await.map_err(io::Error::other)?;
+                    let call = Call::read(request, peer).await.map_err(io::Error::other)?;
                     let response = handle(call).await;
                     response.ok_or_else(|| io::Error::other("no response"))
                 }
