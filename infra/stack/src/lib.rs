@@ -20,7 +20,7 @@
 
 #[cfg(feature = "operator")]
 pub mod alarms;
-#[cfg(feature = "operator")]
+#[cfg(feature = "call-proxy")]
 pub mod call_proxy;
 pub mod clients;
 pub mod dead_letter;
