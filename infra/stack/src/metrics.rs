@@ -1,21 +1,21 @@
 //! How often the functions failed lately, from their metrics. CloudWatch has counts; the reasons are in the logs.
+//!
+//! - [`series`]: the flow through the stack over time
+
+mod query;
+pub mod series;
 
 use std::time::Duration;
 
-use aws_sdk_cloudwatch::{
-    primitives::DateTime,
-    types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat},
-};
+use aws_sdk_cloudwatch::types::MetricDataResult;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::query::MetricQuery;
 use crate::{error::StackError, stack::Stack};
 
 /// The time that is searched for failures.
 const RECENT: Duration = Duration::from_secs(15 * 60);
-
-/// The period of a sum in seconds. Functions publish a metric for each invocation, CloudWatch stores minutes.
-const PERIOD_SECONDS: i32 = 60;
 
 /// What is counted: the id of the query, the function and its metric.
 pub const COUNTS: [(&str, &str, &str); 5] = [
@@ -60,37 +60,11 @@ pub async fn read_recent_counts(
     now: Timestamp,
 ) -> Result<Vec<RecentCount>, StackError> {
     let since = now.checked_sub(RECENT).unwrap_or(now);
-    let time = |time: Timestamp| DateTime::from_millis(time.as_millisecond());
-    let queries = COUNTS.iter();
-    let queries = queries.map(|(id, function, metric)| query(&stack.name, id, function, metric));
-    let response = stack
-        .cloudwatch
-        .get_metric_data()
-        .start_time(time(since))
-        .end_time(time(now))
-        .set_metric_data_queries(Some(queries.collect()))
-        .send()
-        .await
-        .map_err(|error| StackError::from_sdk("GetMetricData", &error))?;
-    let results = response.metric_data_results.unwrap_or_default();
+    let queries = COUNTS.map(|(id, function, metric)| {
+        MetricQuery::of_function(id, &stack.name, function, metric, "Sum")
+    });
+    let results = query::read(stack, &queries, since, now).await?;
     Ok(results.iter().filter_map(recent_count).collect())
-}
-
-fn query(stack: &str, id: &str, function: &str, metric: &str) -> MetricDataQuery {
-    let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
-    let metric = Metric::builder()
-        .namespace("onewrite")
-        .metric_name(metric)
-        .dimensions(dimension("Stack", stack))
-        .dimensions(dimension("Function", function))
-        .build();
-    let sum = MetricStat::builder()
-        .metric(metric)
-        .period(PERIOD_SECONDS)
-        .stat("Sum")
-        .build();
-    let query = MetricDataQuery::builder().id(id).metric_stat(sum);
-    query.return_data(true).build()
 }
 
 /// `None` if it did not happen.
@@ -113,6 +87,8 @@ fn recent_count(result: &MetricDataResult) -> Option<RecentCount> {
 
 #[cfg(test)]
 mod tests {
+    use aws_sdk_cloudwatch::primitives::DateTime;
+
     use super::*;
 
     #[test]
