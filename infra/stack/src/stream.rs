@@ -97,7 +97,7 @@ pub async fn find_records(
         }
         let name = shard.shard_id();
         let first = get_iterator(stack, stream, name, search.since).await?;
-        let read = async |iterator| read_page(stack, iterator).await;
+        let read = |iterator| read_page(stack, iterator);
         let mut keep = |record: &Record| {
             if record.partition_key() == Some(id) {
                 found.records.push(StreamRecord::from_sdk(name, record));
@@ -127,7 +127,7 @@ pub async fn read_records(
     for shard in list_shards(clients, stream).await? {
         let name = shard.shard_id();
         let first = get_iterator(clients, stream, name, None).await?;
-        let read = async |iterator| read_page(clients, iterator).await;
+        let read = |iterator| read_page(clients, iterator);
         let mut keep = |record: &Record| records.push((name.to_owned(), record.clone()));
         if read_shard(first, search, read, &mut keep).await?.is_some() {
             return Err(StackError::Call {
@@ -205,10 +205,10 @@ async fn read_page(clients: &Clients, iterator: String) -> Result<Page, StackErr
 }
 
 /// Reads a shard until `search` ends. Returns the time up to which it was read, if the deadline ended it.
-async fn read_shard(
+async fn read_shard<F: Future<Output = Result<Page, StackError>>>(
     first: Option<String>,
     search: StreamSearch,
-    read: impl AsyncFn(String) -> Result<Page, StackError>,
+    read: impl Fn(String) -> F,
     keep: &mut impl FnMut(&Record),
 ) -> Result<Option<Timestamp>, StackError> {
     let (mut next, mut reached) = (first, search.since.unwrap_or_default());
@@ -315,9 +315,9 @@ mod tests {
         answer: impl Fn(usize) -> Result<Page, StackError>,
     ) -> (Result<Option<Timestamp>, StackError>, usize) {
         let reads = std::cell::Cell::new(0);
-        let read = async |_| {
+        let read = |_| {
             reads.set(reads.get() + 1);
-            answer(reads.get())
+            std::future::ready(answer(reads.get()))
         };
         let first = Some("first".to_owned());
         let reached = read_shard(first, search, read, &mut |_| ()).await;

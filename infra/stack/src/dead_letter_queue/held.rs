@@ -75,9 +75,10 @@ impl HeldLetters {
     /// Makes the messages visible again. All are tried, also after an error.
     pub(super) async fn make_visible(self, queue: &impl DeadLetterQueue) -> Result<(), StackError> {
         let handles: Vec<String> = self.0.into_values().collect();
-        let calls = handles
-            .chunks(BATCH)
-            .map(|handles| queue.make_visible(handles));
+        let batches: Vec<Vec<String>> = handles.chunks(BATCH).map(<[String]>::to_vec).collect();
+        let calls = batches
+            .into_iter()
+            .map(|handles| async move { queue.make_visible(&handles).await });
         let results = stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
         let results: Vec<_> = results.collect().await;
         stream::iter(results).try_collect().await
