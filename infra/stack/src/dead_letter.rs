@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use onewrite::{
     item::{Enrichment, InvalidItem, NotificationItem, PayloadCompression},
-    notification::{Fingerprint, MessagePointers, NotificationId, Rejection},
+    notification::{Fingerprint, MessagePointers, NotificationId, NotificationType, Rejection},
 };
 use serde::Serialize;
 
@@ -16,6 +16,8 @@ pub struct DeadLetter {
     pub message_id: String,
     /// The notification id. Of a rejected message, the id that its text seems to name, if any: see [`MessageBody::id`].
     pub notification_id: Option<String>,
+    /// The notification type; `None` for a rejected message.
+    pub notification_type: Option<String>,
     /// When the message was sent. On a FIFO queue, when it became a dead letter.
     pub sent_at: Option<Timestamp>,
     /// How often it was received, including by this tool: SQS counts each inspection as a receive.
@@ -93,7 +95,11 @@ pub struct MessageRules {
 /// A parsed message body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageBody {
-    Notification(NotificationId, Fingerprint),
+    Notification {
+        id: NotificationId,
+        kind: NotificationType,
+        fingerprint: Fingerprint,
+    },
     Rejected(Rejection),
 }
 
@@ -105,13 +111,17 @@ impl MessageBody {
             Ok(notification) => notification,
             Err(rejection) => return Self::Rejected(rejection),
         };
-        let (id, fingerprint) = (notification.id.clone(), notification.fingerprint);
+        let parsed = Self::Notification {
+            id: notification.id.clone(),
+            kind: notification.kind.clone(),
+            fingerprint: notification.fingerprint,
+        };
         let nothing = Enrichment::default();
         let now = Timestamp::UNIX_EPOCH;
         let message_id = message_id.to_owned();
         let compression = rules.compression;
         match NotificationItem::new(notification, &nothing, message_id, None, now, compression) {
-            Ok(_) => Self::Notification(id, fingerprint),
+            Ok(_) => parsed,
             Err(InvalidItem::Rejected(rejection) | InvalidItem::Enrichment(rejection)) => {
                 Self::Rejected(rejection)
             }
@@ -122,7 +132,7 @@ impl MessageBody {
     #[must_use]
     pub fn is_about(&self, id: &str, body: &str, pointers: &MessagePointers) -> bool {
         match self {
-            Self::Notification(own, _) => own.as_str() == id,
+            Self::Notification { id: own, .. } => own.as_str() == id,
             Self::Rejected(_) => contains_id(body, id, pointers),
         }
     }
@@ -138,7 +148,7 @@ impl MessageBody {
         pointers: &MessagePointers,
     ) -> Option<String> {
         match self {
-            Self::Notification(id, _) => Some(id.to_string()),
+            Self::Notification { id, .. } => Some(id.to_string()),
             Self::Rejected(_) => requested
                 .iter()
                 .find(|id| contains_id(body, id, pointers))
@@ -147,16 +157,27 @@ impl MessageBody {
         }
     }
 
+    /// The notification type; `None` for a rejected message.
+    #[must_use]
+    pub fn kind(&self) -> Option<&NotificationType> {
+        match self {
+            Self::Notification { kind, .. } => Some(kind),
+            Self::Rejected(_) => None,
+        }
+    }
+
     /// The reason why a dead letter with this body was not accepted, given what is stored under its id.
     #[must_use]
     pub fn reason(&self, stored: StoredContent) -> DeadLetterReason {
         match (self, stored) {
             (Self::Rejected(rejection), _) => DeadLetterReason::Rejected(*rejection),
-            (Self::Notification(..), StoredContent::Nothing) => DeadLetterReason::NotStored,
-            (Self::Notification(_, own), StoredContent::Item(Some(stored))) if *own == stored => {
+            (Self::Notification { .. }, StoredContent::Nothing) => DeadLetterReason::NotStored,
+            (Self::Notification { fingerprint, .. }, StoredContent::Item(Some(stored)))
+                if *fingerprint == stored =>
+            {
                 DeadLetterReason::AlreadyStored
             }
-            (Self::Notification(..), StoredContent::Item(_)) => DeadLetterReason::Conflict,
+            (Self::Notification { .. }, StoredContent::Item(_)) => DeadLetterReason::Conflict,
         }
     }
 }

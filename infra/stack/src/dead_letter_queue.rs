@@ -26,17 +26,18 @@ use crate::{error::StackError, stack::Stack};
 #[cfg(test)]
 mod tests;
 
-/// Inspects the dead letters of `ids`, as many as SQS lets be in flight.
+/// Inspects the dead letters of `ids`, at most `limit` letters. If `ids` is empty, of all notifications.
 ///
 /// # Errors
 /// [`StackError`]: a call failed.
-pub async fn inspect_all(
+pub async fn inspect_ids(
     stack: &Stack,
     ids: BTreeSet<String>,
+    limit: usize,
 ) -> Result<inspect::Inspection, StackError> {
     let judge = judge::Judge {
         rules: stack.message_rules().await?,
         ids,
     };
-    inspect::inspect(stack, &judge, inspect::MAX_INSPECTED, |_| {}).await
+    inspect::inspect(stack, &judge, limit, |_| {}).await
 }

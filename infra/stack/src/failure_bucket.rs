@@ -36,6 +36,8 @@ pub struct FailureRecords {
     pub batches: Vec<FailedBatch>,
     /// The keys of objects that are not failure records, or only in part. They may contain notifications too.
     pub unreadable: Vec<String>,
+    /// The number of objects that were not read, because of a limit.
+    pub not_read: usize,
 }
 
 /// Reads the failed batches that were written since that time.
@@ -46,14 +48,46 @@ pub async fn read_failed_batches(
     stack: &Stack,
     since: Option<Timestamp>,
 ) -> Result<FailureRecords, StackError> {
+    let mut objects = list_objects(stack).await?;
+    objects.retain(|object| !is_older(written(object), since));
+    read_records(stack, objects).await
+}
+
+/// Reads the newest failed batches, at most `limit`.
+///
+/// # Errors
+/// [`StackError`]: a call failed.
+pub async fn read_newest_failed_batches(
+    stack: &Stack,
+    limit: usize,
+) -> Result<FailureRecords, StackError> {
+    let mut objects = list_objects(stack).await?;
+    let not_read = keep_newest(&mut objects, limit);
+    let records = read_records(stack, objects).await?;
+    Ok(FailureRecords {
+        not_read,
+        ..records
+    })
+}
+
+/// Keeps the newest objects, and those without a time. Returns how many are left out.
+fn keep_newest(objects: &mut Vec<Object>, limit: usize) -> usize {
+    objects.sort_by_key(|object| std::cmp::Reverse(written(object).unwrap_or(Timestamp::MAX)));
+    let left_out = objects.len().saturating_sub(limit);
+    objects.truncate(limit);
+    left_out
+}
+
+/// When the object was written.
+fn written(object: &Object) -> Option<Timestamp> {
+    let at = object.last_modified()?;
+    Timestamp::from_second(at.secs()).ok()
+}
+
+async fn read_records(stack: &Stack, objects: Vec<Object>) -> Result<FailureRecords, StackError> {
     let mut records = FailureRecords::default();
-    for object in list_objects(stack).await? {
-        let written = object
-            .last_modified()
-            .and_then(|at| Timestamp::from_second(at.secs()).ok());
-        if is_older(written, since) {
-            continue;
-        }
+    for object in objects {
+        let written = written(&object);
         let key = object.key().unwrap_or_default().to_owned();
         let record = read_object(stack, &key).await?;
         let record = record.and_then(|bytes| parse(&bytes, &key, written.unwrap_or_default()));
@@ -215,6 +249,24 @@ mod tests {
         let (batch, is_complete) =
             parse(&failure_record(&payload), "k", Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!((batch.ids.len(), is_complete), (1, false));
+    }
+
+    #[test]
+    fn a_limit_keeps_the_newest_objects_and_counts_the_others() {
+        let object = |key: &str, second: Option<i64>| {
+            let at = second.map(aws_sdk_s3::primitives::DateTime::from_secs);
+            Object::builder().key(key).set_last_modified(at).build()
+        };
+        let mut objects = vec![
+            object("old", Some(1)),
+            object("new", Some(3)),
+            object("middle", Some(2)),
+            object("no time", None),
+        ];
+        assert_eq!(keep_newest(&mut objects, 3), 1);
+        let keys: Vec<_> = objects.iter().filter_map(Object::key).collect();
+        assert_eq!(keys, ["no time", "new", "middle"]);
+        assert_eq!(keep_newest(&mut objects, 3), 0);
     }
 
     #[test]

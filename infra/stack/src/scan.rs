@@ -1,4 +1,5 @@
-//! Scans of the table: its size, its items by status, and the items that a reconciliation or an erasure selects.
+//! Scans of the table: its size, its items by status, and the items that a reconciliation or an erasure selects, or that the
+//! downstream refused.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +10,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use onewrite::{
     item::{attribute, to_rfc3339},
-    notification::{ConsumerName, Status},
+    notification::{ConsumerName, NotificationType, Refusal, Status},
     redrive::{ItemState, Reconciliation},
 };
 use serde::Serialize;
@@ -216,6 +217,8 @@ pub enum Selection {
     Reconcile(Reconciliation),
     /// Items that were settled before this time, and that still have their payload.
     SettledBefore(Timestamp),
+    /// Items that the downstream refused.
+    Refused,
 }
 
 impl Selection {
@@ -223,6 +226,7 @@ impl Selection {
         match self {
             Self::Reconcile(rule) => rule.selects(item),
             Self::SettledBefore(before) => item.status.is_settled() && item.updated_at < *before,
+            Self::Refused => item.status == Status::Refused,
         }
     }
 
@@ -255,6 +259,9 @@ impl Selection {
             Self::SettledBefore(before) => with_settled(scan)
                 .filter_expression(SETTLED_WITH_PAYLOAD)
                 .expression_attribute_values(":before", time(*before)),
+            Self::Refused => scan
+                .filter_expression(REFUSED)
+                .expression_attribute_values(":refused", status(Status::Refused)),
         }
     }
 }
@@ -264,6 +271,10 @@ impl Selection {
 pub struct SelectedItem {
     pub id: String,
     pub state: ItemState,
+    /// The notification type; `None` if it is no valid one.
+    pub kind: Option<NotificationType>,
+    /// The code of a refusal; `None` if there is none, or another text, which may be confidential.
+    pub refusal: Option<Refusal>,
 }
 
 /// The selected items of one page.
@@ -288,6 +299,9 @@ const PENDING_OR_SETTLED: &str = "(#created < :before AND #status = :init) OR (#
 const SETTLED_WITH_PAYLOAD: &str =
     "#updated < :before AND #status IN (:done, :refused) AND attribute_exists(#payload)";
 
+/// The filter for items that the downstream refused.
+const REFUSED: &str = "#status = :refused";
+
 /// Reads one page of the selected items. The read is eventually consistent, which is enough: such an item did
 /// not change for a long time, and the update that follows checks the item again with its condition.
 ///
@@ -305,9 +319,11 @@ pub async fn read_page(stack: &Stack, query: PageQuery) -> Result<SelectedPage, 
         .total_segments(query.segments as i32)
         .set_limit(query.limit)
         .set_exclusive_start_key(after)
-        .projection_expression("#id, #status, #created, #updated, #redrives")
+        .projection_expression("#id, #status, #type, #created, #updated, #redrives, #refusal")
         .expression_attribute_names("#id", attribute::NOTIFICATION_ID)
         .expression_attribute_names("#status", attribute::STATUS)
+        .expression_attribute_names("#type", attribute::TYPE)
+        .expression_attribute_names("#refusal", attribute::REFUSAL)
         .expression_attribute_names("#created", attribute::CREATED_AT)
         .expression_attribute_names("#updated", attribute::UPDATED_AT)
         .expression_attribute_names("#redrives", attribute::REDRIVES);
@@ -354,6 +370,8 @@ fn selected_item(item: &HashMap<String, AttributeValue>) -> Option<SelectedItem>
             redrives,
             updated_at: text(item, changed_at)?.parse().ok()?,
         },
+        kind: text(item, attribute::TYPE).and_then(|text| NotificationType::parse(text).ok()),
+        refusal: text(item, attribute::REFUSAL).and_then(|text| text.parse().ok()),
     })
 }
 
@@ -476,6 +494,31 @@ mod tests {
     }
 
     #[test]
+    fn shows_the_code_of_a_refusal_but_no_other_text() {
+        let refused = |refusal: &str, kind: &str| {
+            let members = [
+                (attribute::STATUS, string("REFUSED")),
+                (attribute::UPDATED_AT, string(SETTLED_AT)),
+                (attribute::REFUSAL, string(refusal)),
+                (attribute::TYPE, string(kind)),
+            ];
+            let item = selected_item(&item(&members)).unwrap();
+            let texts = (
+                item.kind.map(|kind| kind.to_string()),
+                item.refusal.map(|code| code.to_string()),
+            );
+            assert!(Selection::Refused.includes(&item.state));
+            texts
+        };
+        let code = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            refused("account-closed", "invoice.paid"),
+            (code("invoice.paid"), code("account-closed"))
+        );
+        assert_eq!(refused("the account of M\u{fc}ller", "\u{7}"), (None, None));
+    }
+
+    #[test]
     fn an_edited_item_is_not_selected_in_silence() {
         let (status, updated) = (attribute::STATUS, attribute::UPDATED_AT);
         let init = (status, string("INIT"));
@@ -504,6 +547,7 @@ mod tests {
             reconcile(None),
             reconcile(Some(at)),
             Selection::SettledBefore(at),
+            Selection::Refused,
         ] {
             let page = json!({"Items": [], "Count": 0, "ScannedCount": 0});
             let (stack, sent) = wire::stack(&[("Scan", page)]).await;

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use onewrite::{
     item::{self, NotificationItem, UnreadableItem, attribute, to_rfc3339},
-    notification::Status,
+    notification::{NotificationType, Status},
     redrive::{ItemState, LostEvent},
 };
 use serde::Serialize;
@@ -128,6 +128,25 @@ impl StoredItem {
     }
 }
 
+/// What an update expects of an item, so that it changes only the item that somebody has looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpectedItem {
+    pub status: Status,
+    /// `None` if it does not matter, or if the item cannot be read.
+    pub redrives: Option<u64>,
+    /// `None` if it does not matter, or if the item cannot be read.
+    pub created_at: Option<Timestamp>,
+}
+
+/// Whether an item must be published again, and what it is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assessment {
+    pub result: RedriveResult,
+    pub expected: ExpectedItem,
+    /// `None` if there is no item, or if it cannot be read.
+    pub kind: Option<NotificationType>,
+}
+
 /// Fetches the item of a notification.
 ///
 /// # Errors
@@ -148,21 +167,33 @@ pub async fn fetch_item(
     Ok(response.item.map(StoredItem::from_attributes))
 }
 
-/// Determines whether an item must be published again, because a mapping gave up on these events of it. Returns the status
-/// to expect, and the result.
+/// Determines whether an item must be published again, because a mapping gave up on these events of it, and what it is like.
 ///
 /// # Errors
 /// [`StackError`]: the call failed.
-pub async fn preview_republish(
-    stack: &Stack,
-    id: &str,
-    lost: &[LostEvent],
-) -> Result<(Status, RedriveResult), StackError> {
+pub async fn assess(stack: &Stack, id: &str, lost: &[LostEvent]) -> Result<Assessment, StackError> {
+    let unknown = |result| Assessment {
+        result,
+        expected: ExpectedItem {
+            status: Status::Init,
+            redrives: None,
+            created_at: None,
+        },
+        kind: None,
+    };
     Ok(match fetch_item(stack, id).await? {
-        None => (Status::Init, RedriveResult::NoItem),
-        Some(Ok(item)) => (item.item.status, item.judge(lost)),
+        None => unknown(RedriveResult::NoItem),
+        Some(Ok(stored)) => Assessment {
+            result: stored.judge(lost),
+            expected: ExpectedItem {
+                status: stored.item.status,
+                redrives: Some(stored.item.redrives),
+                created_at: Some(stored.item.created_at),
+            },
+            kind: Some(stored.item.notification.kind),
+        },
         // An edited item in INIT is published as soon as it is readable again.
-        Some(Err(_)) => (Status::Init, RedriveResult::WouldBeRedriven),
+        Some(Err(_)) => unknown(RedriveResult::WouldBeRedriven),
     })
 }
 
@@ -176,21 +207,57 @@ pub async fn republish(
     id: &str,
     status: Status,
 ) -> Result<RedriveResult, StackError> {
-    let updated = update(stack, id)
+    let expected = ExpectedItem {
+        status,
+        redrives: None,
+        created_at: None,
+    };
+    republish_expected(stack, id, expected).await
+}
+
+/// Does the same as [`republish`] if the item is still as expected.
+///
+/// # Errors
+/// [`StackError`]: the call failed. It may have taken effect all the same. A repetition then finds the item changed.
+pub async fn republish_expected(
+    stack: &Stack,
+    id: &str,
+    expected: ExpectedItem,
+) -> Result<RedriveResult, StackError> {
+    // An erased item has no event.
+    let mut condition = "#status = :status AND attribute_exists(#payload)".to_owned();
+    let mut updated = update(stack, id)
         .update_expression("ADD #redrives :one")
-        // An erased item has no event.
-        .condition_expression("#status = :status AND attribute_exists(#payload)")
         .expression_attribute_names("#redrives", attribute::REDRIVES)
         .expression_attribute_names("#status", attribute::STATUS)
         .expression_attribute_names("#payload", attribute::PAYLOAD)
         .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
-        .expression_attribute_values(":status", string(status.as_str()))
-        .send()
-        .await;
+        .expression_attribute_values(":status", string(expected.status.as_str()));
+    if let Some(redrives) = expected.redrives {
+        // The attribute is absent while it is 0, except in items of the version before.
+        condition += if redrives == 0 {
+            " AND (attribute_not_exists(#redrives) OR #redrives = :redrives)"
+        } else {
+            " AND #redrives = :redrives"
+        };
+        let redrives = AttributeValue::N(redrives.to_string());
+        updated = updated.expression_attribute_values(":redrives", redrives);
+    }
+    if let Some(created_at) = expected.created_at {
+        condition += " AND #created = :created";
+        updated = updated
+            .expression_attribute_names("#created", attribute::CREATED_AT)
+            .expression_attribute_values(":created", string(&to_rfc3339(created_at)));
+    }
+    let updated = updated.condition_expression(condition).send().await;
     if has_failed_condition("UpdateItem", updated)? {
-        return Ok(match preview_republish(stack, id, &[]).await?.1 {
-            RedriveResult::WouldBeRedriven => RedriveResult::Changed,
-            other => other,
+        return Ok(match fetch_item(stack, id).await? {
+            None => RedriveResult::NoItem,
+            Some(Ok(stored)) if stored.erased_at.is_some() => RedriveResult::Erased,
+            Some(Ok(stored)) if stored.item.status != expected.status => {
+                RedriveResult::AlreadySettled
+            }
+            Some(_) => RedriveResult::Changed,
         });
     }
     Ok(RedriveResult::Redriven)
@@ -271,8 +338,10 @@ mod tests {
         item::{Enrichment, PayloadCompression},
         notification::MessagePointers,
     };
+    use serde_json::json;
 
     use super::*;
+    use crate::wire;
 
     fn item(status: Status) -> NotificationItem {
         let body = r#"{"notification_id":"n1","payload":{"a": 1}}"#;
@@ -326,6 +395,92 @@ mod tests {
             let stored = StoredItem::from_attributes(older).unwrap();
             assert_eq!((stored.item, stored.erased_at), (item, None));
         }
+    }
+
+    /// DynamoDB refuses names and values that no expression uses (DynamoDB API reference, `UpdateItem`).
+    #[tokio::test]
+    async fn an_item_that_changed_since_it_was_read_is_not_redriven() {
+        let created_at = Some(Timestamp::UNIX_EPOCH);
+        for (redrives, created_at, expected) in [
+            (
+                Some(0),
+                created_at,
+                "#status = :status AND attribute_exists(#payload) AND (attribute_not_exists(#redrives) OR #redrives = :redrives) AND #created = :created",
+            ),
+            (
+                Some(2),
+                None,
+                "#status = :status AND attribute_exists(#payload) AND #redrives = :redrives",
+            ),
+            (
+                None,
+                None,
+                "#status = :status AND attribute_exists(#payload)",
+            ),
+        ] {
+            let (stack, sent) = wire::stack(&[("UpdateItem", json!({}))]).await;
+            let item = ExpectedItem {
+                status: Status::Init,
+                redrives,
+                created_at,
+            };
+            let result = republish_expected(&stack, "n1", item).await.unwrap();
+            assert_eq!(result, RedriveResult::Redriven);
+            let request = sent.body("UpdateItem");
+            assert_eq!(request["ConditionExpression"], expected);
+            let values = &request["ExpressionAttributeValues"];
+            assert_eq!(values[":redrives"]["N"].is_string(), redrives.is_some());
+            let time = created_at.map(|_| json!("1970-01-01T00:00:00.000Z"));
+            assert_eq!(values[":created"]["S"], time.unwrap_or_default());
+            let names = request["ExpressionAttributeNames"].as_object().unwrap();
+            assert_eq!(names.contains_key("#created"), created_at.is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_condition_of_a_redrive_names_why_it_failed() {
+        let failed =
+            json!({"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"});
+        let attributes = |status| {
+            let attributes = attributes_of(&item(status)).into_iter();
+            serde_json::Value::Object(attributes.collect())
+        };
+        for (found, expected) in [
+            (json!({}), RedriveResult::NoItem),
+            (
+                json!({ "Item": attributes(Status::Init) }),
+                RedriveResult::Changed,
+            ),
+            (
+                json!({ "Item": attributes(Status::Done) }),
+                RedriveResult::AlreadySettled,
+            ),
+        ] {
+            let responses = [("UpdateItem", failed.clone()), ("GetItem", found)];
+            let (stack, _) = wire::stack(&responses).await;
+            let item = ExpectedItem {
+                status: Status::Init,
+                redrives: Some(3),
+                created_at: None,
+            };
+            let result = republish_expected(&stack, "n1", item).await.unwrap();
+            assert_eq!(result, expected);
+        }
+    }
+
+    /// The attributes of an item in DynamoDB's JSON. Fingerprints are the only bytes here.
+    fn attributes_of(item: &NotificationItem) -> Vec<(String, serde_json::Value)> {
+        let digits = item.notification.fingerprint.to_string();
+        let json = attributes(item).into_iter().map(|(name, value)| {
+            let value = match value {
+                AttributeValue::S(text) => json!({ "S": text }),
+                AttributeValue::N(number) => json!({ "N": number }),
+                // As items of the version before have it.
+                _ => json!({ "S": digits }),
+            };
+            (name, value)
+        });
+        json.collect()
     }
 
     #[test]

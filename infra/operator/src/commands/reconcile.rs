@@ -40,7 +40,7 @@ const DEFAULT_SEGMENTS: u32 = 4;
 
 /// The default read units per second. Our own choice: a sixth of the capacity of one partition (3,000, DynamoDB developer
 /// guide, "Burst and adaptive capacity").
-const DEFAULT_READ_UNITS: u32 = 500;
+pub(crate) const DEFAULT_READ_UNITS: u32 = 500;
 
 #[derive(Debug, Clone, Args)]
 pub struct ReconcileArguments {
@@ -220,7 +220,7 @@ impl ReconcileArguments {
                 unreadable,
                 progress,
             } = page?;
-            for SelectedItem { id, state } in selected {
+            for SelectedItem { id, state, .. } in selected {
                 let outcome = if checkpoint.run.apply {
                     sleep_until(redrives.reserve()).await;
                     table::republish(stack, &id, state.status).await?

@@ -119,76 +119,171 @@ fn screen(status: &StackStatus) -> String {
     if is_capable() { redraw(&text) } else { text }
 }
 
-impl StackStatus {
-    async fn read(stack: &Stack, count: bool) -> Result<Self, StackError> {
+/// What to read beyond the queues, the mappings, the failure bucket and the alarms.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct StatusScope {
+    /// Count the items by status. Reads the whole table.
+    pub items: bool,
+    /// Without a downstream, count the items in INIT. Reads at most 4 MB of the table.
+    pub pending: bool,
+    /// Search the logs for errors.
+    pub errors: bool,
+    /// Read what failed lately from the metrics.
+    pub recent: bool,
+}
+
+/// The parts of a status, each as it was read. `onewrite status` fails if one of them cannot be read; the console shows the
+/// others.
+#[derive(Debug)]
+pub(crate) struct StatusParts {
+    pub queue: Result<QueueDepth, StackError>,
+    pub dead_letters: Result<QueueDepth, StackError>,
+    pub failures: Result<usize, StackError>,
+    /// By function: `ingest`, `forward` and `complete`.
+    pub mappings: Result<BTreeMap<&'static str, Vec<Mapping>>, StackError>,
+    pub pending_without_downstream: Result<Option<PendingItems>, StackError>,
+    /// `None` in a local stack, or if it was not read. A role that may not read metrics still gets the rest.
+    pub recent: Option<Result<Vec<RecentCount>, StackError>>,
+    pub errors: Vec<FunctionErrors>,
+    pub alarms: Result<Vec<Alarm>, StackError>,
+    pub items: Result<Option<ItemCounts>, StackError>,
+    pub is_local: bool,
+    pub looked_at: Timestamp,
+}
+
+impl StatusParts {
+    /// Reads all parts at the same time.
+    pub(crate) async fn read(stack: &Stack, scope: StatusScope) -> Self {
         let outputs = &stack.outputs;
-        let mut mappings = BTreeMap::new();
-        for (name, function) in [
-            ("ingest", &outputs.ingest),
-            ("forward", &outputs.forward),
-            ("complete", &outputs.complete),
-        ] {
-            mappings.insert(name, mappings::list(stack, function).await?);
-        }
         let now = Timestamp::now();
-        let errors = ErrorSearch {
-            since: now.checked_sub(ERRORS_SINCE).unwrap_or(now),
-            now,
-            deadline: Instant::now() + ERRORS_LIMIT,
-            id: None,
-        };
-        // A role that may not read metrics still gets the rest.
-        let recent = if stack.is_local {
-            None
-        } else {
-            metrics::read_recent_counts(stack, now).await.ok()
-        };
+        let (queue, dead_letters, objects, mappings) = tokio::join!(
+            queue::read_depth(stack, &outputs.queue_url),
+            queue::read_depth(stack, &outputs.dead_letter_queue_url),
+            failure_bucket::list_objects(stack),
+            read_mappings(stack),
+        );
+        let (pending_without_downstream, recent, errors, alarms, items) = tokio::join!(
+            read_pending(stack, scope.pending),
+            read_recent(stack, now, scope.recent),
+            read_errors(stack, now, scope.errors),
+            alarms::list_firing(stack),
+            read_items(stack, scope.items),
+        );
+        Self {
+            queue,
+            dead_letters,
+            failures: objects.map(|objects| objects.len()),
+            mappings,
+            pending_without_downstream,
+            recent,
+            errors,
+            alarms,
+            items,
+            is_local: stack.is_local,
+            looked_at: Timestamp::now(),
+        }
+    }
+
+    fn into_status(self) -> Result<StackStatus, StackError> {
+        let recent = self.recent.and_then(Result::ok);
         let (recent_failures, recent_refusals) = recent
             .map(|counts| counts.into_iter().partition(RecentCount::is_failure))
             .unzip();
-        let pending_without_downstream = if stack.has_downstream() {
-            None
-        } else {
-            Some(scan::estimate_pending(stack).await?)
-        };
-        Ok(Self {
-            queue: queue::read_depth(stack, &outputs.queue_url).await?,
-            dead_letters: queue::read_depth(stack, &outputs.dead_letter_queue_url).await?,
-            failures: failure_bucket::list_objects(stack).await?.len(),
-            is_local: stack.is_local,
-            mappings,
-            pending_without_downstream,
+        Ok(StackStatus {
+            queue: self.queue?,
+            dead_letters: self.dead_letters?,
+            failures: self.failures?,
+            is_local: self.is_local,
+            mappings: self.mappings?,
+            pending_without_downstream: self.pending_without_downstream?,
             recent_failures,
             recent_refusals,
-            errors: function_errors::read_all(stack, errors).await,
-            alarms: alarms::list_firing(stack).await?,
-            items: if count {
-                Some(scan::count_items(stack).await?)
-            } else {
-                None
-            },
-            looked_at: Timestamp::now(),
+            errors: self.errors,
+            alarms: self.alarms?,
+            items: self.items?,
+            looked_at: self.looked_at,
         })
+    }
+}
+
+async fn read_mappings(stack: &Stack) -> Result<BTreeMap<&'static str, Vec<Mapping>>, StackError> {
+    let outputs = &stack.outputs;
+    let mut mappings = BTreeMap::new();
+    for (name, function) in [
+        ("ingest", &outputs.ingest),
+        ("forward", &outputs.forward),
+        ("complete", &outputs.complete),
+    ] {
+        mappings.insert(name, mappings::list(stack, function).await?);
+    }
+    Ok(mappings)
+}
+
+pub(crate) async fn read_pending(
+    stack: &Stack,
+    is_wanted: bool,
+) -> Result<Option<PendingItems>, StackError> {
+    if stack.has_downstream() || !is_wanted {
+        return Ok(None);
+    }
+    scan::estimate_pending(stack).await.map(Some)
+}
+
+pub(crate) async fn read_recent(
+    stack: &Stack,
+    now: Timestamp,
+    is_wanted: bool,
+) -> Option<Result<Vec<RecentCount>, StackError>> {
+    if stack.is_local || !is_wanted {
+        return None;
+    }
+    Some(metrics::read_recent_counts(stack, now).await)
+}
+
+pub(crate) async fn read_errors(
+    stack: &Stack,
+    now: Timestamp,
+    is_wanted: bool,
+) -> Vec<FunctionErrors> {
+    if !is_wanted {
+        return Vec::new();
+    }
+    let search = ErrorSearch {
+        since: now.checked_sub(ERRORS_SINCE).unwrap_or(now),
+        now,
+        deadline: Instant::now() + ERRORS_LIMIT,
+        id: None,
+    };
+    function_errors::read_all(stack, search).await
+}
+
+pub(crate) async fn read_items(
+    stack: &Stack,
+    is_wanted: bool,
+) -> Result<Option<ItemCounts>, StackError> {
+    if !is_wanted {
+        return Ok(None);
+    }
+    scan::count_items(stack).await.map(Some)
+}
+
+impl StackStatus {
+    async fn read(stack: &Stack, count: bool) -> Result<Self, StackError> {
+        let scope = StatusScope {
+            items: count,
+            pending: true,
+            errors: true,
+            recent: true,
+        };
+        StatusParts::read(stack, scope).await.into_status()
     }
 
     /// The mappings of a function.
     fn mapping_texts(&self, function: &str) -> Vec<String> {
         let mappings = self.mappings.get(function).map_or(&[][..], Vec::as_slice);
         let pending = self.pending_without_downstream.as_ref();
-        let mut texts = Vec::new();
-        match pending.filter(|_| function == "complete") {
-            Some(pending) => texts.push(format!("no downstream configured: {}", pending.text())),
-            None if mappings.is_empty() => texts.push("no event source mapping".to_owned()),
-            None => {}
-        }
-        texts.extend(mappings.iter().map(|one| {
-            if self.is_local {
-                one.state.clone()
-            } else {
-                mapping_text(one, self.looked_at)
-            }
-        }));
-        texts
+        let pending = pending.filter(|_| function == "complete");
+        mapping_texts(mappings, pending, self.is_local, self.looked_at)
     }
 
     /// The status as text, in the order in which messages flow.
@@ -250,15 +345,38 @@ impl StackStatus {
     }
 }
 
+/// The mappings of a function as texts. `pending` are the items that no downstream settles.
+pub(crate) fn mapping_texts(
+    mappings: &[Mapping],
+    pending: Option<&PendingItems>,
+    is_local: bool,
+    now: Timestamp,
+) -> Vec<String> {
+    let mut texts = Vec::new();
+    match pending {
+        Some(pending) => texts.push(format!("no downstream configured: {}", pending.text())),
+        None if mappings.is_empty() => texts.push("no event source mapping".to_owned()),
+        None => {}
+    }
+    texts.extend(mappings.iter().map(|one| {
+        if is_local {
+            one.state.clone()
+        } else {
+            mapping_text(one, now)
+        }
+    }));
+    texts
+}
+
 fn age(since: Timestamp, now: Timestamp) -> String {
     duration(now.as_millisecond() - since.as_millisecond())
 }
 
-fn depth_text(depth: QueueDepth) -> String {
+pub(crate) fn depth_text(depth: QueueDepth) -> String {
     format!("~{} waiting, ~{} in flight", depth.waiting, depth.hidden)
 }
 
-fn count_text(recent: &RecentCount) -> String {
+pub(crate) fn count_text(recent: &RecentCount) -> String {
     let RecentCount {
         function,
         count,
@@ -338,150 +456,4 @@ fn mapping_text(mapping: &Mapping, now: Timestamp) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use onewrite_stack::function_errors::LoggedError;
-
-    use super::*;
-
-    fn errors(function: &'static str, names: &[&str], not_read: Option<&str>) -> FunctionErrors {
-        let kinds = names.iter().map(|name| ErrorKind {
-            count: 14,
-            last: LoggedError {
-                at: Timestamp::UNIX_EPOCH,
-                name: (*name).to_owned(),
-                reason: Some("denied".to_owned()),
-                notification_id: None,
-            },
-        });
-        FunctionErrors {
-            function,
-            kinds: kinds.collect(),
-            read_since: None,
-            not_read: not_read.map(str::to_owned),
-        }
-    }
-
-    fn recent(metric: &'static str, count: u64) -> RecentCount {
-        RecentCount {
-            function: "complete",
-            metric,
-            count,
-            last: Timestamp::UNIX_EPOCH,
-        }
-    }
-
-    fn item_counts() -> ItemCounts {
-        ItemCounts {
-            by_status: BTreeMap::from([("DONE".to_owned(), 5), ("INIT".to_owned(), 1)]),
-            settled_by: BTreeMap::from([("refunds".to_owned(), 3)]),
-            settled_by_unknown: 2,
-            oldest_pending: Some(Timestamp::UNIX_EPOCH),
-        }
-    }
-
-    #[test]
-    fn marks_approximate_counts() {
-        let mapping = |last_result: Option<&str>, is_of_stream| Mapping {
-            state: "Enabled".to_owned(),
-            last_result: last_result.map(str::to_owned),
-            is_of_stream,
-            last_modified: Timestamp::from_second(60).ok(),
-        };
-        let forward = vec![mapping(Some(NO_RECORDS), true), mapping(Some("OK"), true)];
-        let (waiting, hidden) = (3, 1);
-        let status = StackStatus {
-            queue: QueueDepth { waiting, hidden },
-            dead_letters: QueueDepth::default(),
-            failures: 2,
-            pending_without_downstream: None,
-            recent_failures: Some(vec![recent("Failed", 14)]),
-            recent_refusals: Some(vec![recent("Refused", 3), recent("Contradicted", 1)]),
-            errors: vec![
-                errors("ingest", &[], Some("FilterLogEvents: access denied")),
-                errors("complete", &["A", "B", "C", "D"], None),
-            ],
-            mappings: BTreeMap::from([
-                ("ingest", vec![mapping(None, false)]),
-                ("forward", forward),
-            ]),
-            alarms: vec![Alarm {
-                name: "onewrite-DeadLetters".to_owned(),
-                since: Timestamp::from_second(30).ok(),
-                description: "Fix it.".to_owned(),
-            }],
-            items: Some(item_counts()),
-            looked_at: Timestamp::from_second(90).unwrap(),
-            is_local: false,
-        };
-        assert_eq!(
-            status.text(),
-            concat!(
-                "queue           ~3 waiting, ~1 in flight\n",
-                "dead letters    ~0 waiting, ~0 in flight\n",
-                "ingest          Enabled\n",
-                "forward         Enabled, no records in the last 30.000s (this alone is not a fault)\n",
-                "forward         Enabled, OK\n",
-                "complete        no event source mapping\n",
-                "failing         complete: 14 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
-                "refused         complete: 3 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
-                "contradicted    complete: 1 in 15 minutes, last at 1970-01-01T00:00:00Z\n",
-                "errors          ingest: log not read: FilterLogEvents: access denied\n",
-                "error           complete: A: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
-                "error           complete: B: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
-                "error           complete: C: denied, 14 in the last hour, last at 1970-01-01T00:00:00Z\n",
-                "error           complete: 1 more kinds; --output json has all\n",
-                "failure bucket  2 objects\n",
-                "ALARM           onewrite-DeadLetters since 1970-01-01T00:00:30Z: Fix it.\n",
-                "DONE            5 items\n",
-                "INIT            1 items\n",
-                "settled by      refunds: 3 items\n",
-                "settled by      (no name): 2 items\n",
-                "oldest INIT     1m30s\n",
-            )
-        );
-    }
-
-    #[test]
-    fn shows_a_local_stack_and_one_without_downstream() {
-        let mapping = Mapping {
-            state: "Disabled".to_owned(),
-            last_result: None,
-            is_of_stream: true,
-            last_modified: None,
-        };
-        let status = |is_local| StackStatus {
-            queue: QueueDepth::default(),
-            dead_letters: QueueDepth::default(),
-            failures: 0,
-            pending_without_downstream: Some(PendingItems {
-                count: 1_204,
-                sampled: 1_300,
-                of_items: None,
-            }),
-            recent_failures: None,
-            recent_refusals: None,
-            errors: vec![errors("forward", &[], None)],
-            mappings: BTreeMap::from([("forward", vec![mapping.clone()])]),
-            alarms: Vec::new(),
-            items: None,
-            looked_at: Timestamp::UNIX_EPOCH,
-            is_local,
-        };
-        let local = status(true).text();
-        assert!(local.contains("forward         Disabled\n"), "{local}");
-        assert!(
-            local
-                .contains("complete        no downstream configured: 1204 notifications in INIT\n"),
-            "{local}"
-        );
-        assert!(
-            local.contains("errors          none logged in the last hour\n"),
-            "{local}"
-        );
-        assert!(
-            status(false)
-                .text()
-                .contains("forward         Disabled, no records yet")
-        );
-    }
-}
+mod tests;

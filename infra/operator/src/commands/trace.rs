@@ -1,15 +1,16 @@
 //! `onewrite trace`: shows the history of one notification.
 
-mod collect;
-mod evidence;
-mod report;
+pub(crate) mod collect;
+pub(crate) mod evidence;
+pub(crate) mod report;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 use onewrite::notification::NotificationId;
+use onewrite_stack::dead_letter_queue::inspect::MAX_INSPECTED;
 
 use self::{
     collect::{Scope, collect},
@@ -53,7 +54,7 @@ const DEFAULT_STREAM_SECONDS: u64 = 60;
 pub async fn run(arguments: &TraceArguments, context: &Context) -> Result<ExitCode, OperatorError> {
     let scope = Scope {
         stream: (!arguments.no_stream).then(|| Duration::from_secs(arguments.stream_seconds)),
-        dead_letters: !arguments.skip_dead_letters,
+        dead_letters: (!arguments.skip_dead_letters).then_some(MAX_INSPECTED),
     };
     let evidence = collect(&context.stack, arguments.id.as_str(), scope).await?;
     let mut report = TraceReport::new(&evidence);

@@ -38,7 +38,7 @@ impl Judge {
             return Ok(None);
         }
         let stored = match &body {
-            MessageBody::Notification(id, _) => queue.fetch_stored(id.as_str()).await?,
+            MessageBody::Notification { id, .. } => queue.fetch_stored(id.as_str()).await?,
             MessageBody::Rejected(_) => StoredContent::Nothing,
         };
         let millis =
@@ -46,6 +46,7 @@ impl Judge {
         Ok(Some(DeadLetter {
             message_id: message_id.to_owned(),
             notification_id: body.id(text, &self.ids, pointers),
+            notification_type: body.kind().map(ToString::to_string),
             sent_at: millis.and_then(|millis| Timestamp::from_millisecond(millis).ok()),
             receives: attribute(message, &Attribute::ApproximateReceiveCount)
                 .and_then(|text| text.parse().ok())

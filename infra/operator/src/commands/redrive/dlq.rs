@@ -2,8 +2,8 @@
 //!
 //! Without `--all`, the command decides for each message, by what is stored now. With `--all`, SQS moves all of them.
 
-mod letters;
-mod selection;
+pub(crate) mod letters;
+pub(crate) mod selection;
 mod whole_queue;
 
 use std::process::ExitCode;
@@ -65,12 +65,12 @@ pub struct DlqArguments {
 
 /// The preview of a redrive.
 #[derive(Debug)]
-struct Plan {
+pub(crate) struct Plan {
     /// Those that are left alone come first.
-    letters: Vec<LetterRedrive>,
-    tally: Tally,
-    inspected: usize,
-    not_inspected: usize,
+    pub letters: Vec<LetterRedrive>,
+    pub tally: Tally,
+    pub inspected: usize,
+    pub not_inspected: usize,
 }
 
 /// Moves the selected dead letters, if confirmed, and prints the result of each.
@@ -248,7 +248,7 @@ impl DlqArguments {
 
 impl Plan {
     /// Plans the redrive. With reasons, the plan contains only dead letters that have one of them.
-    fn new(selection: &Selection, inspection: Inspection) -> Self {
+    pub(crate) fn new(selection: &Selection, inspection: Inspection) -> Self {
         let mut tally = Tally::default();
         let mut letters = Vec::new();
         for letter in inspection.letters {

@@ -7,15 +7,17 @@ use std::{
 };
 
 use clap::Args;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 use onewrite::{
-    notification::{NotificationId, Status},
+    notification::{NotificationId, NotificationType},
     redrive::LostEvent,
 };
 use onewrite_stack::{
-    failure_bucket::{self, FailedBatch},
+    error::StackError,
+    failure_bucket::{self, FailedBatch, FailureRecords},
     pace::Pace,
     stack::Stack,
-    table::{self, RedriveResult},
+    table::{self, ExpectedItem, RedriveResult},
 };
 use serde::Serialize;
 use tokio::time::sleep_until;
@@ -42,16 +44,21 @@ pub struct FailuresArguments {
     confirmation: Confirmation,
 }
 
+/// The items that are read at the same time.
+const CONCURRENT_READS: usize = 8;
+
 /// The redrive of one notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Redrive {
-    id: String,
-    outcome: RedriveResult,
+pub(crate) struct Redrive {
+    pub id: String,
+    pub outcome: RedriveResult,
     /// The number of failure records that contain the notification.
-    failures: usize,
-    /// The status of the item that was read.
+    pub failures: usize,
+    /// The item that was read.
     #[serde(skip)]
-    status: Status,
+    pub expected: ExpectedItem,
+    #[serde(skip)]
+    pub kind: Option<NotificationType>,
 }
 
 /// What the failure bucket says of one notification.
@@ -103,6 +110,33 @@ pub async fn run(
     })
 }
 
+/// Determines what to redrive of these failure records. Includes only the ids in `only`; if that is empty, all.
+///
+/// # Errors
+/// [`StackError`]: an item could not be read.
+pub(crate) async fn plan(
+    stack: &Stack,
+    records: &FailureRecords,
+    only: &BTreeSet<String>,
+) -> Result<Vec<Redrive>, StackError> {
+    let reads = group_by_id(&records.batches, only)
+        .into_iter()
+        .map(|(id, failures)| async move {
+            let item = table::assess(stack, &id, &failures.lost).await?;
+            Ok(Redrive {
+                id,
+                outcome: item.result,
+                failures: failures.batches,
+                expected: item.expected,
+                kind: item.kind,
+            })
+        });
+    stream::iter(reads)
+        .buffered(CONCURRENT_READS)
+        .try_collect()
+        .await
+}
+
 /// Collects what the batches contain of each notification. Includes only the ids in `only`; if that is empty, all.
 fn group_by_id(batches: &[FailedBatch], only: &BTreeSet<String>) -> BTreeMap<String, Failures> {
     let mut all: BTreeMap<String, Failures> = BTreeMap::new();
@@ -127,16 +161,7 @@ impl FailuresArguments {
     async fn redrive(&self, stack: &Stack) -> Result<Report, OperatorError> {
         let is_applied = self.confirmation.is_apply()?;
         let records = failure_bucket::read_failed_batches(stack, None).await?;
-        let mut redrives = Vec::new();
-        for (id, failures) in group_by_id(&records.batches, &self.ids()) {
-            let (status, outcome) = table::preview_republish(stack, &id, &failures.lost).await?;
-            redrives.push(Redrive {
-                id,
-                outcome,
-                failures: failures.batches,
-                status,
-            });
-        }
+        let mut redrives = plan(stack, &records, &self.ids()).await?;
         if is_applied {
             self.apply(stack, &mut redrives).await?;
         }
@@ -159,7 +184,8 @@ impl FailuresArguments {
         let mut pace = Pace::new(self.rate);
         for redrive in redrives.iter_mut().filter(is_pending) {
             sleep_until(pace.reserve()).await;
-            redrive.outcome = table::republish(stack, &redrive.id, redrive.status).await?;
+            redrive.outcome =
+                table::republish_expected(stack, &redrive.id, redrive.expected).await?;
             bar.inc(1);
         }
         bar.finish_and_clear();
@@ -200,6 +226,8 @@ impl FailuresArguments {
 
 #[cfg(test)]
 mod tests {
+    use onewrite::notification::Status;
+
     use super::*;
 
     fn ids(ids: &[&str]) -> BTreeSet<String> {
@@ -211,7 +239,12 @@ mod tests {
             id: id.to_owned(),
             outcome,
             failures: 1,
-            status: Status::Init,
+            expected: ExpectedItem {
+                status: Status::Init,
+                redrives: Some(0),
+                created_at: None,
+            },
+            kind: None,
         }
     }
 

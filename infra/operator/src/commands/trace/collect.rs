@@ -29,26 +29,27 @@ const ERRORS_LIMIT: Duration = Duration::from_secs(10);
 
 /// Which resources to search.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Scope {
+pub(crate) struct Scope {
     /// How long to search the stream; `None` leaves it out.
     pub stream: Option<Duration>,
-    /// Whether to receive dead letters.
-    pub dead_letters: bool,
+    /// How many dead letters to receive at most; `None` leaves them out.
+    pub dead_letters: Option<usize>,
 }
 
 /// Reads every resource in `scope` that can hold the notification.
-pub(super) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evidence, StackError> {
+pub(crate) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evidence, StackError> {
     let item = table::fetch_item(stack, id).await?;
     let readable = item.as_ref().and_then(|item| item.as_ref().ok());
     let since = readable.and_then(|item| item.item.created_at.checked_sub(CLOCK_SKEW).ok());
     let (records, stream) = search_stream(stack, id, item.as_ref(), scope.stream).await?;
     let mut failures = failure_bucket::read_failed_batches(stack, since).await?;
     failures.batches.retain(|batch| batch.ids.contains(id));
-    let dead_letters = if scope.dead_letters {
-        let ids = BTreeSet::from([id.to_owned()]);
-        Some(dead_letter_queue::inspect_all(stack, ids).await?)
-    } else {
-        None
+    let dead_letters = match scope.dead_letters {
+        Some(limit) => {
+            let ids = BTreeSet::from([id.to_owned()]);
+            Some(dead_letter_queue::inspect_ids(stack, ids, limit).await?)
+        }
+        None => None,
     };
     let Errors {
         of_notification: errors,

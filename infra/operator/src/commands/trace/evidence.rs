@@ -12,7 +12,7 @@ use onewrite_stack::{
 
 /// The part of the notification stream that was searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StreamPart {
+pub(crate) enum StreamPart {
     /// Everything that can hold an event of the notification.
     All,
     /// Records that Kinesis accepted before this time.
@@ -22,7 +22,7 @@ pub(super) enum StreamPart {
 
 /// Everything that was found of a notification.
 #[derive(Clone, Debug)]
-pub(super) struct Evidence {
+pub(crate) struct Evidence {
     pub id: String,
     pub collected_at: Timestamp,
     pub item: Option<Result<StoredItem, UnreadableItem>>,

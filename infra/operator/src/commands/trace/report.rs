@@ -21,11 +21,11 @@ use crate::{
 const MIN_GAP_MILLIS: i64 = 60_000;
 
 /// The digits of a fingerprint that are shown.
-pub(super) const FINGERPRINT_DIGITS: usize = 8;
+pub(crate) const FINGERPRINT_DIGITS: usize = 8;
 
 /// Where a notification is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum Place {
+pub(crate) enum Place {
     /// In no place that can be inspected.
     Unknown,
     /// Only in the dead-letter queue.
@@ -48,7 +48,7 @@ pub(super) enum Place {
 
 impl Place {
     #[cfg(test)]
-    pub(super) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Done,
         Self::Refused,
         Self::Unknown,
@@ -61,7 +61,7 @@ impl Place {
     ];
 
     /// The exit code of the command, so that a script can ask for the place. Help and documentation list them.
-    pub(super) fn exit_code(self) -> u8 {
+    pub(crate) fn exit_code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::Unknown => NOT_FOUND,
@@ -78,7 +78,7 @@ impl Place {
 
 /// One event in the history of a notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Step {
+pub(crate) struct Step {
     pub at: Timestamp,
     pub what: &'static str,
     /// Ids and names; never a payload.
@@ -87,7 +87,7 @@ pub(super) struct Step {
 
 /// The report of a trace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct TraceReport {
+pub(crate) struct TraceReport {
     pub id: String,
     pub place: Place,
     /// The name of the consumer that settled it.
@@ -112,10 +112,10 @@ pub(super) struct TraceReport {
 
 /// Payload and enrichment of a notification, as text, however the table stores them.
 #[derive(Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Content {
-    payload: String,
+pub(crate) struct Content {
+    pub payload: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    enrichment: Option<String>,
+    pub enrichment: Option<String>,
 }
 
 impl std::fmt::Debug for Content {
@@ -125,9 +125,8 @@ impl std::fmt::Debug for Content {
 }
 
 impl Content {
-    /// `None` if there is no item, or if its payload was erased.
-    fn new(evidence: &Evidence) -> Option<Self> {
-        let stored = readable(evidence)?;
+    /// `None` if its payload was erased.
+    pub(crate) fn new(stored: &StoredItem) -> Option<Self> {
         stored.erased_at.is_none().then(|| Self {
             payload: stored.item.notification.payload.as_str().to_owned(),
             enrichment: stored.item.enrichment.clone(),
@@ -143,12 +142,12 @@ impl Content {
     }
 }
 
-fn readable(evidence: &Evidence) -> Option<&StoredItem> {
+pub(crate) fn readable(evidence: &Evidence) -> Option<&StoredItem> {
     evidence.item.as_ref()?.as_ref().ok()
 }
 
 impl TraceReport {
-    pub(super) fn new(evidence: &Evidence) -> Self {
+    pub(crate) fn new(evidence: &Evidence) -> Self {
         let place = place(evidence);
         let settled_by = readable(evidence).and_then(|stored| stored.item.settled_by.as_ref());
         Self {
@@ -171,9 +170,9 @@ impl TraceReport {
     }
 
     /// Adds payload and enrichment.
-    pub(super) fn with_content(self, evidence: &Evidence) -> Self {
+    pub(crate) fn with_content(self, evidence: &Evidence) -> Self {
         Self {
-            content: Content::new(evidence),
+            content: readable(evidence).and_then(Content::new),
             ..self
         }
     }
@@ -184,9 +183,21 @@ impl TraceReport {
         letters.any(|letter| letter.reason == DeadLetterReason::NotStored)
     }
 
+    /// The command that retries the notification; `None` if there is nothing to retry, or if waiting is enough.
+    pub(crate) fn next_command(&self, command: &str) -> Option<String> {
+        let id = shell_quote(&self.id);
+        match self.place {
+            Place::Failed => Some(format!("{command} redrive failures --id {id}")),
+            Place::DeadLettered if self.can_redrive_dead_letters() => {
+                Some(format!("{command} redrive dlq --id {id}"))
+            }
+            _ => None,
+        }
+    }
+
     /// The report as text: each step with the time since the first one, long pauses, and the suggested next call of
     /// `command`.
-    pub(super) fn text(&self, command: &str) -> String {
+    pub(crate) fn text(&self, command: &str) -> String {
         let mut lines = Vec::new();
         let first = self.steps.first().map_or(self.looked_at, |step| step.at);
         let mut last = first;
@@ -205,14 +216,8 @@ impl TraceReport {
             lines.extend(gap(last, self.looked_at));
         }
         lines.extend(self.summary.iter().cloned());
-        let id = shell_quote(&self.id);
-        match self.place {
-            Place::Failed => lines.push(format!("Next: {command} redrive failures --id {id}")),
-            Place::DeadLettered if self.can_redrive_dead_letters() => {
-                lines.push(format!("Next: {command} redrive dlq --id {id}"));
-            }
-            _ => {}
-        }
+        let next = self.next_command(command);
+        lines.extend(next.map(|line| format!("Next: {line}")));
         lines.extend(self.content.iter().flat_map(Content::lines));
         lines.join("\n") + "\n"
     }
@@ -295,18 +300,23 @@ fn record_steps(records: &[StreamRecord]) -> impl Iterator<Item = Step> {
 }
 
 fn failure_step(failure: &FailedBatch) -> Step {
-    let function = failure.function.rsplit(':').find(|part| *part != "$LATEST");
     Step {
         at: failure.at,
         what: "given up",
-        detail: format!(
-            "{}, {} after {} attempts, {}",
-            function.unwrap_or_default(),
-            failure.condition,
-            failure.attempts,
-            failure.key
-        ),
+        detail: failure_text(failure),
     }
+}
+
+/// A failed batch in words.
+pub(crate) fn failure_text(failure: &FailedBatch) -> String {
+    let function = failure.function.rsplit(':').find(|part| *part != "$LATEST");
+    format!(
+        "{}, {} after {} attempts, {}",
+        function.unwrap_or_default(),
+        failure.condition,
+        failure.attempts,
+        failure.key
+    )
 }
 
 /// The newest error that a function logged for the notification.
@@ -323,13 +333,18 @@ fn dead_letter_step(letter: &DeadLetter, now: Timestamp) -> Step {
     Step {
         at: letter.sent_at.unwrap_or(now),
         what: "dead letter",
-        detail: format!(
-            "message {}, {}, received x{}",
-            letter.message_id,
-            letter.reason.text(),
-            letter.receives
-        ),
+        detail: dead_letter_text(letter),
     }
+}
+
+/// A dead letter in words.
+pub(crate) fn dead_letter_text(letter: &DeadLetter) -> String {
+    format!(
+        "message {}, {}, received x{}",
+        letter.message_id,
+        letter.reason.text(),
+        letter.receives
+    )
 }
 
 fn summary(evidence: &Evidence, place: Place) -> Vec<String> {
@@ -457,7 +472,7 @@ fn gaps_in_search(evidence: &Evidence) -> Vec<String> {
     }
     if evidence.uninspected_dead_letters > 0 {
         gaps.push(format!(
-            "About {} dead letters were not inspected: they are in flight, or behind others of their message group.",
+            "About {} dead letters were not inspected: they are beyond the limit, in flight, or behind others of their message group.",
             evidence.uninspected_dead_letters
         ));
     }

@@ -20,7 +20,7 @@ use super::{
 
 const START: &str = "2026-11-23T10:00:00.000Z";
 
-fn at(millis: i64) -> Timestamp {
+pub(crate) fn at(millis: i64) -> Timestamp {
     let start: Timestamp = START.parse().unwrap();
     Timestamp::from_millisecond(start.as_millisecond() + millis).unwrap()
 }
@@ -30,7 +30,7 @@ fn notification(payload: &str) -> Notification {
     MessagePointers::default().parse(&body).unwrap()
 }
 
-fn init() -> NotificationItem {
+pub(crate) fn init() -> NotificationItem {
     let (notification, nothing) = (notification("1"), Enrichment::default());
     NotificationItem::new(
         notification,
@@ -43,7 +43,7 @@ fn init() -> NotificationItem {
     .unwrap()
 }
 
-fn done() -> NotificationItem {
+pub(crate) fn done() -> NotificationItem {
     NotificationItem {
         status: Status::Done,
         version: 2,
@@ -52,14 +52,14 @@ fn done() -> NotificationItem {
     }
 }
 
-fn stored(item: NotificationItem) -> Option<Result<StoredItem, UnreadableItem>> {
+pub(crate) fn stored(item: NotificationItem) -> Option<Result<StoredItem, UnreadableItem>> {
     Some(Ok(StoredItem {
         item,
         erased_at: None,
     }))
 }
 
-fn nothing() -> Evidence {
+pub(crate) fn nothing() -> Evidence {
     Evidence {
         id: "rf_8841".to_owned(),
         collected_at: at(252_190),
@@ -80,7 +80,7 @@ fn nothing() -> Evidence {
     }
 }
 
-fn record(status: &str, millis: i64) -> StreamRecord {
+pub(crate) fn record(status: &str, millis: i64) -> StreamRecord {
     StreamRecord {
         shard: "shard-2".to_owned(),
         sequence_number: "49660514".to_owned(),
@@ -90,10 +90,11 @@ fn record(status: &str, millis: i64) -> StreamRecord {
     }
 }
 
-fn letter(reason: DeadLetterReason) -> DeadLetter {
+pub(crate) fn letter(reason: DeadLetterReason) -> DeadLetter {
     DeadLetter {
         message_id: "m-9".to_owned(),
         notification_id: Some("rf_8841".to_owned()),
+        notification_type: None,
         sent_at: Some(at(0)),
         receives: 6,
         message_group_id: None,
@@ -101,7 +102,7 @@ fn letter(reason: DeadLetterReason) -> DeadLetter {
     }
 }
 
-fn failure() -> FailedBatch {
+pub(crate) fn failure() -> FailedBatch {
     FailedBatch {
         key: "aws/lambda/x".to_owned(),
         at: at(900),

@@ -16,7 +16,7 @@ use crate::format::duration;
 
 /// The result for one dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) enum DlqResult {
+pub(crate) enum DlqResult {
     /// It stays in the dead-letter queue: it was not selected.
     LeftAlone,
     /// It stays in the dead-letter queue: it was sent after the command started.
@@ -31,7 +31,7 @@ pub(super) enum DlqResult {
 
 /// A dead letter and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct LetterRedrive {
+pub(crate) struct LetterRedrive {
     #[serde(flatten)]
     pub letter: DeadLetter,
     pub outcome: DlqResult,
@@ -40,7 +40,7 @@ pub(super) struct LetterRedrive {
 }
 
 impl LetterRedrive {
-    pub(super) fn planned(letter: DeadLetter, is_selected: bool) -> Self {
+    pub(crate) fn planned(letter: DeadLetter, is_selected: bool) -> Self {
         Self {
             letter,
             outcome: if is_selected {
@@ -52,7 +52,7 @@ impl LetterRedrive {
         }
     }
 
-    pub(super) fn done(letter: DeadLetter, result: LetterResult) -> Self {
+    pub(crate) fn done(letter: DeadLetter, result: LetterResult) -> Self {
         let (outcome, new_message_id) = match result {
             LetterResult::LeftAlone => (DlqResult::LeftAlone, None),
             LetterResult::SentLater => (DlqResult::SentLater, None),
@@ -67,7 +67,7 @@ impl LetterRedrive {
     }
 
     /// One line of text, which contains ids and reasons but no content.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let result = match self.outcome {
             DlqResult::LeftAlone => "left alone",
             DlqResult::SentLater => "sent later",
@@ -92,7 +92,7 @@ impl LetterRedrive {
 
 /// How many letters have which result, and which requested ids were found.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     pub left_alone: usize,
     pub sent_later: usize,
     pub would_be_moved: usize,
@@ -104,7 +104,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Counts a letter. `ids` are the requested ones.
-    pub(super) fn record(&mut self, one: &LetterRedrive, ids: &[NotificationId]) {
+    pub(crate) fn record(&mut self, one: &LetterRedrive, ids: &[NotificationId]) {
         *match one.outcome {
             DlqResult::LeftAlone => &mut self.left_alone,
             DlqResult::SentLater => &mut self.sent_later,
@@ -120,7 +120,7 @@ impl Tally {
     }
 
     /// The first of the requested ids that is in no letter.
-    pub(super) fn find_missing<'a>(&self, ids: &'a [NotificationId]) -> Option<&'a NotificationId> {
+    pub(crate) fn find_missing<'a>(&self, ids: &'a [NotificationId]) -> Option<&'a NotificationId> {
         // A rejected message is listed because it contains one of the ids, and it may contain others.
         if self.has_rejected {
             return None;
@@ -129,7 +129,7 @@ impl Tally {
     }
 
     /// Sentences about the letters that stay.
-    pub(super) fn staying(&self) -> Vec<String> {
+    pub(crate) fn staying(&self) -> Vec<String> {
         let mut sentences = Vec::new();
         let left_alone = self.left_alone;
         if left_alone > 0 {
@@ -154,7 +154,7 @@ impl Tally {
 }
 
 /// The sentences about letters that were not judged; `None` if all were.
-pub(super) fn not_judged(end: &RedriveEnd) -> Option<String> {
+pub(crate) fn not_judged(end: &RedriveEnd) -> Option<String> {
     let count = match end.not_judged {
         Some(count) => format!("About {count} letters"),
         None => "An unknown number of letters".to_owned(),
@@ -195,6 +195,7 @@ mod tests {
         DeadLetter {
             message_id: "m-1".to_owned(),
             notification_id: id.map(str::to_owned),
+            notification_type: None,
             sent_at: None,
             receives: 7,
             message_group_id: None,

@@ -7,7 +7,7 @@ use onewrite_stack::dead_letter::{DeadLetter, DeadLetterReason};
 use crate::{arguments::parse_id, format::shell_quote};
 
 /// The names of all [`DeadLetterReason`]s, including the names of the rejections.
-const REASONS: [&str; 22] = [
+pub(crate) const REASONS: [&str; 22] = [
     "NotStored",
     "AlreadyStored",
     "Conflict",
@@ -34,30 +34,30 @@ const REASONS: [&str; 22] = [
 
 /// The ids and reasons of the dead letters to move.
 #[derive(Debug, Clone, Default, Args)]
-pub(super) struct Selection {
+pub(crate) struct Selection {
     /// Move only messages of this notification, and rejected ones that contain its id; repeatable.
     #[arg(long = "id", value_name = "ID", value_parser = parse_id)]
-    pub(super) ids: Vec<NotificationId>,
+    pub(crate) ids: Vec<NotificationId>,
     /// Move only messages with this reason; repeatable.
     #[arg(
         long = "reason",
         value_name = "REASON",
         value_parser = PossibleValuesParser::new(REASONS)
     )]
-    pub(super) reasons: Vec<String>,
+    pub(crate) reasons: Vec<String>,
 }
 
 impl Selection {
     /// Whether no option restricts it.
     #[must_use]
-    pub(super) fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         self.ids.is_empty() && self.reasons.is_empty()
     }
 
     /// Whether to move a dead letter that matches the ids. Without a filter, only messages that can be accepted are moved;
     /// the others would become dead letters again.
     #[must_use]
-    pub(super) fn selects(&self, letter: &DeadLetter) -> bool {
+    pub(crate) fn selects(&self, letter: &DeadLetter) -> bool {
         if !self.reasons.is_empty() {
             self.reasons.iter().any(|name| name == letter.reason.name())
         } else if !self.ids.is_empty() {
@@ -72,13 +72,13 @@ impl Selection {
 
     /// Whether to show the letter: with reasons, only letters that have one of them.
     #[must_use]
-    pub(super) fn shows(&self, letter: &DeadLetter) -> bool {
+    pub(crate) fn shows(&self, letter: &DeadLetter) -> bool {
         self.reasons.is_empty() || self.selects(letter)
     }
 
     /// The options as text.
     #[must_use]
-    pub(super) fn flags(&self) -> String {
+    pub(crate) fn flags(&self) -> String {
         let ids = self.ids.iter();
         let ids = ids.map(|id| format!(" --id {}", shell_quote(id.as_str())));
         let reasons = self.reasons.iter().map(|name| format!(" --reason {name}"));
@@ -118,6 +118,7 @@ mod tests {
                 selection.selects(&DeadLetter {
                     message_id: "m-1".to_owned(),
                     notification_id: None,
+                    notification_type: None,
                     sent_at: None,
                     receives: 7,
                     message_group_id: None,

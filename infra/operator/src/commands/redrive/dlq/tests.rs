@@ -26,6 +26,7 @@ fn letter(message: &str, id: Option<&str>, reason: DeadLetterReason) -> DeadLett
     DeadLetter {
         message_id: message.to_owned(),
         notification_id: id.map(str::to_owned),
+        notification_type: None,
         sent_at: None,
         receives: 7,
         message_group_id: None,
