@@ -9,6 +9,7 @@ use crate::{
     arguments::StackArguments,
     commands::{
         conform::ConformArguments,
+        console::{self, ConsoleArguments},
         cost, doctor,
         erase::{self, EraseArguments},
         pause::{self, PauseArguments, Switch},
@@ -91,6 +92,16 @@ enum Command {
     /// Checks the stack as it runs, not its template. The exit code is 6 if something is broken, 1 if something could not
     /// be checked, and otherwise 0. Advice alone does not change the exit code.
     Doctor,
+    /// Serve a page on this machine that shows the pipeline.
+    ///
+    /// Prints the address, with a token that the page needs. The page shows the flow, the history of a notification, charts, and
+    /// what needs somebody: dead letters, items stuck in INIT, the failure bucket and refused notifications. Only this machine
+    /// can open it. With --allow-changes it redrives exactly what you previewed; otherwise it changes no notification.
+    ///
+    /// While a page is open on AWS, it reads CloudWatch metrics once a minute and the other resources every ten seconds: about
+    /// two cents an hour. It receives dead letters only when you ask for them or for a notification; each look counts as a
+    /// receive. Ctrl-C ends it.
+    Console(ConsoleArguments),
     /// Estimate the cost of notifications by service. Needs no AWS access.
     Cost(cost::Arguments),
     /// Show what ingest would do with a sample message. Needs no AWS access.
@@ -125,9 +136,12 @@ impl Cli {
         match location.find_local(&directory, is_set) {
             Some(local) => {
                 let endpoint = local.endpoint_url.as_deref().unwrap_or_default();
-                eprintln!(
-                    "Using the local stack at {endpoint}. For another one, set --profile or --region."
-                );
+                // The first line of the console is its address, and the page names the stack.
+                if !matches!(self.command, Command::Console(_)) {
+                    eprintln!(
+                        "Using the local stack at {endpoint}. For another one, set --profile or --region."
+                    );
+                }
                 local
             }
             None => location,
@@ -157,6 +171,7 @@ impl Cli {
             Command::TryMessage(arguments) => arguments.run(self.output),
             Command::Conform(arguments) => arguments.run(&self.location(), self.output).await,
             Command::Doctor => Ok(doctor::run(&context).await),
+            Command::Console(arguments) => console::run(arguments, &context).await,
             Command::Status(arguments) => status::run(arguments, &context).await,
             Command::Trace(arguments) => trace::run(arguments, &context).await,
             Command::Redrive(command) => redrive::run(command, &context).await,

@@ -1,6 +1,7 @@
 //! The commands: one module each.
 
 pub mod conform;
+pub mod console;
 pub mod cost;
 pub mod doctor;
 pub mod erase;

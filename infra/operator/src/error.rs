@@ -42,6 +42,9 @@ pub enum OperatorError {
     /// `conform` cannot play.
     #[error("{0}")]
     NotPlayed(String),
+    /// The console cannot listen.
+    #[error("port {port} of 127.0.0.1: {reason}")]
+    Port { port: u16, reason: String },
     /// The price table cannot be used.
     #[error("prices of {file}: {reason}")]
     Prices { file: String, reason: String },
@@ -61,6 +64,7 @@ impl OperatorError {
             Self::MoveTask { .. } => {
                 "the letters that were moved stay in the queue; fix the cause and repeat the command"
             }
+            Self::Port { .. } => "name another port with --port, or none for a free one",
             Self::Declined | Self::File { .. } | Self::Message { .. } | Self::NotPlayed(_) => {
                 return None;
             }
@@ -75,9 +79,11 @@ impl OperatorError {
             }
             Self::Declined | Self::NoTerminal => DECLINED,
             Self::OtherRun { .. } | Self::Message { .. } | Self::NotPlayed(_) => USAGE,
-            Self::Stack(_) | Self::File { .. } | Self::Prices { .. } | Self::MoveTask { .. } => {
-                FAILED
-            }
+            Self::Stack(_)
+            | Self::File { .. }
+            | Self::Prices { .. }
+            | Self::Port { .. }
+            | Self::MoveTask { .. } => FAILED,
         })
     }
 }

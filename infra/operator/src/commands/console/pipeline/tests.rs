@@ -1,0 +1,238 @@
+use onewrite_console::view::Count;
+use serde_json::{Value, json};
+
+use super::{super::test_stack, *};
+
+fn filter(json: &Value) -> Filter {
+    serde_json::from_value(json.clone()).unwrap()
+}
+
+fn pipeline(stack: Stack, allows_changes: bool) -> StackPipeline {
+    StackPipeline::new(stack, "onewrite --stack orders", allows_changes, None)
+}
+
+fn item(id: &str, kind: &str) -> Value {
+    json!({
+        "notification_id": {"S": id},
+        "type": {"S": kind},
+        "status": {"S": "INIT"},
+        "created_at": {"S": "2026-11-23T10:00:00.000Z"},
+    })
+}
+
+fn page(items: &[Value]) -> Value {
+    let count = items.len();
+    json!({"Items": items, "Count": count, "ScannedCount": count})
+}
+
+const KINDS: [Kind; 4] = [
+    Kind::DeadLetters,
+    Kind::Pending,
+    Kind::FailureBucket,
+    Kind::Refused,
+];
+
+#[tokio::test]
+async fn a_read_only_console_redrives_nothing_and_calls_nothing() {
+    let (stack, asked, _tasks) = test_stack::scripted_stack(&[]).await;
+    let pipeline = pipeline(stack, false);
+    assert!(!pipeline.about().allows_changes);
+    for kind in KINDS {
+        let filter = filter(&json!({"reason": "Conflict"}));
+        let refused = pipeline.preview(kind, &filter).await.unwrap_err();
+        assert_eq!(refused, PipelineError::ReadOnly);
+    }
+    let applied = pipeline.apply("1-0", &|_| {}).await;
+    assert_eq!(applied, Err(PipelineError::ReadOnly));
+    assert!(asked.is_empty());
+}
+
+#[tokio::test]
+async fn an_empty_filter_is_refused_before_anything_is_received() {
+    let (stack, asked, _tasks) = test_stack::scripted_stack(&[]).await;
+    let pipeline = pipeline(stack, true);
+    let blank = json!({"notification_type": " ", "reason": "", "older_than_millis": "0"});
+    for kind in KINDS {
+        for filter in [filter(&json!({})), filter(&blank)] {
+            let refused = pipeline.preview(kind, &filter).await;
+            assert!(
+                matches!(refused, Err(PipelineError::Invalid(_))),
+                "{kind:?}"
+            );
+        }
+    }
+    let refused = filter(&json!({"reason": "account-closed"}));
+    let refused = pipeline.preview(Kind::Refused, &refused).await.unwrap_err();
+    assert!(refused.to_string().contains("is final"), "{refused}");
+    assert!(asked.is_empty());
+}
+
+#[tokio::test]
+async fn redrives_exactly_the_previewed_items_each_as_it_was() {
+    let items = page(&[
+        item("a", "invoice"),
+        item("b", "refund"),
+        item("c", "refund"),
+    ]);
+    let changed = json!({"__type": "x#ConditionalCheckFailedException"});
+    // A page that is read later has another item that matches.
+    let later = page(&[
+        item("b", "refund"),
+        item("c", "refund"),
+        item("d", "refund"),
+    ]);
+    let (stack, asked, _tasks) = test_stack::scripted_stack(&[
+        ("Scan", items),
+        ("Scan", later),
+        ("UpdateItem", json!({})),
+        ("UpdateItem", changed),
+        ("GetItem", json!({})),
+    ])
+    .await;
+    let pipeline = pipeline(stack, true);
+    let filter = filter(&json!({"notification_type": "refund", "older_than_millis": "1000"}));
+    let preview = pipeline.preview(Kind::Pending, &filter).await.unwrap();
+    let keys: Vec<&str> = preview.entries.iter().map(|one| one.key.as_str()).collect();
+    assert_eq!(keys, ["b", "c"]);
+    assert_eq!(preview.command, "", "no command selects by type");
+
+    let results = Mutex::new(Vec::new());
+    let progress = |applied: Applied| results.lock().unwrap().push(applied);
+    pipeline.apply(&preview.token, &progress).await.unwrap();
+    let results = results.into_inner().unwrap();
+    let shown: Vec<_> = results
+        .iter()
+        .map(|one| (one.key.as_str(), one.is_redriven, one.result.as_str()))
+        .collect();
+    assert_eq!(shown, [("b", true, "redriven"), ("c", false, "no item")]);
+    for update in asked.bodies("UpdateItem") {
+        let condition = update["ConditionExpression"].as_str().unwrap();
+        assert!(condition.contains("#status = :status"), "{condition}");
+        assert!(condition.contains("attribute_not_exists(#redrives)"));
+        assert!(condition.contains("#created = :created"), "{condition}");
+    }
+    let again = pipeline.apply(&preview.token, &progress_nothing).await;
+    assert!(matches!(again, Err(PipelineError::Invalid(_))), "one use");
+    assert_eq!(asked.bodies("UpdateItem").len(), 2);
+}
+
+fn progress_nothing(_: Applied) {}
+
+#[tokio::test]
+async fn lists_by_type_and_says_which_age_it_used() {
+    let items = page(&[item("a", "invoice"), item("b", "refund")]);
+    let (stack, asked, _tasks) = test_stack::scripted_stack(&[("Scan", items)]).await;
+    let pipeline = pipeline(stack, false);
+    let filter = filter(&json!({"notification_type": "refund"}));
+    let list = pipeline.attention(Kind::Pending, &filter).await.unwrap();
+    assert_eq!(list.entries.len(), 1);
+    assert_eq!(list.entries[0].notification_type.as_deref(), Some("refund"));
+    assert_eq!(list.by_reason["INIT"], Count(2), "also of other types");
+    assert!(
+        list.notes[0].contains("INIT for 30s or longer"),
+        "{:?}",
+        list.notes
+    );
+    assert_eq!(list.not_inspected, None);
+    let scan = &asked.bodies("Scan")[0];
+    assert_eq!(
+        scan["FilterExpression"],
+        "#created < :before AND #status = :init"
+    );
+}
+
+#[tokio::test]
+async fn a_look_at_a_large_table_ends_and_says_what_is_left() {
+    let mut first = page(&[item("a", "invoice")]);
+    first["ScannedCount"] = json!(2_000);
+    first["LastEvaluatedKey"] = json!({"notification_id": {"S": "a"}});
+    first["ConsumedCapacity"] = json!({"CapacityUnits": 2_000.0});
+    let described = json!({"Table": {"ItemCount": 5_000, "TableSizeBytes": 5_000_000}});
+    let answers = [("Scan", first), ("DescribeTable", described)];
+    let (stack, asked, _tasks) = test_stack::scripted_stack(&answers).await;
+    let pipeline = pipeline(stack, false);
+    let list = pipeline.attention(Kind::Refused, &Filter::default()).await;
+    let list = list.unwrap();
+    assert_eq!(asked.bodies("Scan").len(), 1);
+    assert_eq!(list.not_inspected, Some(Count(3_000)));
+    assert!(
+        list.notes[0].contains("ended after 2000 items"),
+        "{:?}",
+        list.notes
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_payload_is_not_found_and_an_invalid_id_is_refused() {
+    let (stack, _, _tasks) = test_stack::scripted_stack(&[("GetItem", json!({}))]).await;
+    let pipeline = pipeline(stack, false);
+    let missing = pipeline.payload("rf_8841").await;
+    assert_eq!(missing, Err(PipelineError::NotFound));
+    let invalid = pipeline.payload("tab\tinside").await;
+    assert!(matches!(invalid, Err(PipelineError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn names_the_stack_and_the_command_for_it() {
+    let pipeline = pipeline(test_stack::aws_stack(&[]).await, false);
+    let about = pipeline.about();
+    assert_eq!(about.stack, "orders");
+    assert_eq!(about.command, "onewrite --stack orders");
+    assert!(!about.is_local && !about.has_lab);
+}
+
+fn selected(ids: &[&str]) -> Vec<Candidate> {
+    let candidate = |id: &&str| Candidate {
+        entry: onewrite_console::view::Entry {
+            key: (*id).to_owned(),
+            notification_id: Some((*id).to_owned()),
+            notification_type: None,
+            reason: String::new(),
+            since: None,
+            is_redrivable: true,
+            detail: String::new(),
+        },
+        since: None,
+        target: None,
+        is_selected: true,
+    };
+    ids.iter().map(candidate).collect()
+}
+
+#[test]
+fn suggests_a_command_only_if_it_selects_the_same() {
+    let by = |json: Value| ValidFilter::try_from(&filter(&json)).unwrap();
+    for (kind, filter, expected) in [
+        (
+            Kind::DeadLetters,
+            json!({"reason": "conflict"}),
+            "onewrite redrive dlq --reason Conflict --apply",
+        ),
+        (
+            Kind::DeadLetters,
+            json!({"ids": ["it's"]}),
+            r"onewrite redrive dlq --id 'it'\''s' --apply",
+        ),
+        (Kind::DeadLetters, json!({"older_than_millis": "1"}), ""),
+        (
+            Kind::Pending,
+            json!({"older_than_millis": "900000"}),
+            "onewrite reconcile --pending-older-than 15m --apply",
+        ),
+        (Kind::Pending, json!({"ids": ["a"]}), ""),
+        (
+            Kind::FailureBucket,
+            json!({"notification_type": "x"}),
+            "onewrite redrive failures --id a --id b --apply",
+        ),
+    ] {
+        let filter = by(filter);
+        let line = command("onewrite", kind, &filter, &selected(&["a", "b"]));
+        assert_eq!(line, expected, "{kind:?} {filter:?}");
+    }
+    let many: Vec<String> = (0..=MAX_IDS).map(|number| number.to_string()).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let filter = by(json!({"notification_type": "x"}));
+    let line = command("onewrite", Kind::FailureBucket, &filter, &selected(&many));
+    assert_eq!(line, "");
+}
