@@ -186,6 +186,7 @@ impl Shared {
             operation,
             body,
             request,
+            ..
         } = call;
         if self.session().fault == Fault::Unavailable {
             return unavailable();
