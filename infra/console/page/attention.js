@@ -117,7 +117,8 @@ function say(text, tone = null) {
   else message.dataset.tone = tone;
 }
 
-async function load() {
+/** Reads the list. The preview closes, because it can differ from what is selected now; the results of a redrive stay. */
+async function load({ keepsPreview = false } = {}) {
   loading += 1;
   const mine = loading;
   const area = byId("entries");
@@ -128,7 +129,7 @@ async function load() {
     say(error.message, "bad");
     return;
   }
-  closePreview();
+  if (!keepsPreview) closePreview();
   area.setAttribute("aria-busy", "true");
   say("Reading …");
   try {
@@ -165,6 +166,17 @@ function renderReasons() {
   if (chosen !== "" && !(chosen in found.by_reason)) reasons.push([chosen, "0"]);
   select.replaceChildren(el("option", { value: "", text: "any" }), ...reasons.map(([reason, number]) => el("option", { value: reason, text: `${reason} (${count(number)})` })));
   select.value = chosen;
+  byId("reasons").replaceChildren(...Object.entries(found.by_reason).map(([reason, number]) => reasonButton(reason, number, chosen === reason)));
+}
+
+/** A reason with its count; pressed, it is the filter. */
+function reasonButton(reason, number, isChosen) {
+  const choose = () => {
+    selected.clear();
+    byId("filter-reason").value = isChosen ? "" : reason;
+    load();
+  };
+  return el("button", { type: "button", class: "reason", "aria-pressed": String(isChosen), "data-testid": "reason", onclick: choose }, el("strong", { text: count(number) }), ` ${reason}`);
 }
 
 function renderEntries() {
@@ -288,6 +300,8 @@ async function applyPreview(button) {
     applied.forEach(showResult);
     const done = applied.filter((one) => one.is_redriven).length;
     stateOf(`${count(done)} of ${plural(mine.entries.length, "entry", "entries")} redriven.`);
+    selected.clear();
+    load({ keepsPreview: true });
   } catch (error) {
     if (preview === mine) stateOf(error.message, "bad");
   }

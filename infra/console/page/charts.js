@@ -90,7 +90,7 @@ function draw(parts, series) {
   parts.top = niceTop(Math.max(0, ...values));
   parts.empty.hidden = values.length > 0;
   const unit = UNITS[series[0]?.unit] ?? short;
-  parts.plot.replaceChildren(...grid(parts.top, unit), ...series.flatMap((one, index) => line(one.values, parts.top, index)), (parts.cursor = svg("g", { class: "cursor" })));
+  parts.plot.replaceChildren(...grid(parts.top, unit), ...series.flatMap((one, index) => line(one.values, parts.top, index)), ...series.flatMap((one) => endLabel(one, parts.top)), (parts.cursor = svg("g", { class: "cursor" })));
   parts.plot.setAttribute("aria-label", `${parts.title}: ${series.map((one) => describe(one)).join(", ") || "no data"}. Use the arrow keys to read single points.`);
   point(parts, parts.index !== null && parts.index < latest.times.length ? parts.index : null);
 }
@@ -132,6 +132,13 @@ function line(values, top, index) {
   });
   end();
   return nodes;
+}
+
+/** The name of a series at its last point, so that no reader depends on colours. */
+function endLabel(series, top) {
+  const at = series.values.findLastIndex((value) => value !== null);
+  if (at < 0) return [];
+  return [svg("text", { class: "end", x: x(at, latest.times.length) - 4, y: Math.max(y(series.values[at], top) - 5, SIZE.top + 8), "text-anchor": "end", text: series.name })];
 }
 
 function indexAt(parts, event) {

@@ -8,13 +8,13 @@ const SIDES = [
     key: "onewrite",
     id: "onewrite",
     title: "onewrite",
-    words: "One conditional write. The table's change stream delivers it, and each repetition is harmless.",
+    words: "One conditional write. Every repetition is harmless.",
   },
   {
     key: "double_write",
     id: "double-write",
     title: "The usual double write",
-    words: "Write INIT, send, write DONE. A failure between two steps loses a message or sends it twice.",
+    words: "Write INIT, send, write DONE: a failure in between loses or repeats.",
   },
 ];
 
@@ -61,7 +61,7 @@ function updateSide(parts, ledger, ids) {
   setText(parts.effects.value, count(ledger.effects));
   setText(parts.repeated.value, count(ledger.repeated));
   setText(parts.lost.value, count(ledger.lost));
-  setAttribute(parts.effects.row, "data-bad", BigInt(ledger.effects) > BigInt(ids) ? "true" : null);
+  setAttribute(parts.effects.row, "data-bad", BigInt(ledger.effects) > BigInt(ids) || isPositive(ledger.repeated) || isPositive(ledger.lost) ? "true" : null);
   setAttribute(parts.repeated.row, "data-bad", isPositive(ledger.repeated) ? "true" : null);
   setAttribute(parts.lost.row, "data-bad", isPositive(ledger.lost) ? "true" : null);
   const { text, tone } = verdict(ledger, ids);

@@ -5,11 +5,11 @@ import { age, count, isPositive, rate, time } from "/page/format.js";
 
 /** What each stage is, for somebody who sees the pipeline for the first time. */
 const STAGES = [
-  ["queue", "Queue", "SQS delivers at least once"],
+  ["queue", "Queue", "SQS, at least once"],
   ["ingest", "Ingest", "one conditional write"],
   ["table", "Table", "one item per id"],
   ["forward", "Forward", "publishes each change"],
-  ["stream", "Stream", "Kinesis keeps the order"],
+  ["stream", "Stream", "Kinesis, in order"],
   ["complete", "Complete", "delivers, then DONE"],
   ["targets", "Targets", "your systems"],
 ];
@@ -17,9 +17,9 @@ const STAGES = [
 /** Where work ends, the stages that it leaves from, and the total that counts it. */
 const SINKS = [
   { name: "dead-letters", title: "Dead letters", of: "dead_letters", href: "#/attention/dead_letters", text: deadLetters, isBad: true },
-  { name: "duplicates", title: "Duplicates", of: "duplicates", text: () => "same content: nothing is written" },
+  { name: "duplicates", title: "Duplicates", of: "duplicates", text: () => "nothing is written" },
   { name: "failures", title: "Failure bucket", of: "failures", href: "#/attention/failure_bucket", text: () => "batches that Lambda gave up on", isBad: true },
-  { name: "refused", title: "Refused", of: "refused", href: "#/attention/refused", text: () => "final: the target said no" },
+  { name: "refused", title: "Refused", of: "refused", href: "#/attention/refused", text: () => "final, by a target" },
 ];
 
 function deadLetters(totals) {
@@ -120,8 +120,8 @@ function updateStage(parts, stage) {
   if (parts.key === key) return;
   parts.key = key;
   parts.flags.replaceChildren(
-    ...(stage.is_paused ? [flag("paused", "warn")] : []),
     ...(stage.alarms.length > 0 ? [flag(stage.alarms.length === 1 ? "alarm" : `${stage.alarms.length} alarms`, "bad", stage.alarms.join(", "))] : []),
+    ...(stage.is_paused ? [flag("paused", "warn")] : []),
   );
 }
 

@@ -65,11 +65,12 @@ async function sendFile(file) {
 function buildSwitch([fault, title, words]) {
   const parts = {
     left: el("span", { class: "switch-left", "data-testid": `fault-${fault}-left` }),
+    count: el("span", { class: "switch-count" }),
   };
   parts.button = el(
     "button",
     { type: "button", class: "switch", role: "switch", "aria-checked": "false", "data-testid": `fault-${fault}`, "aria-describedby": `about-${fault}`, onclick: () => toggle(fault) },
-    el("span", { class: "switch-track", "aria-hidden": "true" }, el("span", { class: "switch-thumb" })),
+    el("span", { class: "switch-track", "aria-hidden": "true" }, el("span", { class: "switch-thumb" }), parts.count),
     el("span", { class: "switch-title", text: title }),
     parts.left,
   );
@@ -126,6 +127,7 @@ export function updateLab(lab) {
     const left = leftOf(fault);
     setAttribute(parts.button, "aria-checked", String(left !== "0"));
     setText(parts.left, left === "0" ? "" : `${count(left)} left`);
+    setText(parts.count, left === "0" ? "" : left.length > 2 ? "99+" : left);
   }
   setOff(byId("pause"), lab.is_paused);
   setOff(byId("resume"), !lab.is_paused);
