@@ -94,6 +94,14 @@ impl StackOptions {
         self.parameters.insert(name.into(), value.to_string());
         self
     }
+
+    fn effective_profile(&self) -> Profile {
+        if self.watch {
+            Profile::Dev
+        } else {
+            self.profile
+        }
+    }
 }
 
 /// A running pipeline. Dropping it ends it shortly after and keeps its logs. [`Stack::stop`] waits and removes them.
@@ -141,11 +149,7 @@ impl Stack {
         let downstream = options.downstream.next_to(&options.parameters);
         downstream.check()?;
         let interpreter = Interpreter::find().await?;
-        let profile = if options.watch {
-            Profile::Dev
-        } else {
-            options.profile
-        };
+        let profile = options.effective_profile();
         let prepared = match &options.package {
             Some(package) => {
                 profile::prepare_package(workspace, &interpreter, package, *progress).await?
