@@ -97,7 +97,9 @@ function showSentence(sentence) {
 function updateOverview() {
   if (overview === null) return;
   showSentence(overview.sentence);
-  setText(byId("period"), overview.totals.period ? `${overview.totals.period} · ` : "");
+  const { period } = overview.totals;
+  const isSaid = overview.sentence.toLowerCase().includes(period.toLowerCase());
+  setText(byId("period"), isSaid ? "" : `${period} · `);
   setText(byId("as-of"), `as of ${time(overview.at)}`);
   updateFlow(overview, lab);
   setLines(byId("not-read"), overview.not_read);
@@ -130,20 +132,25 @@ const HANDLERS = {
     else if (name === "progress") onProgress(data);
   },
   state({ kind, seconds, reason }) {
-    const button = byId("connection");
-    setAttribute(button, "data-kind", kind);
-    setAttribute(document.documentElement, "data-stale", kind === "live" || about === null ? null : "true");
-    const text = { live: "Live", connecting: "Connecting" }[kind] ?? `Lost, retry in ${seconds} s`;
-    setText(byId("connection-text"), text);
+    setAttribute(byId("connection"), "data-kind", kind);
+    setText(byId("connection-text"), { live: "Live", connecting: "Connecting", waiting: "Offline" }[kind]);
+    // While it tries again, the notice stays: it would flicker.
+    if (kind === "connecting") return;
+    const isLost = kind === "waiting";
+    setAttribute(document.documentElement, "data-stale", isLost ? "true" : null);
+    show(byId("offline"), isLost && about !== null);
     // Spoken once for each state, not each second.
-    setText(byId("connection-live"), { live: "Connected", connecting: "" }[kind] ?? `Connection lost. ${reason}`);
-    setAttribute(button, "title", kind === "waiting" ? `${reason} Press to try now.` : "State of the connection to the console");
-    if (about === null && kind === "waiting") askForToken(reason);
+    setText(byId("connection-live"), isLost ? `Connection lost. ${reason}` : "Connected");
+    if (!isLost) return;
+    setText(byId("offline-reason"), reason);
+    setText(byId("offline-wait"), `Next attempt in ${seconds} s.`);
+    if (about === null) askForToken(reason);
   },
   unauthorized() {
     askForToken("The token is not valid for this console. A console that was started again has a new one: open the address that it printed.");
     setAttribute(byId("connection"), "data-kind", "waiting");
     setText(byId("connection-text"), "No access");
+    show(byId("offline"), false);
   },
 };
 
@@ -182,7 +189,7 @@ function build() {
     event.preventDefault();
     byId("main").focus();
   });
-  byId("connection").addEventListener("click", () => events?.retryNow());
+  byId("retry").addEventListener("click", () => events?.retryNow());
   addEventListener("keydown", (event) => {
     const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
     if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;

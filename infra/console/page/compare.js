@@ -1,7 +1,7 @@
 // The comparison: the same messages and faults through onewrite and through the double write.
 
 import { byId, el, setAttribute, setText, svg } from "/page/dom.js";
-import { count, isPositive } from "/page/format.js";
+import { count, isPositive, plural } from "/page/format.js";
 
 const SIDES = [
   {
@@ -26,7 +26,8 @@ export function buildComparison() {
 
 function number(id, name, label) {
   const value = el("dd", { "data-testid": `compare-${id}-${name}`, text: "0" });
-  return { value, row: el("div", { class: `number ${name}` }, value, el("dt", { text: label })) };
+  const term = el("dt", { text: label });
+  return { value, term, row: el("div", { class: `number ${name}` }, value, term) };
 }
 
 function buildSide({ key, id, title, words }) {
@@ -59,6 +60,7 @@ export function updateComparison(comparison) {
 
 function updateSide(parts, ledger, ids) {
   setText(parts.effects.value, count(ledger.effects));
+  setText(parts.effects.term, isPositive(ids) ? `effects of ${plural(ids, "id")}` : "effects");
   setText(parts.repeated.value, count(ledger.repeated));
   setText(parts.lost.value, count(ledger.lost));
   setAttribute(parts.effects.row, "data-bad", BigInt(ledger.effects) > BigInt(ids) || isPositive(ledger.repeated) || isPositive(ledger.lost) ? "true" : null);

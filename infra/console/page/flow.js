@@ -114,6 +114,7 @@ function updateStage(parts, stage) {
   setAttribute(parts.note, "title", note || null);
   setAttribute(parts.note, "data-bad", stage.last_failure ? "true" : null);
   setAttribute(parts.card, "data-moving", stage.rate > 0 && !stage.is_paused ? "true" : null);
+  setAttribute(parts.card, "data-paused", stage.is_paused ? "true" : null);
   const state = stage.alarms.length > 0 ? "alarm" : stage.is_paused ? "paused" : null;
   setAttribute(parts.card, "data-state", state);
   const key = `${stage.is_paused}|${stage.alarms.join("|")}`;
