@@ -155,6 +155,7 @@ async fn handle(
         operation,
         body,
         request,
+        ..
     } = call;
     let fault = next_fault(&faults, &operation);
     match fault {
