@@ -133,7 +133,7 @@ const HANDLERS = {
   },
   state({ kind, seconds, reason }) {
     setAttribute(byId("connection"), "data-kind", kind);
-    setText(byId("connection-text"), { live: "Live", connecting: "Connecting", waiting: "Offline" }[kind]);
+    setText(byId("connection-text"), { live: "Live", connecting: "Connecting", waiting: "Lost" }[kind]);
     // While it tries again, the notice stays: it would flicker.
     if (kind === "connecting") return;
     const isLost = kind === "waiting";
