@@ -92,13 +92,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let interrupted = async {
         let _ = tokio::signal::ctrl_c().await;
     };
-    serve(
-        listener,
-        options,
-        Arc::new(model),
-        lab,
-        interrupted,
-    )
-    .await?;
+    serve(listener, options, Arc::new(model), lab, interrupted).await?;
     Ok(())
 }

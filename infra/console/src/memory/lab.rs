@@ -1,5 +1,7 @@
 //! The switches of the model, and its double write.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 
 use super::{
@@ -10,6 +12,7 @@ use super::{
 use crate::{
     lab::{Action, Fault, Guided, Lab, LabState, Ledger},
     pipeline::PipelineError,
+    sentence::grouped,
     view::{Count, Entry},
 };
 
@@ -104,12 +107,13 @@ impl State {
         });
     }
 
-    fn set_fault(&mut self, fault: Fault, count: u32) {
+    fn set_fault(&mut self, fault: Fault, count: u32) -> String {
         if count == 0 {
             self.faults.remove(&fault);
-        } else {
-            self.faults.insert(fault, count);
+            return "Turned the fault off.".to_owned();
         }
+        self.faults.insert(fault, count);
+        format!("The fault hits the next {count} times.")
     }
 
     fn start_guided(&mut self, seed: u64) {
@@ -137,12 +141,62 @@ impl State {
         guided.is_finished = guided.step + 1 == guided.steps;
         GUIDED[guided.step as usize].clone_into(&mut guided.text);
         match guided.step {
-            1 => self.set_fault(Fault::KillIngestAfterWrite, 2),
-            2 => self.set_fault(Fault::CutKinesis, 2),
+            1 => drop(self.set_fault(Fault::KillIngestAfterWrite, 2)),
+            2 => drop(self.set_fault(Fault::CutKinesis, 2)),
             3 => self.send_duplicates(),
             _ => return,
         }
         self.send_to_both(4);
+    }
+
+    fn act(&mut self, action: Action) -> Result<String, PipelineError> {
+        Ok(match action {
+            Action::Send { count } => {
+                check(count, 1..=10_000, "the number of messages")?;
+                self.send_to_both(count);
+                format!("Sent {count} messages.")
+            }
+            Action::SendLines { lines } => {
+                let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+                check(count, 1..=1_000, "the number of lines")?;
+                self.send_to_both(count);
+                format!("Sent {count} lines.")
+            }
+            Action::SendDuplicates => {
+                self.send_duplicates();
+                "Sent one notification five times.".to_owned()
+            }
+            Action::SendConflict => {
+                self.counts.conflicts += 1;
+                let id = self.items.keys().next().cloned();
+                self.add_letter("Conflict", id, "conflict: different content is stored");
+                "Sent a stored id with other content.".to_owned()
+            }
+            Action::SendPoison => {
+                self.counts.rejected += 1;
+                let detail = "rejected: InvalidJson: the body is not valid JSON";
+                self.add_letter("InvalidJson", None, detail);
+                "Sent a malformed message.".to_owned()
+            }
+            Action::SetFault { fault, count } => self.set_fault(fault, count),
+            Action::Pause => self.pause(true),
+            Action::Resume => self.pause(false),
+            Action::StartGuided { seed } => {
+                let seed = seed.unwrap_or_else(rand::random);
+                self.start_guided(seed);
+                format!("Started the guided run with seed {seed}.")
+            }
+            Action::StopGuided => {
+                self.guided = None;
+                "Stopped the guided run.".to_owned()
+            }
+        })
+    }
+
+    fn pause(&mut self, is_paused: bool) -> String {
+        self.is_lab_paused = is_paused;
+        let done = if is_paused { "Paused" } else { "Resumed" };
+        format!("{done} the event sources.")
     }
 
     fn lab_state(&self, model: &Model) -> LabState {
@@ -162,6 +216,15 @@ impl State {
     }
 }
 
+fn check(number: u32, range: RangeInclusive<u32>, name: &str) -> Result<(), PipelineError> {
+    if range.contains(&number) {
+        return Ok(());
+    }
+    let (least, most) = (range.start(), grouped(u64::from(*range.end())));
+    let text = format!("{name} must be from {least} to {most}");
+    Err(PipelineError::Invalid(text))
+}
+
 fn add_example(ledger: &mut Ledger, id: String) {
     if ledger.examples.len() < EXAMPLES {
         ledger.examples.push(id);
@@ -176,69 +239,7 @@ impl Lab for Model {
 
     async fn act(&self, action: Action) -> Result<String, PipelineError> {
         let mut state = self.read()?;
-        let line = match action {
-            Action::Send { count } if (1..=10_000).contains(&count) => {
-                state.send_to_both(count);
-                format!("Sent {count} messages.")
-            }
-            Action::Send { .. } => {
-                let text = "the number of messages must be from 1 to 10,000".to_owned();
-                return Err(PipelineError::Invalid(text));
-            }
-            Action::SendLines { lines } if (1..=1_000).contains(&lines.len()) => {
-                let count = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-                state.send_to_both(count);
-                format!("Sent {count} lines.")
-            }
-            Action::SendLines { .. } => {
-                let text = "a file must have from 1 to 1,000 lines".to_owned();
-                return Err(PipelineError::Invalid(text));
-            }
-            Action::SendDuplicates => {
-                state.send_duplicates();
-                "Sent one notification five times.".to_owned()
-            }
-            Action::SendConflict => {
-                state.counts.conflicts += 1;
-                let id = state.items.keys().next().cloned();
-                state.add_letter("Conflict", id, "conflict: different content is stored");
-                "Sent a stored id with other content.".to_owned()
-            }
-            Action::SendPoison => {
-                state.counts.rejected += 1;
-                state.add_letter(
-                    "InvalidJson",
-                    None,
-                    "rejected: InvalidJson: the body is not valid JSON",
-                );
-                "Sent a malformed message.".to_owned()
-            }
-            Action::SetFault { fault, count } => {
-                state.set_fault(fault, count);
-                if count == 0 {
-                    "Turned the fault off.".to_owned()
-                } else {
-                    format!("The fault hits the next {count} times.")
-                }
-            }
-            Action::Pause => {
-                state.is_lab_paused = true;
-                "Paused the event sources.".to_owned()
-            }
-            Action::Resume => {
-                state.is_lab_paused = false;
-                "Resumed the event sources.".to_owned()
-            }
-            Action::StartGuided { seed } => {
-                let seed = seed.unwrap_or_else(rand::random);
-                state.start_guided(seed);
-                format!("Started the guided run with seed {seed}.")
-            }
-            Action::StopGuided => {
-                state.guided = None;
-                "Stopped the guided run.".to_owned()
-            }
-        };
+        let line = state.act(action)?;
         state.note(line.clone());
         Ok(line)
     }

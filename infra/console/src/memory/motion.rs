@@ -24,7 +24,10 @@ impl State {
         }
         self.add_point();
         self.guide();
-        let done = self.items.iter().filter(|(_, item)| item.place == Place::Done);
+        let done = self
+            .items
+            .iter()
+            .filter(|(_, item)| item.place == Place::Done);
         let excess = self.items.len().saturating_sub(MAX_ITEMS);
         let forgotten: Vec<String> = done.map(|(id, _)| id.clone()).take(excess).collect();
         for id in forgotten {
