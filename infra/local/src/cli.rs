@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::binaries::{self, Architecture, Binary};
+use crate::demo::PageOptions;
 use crate::downstream::{Downstream, Function, Table, Targets};
 use crate::error::{LocalError, Result};
 use crate::fuzz::{self, FuzzResult};
@@ -87,6 +88,10 @@ struct DemoOptions {
     /// How long a deployed stack must look idle before it counts as idle. SQS's counts lag by up to a minute.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "deployed", value_parser = clap::value_parser!(u32).range(1..))]
     settle: u32,
+    /// Make calls fail and kill functions, and write a page about the run to this file: what onewrite kept, and what the double
+    /// write loses and repeats on the same messages and faults.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["deployed", "downstream_url", "downstream_queues", "downstream_function"])]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -280,6 +285,7 @@ impl DemoOptions {
             Some(_) => format!("demo-{:08x}", rand::random::<u32>()),
             None => sample::ID_PREFIX.to_owned(),
         };
+        let page = self.page();
         let sample = read_or_generate(self.file, &name, self.messages, self.seed)?;
         let is_kept = match self.deployed {
             Some(stack) => {
@@ -289,10 +295,25 @@ impl DemoOptions {
             }
             None => {
                 let options = self.stack.options("demo", Downstream::Ledger);
-                Box::pin(demo::run(options, &sample, interrupted())).await?
+                Box::pin(demo::run(options, &sample, page, interrupted())).await?
             }
         };
         Ok(exit_code(!is_kept))
+    }
+
+    /// The page that `--html` asks for.
+    fn page(&self) -> Option<PageOptions> {
+        let messages = match self.file {
+            Some(_) => "--file FILE".to_owned(),
+            None => format!("--messages {} --seed {}", self.messages, self.seed),
+        };
+        let fifo = if self.stack.fifo { " --fifo" } else { "" };
+        let shards = self.stack.shards;
+        self.html.as_ref().map(|path| PageOptions {
+            path: path.clone(),
+            seed: self.seed,
+            command: format!("cargo local demo {messages} --shards {shards}{fifo} --html run.html"),
+        })
     }
 }
 
@@ -406,6 +427,9 @@ mod tests {
             &["demo", "--stack", "x", "--shards", "3"],
             &["demo", "--stack", "x", "--release"],
             &["demo", "--settle", "3"],
+            &["demo", "--html"],
+            &["demo", "--stack", "x", "--html", "f"],
+            &["demo", "--html", "f", "--downstream-queue", "q"],
             &["demo", "--stack", "x", "--downstream-url", "http://[::1]/"],
             &["demo", "--stack", "x", "--downstream-queue", "q"],
             &["demo", "--stack", "x", "--downstream-function", "f.py"],

@@ -17,25 +17,32 @@ use crate::settled::wait_until_settled;
 use crate::stack::{Stack, StackOptions};
 use crate::{inspect, messages};
 
+mod page;
+
+use page::FaultyRun;
+pub use page::PageOptions;
+
 /// The number of ids printed per shard. The rest is counted.
 const IDS_SHOWN: usize = 4;
 
 /// The number of violations printed. The rest is counted.
 const VIOLATIONS_SHOWN: usize = 20;
 
-/// Sends messages through a new stack, unless interrupted. Returns whether every guarantee was kept.
+/// Sends messages through a new stack, unless interrupted. With a `page`, its functions meet faults, and the page compares it with
+/// the double write. Returns whether every guarantee was kept.
 ///
 /// # Errors
 /// The reason the run did not finish. A broken guarantee is not an error.
 pub async fn run(
     options: StackOptions,
     messages: &[Sample],
+    page: Option<PageOptions>,
     interrupted: impl Future<Output = ()>,
 ) -> Result<bool> {
     let progress = options.progress;
     tokio::pin!(interrupted);
-    let mut stack = tokio::select! {
-        stack = Stack::start(options) => stack?,
+    let (mut stack, faulty) = tokio::select! {
+        started = start(options, page) => started?,
         () = &mut interrupted => return Err(LocalError::Interrupted),
     };
     let result = tokio::select! {
@@ -43,7 +50,11 @@ pub async fn run(
         () = &mut interrupted => Err(LocalError::Interrupted),
     };
     let logs = stack.directory().to_path_buf();
-    match result {
+    let written = match (&result, &faulty) {
+        (Ok(report), Some(faulty)) => faulty.write(&stack, messages, report).map(Some),
+        _ => Ok(None),
+    };
+    let is_kept = match result {
         Ok(report) if report.violations.is_empty() => {
             stack.stop().await;
             print(&render(&report));
@@ -59,7 +70,26 @@ pub async fn run(
             stack.end().await;
             Err(error)
         }
+    }?;
+    if let Some(path) = written? {
+        print(&format!("Wrote {}\n", path.display()));
     }
+    Ok(is_kept)
+}
+
+/// Starts a stack, and faults if there is a page about them.
+async fn start(
+    mut options: StackOptions,
+    page: Option<PageOptions>,
+) -> Result<(Stack, Option<FaultyRun>)> {
+    let Some(page) = page else {
+        return Ok((Stack::start(options).await?, None));
+    };
+    page.check(&options)?;
+    options.event_sources = false;
+    let mut stack = Stack::start(options).await?;
+    let faulty = FaultyRun::start(&mut stack, page).await?;
+    Ok((stack, Some(faulty)))
 }
 
 /// Sends messages through a deployed stack, unless interrupted. Returns whether every guarantee was kept.

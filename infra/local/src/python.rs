@@ -36,6 +36,15 @@ impl Requirements {
     pub const fn new(name: &'static str, label: &'static str, text: &'static str) -> Self {
         Self { name, label, text }
     }
+
+    /// The version of a package.
+    pub(crate) fn pinned(&self, package: &str) -> Option<&str> {
+        let mut lines = self.text.lines();
+        lines.find_map(|line| {
+            let version = line.strip_prefix(package)?.strip_prefix("==")?;
+            version.split_whitespace().next()
+        })
+    }
 }
 
 /// ministack and what it needs to read a SAM template. Separate from the SAM CLI because both pin boto3, differently.

@@ -29,7 +29,7 @@
 //! would be sent twice. If its receiver checked the notification id of each message, no copy would have an effect. Both together,
 //! with something that finds items that are stuck, is what onewrite is.
 
-pub(super) mod machine;
+pub(crate) mod machine;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -6,7 +6,7 @@
 //! Where a fault leaves two outcomes open, this takes the one that is better for the double write: a killed process loses the
 //! requests that are on their way, reads are never throttled, and a send that fails was not booked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use onewrite::limits::MAX_ATTEMPTS;
 use onewrite_console::lab::{Fault, Ledger};
@@ -58,7 +58,6 @@ struct Queued {
     content: String,
     receives: u32,
     visible_at: Millis,
-    is_in_flight: bool,
 }
 
 /// What happened to a notification, beside the usual.
@@ -128,6 +127,10 @@ pub(crate) struct Machine {
     next_number: u64,
     is_paused: bool,
     queue: BTreeMap<u64, Queued>,
+    /// The messages that can be received, by the time from which on.
+    receivable: BTreeSet<(Millis, u64)>,
+    /// The messages of each group of a FIFO queue. Only the first one can be received.
+    groups: BTreeMap<String, VecDeque<u64>>,
     table: BTreeMap<String, Item>,
     known: BTreeMap<String, Known>,
     /// By time and number.
@@ -148,6 +151,8 @@ impl Machine {
             next_number: 0,
             is_paused: false,
             queue: BTreeMap::new(),
+            receivable: BTreeSet::new(),
+            groups: BTreeMap::new(),
             table: BTreeMap::new(),
             known: BTreeMap::new(),
             arrivals: BTreeMap::new(),
@@ -174,18 +179,26 @@ impl Machine {
                 Meaning::Valid { id, content, .. } => (Some(id.clone()), content.clone()),
                 Meaning::Malformed => (None, String::new()),
             };
+            let number = self.number();
+            let mut is_first = true;
             if let Some(id) = &id {
                 self.known.entry(id.clone()).or_default().open += 1;
+                if self.settings.is_fifo {
+                    let group = self.groups.entry(id.clone()).or_default();
+                    is_first = group.is_empty();
+                    group.push_back(number);
+                }
             }
             let queued = Queued {
                 id,
                 content,
                 receives: 0,
                 visible_at: now,
-                is_in_flight: false,
             };
-            let number = self.number();
             self.queue.insert(number, queued);
+            if is_first {
+                self.receivable.insert((now, number));
+            }
         }
     }
 
@@ -219,31 +232,16 @@ impl Machine {
     pub(crate) fn next_wakeup(&self) -> Option<Millis> {
         let arrival = self.arrivals.first_key_value().map(|((at, _), _)| *at);
         let can_receive = !self.is_paused && self.invocations.len() < self.settings.concurrency;
-        let receivable = self.receivable().map(|(_, queued)| queued.visible_at);
-        let receive = receivable.min().filter(|_| can_receive);
+        let receivable = self.receivable.first().filter(|_| can_receive);
+        let receive = receivable.map(|(at, _)| *at);
         arrival.into_iter().chain(receive).min()
-    }
-
-    /// Messages that are not in flight. In a FIFO queue, those behind another one of their group are not among them.
-    fn receivable(&self) -> impl Iterator<Item = (u64, &Queued)> {
-        let mut groups = BTreeSet::new();
-        let is_fifo = self.settings.is_fifo;
-        let first_of_group = move |queued: &Queued| match &queued.id {
-            Some(id) if is_fifo => groups.insert(id.clone()),
-            _ => true,
-        };
-        let queue = self.queue.iter().map(|(number, queued)| (*number, queued));
-        let mut first_of_group = first_of_group;
-        queue.filter(move |(_, queued)| first_of_group(queued) && !queued.is_in_flight)
     }
 
     /// Starts invocations for the visible messages.
     fn receive(&mut self, now: Millis) {
         while !self.is_paused && self.invocations.len() < self.settings.concurrency {
-            let visible = self
-                .receivable()
-                .filter(|(_, queued)| queued.visible_at <= now);
-            let batch: Vec<u64> = visible.map(|(number, _)| number).take(BATCH).collect();
+            let visible = self.receivable.range(..=(now, u64::MAX)).take(BATCH);
+            let batch: Vec<(Millis, u64)> = visible.copied().collect();
             if batch.is_empty() {
                 return;
             }
@@ -251,7 +249,7 @@ impl Machine {
         }
     }
 
-    fn invoke(&mut self, now: Millis, batch: Vec<u64>) {
+    fn invoke(&mut self, now: Millis, batch: Vec<(Millis, u64)>) {
         let invocation = self.number();
         let mut state = Invocation {
             open: BTreeSet::new(),
@@ -259,7 +257,8 @@ impl Machine {
             failed: Vec::new(),
         };
         let mut readable = Vec::new();
-        for number in batch {
+        for (visible_at, number) in batch {
+            self.receivable.remove(&(visible_at, number));
             let Some(queued) = self.queue.get_mut(&number) else {
                 continue;
             };
@@ -268,7 +267,6 @@ impl Machine {
                 continue;
             }
             queued.receives += 1;
-            queued.is_in_flight = true;
             queued.visible_at = now + self.settings.visibility;
             if queued.id.is_some() {
                 state.open.insert(number);
@@ -292,15 +290,24 @@ impl Machine {
     }
 
     fn dead_letter(&mut self, number: u64) {
-        let letter = self.queue.remove(&number);
-        match letter.and_then(|queued| queued.id) {
-            Some(id) => {
-                let known = self.known.entry(id).or_default();
-                known.open -= 1;
-                known.is_dead_lettered = true;
-            }
+        match self.delete(number) {
+            Some(id) => self.known.entry(id).or_default().is_dead_lettered = true,
             None => self.rejected += 1,
         }
+    }
+
+    /// Removes a message from the queue. Returns its notification.
+    fn delete(&mut self, number: u64) -> Option<String> {
+        let id = self.queue.remove(&number)?.id?;
+        self.known.entry(id.clone()).or_default().open -= 1;
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.pop_front();
+            match group.front().copied() {
+                Some(next) => self.show(next),
+                None => drop(self.groups.remove(&id)),
+            }
+        }
+        Some(id)
     }
 
     fn schedule(&mut self, at: Millis, arrival: Arrival) {
@@ -441,14 +448,14 @@ impl Machine {
         }
         let open = killed.open.into_iter();
         for number in open.chain(killed.acknowledged).chain(killed.failed) {
-            self.hide(number);
+            self.show(number);
         }
     }
 
-    /// The message returns after its visibility timeout.
-    fn hide(&mut self, number: u64) {
-        if let Some(queued) = self.queue.get_mut(&number) {
-            queued.is_in_flight = false;
+    /// The message can be received again after its visibility timeout.
+    fn show(&mut self, number: u64) {
+        if let Some(queued) = self.queue.get(&number) {
+            self.receivable.insert((queued.visible_at, number));
         }
     }
 
@@ -475,13 +482,10 @@ impl Machine {
             return;
         };
         for number in state.acknowledged {
-            let deleted = self.queue.remove(&number);
-            if let Some(id) = deleted.and_then(|queued| queued.id) {
-                self.known.entry(id).or_default().open -= 1;
-            }
+            self.delete(number);
         }
         for number in state.failed {
-            self.hide(number);
+            self.show(number);
         }
     }
 
