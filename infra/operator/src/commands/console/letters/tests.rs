@@ -99,7 +99,7 @@ async fn says_that_a_look_is_a_receive_and_what_it_did_not_inspect() {
     let found = find(&queue, MessageRules::default(), &ValidFilter::default()).await;
     let found = found.unwrap();
     let inspected = found.candidates.len();
-    assert!(inspected >= MAX_ENTRIES && inspected < MAX_ENTRIES + 20);
+    assert!((MAX_ENTRIES..MAX_ENTRIES + 20).contains(&inspected));
     assert_eq!(found.not_inspected as usize, MAX_ENTRIES + 500 - inspected);
     let notes = found.notes.concat();
     assert!(notes.contains("counts as a receive"), "{notes}");
