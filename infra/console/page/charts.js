@@ -10,8 +10,8 @@ const CHARTS = [
   ["backlog", "Backlog", "Messages and records that wait"],
 ];
 
-/** The drawing area in user units. The SVG scales it with its width. */
-const SIZE = { width: 520, height: 190, left: 46, right: 10, top: 10, bottom: 24 };
+/** The drawing area in pixels; its width is the width of the plot, so that texts keep their size. */
+const SIZE = { height: 190, left: 50, right: 10, top: 10, bottom: 24 };
 
 const figures = new Map();
 let latest = null;
@@ -25,14 +25,17 @@ const UNITS = {
 
 export function buildCharts() {
   byId("charts").append(...CHARTS.map(buildChart));
+  new ResizeObserver(() => {
+    if (isVisible && latest !== null) drawAll();
+  }).observe(byId("charts"));
 }
 
 function buildChart([name, title, hint]) {
   const parts = {
-    plot: svg("svg", { viewBox: `0 0 ${SIZE.width} ${SIZE.height}`, class: "plot", role: "img", tabindex: "0", "aria-label": title }),
+    plot: svg("svg", { height: SIZE.height, class: "plot", role: "img", tabindex: "0", "aria-label": title }),
     legend: el("ul", { class: "legend" }),
     empty: el("p", { class: "plot-empty", text: "No data yet" }),
-    at: el("span", { class: "legend-at muted" }),
+    at: el("span", { class: "legend-at muted", text: "\u00a0" }),
     title,
     index: null,
   };
@@ -81,16 +84,17 @@ function niceTop(value) {
   return [1, 2, 4, 6, 8, 10].map((step) => step * power).find((top) => top >= value);
 }
 
-const x = (index, points) => SIZE.left + ((SIZE.width - SIZE.left - SIZE.right) * index) / Math.max(points - 1, 1);
+const x = (index, points, width) => SIZE.left + ((width - SIZE.left - SIZE.right) * index) / Math.max(points - 1, 1);
 const y = (value, top) => SIZE.height - SIZE.bottom - ((SIZE.height - SIZE.top - SIZE.bottom) * value) / top;
 
 function draw(parts, series) {
+  parts.width = parts.plot.clientWidth;
   const values = series.flatMap((one) => one.values).filter((value) => value !== null);
   parts.series = series;
   parts.top = niceTop(Math.max(0, ...values));
   parts.empty.hidden = values.length > 0;
   const unit = UNITS[series[0]?.unit] ?? short;
-  parts.plot.replaceChildren(...grid(parts.top, unit), ...series.flatMap((one, index) => line(one.values, parts.top, index)), ...series.flatMap((one) => endLabel(one, parts.top)), (parts.cursor = svg("g", { class: "cursor" })));
+  parts.plot.replaceChildren(...grid(parts, unit), ...series.flatMap((one, index) => line(parts, one.values, index)), ...series.flatMap((one) => endLabel(parts, one)), (parts.cursor = svg("g", { class: "cursor" })));
   parts.plot.setAttribute("aria-label", `${parts.title}: ${series.map((one) => describe(one)).join(", ") || "no data"}. Use the arrow keys to read single points.`);
   point(parts, parts.index !== null && parts.index < latest.times.length ? parts.index : null);
 }
@@ -100,11 +104,11 @@ function describe(series) {
   return `${series.name} ${last === undefined ? "no data" : (UNITS[series.unit] ?? short)(last)}`;
 }
 
-function grid(top, unit) {
+function grid({ top, width }, unit) {
   const nodes = [];
   for (const part of [0, 0.5, 1]) {
     const at = y(top * part, top);
-    nodes.push(svg("line", { class: "grid", x1: SIZE.left, x2: SIZE.width - SIZE.right, y1: at, y2: at }));
+    nodes.push(svg("line", { class: "grid", x1: SIZE.left, x2: width - SIZE.right, y1: at, y2: at }));
     nodes.push(svg("text", { class: "tick", x: SIZE.left - 6, y: at + 3.5, "text-anchor": "end", text: part === 0 ? "0" : unit(top * part) }));
   }
   const points = latest.times.length;
@@ -112,13 +116,13 @@ function grid(top, unit) {
   const withSeconds = latest.period_seconds * points < 600;
   [0, 0.5, 1].forEach((part, index) => {
     const at = Math.round((points - 1) * part);
-    nodes.push(svg("text", { class: "tick", x: x(at, points), y: SIZE.height - 6, "text-anchor": ["start", "middle", "end"][index], text: axisTime(latest.times[at], withSeconds) }));
+    nodes.push(svg("text", { class: "tick", x: x(at, points, width), y: SIZE.height - 6, "text-anchor": ["start", "middle", "end"][index], text: axisTime(latest.times[at], withSeconds) }));
   });
   return nodes;
 }
 
 /** A line for each run of points; a point alone is a dot. */
-function line(values, top, index) {
+function line({ top, width }, values, index) {
   const nodes = [];
   let run = [];
   const end = () => {
@@ -128,24 +132,23 @@ function line(values, top, index) {
   };
   values.forEach((value, at) => {
     if (value === null) end();
-    else run.push([x(at, latest.times.length), y(value, top)]);
+    else run.push([x(at, latest.times.length, width), y(value, top)]);
   });
   end();
   return nodes;
 }
 
 /** The name of a series at its last point, so that no reader depends on colours. */
-function endLabel(series, top) {
+function endLabel({ top, width }, series) {
   const at = series.values.findLastIndex((value) => value !== null);
   if (at < 0) return [];
-  return [svg("text", { class: "end", x: x(at, latest.times.length) - 4, y: Math.max(y(series.values[at], top) - 5, SIZE.top + 8), "text-anchor": "end", text: series.name })];
+  return [svg("text", { class: "end", x: x(at, latest.times.length, width) - 4, y: Math.max(y(series.values[at], top) - 5, SIZE.top + 8), "text-anchor": "end", text: series.name })];
 }
 
 function indexAt(parts, event) {
   if (latest === null || latest.times.length === 0) return null;
   const box = parts.plot.getBoundingClientRect();
-  const at = ((event.clientX - box.left) / box.width) * SIZE.width;
-  const share = (at - SIZE.left) / (SIZE.width - SIZE.left - SIZE.right);
+  const share = (event.clientX - box.left - SIZE.left) / (box.width - SIZE.left - SIZE.right);
   return Math.min(Math.max(Math.round(share * (latest.times.length - 1)), 0), latest.times.length - 1);
 }
 
@@ -154,7 +157,7 @@ function point(parts, index) {
   parts.index = index;
   if (parts.series === undefined || parts.cursor === undefined) return;
   const points = latest.times.length;
-  setText(parts.at, index === null ? "" : time(latest.times[index]));
+  setText(parts.at, index === null ? "\u00a0" : time(latest.times[index]));
   setLines(
     parts.legend,
     parts.series.map((one) => {
@@ -170,7 +173,7 @@ function point(parts, index) {
     parts.cursor.replaceChildren();
     return;
   }
-  const at = x(index, points);
+  const at = x(index, points, parts.width);
   parts.cursor.replaceChildren(
     svg("line", { x1: at, x2: at, y1: SIZE.top, y2: SIZE.height - SIZE.bottom }),
     ...parts.series.flatMap((one, number) => (one.values[index] === null ? [] : [svg("circle", { class: `dot-${number % 4}`, cx: at, cy: y(one.values[index], parts.top), r: 3.5 })])),

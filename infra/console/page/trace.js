@@ -166,13 +166,15 @@ function texts(title, lines, tone) {
   return el("section", { class: "panel", "aria-label": title }, el("h3", { text: title }), el("ul", { class: "notes", "data-tone": tone }, ...lines.map((text) => el("li", { text }))));
 }
 
+const cell = (label, text, testId) => el("td", { class: "mono", "data-label": label, "data-testid": testId, text });
+
 function records(list) {
   if (list.length === 0) return null;
-  const rows = list.map((record) => el("tr", {}, el("td", { class: "mono", text: record.event_id }), el("td", { class: "mono", text: record.shard }), el("td", { class: "mono", "data-testid": "sequence-number", text: record.sequence_number })));
+  const rows = list.map((record) => el("tr", {}, cell("Event", record.event_id), cell("Shard", record.shard), cell("Sequence number", record.sequence_number, "sequence-number")));
   return el(
     "section",
     { class: "panel", "aria-label": "Records in the stream" },
     el("h3", { text: "Records in the stream" }),
-    el("div", { class: "table-wrap", tabindex: "0", role: "group", "aria-label": "Records" }, el("table", {}, el("thead", {}, el("tr", {}, ...["Event", "Shard", "Sequence number"].map((text) => el("th", { scope: "col", text })))), el("tbody", {}, ...rows))),
+    el("div", { class: "table-wrap", tabindex: "0", role: "group", "aria-label": "Records" }, el("table", { class: "entries" }, el("thead", {}, el("tr", {}, ...["Event", "Shard", "Sequence number"].map((text) => el("th", { scope: "col", text })))), el("tbody", {}, ...rows))),
   );
 }
