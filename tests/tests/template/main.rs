@@ -12,6 +12,7 @@ mod interface;
 mod mappings;
 mod metrics;
 mod outputs;
+mod package;
 mod parameters;
 mod permissions;
 mod queue_policies;

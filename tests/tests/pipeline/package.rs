@@ -1,0 +1,104 @@
+//! A release package on the emulator, without a toolchain.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use onewrite_local::binaries::Architecture;
+use onewrite_local::functions;
+use onewrite_local::process;
+use onewrite_local::progress::Progress;
+use onewrite_local::python::{self, Interpreter};
+use onewrite_local::workspace::{FUNCTIONS, Workspace};
+use onewrite_package::contents::{self, Contents, Program};
+use onewrite_tests::cargo;
+
+/// What must not be necessary to deploy a package.
+const TOOLCHAIN: [&str; 6] = ["cargo", "rustc", "rustup", "sam", "cargo-lambda", "zig"];
+
+fn own_architecture() -> Architecture {
+    let is_own = |one: &Architecture| one.target().starts_with(std::env::consts::ARCH);
+    Architecture::ALL.into_iter().find(is_own).unwrap()
+}
+
+/// Writes the package of the functions in the dev profile, which build quickly, for this machine.
+async fn write_package(interpreter: &Interpreter, directory: &Path) {
+    let workspace = Workspace::here();
+    let log = directory.join("build.log");
+    let programs = functions::build(&workspace, interpreter, &log)
+        .await
+        .unwrap();
+    let architecture = own_architecture();
+    let program = |name: &str| Program::function(name, architecture, programs[name].clone());
+    let contents = Contents {
+        version: "1.2.3".into(),
+        timestamp: "2026-01-02T03:04:05Z".into(),
+        rust: "rustc".into(),
+        architectures: vec![architecture],
+        programs: FUNCTIONS.iter().map(|name| program(name)).collect(),
+        is_auditable: false,
+    };
+    let files = contents.files(workspace.root()).await.unwrap();
+    contents::write(&files, directory).unwrap();
+}
+
+/// Returns a directory for `PATH` that has Python and nothing else. A script, because the path of the interpreter selects the
+/// environment of the emulator.
+fn only_python(interpreter: &Interpreter, directory: &Path) -> PathBuf {
+    let path = directory.join("bin");
+    std::fs::create_dir(&path).unwrap();
+    let script = format!(
+        "#!/bin/sh\nexec '{}' \"$@\"\n",
+        interpreter.path().display()
+    );
+    let python = path.join("python3");
+    std::fs::write(&python, script).unwrap();
+    std::fs::set_permissions(&python, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Runs `cargo local demo --package`, but without cargo. Returns the exit code and all output.
+async fn demo(program: &Path, package: &Path, path: &Path) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::from(process::command(program));
+    let output = command
+        .args(["demo", "--messages", "9", "--package"])
+        .arg(package)
+        .env("PATH", path)
+        .env_remove("CARGO")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .unwrap();
+    let written = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(written).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn package_runs_without_rust_and_sam_and_keeps_every_guarantee() {
+    let interpreter = Interpreter::find().await.unwrap();
+    let (workspace, progress) = (Workspace::here(), Progress::Silent);
+    // The emulator stands for AWS, so it is not part of what is missing.
+    python::environment(&workspace, &interpreter, python::EMULATOR, progress)
+        .await
+        .unwrap();
+    let program = tokio::task::spawn_blocking(|| cargo::build("onewrite-local", "onewrite-local"));
+    let program = program.await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let package = directory.path().join("package");
+    std::fs::create_dir(&package).unwrap();
+    write_package(&interpreter, &package).await;
+    let path = only_python(&interpreter, directory.path());
+    assert!(TOOLCHAIN.iter().all(|name| !path.join(name).exists()));
+
+    let (code, output) = demo(&program, &package, &path).await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("Every guarantee was kept."), "{output}");
+
+    // The code is that of the package: without one of its archives, there is none.
+    let archive = format!("complete-{}.zip", own_architecture().name());
+    std::fs::remove_file(package.join(archive)).unwrap();
+    let (code, output) = demo(&program, &package, &path).await;
+    assert_eq!(code, Some(2), "{output}");
+    assert!(output.contains("CompleteFunction"), "{output}");
+}
