@@ -25,9 +25,10 @@ fn crates(selection: &[&str]) -> BTreeSet<String> {
     crates.lines().map(without_mark).collect()
 }
 
-/// The crates that the operator's tool and the tests compile with `onewrite-stack/operator`, and `cargo local` without. That
-/// feature needs five more SDK crates, which would be about a quarter of the first build of `cargo local`.
-const WITHOUT_OPERATOR: [&str; 2] = ["aws-config", "onewrite-stack"];
+/// The crates that the operator's tool and the tests compile with `onewrite-stack/operator` and `onewrite-console/server`, and
+/// `cargo local` without. The first feature needs five more SDK crates, which would be about a quarter of the first build of
+/// `cargo local`; the second one needs a web server.
+const WITHOUT_OPERATOR: [&str; 3] = ["aws-config", "onewrite-console", "onewrite-stack"];
 
 /// The SDK crates of the feature `onewrite-stack/operator`.
 const OPERATOR_SDKS: [&str; 5] = [

@@ -10,8 +10,7 @@
 //! - `server`: the server of the page, on the loopback interface
 //! - `auth`: its token
 //! - `change_log`: its log of changes
-//!
-//! With the feature `testing`, `memory` has a pipeline and a lab for tests of the page.
+//! - `memory`: a pipeline and a lab in memory, for tests of the page
 //!
 //! This crate knows no AWS.
 
@@ -32,7 +31,7 @@ pub mod change_log;
 mod events;
 #[cfg(feature = "server")]
 mod guard;
-#[cfg(feature = "testing")]
+#[cfg(feature = "server")]
 pub mod memory;
 #[cfg(feature = "server")]
 mod routes;
