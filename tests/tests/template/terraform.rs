@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use onewrite_local::binaries::Architecture;
+use onewrite_package::template::translate;
 use onewrite_tests::template::{Template, repository};
 
 use crate::settings::{assert_is_generated, groups};
@@ -100,6 +102,28 @@ fn blocks<'a>(document: &'a str, language: &str) -> Vec<&'a str> {
     parts
         .filter_map(|part| part.strip_prefix(first_line.as_str()))
         .collect()
+}
+
+#[test]
+fn the_template_of_a_package_has_the_parameters_that_the_module_passes() {
+    let source = std::fs::read_to_string(repository("template.yaml")).unwrap();
+    let package = translate(&source, "1.2.3", &Architecture::ALL).unwrap();
+    let package = Template::parse(&package).unwrap();
+    let own = template();
+    let mut passed: BTreeSet<&str> = own.parameters().map(|(name, _)| name).collect();
+    passed.extend(OF_THE_PACKAGE);
+    let parameters: BTreeSet<&str> = package.parameters().map(|(name, _)| name).collect();
+    assert_eq!(parameters, passed);
+    // The module and the document upload the programs to these keys.
+    let key = package.property("IngestFunction", "Code/S3Key/Fn::Sub");
+    assert_eq!(*key, "${CodePrefix}1.2.3/ingest-${Architecture}.zip");
+    let module = std::fs::read_to_string(repository(MODULE)).unwrap();
+    assert!(module.contains("\"${var.code_prefix}${var.package_version}/${each.key}\""));
+    let default = package.default("CodePrefix").unwrap();
+    assert!(
+        module.contains(&format!("default     = \"{default}\"")),
+        "{default}"
+    );
 }
 
 #[test]
