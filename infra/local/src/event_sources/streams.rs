@@ -11,7 +11,9 @@ use std::sync::Arc;
 use futures::future::{BoxFuture, FutureExt};
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::mapping::StreamKind;
-use onewrite_event_sources::stream::{Action, CallId, Finding, Input, Position, StreamPoller};
+use onewrite_event_sources::stream::{
+    Action, CallId, Finding, Input, InvocationId, Position, StreamPoller,
+};
 
 pub(super) use dynamodb::TableStreamSource;
 pub(super) use failure_destinations::FailureDestinations;
@@ -82,6 +84,27 @@ impl<S: Source> StreamExecutor<S> {
             watched,
         }
     }
+
+    fn invoke(
+        &self,
+        invocation: InvocationId,
+        payload: String,
+        records: usize,
+    ) -> BoxFuture<'static, Input> {
+        let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
+        let observer = Arc::clone(&self.watched.observer);
+        let invoke = async move {
+            observer.invoking(&function.name, records);
+            let result = invoker.invoke(&function, payload).await;
+            observer.invoked(&function.name, records, &result.outcome);
+            Input::Invoked {
+                invocation,
+                request_id: result.request_id,
+                outcome: result.outcome,
+            }
+        };
+        invoke.boxed()
+    }
 }
 
 impl<S: Source> Executor<StreamPoller> for StreamExecutor<S> {
@@ -96,37 +119,15 @@ impl<S: Source> Executor<StreamPoller> for StreamExecutor<S> {
                 position,
                 limit,
             } => {
-                let watched = self.watched.clone();
-                let read = read(
-                    Arc::clone(&self.reader),
-                    watched,
-                    call,
-                    (shard, position),
-                    limit,
-                );
-                Some(read.boxed())
+                let (reader, watched) = (Arc::clone(&self.reader), self.watched.clone());
+                Some(read(reader, watched, call, (shard, position), limit).boxed())
             }
             Action::Invoke {
                 invocation,
                 payload,
                 shard: _,
                 sequence_numbers,
-            } => {
-                let (invoker, function) = (Arc::clone(&self.invoker), self.function.clone());
-                let observer = Arc::clone(&self.watched.observer);
-                let records = sequence_numbers.len();
-                let invoke = async move {
-                    observer.invoking(&function.name, records);
-                    let result = invoker.invoke(&function, payload).await;
-                    observer.invoked(&function.name, records, &result.outcome);
-                    Input::Invoked {
-                        invocation,
-                        request_id: result.request_id,
-                        outcome: result.outcome,
-                    }
-                };
-                Some(invoke.boxed())
-            }
+            } => Some(self.invoke(invocation, payload, sequence_numbers.len())),
             Action::SendFailureRecord {
                 call,
                 destination,

@@ -22,6 +22,9 @@ use crate::error::{LocalError, Result};
 /// The most bytes of an action: a file of lines, with room for its JSON.
 const MAX_BODY: usize = 4 * 1024 * 1024;
 
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// A secret of this process. The console gets it in its environment.
 #[derive(Clone)]
 pub struct Token(String);
@@ -129,15 +132,19 @@ type Refusal = (StatusCode, String);
 impl Server {
     async fn respond(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         match self.handle(request).await {
-            Ok(body) => response(StatusCode::OK, body),
+            Ok((content_type, body)) => response(StatusCode::OK, content_type, body),
             Err((status, error)) => {
                 let body = serde_json::json!({ "error": error });
-                response(status, body.to_string())
+                response(status, JSON, body.to_string())
             }
         }
     }
 
-    async fn handle(&self, request: Request<Incoming>) -> std::result::Result<String, Refusal> {
+    /// Returns the content type and the body of the answer.
+    async fn handle(
+        &self,
+        request: Request<Incoming>,
+    ) -> std::result::Result<(&'static str, String), Refusal> {
         let (parts, body) = request.into_parts();
         if !is_own_host(&parts.headers, self.port) {
             return Err(refusal(StatusCode::FORBIDDEN, "the Host header is wrong"));
@@ -146,10 +153,14 @@ impl Server {
             return Err(refusal(StatusCode::UNAUTHORIZED, "the token is wrong"));
         }
         match (&parts.method, parts.uri.path()) {
-            (&Method::GET, "/state") => json(&self.lab.state().await.map_err(failed)?),
+            (&Method::GET, "/state") => {
+                let state = self.lab.state().await.map_err(|error| failed(&error))?;
+                Ok((JSON, json(&state)?))
+            }
             (&Method::POST, "/actions") => {
                 let action = read_action(&parts.headers, body).await?;
-                json(&self.lab.act(action).await.map_err(failed)?)
+                let text = self.lab.act(action).await.map_err(|error| failed(&error))?;
+                Ok((TEXT, text))
             }
             _ => Err(refusal(StatusCode::NOT_FOUND, "no such resource")),
         }
@@ -168,7 +179,7 @@ fn is_own_host(headers: &HeaderMap, port: u16) -> bool {
 
 async fn read_action(headers: &HeaderMap, body: Incoming) -> std::result::Result<Action, Refusal> {
     let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-    if content_type != Some(b"application/json") {
+    if content_type != Some(JSON.as_bytes()) {
         let reason = "the Content-Type must be application/json";
         return Err(refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, reason));
     }
@@ -183,7 +194,7 @@ fn refusal(status: StatusCode, reason: &str) -> Refusal {
     (status, reason.to_owned())
 }
 
-fn failed(error: PipelineError) -> Refusal {
+fn failed(error: &PipelineError) -> Refusal {
     let status = match error {
         PipelineError::Invalid(_) => StatusCode::BAD_REQUEST,
         PipelineError::NotFound => StatusCode::NOT_FOUND,
@@ -198,11 +209,11 @@ fn json(value: &impl Serialize) -> std::result::Result<String, Refusal> {
         .map_err(|error| (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
 }
 
-fn response(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, content_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -47,7 +47,10 @@ pub(super) async fn run(
         Err(error) => Err(error),
     };
     let reason = match result {
-        Ok(status) => format!("it ended with {status} ({})", process::last_lines(&log)),
+        Ok(status) => match last_error(&log) {
+            Some(error) => format!("it ended with {status}: {error}"),
+            None => format!("it ended with {status}"),
+        },
         Err(error) => match error.help() {
             Some(help) => format!("{error}; {help}"),
             None => error.to_string(),
@@ -57,6 +60,13 @@ pub(super) async fn run(
         "The console does not run: {reason}. The pipeline runs on. Use `cargo onewrite console` for a page without the switches."
     ));
     std::future::pending().await
+}
+
+/// The error at the end of the log of the console.
+fn last_error(log: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(log).ok()?;
+    let line = text.lines().rfind(|line| line.starts_with("error"));
+    line.map(str::to_owned)
 }
 
 /// Builds the operator's tool as `cargo onewrite` does. The functions are built before, without it, because it needs features of

@@ -87,7 +87,7 @@ async fn serves_the_state_and_passes_actions_on() {
     );
     let action = r#"{"action":"send","count":7}"#;
     let answer = served.call("POST /actions", &headers, action).await;
-    assert_eq!(answer, (200, r#""done""#.to_owned()));
+    assert_eq!(answer, (200, "done".to_owned()));
     let recorded = served.lab.0.lock().unwrap().clone();
     assert_eq!(recorded, [Action::Send { count: 7 }]);
 }

@@ -63,19 +63,17 @@ async fn serve_in(directory: &Path, program: &Path) -> Result<ExitStatus> {
 #[tokio::test]
 async fn tells_the_console_its_lab_and_hides_other_stacks() {
     let directory = tempfile::tempdir().unwrap();
-    let program = program(directory.path(), "echo problem >&2; exit 3");
+    let program = program(
+        directory.path(),
+        "echo fine >&2; echo error: problem >&2; exit 3",
+    );
     let status = serve_in(directory.path(), &program).await.unwrap();
     assert_eq!(status.code(), Some(3));
     let noted = noted(directory.path()).await;
     assert!(noted[1].starts_with("http://127.0.0.1:"), "{noted:?}");
     assert_eq!(noted[2..], ["64", "none", "console"]);
     let log = directory.path().join("console.log");
-    until(|| {
-        std::fs::read_to_string(&log)
-            .ok()
-            .filter(|text| text == "problem\n")
-    })
-    .await;
+    assert_eq!(last_error(&log).as_deref(), Some("error: problem"));
 }
 
 #[tokio::test]
