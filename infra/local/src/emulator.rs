@@ -191,6 +191,9 @@ fn program(
     );
     Ok(isolated(program, directory)
         .args(["-I", "-c", START])
+        // The functions inherit these. For a missing file the SDK logs a warning, which looks like a failure of the function.
+        .env("AWS_CONFIG_FILE", "/dev/null")
+        .env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
         .env("BIND_HOST", "127.0.0.1")
         .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")
@@ -220,12 +223,15 @@ pub(crate) fn isolated(program: Program, directory: &Path) -> Program {
         name.starts_with("AWS_") && name != "AWS_CA_BUNDLE"
     });
     let program = inherited.fold(program, Program::env_remove);
+    // Empty files, because the SDK logs an error about files that do not exist.
+    let [configuration, credentials] =
+        ["no-aws-config", "no-aws-credentials"].map(|name| directory.join(name));
+    for file in [&configuration, &credentials] {
+        let _ = std::fs::File::create(file);
+    }
     program
-        .env("AWS_CONFIG_FILE", directory.join("no-aws-config"))
-        .env(
-            "AWS_SHARED_CREDENTIALS_FILE",
-            directory.join("no-aws-credentials"),
-        )
+        .env("AWS_CONFIG_FILE", configuration)
+        .env("AWS_SHARED_CREDENTIALS_FILE", credentials)
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("AWS_REGION", REGION)
         .env("AWS_DEFAULT_REGION", REGION)

@@ -15,8 +15,8 @@ use crate::error::{LocalError, Result};
 
 const SUPERVISOR: &str = include_str!("../python/supervise.py");
 
-/// Time between SIGTERM and SIGKILL.
-const GRACE_SECONDS: &str = "1";
+/// Time between SIGTERM and SIGKILL. The emulator has nothing to save, and Ctrl-C must end everything within a second.
+const GRACE_SECONDS: &str = "0.5";
 
 /// How long to wait for the supervisor to end. Far above its grace period.
 const END_LIMIT: Duration = Duration::from_secs(20);
