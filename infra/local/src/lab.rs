@@ -5,12 +5,8 @@
 //! - `watcher` reads the queues, checks acknowledged messages against the table, and judges dead letters.
 //! - `actions` sends messages from `samples`; `comparison` follows them; `stages` describes the stages.
 //! - `api` serves all of it on the loopback interface, for the console.
-//! - `faults`: `Faults` (a cheap clone of shared state) with `prepare(&Stack)` before the event sources start, `redirect(&Stack)`
-//!   after another deployment, `arm(Fault, count)`, `disarm(Fault)` and `left() -> BTreeMap<Fault, u32>`.
-//! - `double_write`: `DoubleWrite::start(Faults)`, `send(&[Sample])` for copies of what the console sends, and
-//!   `comparison() -> Ledger`. It ends when it is dropped.
-//! - `guided`: `GuidedRun::start(Arc<dyn Lab>, seed)`, which presses the buttons of the port, and `state() -> Guided`. It ends
-//!   when it is dropped.
+//! - `faults` puts proxies between functions and emulator, whose `switches` also break the `double_write` beside it.
+//! - `guided` presses the buttons by itself.
 //!
 //! No module below imports this one.
 
@@ -19,21 +15,26 @@ mod api;
 mod bounded;
 mod change;
 mod comparison;
+pub mod double_write;
+pub mod faults;
+pub mod guided;
 mod log;
 mod observer;
+pub(crate) mod report;
 mod samples;
 mod series;
 mod stages;
+pub mod switches;
 mod tally;
 mod watcher;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite::notification::MessagePointers;
-use onewrite_console::lab::{Action, Lab, LabState, Ledger};
+use onewrite_console::lab::{Action, Fault, Guided, Lab, LabState};
 use onewrite_console::pipeline::PipelineError;
 use onewrite_console::view::{Count, Totals};
 use onewrite_event_sources::Millis;
@@ -43,7 +44,11 @@ use onewrite_stack::outputs::StackOutputs;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use actions::Sender;
+use actions::{Copies, Sender};
+use double_write::{DoubleWrite, Settings};
+use faults::Faults;
+use guided::{GuidedRun, Pauses};
+use switches::Switches;
 pub use api::{LabApi, Token};
 pub use observer::StackObserver;
 use stages::Sources;
@@ -52,16 +57,31 @@ use tally::QueueRules;
 use crate::clients::Clients;
 use crate::error::{LocalError, Result};
 use crate::event_sources::PollingSwitch;
-use crate::ledger_receiver::Effects;
+use crate::ledger_receiver::{Effects, LedgerReceiver};
+use crate::sample::Sample;
 use crate::stack::Stack;
+
+/// The most occurrences of a fault that a switch arms.
+const MAX_FAULTS: u32 = 1_000;
 
 /// The lab of one stack. Dropping it ends its tasks.
 pub struct LocalLab {
+    /// The lab itself, for a guided run.
+    own: Weak<Self>,
     observer: Arc<StackObserver>,
     sender: Sender,
     switch: PollingSwitch,
+    faults: Faults,
+    double_write: Arc<DoubleWrite>,
+    guided: Mutex<Option<GuidedRun>>,
     deployed: Mutex<Deployed>,
     watcher: JoinHandle<()>,
+}
+
+impl Copies for DoubleWrite {
+    fn send(&self, messages: &[Sample]) {
+        DoubleWrite::send(self, messages);
+    }
 }
 
 /// What another deployment can change.
@@ -77,7 +97,7 @@ impl Deployed {
         Self {
             outputs: stack.outputs().clone(),
             has_downstream: stack.has_downstream(),
-            effects: stack.booking_ledger().map(|ledger| ledger.effects()),
+            effects: stack.booking_ledger().map(LedgerReceiver::effects),
         }
     }
 }
@@ -100,7 +120,11 @@ impl LocalLab {
     /// # Errors
     /// A failed call.
     pub async fn start(stack: &mut Stack, observer: Arc<StackObserver>) -> Result<Arc<Self>> {
-        configure(&observer, stack).await?;
+        let queue = configure(&observer, stack).await?;
+        // The functions must not run yet.
+        let faults = Faults::start(stack, Switches::default()).await?;
+        let double_write = DoubleWrite::start(settings(stack, queue), faults.switches().clone());
+        let double_write = Arc::new(double_write);
         stack
             .start_event_sources(None, Choices::default_outcomes())
             .await?;
@@ -111,10 +135,15 @@ impl LocalLab {
         let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
         let queue_url = outputs.queue_url.clone();
         let watch = watcher::watch(Arc::clone(&observer), clients.clone(), outputs);
-        Ok(Arc::new(Self {
-            sender: Sender::new(clients, queue_url, Arc::clone(&observer), None),
+        let copies = Arc::clone(&double_write) as Arc<dyn Copies>;
+        Ok(Arc::new_cyclic(|own| Self {
+            own: own.clone(),
+            sender: Sender::new(clients, queue_url, Arc::clone(&observer), Some(copies)),
             observer,
             switch: sources.switch(),
+            faults,
+            double_write,
+            guided: Mutex::default(),
             deployed: Mutex::new(Deployed::new(stack)),
             watcher: tokio::spawn(watch),
         }))
@@ -126,6 +155,7 @@ impl LocalLab {
     /// A failed call.
     pub async fn redeployed(&self, stack: &Stack) -> Result<()> {
         configure(&self.observer, stack).await?;
+        self.faults.redirect(stack).await?;
         *self.deployed() = Deployed::new(stack);
         Ok(())
     }
@@ -172,6 +202,7 @@ impl LocalLab {
 
     fn pause(&self, is_paused: bool) -> String {
         self.switch.pause(is_paused);
+        self.double_write.pause(is_paused);
         let text = if is_paused {
             "All event sources are paused"
         } else {
@@ -180,6 +211,70 @@ impl LocalLab {
         self.note(text);
         text.to_owned()
     }
+
+    fn set_fault(&self, fault: Fault, count: u32) -> std::result::Result<String, PipelineError> {
+        if count > MAX_FAULTS {
+            let reason = format!("a switch arms at most {MAX_FAULTS} faults");
+            return Err(PipelineError::Invalid(reason));
+        }
+        self.faults.set(fault, count);
+        let name = name(fault);
+        let text = match count {
+            0 => format!("No more: {name}"),
+            1 => format!("Once: {name}"),
+            count => format!("{count} times: {name}"),
+        };
+        self.note(&text);
+        Ok(text)
+    }
+
+    fn guided(&self) -> MutexGuard<'_, Option<GuidedRun>> {
+        self.guided.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn start_guided(&self, seed: Option<u64>) -> std::result::Result<String, PipelineError> {
+        let own = self.own.upgrade();
+        let own = own.ok_or_else(|| PipelineError::Failed("the stack ends".to_owned()))?;
+        let mut guided = self.guided();
+        if guided.as_ref().is_some_and(|run| !run.state().is_finished) {
+            let reason = "a guided run is under way; stop it first";
+            return Err(PipelineError::Invalid(reason.to_owned()));
+        }
+        // Such a seed is easy to read aloud and to type again.
+        let seed = seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
+        let own: Arc<dyn Lab> = own;
+        *guided = Some(GuidedRun::start(&own, seed, Pauses::default()));
+        drop(guided);
+        let text = format!("A guided run with the seed {seed}");
+        self.note(&text);
+        Ok(text)
+    }
+
+    fn stop_guided(&self) -> String {
+        match self.guided().take() {
+            Some(run) => {
+                run.stop();
+                "The guided run is stopped".to_owned()
+            }
+            None => "No guided run is under way".to_owned(),
+        }
+    }
+
+    fn guided_state(&self) -> Option<Guided> {
+        self.guided().as_ref().map(GuidedRun::state)
+    }
+}
+
+/// What a fault does, as a clause.
+fn name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::KillIngestBeforeWrite => "ingest is killed before its write",
+        Fault::KillIngestAfterWrite => "ingest is killed after its write",
+        Fault::CutKinesis => "the answer of Kinesis is lost",
+        Fault::FailEntries => "entries of PutRecords fail",
+        Fault::KillCompleteAfterEffect => "complete is killed after the effect",
+        Fault::ThrottleTable => "the table throttles",
+    }
 }
 
 #[async_trait]
@@ -187,7 +282,7 @@ impl Lab for LocalLab {
     async fn state(&self) -> std::result::Result<LabState, PipelineError> {
         let totals = self.totals();
         let deployed = self.deployed();
-        let double_write = Ledger::default();
+        let double_write = self.double_write.comparison();
         let comparison = self
             .sender
             .comparison(deployed.effects.as_ref(), double_write);
@@ -205,7 +300,8 @@ impl Lab for LocalLab {
             totals,
             is_paused: self.switch.is_paused(),
             comparison,
-            ..LabState::default()
+            faults: self.faults.left(),
+            guided: self.guided_state(),
         })
     }
 
@@ -213,16 +309,16 @@ impl Lab for LocalLab {
         match action {
             Action::Pause => Ok(self.pause(true)),
             Action::Resume => Ok(self.pause(false)),
-            Action::SetFault { .. } | Action::StartGuided { .. } | Action::StopGuided => {
-                Err(PipelineError::Invalid("this lab has no faults".to_owned()))
-            }
+            Action::SetFault { fault, count } => self.set_fault(fault, count),
+            Action::StartGuided { seed } => self.start_guided(seed),
+            Action::StopGuided => Ok(self.stop_guided()),
             action => self.sender.send(action).await,
         }
     }
 }
 
 /// Reads what decides about the messages of a stack.
-async fn configure(observer: &StackObserver, stack: &Stack) -> Result<()> {
+async fn configure(observer: &StackObserver, stack: &Stack) -> Result<QueueRules> {
     let (clients, outputs) = (stack.clients(), stack.outputs());
     let ingest = clients
         .functions
@@ -230,7 +326,22 @@ async fn configure(observer: &StackObserver, stack: &Stack) -> Result<()> {
         .await?;
     let queue = read_queue(clients, &outputs.queue_url).await?;
     observer.configure(outputs, message_rules(&ingest), queue);
-    Ok(())
+    Ok(queue)
+}
+
+/// The settings of the double write: those of the stack.
+fn settings(stack: &Stack, queue: QueueRules) -> Settings {
+    let default = Settings::default();
+    let concurrency = stack.parameters().get("IngestConcurrency");
+    Settings {
+        seed: rand::random(),
+        is_fifo: stack.outputs().is_fifo(),
+        visibility: queue.visibility,
+        max_receives: queue.max_receives,
+        concurrency: concurrency
+            .and_then(|count| count.parse().ok())
+            .unwrap_or(default.concurrency),
+    }
 }
 
 /// The rules by which `ingest` accepts a message, from its configuration.
