@@ -8,10 +8,10 @@
 //! 3. Send the notification downstream.
 //! 4. Write DONE, and acknowledge.
 //!
-//! It has what onewrite has: the same queue with its visibility timeout and receives, up to five concurrent invocations of up to ten
-//! messages, a batch handled concurrently, partial batch responses, and clients that try each call as often. Its receiver books every
-//! message that it is sent. It cannot recognise a copy, because the service gives each send an id of its own, as SQS, SNS and Kinesis
-//! do.
+//! It has what onewrite has: the same queue with its visibility timeout and receives, as many concurrent batches of up to ten messages,
+//! partial batch responses, and clients that try each call as often. A batch is handled one message after another, so a killed process
+//! loses one notification at most. Its receiver books every message that it is sent. It cannot recognise a copy, because the service
+//! gives each send an id of its own, as SQS, SNS and Kinesis do.
 //!
 //! So its losses and repetitions follow from two writes without a transaction, and not from a bug:
 //!

@@ -12,7 +12,6 @@ use onewrite_console::sentence::grouped;
 use onewrite_console::view::Count;
 use onewrite_event_sources::choices::Mixer;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 
 /// The times of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,17 +35,16 @@ impl Default for Pauses {
     }
 }
 
-/// A guided run. It ends when it is dropped.
+/// A guided run. It stops when it is dropped.
 #[derive(Debug)]
 pub struct GuidedRun {
     state: Arc<Mutex<Guided>>,
     stop: Arc<Notify>,
-    task: JoinHandle<()>,
 }
 
 impl Drop for GuidedRun {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop();
     }
 }
 
@@ -70,7 +68,7 @@ impl GuidedRun {
             pauses,
         };
         let stopped = Arc::clone(&stop);
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let verdict = tokio::select! {
                 verdict = run.press(plan) => verdict,
                 () = stopped.notified() => Ok("The run was stopped.".to_owned()),
@@ -82,7 +80,7 @@ impl GuidedRun {
             state.text = verdict;
             state.is_finished = true;
         });
-        Self { state, stop, task }
+        Self { state, stop }
     }
 
     /// What happens now.

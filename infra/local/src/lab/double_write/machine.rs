@@ -1,10 +1,11 @@
 //! The double write as a state machine with a queue, a table and a ledger. Without I/O and without a clock.
 //!
-//! Each call of a service arrives at a time that the seed draws: 2 to 5 ms after the one before it was answered, which takes as
-//! long. Copies in one batch therefore read before the first of them writes, as they do with real services.
+//! A batch is handled one message after another. Each call arrives at its service 2 to 5 ms after it was made, and its response takes
+//! as long; the seed draws the times. So copies in batches that start together all read before the first of them writes, as they do
+//! with real services.
 //!
-//! Where a fault leaves two outcomes open, this takes the one that is better for the double write: a killed process loses the
-//! requests that are on their way, reads are never throttled, and a send that fails was not booked.
+//! Where a fault leaves two outcomes open, this takes the one that is better for the double write: reads are never throttled, and a
+//! send that fails was not booked.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -65,8 +66,6 @@ struct Queued {
 pub(crate) enum Incident {
     /// A fault of one of its calls.
     Fault(Fault),
-    /// The process of its batch was killed by the fault of another message.
-    KilledWithBatch,
     /// A copy was received, and acknowledged because the item existed.
     Skipped,
     /// Read that there is no item while a copy was being handled.
@@ -111,9 +110,9 @@ enum Step {
 }
 
 /// A batch that is being handled.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Invocation {
-    open: BTreeSet<u64>,
+    waiting: VecDeque<u64>,
     acknowledged: Vec<u64>,
     failed: Vec<u64>,
 }
@@ -237,26 +236,25 @@ impl Machine {
         arrival.into_iter().chain(receive).min()
     }
 
-    /// Starts invocations for the visible messages.
+    /// Starts invocations for the visible messages. Pollers that wait at the same time share them.
     fn receive(&mut self, now: Millis) {
-        while !self.is_paused && self.invocations.len() < self.settings.concurrency {
-            let visible = self.receivable.range(..=(now, u64::MAX)).take(BATCH);
-            let batch: Vec<(Millis, u64)> = visible.copied().collect();
-            if batch.is_empty() {
-                return;
-            }
-            self.invoke(now, batch);
+        let idle = self
+            .settings
+            .concurrency
+            .saturating_sub(self.invocations.len());
+        if self.is_paused || idle == 0 {
+            return;
+        }
+        let visible = self.receivable.range(..=(now, u64::MAX));
+        let visible: Vec<(Millis, u64)> = visible.take(idle * BATCH).copied().collect();
+        for poller in 0..idle.min(visible.len()) {
+            let batch = visible.iter().skip(poller).step_by(idle);
+            self.invoke(now, batch.copied());
         }
     }
 
-    fn invoke(&mut self, now: Millis, batch: Vec<(Millis, u64)>) {
-        let invocation = self.number();
-        let mut state = Invocation {
-            open: BTreeSet::new(),
-            acknowledged: Vec::new(),
-            failed: Vec::new(),
-        };
-        let mut readable = Vec::new();
+    fn invoke(&mut self, now: Millis, batch: impl Iterator<Item = (Millis, u64)>) {
+        let mut state = Invocation::default();
         for (visible_at, number) in batch {
             self.receivable.remove(&(visible_at, number));
             let Some(queued) = self.queue.get_mut(&number) else {
@@ -269,24 +267,31 @@ impl Machine {
             queued.receives += 1;
             queued.visible_at = now + self.settings.visibility;
             if queued.id.is_some() {
-                state.open.insert(number);
-                readable.push(number);
+                state.waiting.push_back(number);
             } else {
                 state.failed.push(number);
             }
         }
+        let invocation = self.number();
         self.invocations.insert(invocation, state);
-        for message in readable {
-            let arrival = Arrival {
-                invocation,
-                message,
-                step: Step::Read,
-                attempt: 1,
-            };
-            let at = now + self.travel();
-            self.schedule(at, arrival);
-        }
-        self.end_if_finished(invocation);
+        self.handle_next(now, invocation);
+    }
+
+    /// Handles the next message of a batch, or ends its invocation.
+    fn handle_next(&mut self, now: Millis, invocation: u64) {
+        let waiting = self.invocations.get_mut(&invocation);
+        let next = waiting.and_then(|state| state.waiting.front().copied());
+        let Some(message) = next else {
+            return self.end(invocation);
+        };
+        let arrival = Arrival {
+            invocation,
+            message,
+            step: Step::Read,
+            attempt: 1,
+        };
+        let at = now + self.travel();
+        self.schedule(at, arrival);
     }
 
     fn dead_letter(&mut self, number: u64) {
@@ -332,7 +337,7 @@ impl Machine {
             if arrival.step == Step::Send {
                 self.note(arrival.message, Incident::SendFailed);
             }
-            return self.finish(arrival, false);
+            return self.finish(now, arrival, false);
         }
         let next = Arrival {
             attempt: arrival.attempt + 1,
@@ -344,10 +349,6 @@ impl Machine {
     }
 
     fn arrive(&mut self, now: Millis, arrival: Arrival) {
-        // The process was killed while the request was on its way.
-        if !self.invocations.contains_key(&arrival.invocation) {
-            return;
-        }
         let Some(queued) = self.queue.get(&arrival.message) else {
             return;
         };
@@ -369,7 +370,7 @@ impl Machine {
             if item.content != content {
                 self.conflicts_dropped += 1;
             }
-            return self.finish(arrival, true);
+            return self.finish(now, arrival, true);
         }
         known.handled.insert(arrival.message);
         if known.handled.len() > 1 {
@@ -417,7 +418,7 @@ impl Machine {
         if let Some(item) = self.table.get_mut(id) {
             item.is_done = true;
         }
-        self.finish(arrival, true);
+        self.finish(now, arrival, true);
     }
 
     fn fault(&mut self, arrival: Arrival, place: Place) -> Option<Fault> {
@@ -436,18 +437,17 @@ impl Machine {
         }
     }
 
-    /// The process ends: no message of its batch is acknowledged, and its requests on their way are lost.
+    /// The process ends: no message of its batch is acknowledged.
     fn kill(&mut self, arrival: Arrival) {
         let Some(killed) = self.invocations.remove(&arrival.invocation) else {
             return;
         };
-        for number in killed.open.iter().chain(&killed.acknowledged) {
-            if *number != arrival.message {
-                self.note(*number, Incident::KilledWithBatch);
-            }
-        }
-        let open = killed.open.into_iter();
-        for number in open.chain(killed.acknowledged).chain(killed.failed) {
+        let Invocation {
+            waiting,
+            acknowledged,
+            failed,
+        } = killed;
+        for number in waiting.into_iter().chain(acknowledged).chain(failed) {
             self.show(number);
         }
     }
@@ -459,9 +459,9 @@ impl Machine {
         }
     }
 
-    fn finish(&mut self, arrival: Arrival, is_acknowledged: bool) {
+    fn finish(&mut self, now: Millis, arrival: Arrival, is_acknowledged: bool) {
         if let Some(state) = self.invocations.get_mut(&arrival.invocation) {
-            state.open.remove(&arrival.message);
+            state.waiting.pop_front();
             let finished = if is_acknowledged {
                 &mut state.acknowledged
             } else {
@@ -469,15 +469,12 @@ impl Machine {
             };
             finished.push(arrival.message);
         }
-        self.end_if_finished(arrival.invocation);
+        let at = now + self.travel();
+        self.handle_next(at, arrival.invocation);
     }
 
     /// At the end of an invocation, the queue deletes the acknowledged messages.
-    fn end_if_finished(&mut self, invocation: u64) {
-        let is_finished = |state: &Invocation| state.open.is_empty();
-        if !self.invocations.get(&invocation).is_some_and(is_finished) {
-            return;
-        }
+    fn end(&mut self, invocation: u64) {
         let Some(state) = self.invocations.remove(&invocation) else {
             return;
         };

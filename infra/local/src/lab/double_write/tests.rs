@@ -7,6 +7,7 @@ use onewrite_console::lab::Fault;
 
 use super::machine::Incident;
 use super::*;
+use crate::lab::switches::Design;
 use crate::oracle::Meaning;
 use crate::sample;
 
@@ -91,7 +92,7 @@ fn an_item_stays_in_init_after_a_kill_behind_the_send() {
 }
 
 #[test]
-fn copies_in_one_batch_are_each_sent() {
+fn copies_that_arrive_together_are_each_sent() {
     let machine = run(&[0; 5].map(|_| valid("a")), &[]);
     assert_eq!(counts(&machine), (5, 1, 0, 0));
     let (id, effects, incidents) = machine.casualties().next().unwrap();
@@ -152,7 +153,8 @@ fn every_loss_and_repetition_has_a_reason_under_any_faults() {
     let mut shown = 0;
     for seed in 0..100 {
         let messages = sample::messages(90, seed);
-        let mut machine = Machine::new(Settings::default(), Switches::planned(seed));
+        let switches = Switches::planned(seed);
+        let mut machine = Machine::new(Settings::default(), switches.clone());
         machine.send(0, &messages);
         machine.run_to_end();
         let ledger = machine.ledger();
@@ -160,6 +162,14 @@ fn every_loss_and_repetition_has_a_reason_under_any_faults() {
         let (effects, repeated, lost, pending) = counts(&machine);
         assert_eq!(pending, 0, "six receives are enough, seed {seed}");
         assert!(effects >= ids - lost + repeated, "seed {seed}: {ledger:?}");
+        let happened = switches.happened(Design::DoubleWrite);
+        let kills = u64::from(happened[&Fault::KillIngestAfterWrite]);
+        let unsent = machine.casualties();
+        let unsent = unsent.filter(|(.., incidents)| incidents.contains(&Incident::SendFailed));
+        assert!(
+            lost <= kills + unsent.count() as u64,
+            "seed {seed}: {ledger:?}"
+        );
         shown += u32::from(lost > 0 && repeated > 0);
         let casualties: Vec<_> = machine.casualties().collect();
         assert_eq!(casualties.len() as u64, lost + repeated);
@@ -267,4 +277,18 @@ async fn runs_on_its_own_beside_a_stack() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(double_write.comparison().examples, ["lost"]);
+}
+
+#[test]
+fn a_killed_process_loses_one_notification_of_its_batch() {
+    let messages: Vec<Sample> = (0..50).map(|number| valid(&format!("n{number}"))).collect();
+    for fault in [
+        Fault::KillIngestBeforeWrite,
+        Fault::KillIngestAfterWrite,
+        Fault::KillCompleteAfterEffect,
+    ] {
+        let machine = run(&messages, &[(fault, 1)]);
+        let lost = u64::from(fault == Fault::KillIngestAfterWrite);
+        assert_eq!(counts(&machine), (50 - lost, 0, lost, 0), "{fault:?}");
+    }
 }

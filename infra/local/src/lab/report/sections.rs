@@ -137,10 +137,6 @@ pub(super) fn reason(casualty: &Casualty) -> String {
                 "The process was killed after it wrote INIT and before it sent.",
             ),
             (
-                Incident::KilledWithBatch,
-                "The process was killed for another message of the batch, after it wrote INIT and before it sent.",
-            ),
-            (
                 Incident::SendFailed,
                 "All attempts to send failed after INIT was written.",
             ),
@@ -272,8 +268,8 @@ pub(super) fn fairness(comparison: &Comparison) -> String {
 <ul>
 <li>The double write has the same queue, with the same visibility timeout and six receives, as many concurrent batches, partial batch
 responses, and a client that tries each call as often. It has no bug that was put in to lose.</li>
-<li>Where a fault leaves two outcomes open, the model takes the better one for the double write: requests of a killed process do not
-arrive, its reads are never throttled, and a send that failed was not booked.</li>
+<li>It handles a batch one message after another, so a killed process loses one notification at most. Where a fault leaves two outcomes
+open, the model takes the better one: reads are never throttled, and a send that failed was not booked.</li>
 <li>Its receiver books every message. It cannot recognise a copy, because the service gives each send an id of its own, as SQS, SNS
 and Kinesis do. The target of onewrite gets the notification id as the key of each call, and books a key once.</li>
 <li>If the double write sent again whenever its item is in INIT, it would lose nothing and repeat more. If its receiver checked the
