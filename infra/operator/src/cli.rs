@@ -95,7 +95,7 @@ enum Command {
     /// Serve a page on this machine that shows the pipeline.
     ///
     /// Prints the address, with a token that the page needs. The page shows the flow, the history of a notification, charts, and
-    /// what needs somebody: dead letters, items stuck in INIT, the failure bucket and refused notifications. Only this machine
+    /// what needs attention: dead letters, items stuck in INIT, the failure bucket and refused notifications. Only this machine
     /// can open it. With --allow-changes it redrives exactly what you previewed; otherwise it changes no notification.
     ///
     /// While a page is open on AWS, it reads CloudWatch metrics once a minute and the other resources every ten seconds: about

@@ -56,6 +56,7 @@ fn fails_without_credentials() {
         &["redrive", "failures"],
         &["redrive", "dlq", "--all"],
         &["pause"],
+        &["console"],
     ] {
         let arguments = [&["--region", "us-east-1"], command].concat();
         let (code, stdout, stderr) = onewrite(&arguments, &[]);

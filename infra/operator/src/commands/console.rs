@@ -2,7 +2,7 @@
 //!
 //! - [`pipeline`]: the port of the page on a stack, with the code of the other commands
 //! - [`overview`], [`charts`], [`trace_view`]: what the page shows, from what was read
-//! - [`letters`], [`items`]: what needs somebody, and its redrive
+//! - [`letters`], [`items`]: what needs attention, and its redrive
 //! - [`candidates`], [`previews`]: filters, and what a preview selected
 //! - [`lab`]: the switches of a local stack
 
@@ -78,7 +78,8 @@ pub async fn run(
     serve(listener, Options::new(token), pipeline, lab, end(is_child))
         .await
         .map_err(failed)?;
-    Ok(ExitCode::SUCCESS)
+    // The runtime would wait for calls that look a host up, and the console ends within a second.
+    std::process::exit(0)
 }
 
 /// Waits for Ctrl-C; a child also for the end of its parent.
