@@ -74,7 +74,7 @@ function buildStage([name, title, role]) {
 function buildSink(sink) {
   const parts = {
     ...sink,
-    count: el("span", { class: "sink-count", text: "–" }),
+    count: el("span", { class: "sink-count", "data-testid": `sink-${sink.name}-count`, text: "–" }),
     words: el("span", { class: "sink-text", text: sink.text({}) }),
   };
   const title = sink.href ? el("a", { href: sink.href, text: sink.title }) : el("span", { text: sink.title });

@@ -167,6 +167,16 @@ impl Browser {
     pub(super) async fn text_when(
         &self,
         test_id: &str,
+        is_accepted: impl FnMut(&str) -> bool,
+    ) -> String {
+        self.text_within(TIMEOUT, test_id, is_accepted).await
+    }
+
+    /// The same with another limit.
+    pub(super) async fn text_within(
+        &self,
+        limit: Duration,
+        test_id: &str,
         mut is_accepted: impl FnMut(&str) -> bool,
     ) -> String {
         let mut seen = Vec::new();
@@ -174,7 +184,7 @@ impl Browser {
             seen = self.texts(test_id).await;
             seen.first().filter(|text| is_accepted(text)).cloned()
         });
-        match tokio::time::timeout(TIMEOUT, poll).await {
+        match tokio::time::timeout(limit, poll).await {
             Ok(text) => text,
             Err(_) => panic!("timed out waiting for {test_id}, which is {seen:?}"),
         }

@@ -15,4 +15,6 @@ mod redrive;
 mod security;
 mod sentence;
 mod tool;
+mod truth;
 mod wait;
+mod whole;
