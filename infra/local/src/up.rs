@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::OptionFuture;
+use onewrite_console::lab::Lab;
 use serde::{Deserialize, Serialize};
 
 use crate::clients::Clients;
@@ -135,9 +137,20 @@ pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Re
         stack.directory().to_path_buf(),
         stack.watch().map(Watch::reloads),
     );
+    let console = console.then(|| {
+        let program = console::build(&workspace, &directory, progress);
+        let lab = Arc::clone(&lab) as Arc<dyn Lab>;
+        Box::pin(console::run(
+            program,
+            workspace.root(),
+            &directory,
+            lab,
+            progress,
+        ))
+    });
     let ended = tokio::select! {
         failure = redeploy::serve(&workspace, &mut stack, &lab) => Err(failure),
-        never = console::run(&workspace, &directory, Arc::clone(&lab), progress), if console => match never {},
+        Some(never) = OptionFuture::from(console) => match never {},
         never = screen::show(Arc::clone(&lab), reloads, progress) => match never {},
         () = &mut interrupted => Ok(()),
     };

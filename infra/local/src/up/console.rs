@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::error::{LocalError, Result};
-use crate::lab::{LabApi, LocalLab};
+use crate::lab::LabApi;
 use crate::process::{self, Program};
 use crate::progress::Progress;
 use crate::python::Interpreter;
@@ -34,20 +34,27 @@ const ADDRESS: &str = "Console: ";
 /// How long the last lines of a console that has ended may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Builds and runs the console until the future is dropped. A console that fails is reported once.
+/// Runs the console as soon as it is built, until the future is dropped. A console that ends or fails is reported once.
 pub(super) async fn run(
-    workspace: &Workspace,
+    program: impl Future<Output = Result<PathBuf>>,
+    root: &Path,
     directory: &Path,
-    lab: Arc<LocalLab>,
+    lab: Arc<dyn Lab>,
     progress: Progress,
 ) -> Infallible {
     let log = directory.join("console.log");
-    let result = match build(workspace, directory, progress).await {
-        Ok(program) => serve(&program, workspace.root(), &log, lab, progress).await,
+    let ended = match program.await {
+        Ok(program) => serve(&program, root, &log, lab, progress).await,
         Err(error) => Err(error),
     };
-    let reason = match result {
-        Ok(status) => match last_error(&log) {
+    progress.print(&without_console(&ended, &log));
+    std::future::pending().await
+}
+
+/// Says why the console does not run, and what remains.
+fn without_console(ended: &Result<ExitStatus>, log: &Path) -> String {
+    let reason = match ended {
+        Ok(status) => match last_error(log) {
             Some(error) => format!("it ended with {status}: {error}"),
             None => format!("it ended with {status}"),
         },
@@ -56,10 +63,9 @@ pub(super) async fn run(
             None => error.to_string(),
         },
     };
-    progress.print(&format!(
+    format!(
         "The console does not run: {reason}. The pipeline runs on. Use `cargo onewrite console` for a page without the switches."
-    ));
-    std::future::pending().await
+    )
 }
 
 /// The error at the end of the log of the console.
@@ -71,7 +77,11 @@ fn last_error(log: &Path) -> Option<String> {
 
 /// Builds the operator's tool as `cargo onewrite` does. The functions are built before, without it, because it needs features of
 /// the SDKs that they do not have.
-async fn build(workspace: &Workspace, directory: &Path, progress: Progress) -> Result<PathBuf> {
+pub(super) async fn build(
+    workspace: &Workspace,
+    directory: &Path,
+    progress: Progress,
+) -> Result<PathBuf> {
     let interpreter = Interpreter::find().await?;
     let (log, messages) = (
         directory.join("console-build.log"),

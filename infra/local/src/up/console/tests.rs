@@ -103,6 +103,55 @@ async fn the_standard_input_of_the_console_closes_with_the_pipe() {
     assert!(status.success(), "{status}");
 }
 
+#[tokio::test]
+async fn the_end_of_the_console_is_not_the_end_of_the_pipeline() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let ending = program(root, "exit 0");
+    let missing = root.join("missing");
+    let failed = || LocalError::UnexpectedStack("cargo built no console".to_owned());
+    for built in [Ok(ending), Ok(missing), Err(failed())] {
+        let run = run(
+            async { built },
+            root,
+            root,
+            Arc::new(NoLab),
+            Progress::Silent,
+        );
+        tokio::pin!(run);
+        let is_gone = || async {
+            let pid = noted(root).await[0].clone();
+            until(|| (!is_running(&pid)).then_some(())).await;
+        };
+        tokio::select! {
+            never = &mut run => match never {},
+            () = is_gone() => {}
+        }
+        for _ in 0..100 {
+            assert!(futures::poll!(&mut run).is_pending());
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[test]
+fn says_why_there_is_no_console() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("console.log");
+    std::fs::write(
+        &log,
+        "a line\nerror: the port is in use\nhelp: another one\n",
+    )
+    .unwrap();
+    let ended = Ok(std::os::unix::process::ExitStatusExt::from_raw(256));
+    let text = without_console(&ended, &log);
+    assert!(
+        text.contains("ended with exit status: 1: error: the port is in use."),
+        "{text}"
+    );
+    assert!(text.contains("The pipeline runs on."), "{text}");
+}
+
 #[test]
 fn takes_the_program_from_cargos_messages() {
     let messages = concat!(
