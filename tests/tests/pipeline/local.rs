@@ -4,6 +4,7 @@
 mod check;
 mod emulator;
 mod event_sources;
+mod lab;
 mod pause;
 mod policy;
 mod redeploy;
