@@ -107,7 +107,10 @@ impl Lab for LabClient {
         let json = serde_json::to_vec(&action)
             .map_err(|error| PipelineError::Failed(format!("the action: {error}")))?;
         let body = self.call(Method::POST, "/actions", json.into()).await?;
-        Ok(String::from_utf8_lossy(&body).trim_end().to_owned())
+        // The line is a JSON string, or the text alone.
+        let line = serde_json::from_slice::<String>(&body);
+        let line = line.unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
+        Ok(line.trim_end().to_owned())
     }
 }
 
@@ -162,9 +165,12 @@ mod tests {
 
     #[tokio::test]
     async fn passes_an_action_on_and_returns_its_line() {
-        let (lab, asked, _tasks) = serve(200, "100 messages sent\n".to_owned()).await;
+        let text = "100 messages sent".to_owned();
+        let (lab, asked, _tasks) = serve(200, format!("{text}\n")).await;
         let line = lab.act(Action::Send { count: 100 }).await.unwrap();
-        assert_eq!(line, "100 messages sent");
+        assert_eq!(line, text);
+        let (json, _, _tasks) = serve(200, format!("{text:?}")).await;
+        assert_eq!(json.act(Action::Pause).await.unwrap(), text);
         let (method, path, _, body) = asked.lock().unwrap()[0].clone();
         assert_eq!((method.as_str(), path.as_str()), ("POST", "/actions"));
         let action: Action = serde_json::from_str(&body).unwrap();

@@ -75,10 +75,13 @@ fn found(selection: &Selection, inspection: Inspection) -> Result<Found, Pipelin
         reasons: Vec::new(),
     };
     let plan = Plan::new(&by_id, inspection);
-    let mut notes = vec![format!(
-        "This look received {} dead letters and made them visible again. Each look counts as a receive.",
-        plan.inspected
-    )];
+    let mut notes = Vec::new();
+    if plan.inspected > 0 {
+        notes.push(format!(
+            "This look received {} dead letters and made them visible again. Each look counts as a receive.",
+            plan.inspected
+        ));
+    }
     if plan.not_inspected > 0 {
         notes.push(format!(
             "About {} were not inspected: they are beyond the limit of {MAX_ENTRIES}, in flight, or behind others of their message group.",

@@ -430,7 +430,8 @@ fn merged(of_lab: Stage, own: Stage) -> Stage {
         in_retry: of_lab.in_retry.or(own.in_retry),
         is_paused: of_lab.is_paused || own.is_paused,
         alarms,
-        last_failure: of_lab.last_failure.or(own.last_failure),
+        // The logs have the reason. The event sources only see that a batch failed.
+        last_failure: own.last_failure.or(of_lab.last_failure),
         details,
     }
 }
