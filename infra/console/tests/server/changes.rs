@@ -109,6 +109,25 @@ async fn a_read_only_console_changes_nothing_and_shows_everything() {
 }
 
 #[tokio::test]
+async fn a_read_only_server_does_not_even_ask_the_pipeline_for_a_change() {
+    let gated = Arc::new(Gated::new());
+    gated.is_read_only.store(true, Ordering::SeqCst);
+    gated.gate.add_permits(1);
+    let lab = Arc::new(gated.model.clone());
+    let server = Server::start_with(gated.clone(), Some(lab)).await;
+    for (path, body) in [
+        ("/api/preview", by_reason("NotStored")),
+        ("/api/apply", json!({ "token": "any" })),
+        ("/api/lab", json!({ "action": "pause" })),
+    ] {
+        let answer = server.post(path, &body).send().await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+    }
+    assert!(!gated.is_complete.load(Ordering::SeqCst));
+    assert!(server.log().is_empty());
+}
+
+#[tokio::test]
 async fn the_log_names_each_change_with_its_size_and_user() {
     let server = Server::start(&Model::with_rich_data()).await;
     let preview = preview(&server, &by_reason("NotStored")).await;

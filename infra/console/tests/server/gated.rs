@@ -17,6 +17,8 @@ pub(crate) struct Gated {
     pub is_failing: AtomicBool,
     /// Whether the redrive came to its end.
     pub is_complete: AtomicBool,
+    /// Whether `about` says that changes are not allowed. The methods do not look at it.
+    pub is_read_only: AtomicBool,
     /// The bytes that are added to each overview.
     pub padding: AtomicUsize,
 }
@@ -28,6 +30,7 @@ impl Gated {
             gate: Semaphore::new(0),
             is_failing: AtomicBool::new(false),
             is_complete: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
             padding: AtomicUsize::new(0),
         }
     }
@@ -45,7 +48,10 @@ pub(crate) fn applied(key: &str) -> Applied {
 #[async_trait]
 impl Pipeline for Gated {
     fn about(&self) -> About {
-        self.model.about()
+        About {
+            allows_changes: !self.is_read_only.load(Ordering::SeqCst),
+            ..self.model.about()
+        }
     }
 
     async fn overview(&self) -> Result<Overview, PipelineError> {
