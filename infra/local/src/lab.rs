@@ -341,6 +341,7 @@ fn settings(stack: &Stack, queue: QueueRules) -> Settings {
         concurrency: concurrency
             .and_then(|count| count.parse().ok())
             .unwrap_or(default.concurrency),
+        ..default
     }
 }
 

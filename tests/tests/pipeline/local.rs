@@ -5,6 +5,7 @@ mod check;
 mod emulator;
 mod event_sources;
 mod lab;
+mod page;
 mod pause;
 mod policy;
 mod redeploy;

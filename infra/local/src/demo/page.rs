@@ -94,13 +94,19 @@ impl FaultyRun {
             is_fifo,
             ..Settings::default()
         };
-        let double_write = double_write(settings, self.faults.switches().clone(), messages);
+        let switches = self.faults.switches().clone();
+        let first = double_write(settings, switches, messages);
+        let resending = Settings {
+            resends: true,
+            ..settings
+        };
+        // The same plan again, because the first one has used up the faults.
+        let switches = Switches::planned(self.options.seed);
+        let second = double_write(resending, switches, messages);
         let ledger = stack.booking_ledger().ok_or_else(|| {
             LocalError::UnexpectedStack("it does not deliver to the built-in ledger".to_owned())
         })?;
-        let switches = self.faults.switches();
-        let effects = ledger.effects();
-        let comparison = Comparison::new(messages, report, &effects, &double_write, switches);
+        let comparison = Comparison::new(messages, report, &ledger.effects(), &first, &second);
         let run = Run {
             at: jiff::Timestamp::now().strftime("%F %T UTC").to_string(),
             command: self.options.command.clone(),

@@ -25,8 +25,8 @@
 //! | the table throttles | once: the client writes again |
 //! | copies at the same time | several times: each reads that there is no item |
 //!
-//! Two changes would help, and each has its price. If it sent again whenever the item is in INIT, nothing would be lost, and more
-//! would be sent twice. If its receiver checked the notification id of each message, no copy would have an effect. Both together,
+//! Two changes would help, and each has its price. If it sent again whenever the item is in INIT ([`Settings::resends`]), nothing would
+//! be lost, and more would be sent twice. If its receiver checked the notification id of each message, no copy would have an effect. Both together,
 //! with something that finds items that are stuck, is what onewrite is.
 
 pub(crate) mod machine;

@@ -13,7 +13,7 @@ use onewrite_console::sentence::grouped;
 use onewrite_console::view::Count;
 
 use super::double_write::machine::{Incident, Machine};
-use super::switches::{Design, Switches};
+use super::switches::Design;
 use crate::ledger_receiver::Effects;
 use crate::oracle::Report;
 use crate::sample::Sample;
@@ -43,7 +43,21 @@ struct Outcome {
     conflicts: u64,
     /// Malformed messages in the dead-letter queue.
     rejected: u64,
+    /// Conflicts that were acknowledged like duplicates.
+    dropped: u64,
     faults: BTreeMap<Fault, u32>,
+}
+
+impl Outcome {
+    fn of(machine: &Machine) -> Self {
+        Self {
+            ledger: machine.ledger(),
+            conflicts: 0,
+            rejected: machine.rejected(),
+            dropped: machine.conflicts_dropped(),
+            faults: machine.happened(Design::DoubleWrite),
+        }
+    }
 }
 
 /// A notification that the double write lost or repeated.
@@ -62,21 +76,22 @@ pub(crate) struct Comparison {
     ids: u64,
     onewrite: Outcome,
     double_write: Outcome,
+    /// The double write that sends again if the item is in INIT.
+    resending: Outcome,
     casualties: Vec<Casualty>,
-    /// Conflicts that the double write acknowledged like duplicates.
-    dropped: u64,
     /// Items of the double write that stay in INIT.
     stuck: usize,
 }
 
 impl Comparison {
-    /// Compares the ledger of a stack, which has settled, with the double write, which has run to its end.
+    /// Compares the ledger of a stack, which has settled, with two double writes, which have run to their end. `double_write` has the
+    /// switches of the stack.
     pub(crate) fn new(
         messages: &[Sample],
         report: &Report,
         effects: &Effects,
         double_write: &Machine,
-        switches: &Switches,
+        resending: &Machine,
     ) -> Self {
         let ids = messages.iter().filter_map(|message| message.meaning.id());
         let ids: BTreeSet<&String> = ids.collect();
@@ -104,16 +119,12 @@ impl Comparison {
                 ledger,
                 conflicts: report.counts.conflicts as u64,
                 rejected: report.counts.rejected as u64,
-                faults: switches.happened(Design::Onewrite),
+                dropped: 0,
+                faults: double_write.happened(Design::Onewrite),
             },
-            double_write: Outcome {
-                ledger: double_write.ledger(),
-                conflicts: 0,
-                rejected: double_write.rejected(),
-                faults: switches.happened(Design::DoubleWrite),
-            },
+            double_write: Outcome::of(double_write),
+            resending: Outcome::of(resending),
             casualties: casualties.collect(),
-            dropped: double_write.conflicts_dropped(),
             stuck: double_write.stuck(),
         }
     }

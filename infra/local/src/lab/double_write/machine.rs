@@ -37,6 +37,8 @@ pub struct Settings {
     pub max_receives: u32,
     /// Concurrent invocations of its function.
     pub concurrency: usize,
+    /// Whether it sends again if the item is in INIT. Then it loses nothing, and repeats more.
+    pub resends: bool,
 }
 
 impl Default for Settings {
@@ -48,6 +50,7 @@ impl Default for Settings {
             visibility: 6_000,
             max_receives: 6,
             concurrency: 5,
+            resends: false,
         }
     }
 }
@@ -366,10 +369,12 @@ impl Machine {
     fn read(&mut self, now: Millis, arrival: Arrival, id: &str, content: &str) {
         let known = self.known.entry(id.to_owned()).or_default();
         if let Some(item) = self.table.get(id) {
-            known.incidents.insert(Incident::Skipped);
             if item.content != content {
                 self.conflicts_dropped += 1;
+            } else if self.settings.resends && !item.is_done {
+                return self.go_on(now, arrival, Step::Send);
             }
+            known.incidents.insert(Incident::Skipped);
             return self.finish(now, arrival, true);
         }
         known.handled.insert(arrival.message);
@@ -515,6 +520,11 @@ impl Machine {
     /// Messages with other content for an existing item, which were acknowledged like duplicates.
     pub(crate) fn conflicts_dropped(&self) -> u64 {
         self.conflicts_dropped
+    }
+
+    /// How often each fault has happened.
+    pub(crate) fn happened(&self, design: Design) -> BTreeMap<Fault, u32> {
+        self.switches.happened(design)
     }
 
     /// Malformed messages in the dead-letter queue.

@@ -85,6 +85,30 @@ fn a_fault_of_every_attempt_has_another_outcome_only_for_the_send() {
 }
 
 #[test]
+fn loses_nothing_and_repeats_more_if_it_sends_items_in_init_again() {
+    for (fault, count, expected) in [
+        (Fault::KillIngestBeforeWrite, 1, ONCE),
+        (Fault::KillIngestAfterWrite, 1, ONCE),
+        (Fault::CutKinesis, 1, TWICE),
+        (Fault::FailEntries, MAX_ATTEMPTS, ONCE),
+        (Fault::KillCompleteAfterEffect, 1, TWICE),
+        (Fault::ThrottleTable, MAX_ATTEMPTS, ONCE),
+    ] {
+        let switches = Switches::default();
+        switches.set(fault, count);
+        let settings = Settings {
+            resends: true,
+            ..Settings::default()
+        };
+        let mut machine = Machine::new(settings, switches);
+        machine.send(0, &[valid("a")]);
+        machine.run_to_end();
+        assert_eq!(counts(&machine), expected, "{fault:?}");
+        assert_eq!(machine.stuck(), 0);
+    }
+}
+
+#[test]
 fn an_item_stays_in_init_after_a_kill_behind_the_send() {
     let killed = run(&[valid("a")], &[(Fault::KillCompleteAfterEffect, 1)]);
     assert_eq!(killed.stuck(), 1);

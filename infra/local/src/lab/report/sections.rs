@@ -15,7 +15,7 @@ use crate::oracle::Report;
 const EXAMPLES: usize = 10;
 
 /// A row with a name, and a number for each design. `is_bad` says whether a number is a failure.
-fn row(name: &str, values: [u64; 2], is_bad: impl Fn(u64) -> bool) -> String {
+fn row(name: &str, values: [u64; 3], is_bad: impl Fn(u64) -> bool) -> String {
     let cells = values.map(|value| {
         let class = if is_bad(value) { " bad" } else { "" };
         format!("<td class=\"number{class}\">{}</td>", grouped(value))
@@ -24,30 +24,37 @@ fn row(name: &str, values: [u64; 2], is_bad: impl Fn(u64) -> bool) -> String {
 }
 
 pub(super) fn comparison(comparison: &Comparison) -> String {
-    let both = [&comparison.onewrite, &comparison.double_write];
-    let of = |value: fn(&Outcome) -> u64| both.map(value);
-    let ids = comparison.ids;
-    let mut rows = [
-        row("Notifications sent", [ids; 2], |_| false),
-        row("Effects", of(|one| one.ledger.effects.0), |effects| {
-            effects != ids
+    let Comparison {
+        ids,
+        onewrite,
+        double_write,
+        resending,
+        ..
+    } = comparison;
+    let of = |value: fn(&Outcome) -> u64| [onewrite, double_write, resending].map(value);
+    let is_any = |count| count > 0;
+    let pending = of(|one| one.ledger.pending.0);
+    let rows = [
+        row("Notifications sent", [*ids; 3], |_| false),
+        row("Effects", of(|one| one.ledger.effects.0), |count| {
+            count != *ids
         }),
         row(
             "Notifications with more than one effect",
             of(|one| one.ledger.repeated.0),
-            |count| count > 0,
+            is_any,
         ),
         row(
             "Lost: no effect, and no message left",
             of(|one| one.ledger.lost.0),
-            |count| count > 0,
+            is_any,
         ),
-    ]
-    .concat();
-    if comparison.double_write.ledger.pending.0 > 0 {
+    ];
+    let mut rows = rows.concat();
+    if pending.iter().any(|count| *count > 0) {
         rows += &row(
             "In the dead-letter queue without an effect",
-            of(|one| one.ledger.pending.0),
+            pending,
             |_| false,
         );
     }
@@ -56,9 +63,7 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
         of(|one| one.conflicts),
         |_| false,
     );
-    rows += &row("Conflicts that vanish", [0, comparison.dropped], |count| {
-        count > 0
-    });
+    rows += &row("Conflicts that vanish", of(|one| one.dropped), is_any);
     rows += &row(
         "Malformed messages in the dead-letter queue",
         of(|one| one.rejected),
@@ -68,12 +73,13 @@ pub(super) fn comparison(comparison: &Comparison) -> String {
         r#"<section>
 <h2>The result</h2>
 <div class="scroll"><table>
-<thead><tr><td></td><th scope="col" class="number">onewrite</th><th scope="col" class="number">Double write</th></tr></thead>
+<thead><tr><td></td><th scope="col" class="number">onewrite</th><th scope="col" class="number">Double write</th><th scope="col" class="number">Double write,<br>sends INIT again</th></tr></thead>
 <tbody>
 {rows}</tbody>
 </table></div>
-<p>onewrite ran for real: its functions, an emulator of the AWS services, and a target with a ledger. The double write is a model of
-the design that most services start with: read the item, write INIT, send, write DONE.</p>
+<p>onewrite ran for real: its functions, an emulator of the AWS services, and a target with a ledger. The double writes are models of
+the design that most services start with: read the item, write INIT, send, write DONE. If the item exists, the first one takes the
+message for handled. The second one sends again unless the item is DONE.</p>
 </section>
 "#
     )
@@ -259,8 +265,10 @@ pub(super) fn counts(report: &Report) -> String {
 pub(super) fn fairness(comparison: &Comparison) -> String {
     let stuck = match comparison.stuck {
         0 => String::new(),
-        1 => " In this run, one of its items stays in INIT for ever.".to_owned(),
-        count => format!(" In this run, {count} of its items stay in INIT for ever."),
+        1 => " In this run, one item of the first double write stays in INIT for ever.".to_owned(),
+        count => {
+            format!(" In this run, {count} items of the first double write stay in INIT for ever.")
+        }
     };
     format!(
         r#"<section>
@@ -272,9 +280,9 @@ responses, and a client that tries each call as often. It has no bug that was pu
 open, the model takes the better one: reads are never throttled, and a send that failed was not booked.</li>
 <li>Its receiver books every message. It cannot recognise a copy, because the service gives each send an id of its own, as SQS, SNS
 and Kinesis do. The target of onewrite gets the notification id as the key of each call, and books a key once.</li>
-<li>If the double write sent again whenever its item is in INIT, it would lose nothing and repeat more. If its receiver checked the
-notification id, no copy would have an effect. Both together, and something that finds stuck items, is what onewrite is.{stuck}</li>
-<li>Both designs deliver at least once. onewrite makes copies harmless; it does not prevent them. A target that is not idempotent by
+<li>A double write that sends again whenever its item is in INIT loses nothing, and repeats more: the third column. If its receiver
+checked the notification id, no copy would have an effect. Both together, and something that finds stuck items, is what onewrite is.{stuck}</li>
+<li>All of them deliver at least once. onewrite makes copies harmless; it does not prevent them. A target that is not idempotent by
 the notification id has an effect for each copy.</li>
 </ul>
 </section>

@@ -4,6 +4,7 @@ use onewrite_console::lab::Fault;
 
 use super::*;
 use crate::lab::double_write::Settings;
+use crate::lab::switches::Switches;
 use crate::ledger_receiver::LedgerReceiver;
 use crate::oracle::{Counts, Meaning, Violation};
 use crate::sample;
@@ -56,7 +57,7 @@ async fn compare(messages: &[Sample], faults: &[(Fault, u32)]) -> Comparison {
     machine.run_to_end();
     let receiver = LedgerReceiver::start().await.unwrap();
     let effects = receiver.effects();
-    Comparison::new(messages, &report(messages), &effects, &machine, &switches)
+    Comparison::new(messages, &report(messages), &effects, &machine, &machine)
 }
 
 #[tokio::test]
@@ -145,7 +146,7 @@ async fn every_casualty_has_a_reason() {
         let receiver = LedgerReceiver::start().await.unwrap();
         let effects = receiver.effects();
         let comparison =
-            Comparison::new(&messages, &report(&messages), &effects, &machine, &switches);
+            Comparison::new(&messages, &report(&messages), &effects, &machine, &machine);
         for one in &comparison.casualties {
             let reason = sections::reason(one);
             assert!(reason.len() > 60, "seed {seed}: {one:?}: {reason}");
