@@ -30,13 +30,14 @@ pub fn stderr_log() -> LogSink {
     })
 }
 
-/// The user of this machine, as its environment names it.
+/// The user who runs this process: the name, or the number if the machine knows no name.
 #[must_use]
 pub fn machine_user() -> String {
-    ["USER", "LOGNAME", "USERNAME"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
-        .unwrap_or_else(|| "an unknown user".to_owned())
+    let id = nix::unistd::getuid();
+    match nix::unistd::User::from_uid(id) {
+        Ok(Some(user)) => user.name,
+        Ok(None) | Err(_) => format!("user {id}"),
+    }
 }
 
 pub(crate) struct ChangeLog {
@@ -131,6 +132,16 @@ pub(crate) fn describe_action(action: &Action) -> String {
 mod tests {
     use super::*;
     use crate::view::Count;
+
+    #[test]
+    fn the_user_is_the_one_of_the_process() {
+        let output = std::process::Command::new("id")
+            .arg("-un")
+            .output()
+            .unwrap();
+        let name = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(machine_user(), name.trim());
+    }
 
     #[test]
     fn hostile_text_stays_on_its_line_and_is_cut() {
