@@ -86,7 +86,7 @@ impl Browser {
         };
         let directory = tempfile::tempdir().unwrap();
         let (driver, address) = start_driver(&driver, directory.path()).await;
-        let session = Session::start(address, &capabilities(&browser)).await;
+        let session = start_session(address, &capabilities(&browser)).await;
         Some(Self {
             session,
             driver,
@@ -383,6 +383,19 @@ async fn start_driver(driver: &Path, directory: &Path) -> (Running, SocketAddr) 
     }
     let errors = std::fs::read_to_string(log).unwrap_or_default();
     panic!("chromedriver does not start: {errors}");
+}
+
+/// Starts Chromium, which sometimes exits at once on a machine under load.
+async fn start_session(driver: SocketAddr, capabilities: &Value) -> Session {
+    const STARTS: usize = 5;
+    let mut errors = Vec::new();
+    for _ in 0..STARTS {
+        match Session::start(driver, capabilities).await {
+            Ok(session) => return session,
+            Err(error) => errors.push(error),
+        }
+    }
+    panic!("Chromium does not start: {errors:#?}");
 }
 
 /// The selector of a test id.

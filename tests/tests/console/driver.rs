@@ -24,12 +24,12 @@ pub(super) struct Session {
 pub(super) struct Element(String);
 
 impl Session {
-    /// Starts a browser.
-    pub(super) async fn start(address: SocketAddr, capabilities: &Value) -> Self {
+    /// Starts a browser, or returns why it did not start.
+    pub(super) async fn start(address: SocketAddr, capabilities: &Value) -> Result<Self, String> {
         let body = json!({"capabilities": {"alwaysMatch": capabilities}});
-        let session = call(address, Method::POST, "/session", &body).await;
+        let session = try_call(address, Method::POST, "/session", &body).await?;
         let id = session["sessionId"].as_str().unwrap().to_owned();
-        Self { address, id }
+        Ok(Self { address, id })
     }
 
     /// Sends a command and returns its value.
@@ -66,6 +66,16 @@ impl Session {
 /// # Panics
 /// The driver reports an error.
 async fn call(address: SocketAddr, method: Method, path: &str, body: &Value) -> Value {
+    let called = try_call(address, method, path, body).await;
+    called.unwrap_or_else(|error| panic!("{path} {body}: {error}"))
+}
+
+async fn try_call(
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    body: &Value,
+) -> Result<Value, String> {
     let text = match body {
         Value::Null => String::new(),
         body => body.to_string(),
@@ -76,12 +86,9 @@ async fn call(address: SocketAddr, method: Method, path: &str, body: &Value) -> 
         ("content-type", "application/json"),
     ];
     let answer = http::send(address, method, path, &headers, &text).await;
-    assert_eq!(
-        answer.status,
-        StatusCode::OK,
-        "{path} {body}: {}",
-        answer.body
-    );
+    if answer.status != StatusCode::OK {
+        return Err(answer.body);
+    }
     let mut answer: Value = serde_json::from_str(&answer.body).unwrap();
-    answer["value"].take()
+    Ok(answer["value"].take())
 }

@@ -109,10 +109,7 @@ fn build() -> PathBuf {
             "--example",
             "fixture",
         ])
-        .args([
-            "--features",
-            "onewrite-console/server,onewrite-console/testing",
-        ])
+        .args(["--features", "onewrite-console/server"])
         .stderr(Stdio::inherit())
         .output()
         .unwrap();

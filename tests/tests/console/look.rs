@@ -43,6 +43,7 @@ async fn no_view_scrolls_sideways_on_a_narrow_screen() {
         return {
             page: document.documentElement.scrollWidth,
             screen: width,
+            window: innerWidth,
             wide: [...document.querySelectorAll('body *')]
                 .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > width + 1 && !one.closest('.table-wrap, pre, svg, code'))
                 .map((one) => `${one.tagName} ${one.id} ${one.className}`).slice(0, 5),
@@ -56,8 +57,9 @@ async fn no_view_scrolls_sideways_on_a_narrow_screen() {
     for view in &views(&fixture) {
         show(&browser, view).await;
         let found = browser.evaluate(WIDER, Vec::new()).await;
-        assert_eq!(found["screen"], json!(NARROW), "{}: {found}", view.0);
-        assert_eq!(found["page"], json!(NARROW), "{}: {found}", view.0);
+        assert_eq!(found["window"], json!(NARROW), "{}: {found}", view.0);
+        // The scroll bar takes a part of the window.
+        assert_eq!(found["page"], found["screen"], "{}: {found}", view.0);
     }
     browser.finish(&fixture.address().origin(), &[]).await;
     fixture.end().await;
@@ -137,6 +139,7 @@ const FOCUSABLE: &str = "return [...document.querySelectorAll('a[href], button, 
 
 /// What has the focus, and whether one can see that it has.
 const FOCUSED: &str = "const one = document.activeElement;
+    if (one === document.body) return {name: '', isMarked: true};
     const style = getComputedStyle(one);
     const isOutlined = (style) => style.outlineStyle !== 'none' && style.outlineWidth !== '0px';
     const isMarked = isOutlined(style) || style.boxShadow !== 'none' || isOutlined(getComputedStyle(one.parentElement ?? one));
@@ -153,11 +156,14 @@ async fn tab_through(browser: &Browser) -> Vec<String> {
         browser.press(TAB).await;
         let focused = browser.evaluate(FOCUSED, Vec::new()).await;
         let name = focused["name"].as_str().unwrap().to_owned();
+        if name.is_empty() {
+            continue;
+        }
         if names.first() == Some(&name) {
             return names;
         }
-        let is_page = name.is_empty() || focused["isMarked"] == json!(true);
-        assert!(is_page, "one cannot see that {name} has the focus");
+        let is_marked = focused["isMarked"] == json!(true);
+        assert!(is_marked, "one cannot see that {name} has the focus");
         names.push(name);
     }
     panic!("Tab never comes back to the start: {names:?}");
