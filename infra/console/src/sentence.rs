@@ -36,7 +36,9 @@ impl Totals {
         parts.join(", ")
     }
 
-    /// Messages in the queue, and notifications that are not settled yet. Zero if nothing settles them.
+    /// Messages in the queue, and notifications that are not settled yet. Without a target, nothing settles them, and they do not
+    /// count. A message in flight can be in the queue and stored at the same time, so there are at most as many as messages that
+    /// are neither settled nor dead letters.
     #[must_use]
     pub fn in_progress(&self) -> u64 {
         let of = |count: Option<Count>| count.unwrap_or_default().0;
@@ -44,7 +46,10 @@ impl Totals {
         let open = self
             .done
             .map_or(0, |_| of(self.created).saturating_sub(settled));
-        of(self.waiting) + open
+        let moving = of(self.waiting) + open;
+        self.sent.map_or(moving, |Count(sent)| {
+            moving.min(sent.saturating_sub(settled + of(self.dead_letters)))
+        })
     }
 }
 
@@ -107,6 +112,20 @@ mod tests {
             totals.sentence(),
             "1,204 messages sent, 1,180 notifications, 1,180 effects, 1 refused, 9 in conflict, 15 rejected, 1 still on its way"
         );
+    }
+
+    #[test]
+    fn a_message_in_flight_that_is_stored_is_on_its_way_once() {
+        let count = |count| Some(Count(count));
+        let totals = Totals {
+            sent: count(107),
+            created: count(50),
+            done: count(10),
+            waiting: count(95),
+            dead_letters: count(2),
+            ..Totals::default()
+        };
+        assert_eq!(totals.in_progress(), 95);
     }
 
     #[test]

@@ -211,8 +211,8 @@ impl Drop for Step {
     }
 }
 
-/// A few lines that live as long as the program: updated in place on a terminal. Elsewhere, the first line is printed when it has
-/// changed, at most every [`LIVE_INTERVAL`].
+/// A few lines that live as long as the program: updated in place on a terminal. Elsewhere, new lines are printed, at most
+/// every [`LIVE_INTERVAL`].
 #[derive(Debug)]
 pub struct Live {
     progress: Progress,
@@ -229,7 +229,7 @@ impl Live {
         }
         match self.progress {
             Progress::Terminal => self.draw(&lines),
-            Progress::Lines if self.shown.first() != lines.first() => {
+            Progress::Lines => {
                 if self
                     .last_line
                     .is_some_and(|at| at.elapsed() < LIVE_INTERVAL)
@@ -238,12 +238,10 @@ impl Live {
                     return;
                 }
                 self.last_line = Some(Instant::now());
-                lines
-                    .first()
-                    .into_iter()
-                    .for_each(|line| eprintln!("{line}"));
+                let new = lines.iter().filter(|line| !self.shown.contains(line));
+                new.for_each(|line| eprintln!("{line}"));
             }
-            Progress::Lines | Progress::Silent => {}
+            Progress::Silent => {}
         }
         self.shown = lines;
     }

@@ -84,6 +84,15 @@ impl StackObserver {
     }
 }
 
+/// The name in the log of the function that handles this.
+fn name(event: Event) -> &'static str {
+    match event {
+        Event::Forwarded => "forward",
+        Event::Completed => "complete",
+        _ => "ingest",
+    }
+}
+
 /// Milliseconds since 1970.
 fn now() -> Millis {
     let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -131,7 +140,8 @@ impl Observer for StackObserver {
     }
 
     fn invoked(&self, function: &str, records: usize, outcome: &InvocationOutcome) {
-        let now = self.now();
-        self.tally().invoked(now, function, records, outcome);
+        let (now, name) = (self.now(), name(self.event(function)));
+        self.tally()
+            .invoked(now, (function, name), records, outcome);
     }
 }

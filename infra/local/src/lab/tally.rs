@@ -345,10 +345,11 @@ impl Tally {
         self.series.count(now, event, records as u64);
     }
 
+    /// Counts the end of an invocation of a function. `name` is its name in the log.
     pub(super) fn invoked(
         &mut self,
         now: Millis,
-        function: &str,
+        (function, name): (&str, &str),
         records: usize,
         outcome: &InvocationOutcome,
     ) {
@@ -357,7 +358,7 @@ impl Tally {
         tally.running = tally.running.saturating_sub(records);
         tally.is_failing = failure.is_some();
         if let Some(failure) = failure {
-            self.log.add(now, &format!("{function}: {failure}"));
+            self.log.add(now, &format!("{name}: {failure}"));
             tally.last_failure = Some(failure);
         }
     }

@@ -30,12 +30,11 @@ pub(super) async fn show(
     }
 }
 
-/// The first line has all that changes, because without a terminal it is the only one.
+/// The sentence, further counts if there are any, and the newest lines of the log.
 fn lines(totals: &Totals, reloads: Option<u64>, is_paused: bool, log: &[String]) -> Vec<String> {
-    let mut first = vec![totals.sentence()];
     let named = [
-        (totals.duplicates, "duplicates"),
         (totals.waiting, "in the queue"),
+        (totals.duplicates, "duplicates"),
         (totals.dead_letters, "dead letters"),
         (reloads.map(Count), "reloads"),
     ];
@@ -44,17 +43,17 @@ fn lines(totals: &Totals, reloads: Option<u64>, is_paused: bool, log: &[String])
         .filter_map(|(count, name)| count.map(|Count(count)| (count, name)))
         .filter(|(count, _)| *count > 0)
         .map(|(count, name)| format!("{name}: {}", grouped(count)));
-    let counts: Vec<String> = counts.collect();
-    if !counts.is_empty() {
-        first.push(counts.join(", "));
-    }
-    if is_paused {
-        first.push("all event sources are paused".to_owned());
-    }
-    let newest = log.iter().skip(log.len().saturating_sub(LOG_LINES));
-    [first.join("; ")]
+    let paused = is_paused.then(|| "all event sources are paused".to_owned());
+    let more: Vec<String> = counts.chain(paused).collect();
+    let more = (!more.is_empty()).then(|| more.join(", "));
+    let newest = log
+        .iter()
+        .skip(log.len().saturating_sub(LOG_LINES))
+        .cloned();
+    let below = more.into_iter().chain(newest);
+    [totals.sentence()]
         .into_iter()
-        .chain(newest.map(|line| format!("  {line}")))
+        .chain(below.map(|line| format!("  {line}")))
         .collect()
 }
 
@@ -77,12 +76,8 @@ mod tests {
         let quiet = "3 messages sent, 1 notification";
         assert_eq!(lines(&totals, Some(0), false, &[]), [quiet]);
         (totals.dead_letters, totals.duplicates) = (count(1_234), count(2));
-        assert_eq!(
-            lines(&totals, Some(4), true, &[]),
-            [format!(
-                "{quiet}; duplicates: 2, dead letters: 1,234, reloads: 4; all event sources are paused"
-            )]
-        );
+        let more = "  duplicates: 2, dead letters: 1,234, reloads: 4, all event sources are paused";
+        assert_eq!(lines(&totals, Some(4), true, &[]), [quiet, more]);
     }
 
     #[test]

@@ -327,7 +327,7 @@ fn failures_of_functions_name_their_reason_until_they_end() {
     ] {
         tally.invoking(NOW, "f", 3, Event::Ingested);
         assert_eq!(tally.function("f").running, 3);
-        tally.invoked(NOW, "f", 3, &outcome);
+        tally.invoked(NOW, ("f", "ingest"), 3, &outcome);
         let state = tally.function("f");
         assert_eq!((state.running, state.is_failing), (0, failure.is_some()));
         if failure.is_some() {
