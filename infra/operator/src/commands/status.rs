@@ -54,7 +54,7 @@ pub struct StatusArguments {
 
 /// The status of a stack. SQS counts are approximate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct StackStatus {
+pub(crate) struct StackStatus {
     queue: QueueDepth,
     dead_letters: QueueDepth,
     /// The number of objects in the failure bucket.
@@ -184,7 +184,8 @@ impl StatusParts {
         }
     }
 
-    fn into_status(self) -> Result<StackStatus, StackError> {
+    /// The status, or the first error.
+    pub(crate) fn into_status(self) -> Result<StackStatus, StackError> {
         let recent = self.recent.and_then(Result::ok);
         let (recent_failures, recent_refusals) = recent
             .map(|counts| counts.into_iter().partition(RecentCount::is_failure))

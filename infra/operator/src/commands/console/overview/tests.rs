@@ -149,6 +149,49 @@ async fn claims_only_what_was_counted_on_aws() {
     assert_eq!(overview.not_read, Vec::<String>::new());
 }
 
+/// The page and `onewrite status --output json` show the same.
+#[tokio::test]
+async fn shows_what_the_status_command_prints() {
+    let stack = test_stack::aws_stack(&[]).await;
+    let (own, slow) = (parts(false), slow());
+    let reading = Reading {
+        stack: &stack,
+        parts: &own,
+        slow: &slow,
+        lab: None,
+    };
+    let page = serde_json::to_value(reading.overview()).unwrap();
+    let status = StatusParts {
+        errors: slow.errors.clone(),
+        ..parts(false)
+    };
+    let status = serde_json::to_value(status.into_status().unwrap()).unwrap();
+    let total = |depth: &serde_json::Value| {
+        let count = |name: &str| depth[name].as_u64().unwrap();
+        (count("waiting") + count("hidden")).to_string()
+    };
+    assert_eq!(page["totals"]["waiting"], total(&status["queue"]));
+    assert_eq!(
+        page["totals"]["dead_letters"],
+        total(&status["dead_letters"])
+    );
+    assert_eq!(page["totals"]["failures"], status["failures"].to_string());
+    assert_eq!(page["alarms"], status["alarms"]);
+    assert_eq!(page["at"], status["looked_at"]);
+    for stage in page["stages"].as_array().unwrap() {
+        let name = stage["name"].as_str().unwrap();
+        let Some(mappings) = status["mappings"].get(name) else {
+            continue;
+        };
+        let is_disabled = |mapping: &serde_json::Value| mapping["state"] == "Disabled";
+        let is_paused = mappings.as_array().unwrap().iter().any(is_disabled);
+        assert_eq!(stage["is_paused"], is_paused, "{name}");
+        let mut errors = status["errors"].as_array().unwrap().iter();
+        let logged = errors.any(|errors| errors["function"] == name);
+        assert_eq!(stage["last_failure"].is_string(), logged, "{name}");
+    }
+}
+
 #[tokio::test]
 async fn names_what_could_not_be_read_and_shows_the_rest() {
     let stack = test_stack::aws_stack(&[]).await;
