@@ -4,6 +4,7 @@
 mod check;
 mod emulator;
 mod event_sources;
+mod guided;
 mod lab;
 mod page;
 mod pause;
