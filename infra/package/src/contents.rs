@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::crates::{Crate, CrateId, Described};
 use crate::error::{PackageError, Result, read};
+use crate::hex::hex;
 use crate::sbom::Subject;
 use crate::{archive, audit, licences, sbom, template};
 
@@ -190,15 +191,6 @@ pub fn write(files: &Files, directory: &Path) -> Result<()> {
         std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed)?;
     }
     Ok(())
-}
-
-/// Returns lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

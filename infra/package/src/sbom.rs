@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::contents::hex;
 use crate::crates::{Crate, CrateId, Linked};
+use crate::hex::hex;
 
 /// What an SBOM describes.
 #[derive(Debug, Clone, Copy)]
@@ -193,83 +193,39 @@ mod tests {
         }
     }
 
+    /// The members of the elements of a list, which may be missing.
+    fn check_all(list: &Value, required: &[&str]) {
+        for element in list.as_array().into_iter().flatten() {
+            check_members(element, required, &[]);
+        }
+    }
+
     /// The requirements of the JSON Schema of CycloneDX 1.5, which allows no other members.
     #[test]
     fn satisfies_the_schema_of_cyclonedx() {
         let bom = bom(b"program");
-        check_members(
-            &bom,
-            &["bomFormat", "specVersion"],
-            &[
-                "$schema",
-                "serialNumber",
-                "version",
-                "metadata",
-                "components",
-                "dependencies",
-            ],
-        );
-        assert_eq!(
-            (&bom["bomFormat"], &bom["specVersion"]),
-            (&json!("CycloneDX"), &json!("1.5"))
-        );
+        let lists = ["metadata", "components", "dependencies"];
+        let optional = [&["$schema", "serialNumber", "version"][..], &lists].concat();
+        check_members(&bom, &["bomFormat", "specVersion"], &optional);
+        assert_eq!(bom["bomFormat"], "CycloneDX");
+        assert_eq!(bom["specVersion"], "1.5");
         assert!(bom["version"].as_u64().is_some_and(|version| version >= 1));
-        let serial = bom["serialNumber"].as_str().unwrap();
-        let groups: Vec<&str> = serial
-            .strip_prefix("urn:uuid:")
-            .unwrap()
-            .split('-')
-            .collect();
-        assert_eq!(
-            groups.iter().map(|group| group.len()).collect::<Vec<_>>(),
-            [8, 4, 4, 4, 12]
-        );
-        assert!(
-            groups[2].starts_with('8') && groups[3].starts_with(['8', '9', 'a', 'b']),
-            "{serial}"
-        );
         check_members(&bom["metadata"], &[], &["timestamp", "tools", "component"]);
-        let optional = [
-            "bom-ref",
-            "version",
-            "scope",
-            "purl",
-            "hashes",
-            "description",
-            "externalReferences",
-            "licenses",
-            "properties",
-        ];
-        let tools = bom["metadata"]["tools"]["components"]
-            .as_array()
-            .unwrap()
-            .iter();
-        let components = bom["components"].as_array().unwrap().iter();
+        let tools = bom["metadata"]["tools"]["components"].as_array().unwrap();
+        let components = bom["components"].as_array().unwrap().iter().chain(tools);
+        let optional =
+            "bom-ref version scope purl hashes description externalReferences licenses properties";
+        let optional: Vec<&str> = optional.split(' ').collect();
         let mut references = BTreeSet::new();
-        for component in components
-            .chain(tools)
-            .chain([&bom["metadata"]["component"]])
-        {
+        for component in components.chain([&bom["metadata"]["component"]]) {
             check_members(component, &["type", "name"], &optional);
             assert!(["application", "library"].contains(&component["type"].as_str().unwrap()));
-            for hash in component["hashes"].as_array().into_iter().flatten() {
-                check_members(hash, &["alg", "content"], &[]);
-            }
-            for external in component["externalReferences"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                check_members(external, &["type", "url"], &[]);
-            }
-            for licence in component["licenses"].as_array().into_iter().flatten() {
-                check_members(licence, &["expression"], &[]);
-            }
+            check_all(&component["hashes"], &["alg", "content"]);
+            check_all(&component["externalReferences"], &["type", "url"]);
+            check_all(&component["licenses"], &["expression"]);
+            check_all(&component["properties"], &["name", "value"]);
             if let Some(reference) = component["bom-ref"].as_str() {
-                assert!(
-                    references.insert(reference.to_owned()),
-                    "{reference} is not unique"
-                );
+                assert!(references.insert(reference), "{reference} is not unique");
             }
         }
         for dependency in bom["dependencies"].as_array().unwrap() {
@@ -282,6 +238,19 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// RFC 9562.
+    #[test]
+    fn serial_number_is_a_uuid() {
+        let bom = bom(b"program");
+        let serial = bom["serialNumber"].as_str().unwrap();
+        let uuid = serial.strip_prefix("urn:uuid:").unwrap();
+        let groups: Vec<&str> = uuid.split('-').collect();
+        let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
+        assert_eq!(lengths, [8, 4, 4, 4, 12]);
+        let has_variant = groups[3].starts_with(['8', '9', 'a', 'b']);
+        assert!(groups[2].starts_with('8') && has_variant, "{serial}");
     }
 
     #[test]
