@@ -117,9 +117,9 @@ pub(super) fn section(report: &Report) -> String {
                 format!(r#"<td class="bad">broken {count} times<br>{shown}</td>"#)
             }
         };
-        let _ = write!(
+        let _ = writeln!(
             rows,
-            "<tr><th scope=\"row\">{name}</th><td>{meaning}</td>{cell}</tr>\n"
+            "<tr><th scope=\"row\">{name}</th><td>{meaning}</td>{cell}</tr>"
         );
     }
     format!(

@@ -100,9 +100,9 @@ pub(super) fn casualties(comparison: &Comparison) -> String {
             0 => "lost".to_owned(),
             count => format!("{count} effects"),
         };
-        let _ = write!(
+        let _ = writeln!(
             rows,
-            "<tr><th scope=\"row\"><code>{}</code></th><td class=\"bad\">{effects}</td><td>{}</td><td>{}</td></tr>\n",
+            "<tr><th scope=\"row\"><code>{}</code></th><td class=\"bad\">{effects}</td><td>{}</td><td>{}</td></tr>",
             escape(&one.id),
             reason(one),
             match one.onewrite {
@@ -213,9 +213,9 @@ pub(super) fn faults(comparison: &Comparison) -> String {
     for fault in Fault::ALL {
         let (name, onewrite, double_write) = describe(fault);
         let times = |outcome: &Outcome| outcome.faults.get(&fault).copied().unwrap_or(0);
-        let _ = write!(
+        let _ = writeln!(
             rows,
-            "<tr><th scope=\"row\">{name}</th><td class=\"number\">{}</td><td>{onewrite}</td><td class=\"number\">{}</td><td>{double_write}</td></tr>\n",
+            "<tr><th scope=\"row\">{name}</th><td class=\"number\">{}</td><td>{onewrite}</td><td class=\"number\">{}</td><td>{double_write}</td></tr>",
             times(&comparison.onewrite),
             times(&comparison.double_write),
         );
@@ -297,9 +297,9 @@ pub(super) fn run(run: &Run) -> String {
         run.seed
     );
     for (name, version) in &run.versions {
-        let _ = write!(
+        let _ = writeln!(
             rows,
-            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>\n",
+            "<tr><th scope=\"row\">{}</th><td>{}</td></tr>",
             escape(name),
             escape(version)
         );
