@@ -151,12 +151,16 @@ async fn check_pause(local: &mut Local) {
         .text_when("lab-result", |text| text.contains("paused"))
         .await;
     local.send("send-1", 1).await;
-    let sent = local.sent;
-    let is_waiting = |text: &str| number(text, "message") == sent && number(text, "still") == 1;
+    let on_its_way = |text: &str| text == "1 on the way";
     local
         .browser
-        .text_within(SETTLE, "sentence", is_waiting)
+        .text_within(SETTLE, "compare-onewrite-verdict", on_its_way)
         .await;
+    // The last long poll of a paused queue may still take a message, as on AWS. No paused stage passes it to the target.
+    let flags = local
+        .browser
+        .text_when("stage-complete", |text| text.contains("paused"));
+    flags.await;
     local.browser.click("resume").await;
     local.settle().await;
 }
