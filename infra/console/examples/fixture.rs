@@ -31,6 +31,9 @@ struct Arguments {
     /// Begin with an empty pipeline
     #[arg(long)]
     empty: bool,
+    /// Have all readings fail, as if the stack had ended
+    #[arg(long)]
+    failing: bool,
     /// Send messages in the background, so that the numbers move
     #[arg(long)]
     traffic: bool,
@@ -64,6 +67,9 @@ fn model(arguments: &Arguments) -> Model {
     }
     if arguments.no_lab {
         model = model.without_lab();
+    }
+    if arguments.failing {
+        model.set_failure(Some("the stack does not answer; is it still running?"));
     }
     model
 }

@@ -21,6 +21,9 @@ let lab = null;
 let events = null;
 let route = null;
 let spokenAt = 0;
+let isLost = false;
+/** What the pipeline does not answer now: the name of the event, and the reason. */
+const problems = new Map();
 
 // ---------------------------------------------------------------- routes
 
@@ -102,11 +105,27 @@ function updateOverview() {
   setText(byId("period"), isSaid ? "" : `${period} · `);
   setText(byId("as-of"), `as of ${time(overview.at)}`);
   updateFlow(overview, lab);
-  setLines(byId("not-read"), overview.not_read);
+  updateProblems();
   const letters = [overview.totals.dead_letters, overview.totals.failures].filter(isPositive);
   const badge = byId("nav-count");
   show(badge, letters.length > 0);
   setText(badge, count(String(letters.reduce((sum, one) => sum + BigInt(one), 0n))));
+}
+
+/** What the pipeline does not answer: the numbers are dimmed, and a notice gives the reason. Nothing moves. */
+function updateProblems() {
+  const isStale = isLost || problems.size > 0;
+  setAttribute(document.documentElement, "data-stale", isStale ? "true" : null);
+  const lines = [...problems].map(([name, reason]) => `The ${name} cannot be read: ${reason}`);
+  setLines(byId("not-read"), [...lines, ...(overview?.not_read ?? [])]);
+  if (isLost) return;
+  setAttribute(byId("connection"), "data-kind", isStale ? "waiting" : "live");
+  setText(byId("connection-text"), isStale ? "Stale" : "Live");
+  show(byId("offline"), isStale && about !== null);
+  show(byId("retry"), false);
+  setText(byId("offline-title"), "Not up to date.");
+  setText(byId("offline-reason"), lines[0] ?? "");
+  setText(byId("offline-wait"), "");
 }
 
 // ---------------------------------------------------------------- the connection
@@ -121,6 +140,8 @@ const HANDLERS = {
     applyRoute();
   },
   event(name, data) {
+    if (name === "problem") problems.set(data.of, data.error);
+    if (name === "problem" || problems.delete(name)) updateProblems();
     if (name === "overview") {
       overview = data;
       updateOverview();
@@ -136,12 +157,16 @@ const HANDLERS = {
     setText(byId("connection-text"), { live: "Live", connecting: "Connecting", waiting: "Lost" }[kind]);
     // While it tries again, the notice stays: it would flicker.
     if (kind === "connecting") return;
-    const isLost = kind === "waiting";
-    setAttribute(document.documentElement, "data-stale", isLost ? "true" : null);
+    isLost = kind === "waiting";
+    // A new connection reports the problems that there are.
+    problems.clear();
+    updateProblems();
     show(byId("offline"), isLost && about !== null);
     // Spoken once for each state, not each second.
     setText(byId("connection-live"), isLost ? `Connection lost. ${reason}` : "Connected");
     if (!isLost) return;
+    setText(byId("offline-title"), "Connection lost.");
+    show(byId("retry"), true);
     setText(byId("offline-reason"), reason);
     setText(byId("offline-wait"), `Next attempt in ${seconds} s.`);
     if (about === null) askForToken(reason);

@@ -147,8 +147,9 @@ pub(super) fn fill(state: &mut State) {
     let (open, refused) = (open.count() as u64, state.count_in(Place::Refused));
     let done = items - open - refused;
     let (conflicts, rejected, duplicates) = (9, 15, 7);
+    let letters = state.dead_letters.len() as u64;
     state.counts = Counts {
-        sent: items + conflicts + rejected + duplicates,
+        sent: items + letters + duplicates,
         created: items,
         done,
         refused,
