@@ -158,7 +158,7 @@ pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Re
     progress.print(&format!("{}.", lab.totals().sentence()));
     drop(lab);
     match ended {
-        Ok(()) if keep => keep_and_stop(&workspace, stack, progress).await,
+        Ok(()) if keep => Box::pin(keep_and_stop(&workspace, stack, progress)).await,
         Ok(()) => {
             stack.stop().await;
             progress.print(GONE);
