@@ -45,13 +45,13 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use actions::{Copies, Sender};
+pub use api::{LabApi, Token};
 use double_write::{DoubleWrite, Settings};
 use faults::Faults;
 use guided::{GuidedRun, Pauses};
-use switches::Switches;
-pub use api::{LabApi, Token};
 pub use observer::StackObserver;
 use stages::Sources;
+use switches::Switches;
 use tally::QueueRules;
 
 use crate::clients::Clients;
