@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use onewrite_local::binaries::Architecture;
-use onewrite_local::functions;
+use onewrite_local::functions::{self, Programs};
 use onewrite_local::process;
 use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Interpreter};
 use onewrite_local::workspace::{FUNCTIONS, Workspace};
+use onewrite_package::audit;
 use onewrite_package::contents::{self, Contents, Program};
+use onewrite_package::crates::Described;
 use onewrite_tests::cargo;
 
 /// What must not be necessary to deploy a package.
@@ -30,6 +32,7 @@ async fn write_package(interpreter: &Interpreter, directory: &Path) {
         .unwrap();
     let architecture = own_architecture();
     let program = |name: &str| Program::function(name, architecture, programs[name].clone());
+    check_crates(&workspace, &programs, architecture).await;
     let contents = Contents {
         version: "1.2.3".into(),
         timestamp: "2026-01-02T03:04:05Z".into(),
@@ -40,6 +43,28 @@ async fn write_package(interpreter: &Interpreter, directory: &Path) {
     };
     let files = contents.files(workspace.root()).await.unwrap();
     contents::write(&files, directory).unwrap();
+}
+
+/// Checks that every crate whose code is in a program is in its SBOM. In the dev profile, the programs also have the crates that
+/// `onewrite-workspace-hack` unifies.
+async fn check_crates(workspace: &Workspace, programs: &Programs, architecture: Architecture) {
+    let target = architecture.target();
+    let described = Described::read(workspace.root(), &[target]).await.unwrap();
+    let hack = described
+        .linked("onewrite-workspace-hack", target)
+        .await
+        .unwrap();
+    for (name, path) in programs {
+        let linked = described
+            .linked(&format!("onewrite-{name}"), target)
+            .await
+            .unwrap();
+        let program = std::fs::read(path).unwrap();
+        let unknown = audit::unlinked(&program, &[&linked, &hack]);
+        assert!(unknown.is_empty(), "{name}: {unknown:?}");
+        let known = audit::unlinked(&program, &[]).len();
+        assert!(known > 100, "{name}: {known}");
+    }
 }
 
 /// Returns a directory for `PATH` that has Python and nothing else. A script, because the path of the interpreter selects the
