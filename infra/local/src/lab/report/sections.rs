@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use onewrite_console::lab::Fault;
 use onewrite_console::sentence::grouped;
 
+use super::comparison::{Casualty, Comparison, Outcome, Run};
 use super::escape::escape;
-use super::{Casualty, Comparison, Outcome, Run};
 use crate::lab::double_write::machine::Incident;
 use crate::oracle::Report;
 

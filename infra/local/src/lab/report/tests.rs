@@ -1,13 +1,16 @@
 //! The page of a run, for hostile ids and for every outcome.
 
+use std::collections::BTreeMap;
+
 use onewrite_console::lab::Fault;
 
 use super::*;
 use crate::lab::double_write::Settings;
+use crate::lab::double_write::machine::Machine;
 use crate::lab::switches::Switches;
 use crate::ledger_receiver::LedgerReceiver;
 use crate::oracle::{Counts, Meaning, Violation};
-use crate::sample;
+use crate::sample::{self, Sample};
 
 const HOSTILE: &str = "</code><img src=https://example.com/x onerror='alert(\"1\")'>&amp;";
 
