@@ -190,7 +190,14 @@ impl Run {
 
     /// Presses the buttons of all steps, and returns the verdict.
     async fn press(&self, plan: Vec<Step>) -> Result<String> {
-        let before = self.lab()?.state().await?.comparison;
+        // What was sent before the run must not count as an effect of the run.
+        let mut before = self.lab()?.state().await?.comparison;
+        if before.onewrite.pending.0 + before.double_write.pending.0 > 0 {
+            self.show(0, "What was sent before arrives first.".to_owned());
+            before = self
+                .settled(&Comparison::default(), self.pauses.step * 2)
+                .await?;
+        }
         for (number, step) in plan.into_iter().enumerate() {
             self.show(number, step.text);
             for action in step.actions {
@@ -204,7 +211,7 @@ impl Run {
             "The faults are over, and what is still on its way arrives.".to_owned(),
         );
         self.disarm().await?;
-        let after = self.settled(&before).await?;
+        let after = self.settled(&before, self.pauses.settle).await?;
         self.show(steps - 1, String::new());
         Ok(verdict(&before, &after))
     }
@@ -223,8 +230,8 @@ impl Run {
         Ok(())
     }
 
-    /// Waits until no notification of the run is on its way in either design.
-    async fn settled(&self, before: &Comparison) -> Result<Comparison> {
+    /// Waits until no more notifications are on their way than before, in either design, or until the limit.
+    async fn settled(&self, before: &Comparison, limit: Duration) -> Result<Comparison> {
         let began = Instant::now();
         loop {
             tokio::time::sleep(self.pauses.poll).await;
@@ -232,7 +239,7 @@ impl Run {
             let now = state.comparison;
             let is_settled = pending(&now.onewrite, &before.onewrite) == 0
                 && pending(&now.double_write, &before.double_write) == 0;
-            if is_settled || began.elapsed() > self.pauses.settle {
+            if is_settled || began.elapsed() > limit {
                 return Ok(now);
             }
         }
