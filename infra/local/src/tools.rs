@@ -137,10 +137,13 @@ impl Tool {
 /// # Errors
 /// [`LocalError::Spawn`]. Otherwise it does not return.
 pub fn package(workspace: &Workspace, options: &[OsString]) -> Result<Infallible> {
+    // In the directory of this process: `--out` may be relative.
     let source = command("cargo")
-        .args(["run", "--locked", "--package", "onewrite-package", "--"])
+        .args(["run", "--locked", "--package", "onewrite-package"])
+        .arg("--manifest-path")
+        .arg(workspace.root().join("Cargo.toml"))
+        .arg("--")
         .args(options)
-        .current_dir(workspace.root())
         .exec();
     Err(LocalError::Spawn {
         program: "cargo".into(),
