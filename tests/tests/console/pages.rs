@@ -259,9 +259,9 @@ async fn size(browser: &Browser) -> (u64, u64) {
 
 /// The server sends 25 times as many events as for a local stack.
 #[tokio::test]
-async fn hours_of_events_do_not_grow_the_page() {
+async fn thousands_of_events_do_not_grow_the_page() {
     const WARM_UP: u64 = 500;
-    const EVENTS: u64 = 4_000;
+    const EVENTS: u64 = 3_000;
     /// What the engine may need for itself, such as compiled code. A page that kept 1 KiB of each event would need more.
     const TOLERANCE: u64 = 4 << 20;
     let Some(browser) = Browser::start().await else {
@@ -289,7 +289,7 @@ async fn hours_of_events_do_not_grow_the_page() {
     })
     .await;
     let (elements, bytes) = size(&browser).await;
-    wait_for("events arrive", 2 * TIMEOUT, async || {
+    wait_for("events arrive", 5 * TIMEOUT, async || {
         (seen().await > EVENTS).then_some(())
     })
     .await;
