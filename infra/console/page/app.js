@@ -99,9 +99,11 @@ function showSentence(sentence) {
 
 function updateOverview() {
   if (overview === null) return;
-  showSentence(overview.sentence);
+  // The numbers of the lab come more often.
+  const sentence = lab?.sentence || overview.sentence;
+  showSentence(sentence);
   const { period } = overview.totals;
-  const isSaid = overview.sentence.toLowerCase().includes(period.toLowerCase());
+  const isSaid = sentence.toLowerCase().includes(period.toLowerCase());
   setText(byId("period"), isSaid ? "" : `${period} · `);
   setText(byId("as-of"), `as of ${time(overview.at)}`);
   updateFlow(overview, lab);

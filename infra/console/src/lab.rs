@@ -19,6 +19,9 @@ use crate::{
 pub struct LabState {
     /// Since the start of the stack.
     pub totals: Totals,
+    /// The sentence of these numbers.
+    #[serde(default)]
+    pub sentence: String,
     /// Count, rate, age, retries and last failure of each stage, as the event sources see them.
     pub stages: Vec<Stage>,
     pub charts: Charts,

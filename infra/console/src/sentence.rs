@@ -37,8 +37,11 @@ impl Totals {
     }
 
     /// Messages in the queue, and notifications that are not settled yet. Without a target, nothing settles them, and they do not
-    /// count. A message in flight can be in the queue and stored at the same time, so there are at most as many as messages that
-    /// are neither settled nor dead letters.
+    /// count.
+    ///
+    /// If every message is accounted for, these are the messages that neither repeat a notification, nor have settled one, nor are
+    /// dead letters, nor are lost: each notification has one message that created it. Otherwise it is an estimate, because a
+    /// message in flight can be in the queue and stored at the same time.
     #[must_use]
     pub fn in_progress(&self) -> u64 {
         let of = |count: Option<Count>| count.unwrap_or_default().0;
@@ -47,9 +50,16 @@ impl Totals {
             .done
             .map_or(0, |_| of(self.created).saturating_sub(settled));
         let moving = of(self.waiting) + open;
-        self.sent.map_or(moving, |Count(sent)| {
-            moving.min(sent.saturating_sub(settled + of(self.dead_letters)))
-        })
+        let Some(Count(sent)) = self.sent else {
+            return moving;
+        };
+        let rest = sent.saturating_sub(settled + of(self.dead_letters));
+        match (self.duplicates, self.lost, self.done) {
+            (Some(Count(duplicates)), Some(Count(lost)), Some(_)) => {
+                rest.saturating_sub(duplicates + lost)
+            }
+            _ => moving.min(rest),
+        }
     }
 }
 
@@ -126,6 +136,24 @@ mod tests {
             ..Totals::default()
         };
         assert_eq!(totals.in_progress(), 95);
+    }
+
+    #[test]
+    fn a_stored_message_is_on_its_way_before_its_change_is_read() {
+        let count = |count| Some(Count(count));
+        let mut totals = Totals {
+            sent: count(10),
+            created: count(6),
+            done: count(6),
+            duplicates: count(1),
+            waiting: count(0),
+            dead_letters: count(1),
+            lost: count(1),
+            ..Totals::default()
+        };
+        assert_eq!(totals.in_progress(), 1);
+        totals.duplicates = None;
+        assert_eq!(totals.in_progress(), 0);
     }
 
     #[test]

@@ -294,6 +294,7 @@ impl Lab for LocalLab {
             is_polling: &|function| self.switch.is_polling(function),
         };
         Ok(LabState {
+            sentence: totals.sentence(),
             stages: stages::stages(&mut tally, now, &totals, &sources),
             charts: tally.charts(now),
             log: tally.log.lines(),

@@ -201,8 +201,10 @@ impl State {
 
     fn lab_state(&self, model: &Model) -> LabState {
         let faults = self.faults.iter();
+        let totals = self.totals(&model.about);
         LabState {
-            totals: self.totals(&model.about),
+            sentence: totals.sentence(),
+            totals,
             stages: motion::stages(self),
             charts: motion::charts(self),
             faults: faults

@@ -123,6 +123,10 @@ pub(super) struct Tally {
     /// Dead letters that arrived, as the depth of the queue shows, and those that were judged.
     arrived: u64,
     judged: u64,
+    /// Dead letters that left their queue. They can become dead letters again.
+    returned: u64,
+    /// What is counted as a conflict or as rejected.
+    counted: BoundedMap<()>,
     stored: VecDeque<String>,
     functions: BTreeMap<String, FunctionTally>,
     series: Series,
@@ -155,6 +159,8 @@ impl Default for Tally {
             depths: None,
             arrived: 0,
             judged: 0,
+            returned: 0,
+            counted: BoundedMap::new(ID_LIMIT),
             stored: VecDeque::new(),
             functions: BTreeMap::new(),
             series: Series::default(),
@@ -368,6 +374,7 @@ impl Tally {
     pub(super) fn read_depths(&mut self, now: Millis, depths: Depths) {
         let before = self.depths.unwrap_or_default();
         self.arrived += depths.dead_letters.saturating_sub(before.dead_letters);
+        self.returned += before.dead_letters.saturating_sub(depths.dead_letters);
         let sent = depths.acknowledged + depths.waiting + depths.dead_letters;
         let is_exact = depths.acknowledged == self.acknowledged;
         self.sent = if is_exact { sent } else { sent.max(self.sent) };
@@ -424,8 +431,14 @@ impl Tally {
     pub(super) fn judged(&mut self, now: Millis, letter: Letter, reason: &DeadLetterReason) {
         let is_empty = self.depths.is_some_and(|depths| depths.waiting == 0);
         match reason {
-            DeadLetterReason::Conflict => self.conflicts += 1,
-            DeadLetterReason::Rejected(_) => self.rejected += 1,
+            DeadLetterReason::Conflict => {
+                let is_new = self.is_new(&letter.body);
+                self.conflicts += u64::from(is_new);
+            }
+            DeadLetterReason::Rejected(_) => {
+                let is_new = self.is_new(&letter.body);
+                self.rejected += u64::from(is_new);
+            }
             DeadLetterReason::NotStored | DeadLetterReason::AlreadyStored if !is_empty => {
                 self.keep(now, letter);
                 return;
@@ -438,6 +451,23 @@ impl Tally {
         };
         let text = format!("{name} is dead-lettered: {}", reason.text());
         self.log.add(now, &text);
+    }
+
+    /// Whether a dead letter was not counted before. A redrive sends a copy of it, which can become a dead letter again.
+    fn is_new(&mut self, body: &MessageBody) -> bool {
+        let key = match body {
+            MessageBody::Notification {
+                id, fingerprint, ..
+            } => format!("{id} {fingerprint}"),
+            MessageBody::Rejected(rejection) => rejection.name().to_owned(),
+        };
+        let is_copy = self.returned > 0 && self.counted.contains(&key);
+        if is_copy {
+            self.returned -= 1;
+        } else {
+            self.counted.insert(key, ());
+        }
+        !is_copy
     }
 
     pub(super) fn acknowledged(&self) -> u64 {

@@ -37,7 +37,7 @@ async fn a_demo_with_faults_keeps_every_guarantee_and_compares_itself() {
         ..StackOptions::new("page")
     };
     let path = page.path.clone();
-    let is_kept = demo::run(options, &messages, Some(page), pending()).await;
+    let is_kept = Box::pin(demo::run(options, &messages, Some(page), pending())).await;
     assert!(is_kept.unwrap());
 
     let page = std::fs::read_to_string(path).unwrap();

@@ -250,6 +250,28 @@ fn dead_letters_are_judged_by_what_the_table_has() {
 }
 
 #[test]
+fn a_dead_letter_that_is_redriven_in_vain_counts_once() {
+    let mut tally = Tally::default();
+    let fail = |tally: &mut Tally, message_id: &str, dead_letters: u64| {
+        let later = dead_letter(tally, message_id, body("a", "2"));
+        tally.read_depths(later, depths(0, 0, dead_letters));
+        for letter in tally.dead_letters(later) {
+            tally.judged(later, letter, &DeadLetterReason::Conflict);
+        }
+        tally.totals(true).conflicts
+    };
+    let count = |count| Some(Count(count));
+    assert_eq!(fail(&mut tally, "first", 1), count(1));
+    assert_eq!(
+        fail(&mut tally, "another with the same content", 2),
+        count(2)
+    );
+    tally.read_depths(NOW, depths(0, 1, 1));
+    assert_eq!(fail(&mut tally, "copy of the first", 2), count(2));
+    assert_eq!(fail(&mut tally, "third", 3), count(3));
+}
+
+#[test]
 fn a_message_counts_as_dead_letter_only_if_the_queue_has_moved_it() {
     let mut tally = Tally::default();
     let rejected = || MessageBody::Rejected(Rejection::MissingId);
