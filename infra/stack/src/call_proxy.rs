@@ -1,7 +1,7 @@
 //! The parts of a proxy between a program and the emulator of a local stack, for tools and tests that watch calls or make them
 //! fail.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, time::Duration};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
@@ -16,7 +16,11 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::{TcpListener, TcpStream, ToSocketAddrs},
     task::JoinSet,
+    time::sleep,
 };
+
+/// The pause after the system could not accept a connection, for example because too many files are open.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A response with its whole body.
 pub type CallResponse = Response<Full<Bytes>>;
@@ -54,6 +58,23 @@ fn operation(headers: &HeaderMap) -> &str {
     operation.unwrap_or_default()
 }
 
+/// Accepts a connection. A failure is that of one connection, or passes; the server goes on.
+pub async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+    until_success(|| listener.accept()).await
+}
+
+async fn until_success<T, F>(mut attempt: impl FnMut() -> F) -> T
+where
+    F: Future<Output = io::Result<T>>,
+{
+    loop {
+        match attempt().await {
+            Ok(value) => return value,
+            Err(_) => sleep(ACCEPT_PAUSE).await,
+        }
+    }
+}
+
 /// Passes each call to `handle` until the future is dropped. Without a response, the connection is closed.
 pub async fn serve<H, R>(listener: TcpListener, handle: H)
 where
@@ -61,7 +82,8 @@ where
     R: Future<Output = Option<CallResponse>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
-    while let Ok((stream, peer)) = listener.accept().await {
+    loop {
+        let (stream, peer) = accept(&listener).await;
         let handle = handle.clone();
         connections.spawn(async move {
             let service = service_fn(move |request| {
@@ -108,4 +130,20 @@ pub async fn forward(
     parts.headers.remove(TRANSFER_ENCODING);
     parts.headers.remove(CONNECTION);
     Ok(Response::from_parts(parts, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_cannot_be_accepted_does_not_end_the_server() {
+        let mut results = vec![
+            Ok(7),
+            Err(io::ErrorKind::ConnectionAborted.into()),
+            Err(io::ErrorKind::Other.into()),
+        ];
+        let mut attempt = || std::future::ready(results.pop().unwrap_or(Ok(0)));
+        assert_eq!(until_success(&mut attempt).await, 7);
+    }
 }
