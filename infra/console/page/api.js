@@ -54,7 +54,7 @@ async function request(path, options = {}) {
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, "The console does not answer. If it was started again, open the address that it printed.");
+    throw new ApiError(0, "The console does not answer. If you restarted it, open its new address.");
   }
   if (response.ok) return response;
   let message = `The console answered with status ${response.status}.`;

@@ -174,7 +174,7 @@ const HANDLERS = {
     if (about === null) askForToken(reason);
   },
   unauthorized() {
-    askForToken("The token is not valid for this console. A console that was started again has a new one: open the address that it printed.");
+    askForToken("The token is not valid for this console. A restarted console has a new token: open the address that it printed.");
     setAttribute(byId("connection"), "data-kind", "waiting");
     setText(byId("connection-text"), "No access");
     show(byId("offline"), false);

@@ -14,7 +14,7 @@ const SIDES = [
     key: "double_write",
     id: "double-write",
     title: "The usual double write",
-    words: "Write INIT, send, write DONE: a failure in between loses or repeats.",
+    words: "Write INIT, send, write DONE. A failure in between loses or repeats the effect.",
   },
 ];
 

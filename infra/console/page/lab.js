@@ -8,18 +8,18 @@ import { count, plural } from "/page/format.js";
 const SENDS = [
   ["send-1", "1 notification", { action: "send", count: 1 }, "Sends one new notification"],
   ["send-100", "100 notifications", { action: "send", count: 100 }, "Sends 100 new notifications"],
-  ["send-duplicates", "Same one, 5 times", { action: "send_duplicates" }, "Sends one new notification in five equal messages: one effect is right"],
-  ["send-conflict", "Same id, other content", { action: "send_conflict" }, "Sends a stored id with other content: the first one wins, this one becomes a dead letter"],
-  ["send-poison", "Malformed message", { action: "send_poison" }, "Sends a message that breaks a rule: it becomes a dead letter and stops nobody"],
+  ["send-duplicates", "1 notification, 5 times", { action: "send_duplicates" }, "Sends one new notification as five equal messages. It must have one effect"],
+  ["send-conflict", "Same id, other content", { action: "send_conflict" }, "Sends a stored id with other content. The first message wins, and this one becomes a dead letter"],
+  ["send-poison", "Malformed message", { action: "send_poison" }, "Sends a message that breaks a rule. It becomes a dead letter, and no other message waits for it"],
 ];
 
 const FAULTS = [
-  ["kill_ingest_before_write", "Kill ingest before its write", "The process dies with the message in its hands. SQS delivers the message again."],
-  ["kill_ingest_after_write", "Kill ingest after its write", "The item is stored, and SQS delivers the message again. The double write sees INIT and skips it: lost."],
-  ["cut_kinesis", "Cut the connection to Kinesis", "The event arrives, its answer does not. The sender must send again: the double write has two effects."],
-  ["fail_entries", "Fail entries of PutRecords", "Kinesis accepts some records of a call and rejects others."],
-  ["kill_complete_after_effect", "Kill complete after the effect", "The effect has happened, DONE is not written yet. Kinesis delivers the event again."],
-  ["throttle_table", "Throttle the table", "DynamoDB rejects calls for a while. Messages wait and are delivered again."],
+  ["kill_ingest_before_write", "Kill ingest before its write", "The process dies before it stores the message. SQS delivers the message again."],
+  ["kill_ingest_after_write", "Kill ingest after its write", "The item is stored, and SQS delivers the message again. The double write finds the item in INIT and skips the message: lost."],
+  ["cut_kinesis", "Cut the connection to Kinesis", "Kinesis stores the event, but the sender gets no response and sends it again. The double write has two effects."],
+  ["fail_entries", "Fail entries of PutRecords", "Kinesis reports every other record of a call as failed. The sender sends these records again."],
+  ["kill_complete_after_effect", "Kill complete after the effect", "The effect has happened, but DONE is not written. Lambda retries the event."],
+  ["throttle_table", "Throttle the table", "DynamoDB rejects writes. The messages and events are retried."],
 ];
 
 /** The same limits as the server's. */
@@ -53,7 +53,7 @@ function fileButton() {
 
 async function sendFile(file) {
   if (file.size > LONGEST_FILE) {
-    say("The file is too large. At most 2 MiB are sent.", true);
+    say("The file is too large. The limit is 2 MiB.", true);
     return;
   }
   const lines = (await file.text()).split(/\r?\n/).filter((line) => line.trim() !== "");

@@ -1,4 +1,4 @@
-// One notification: its timeline with gaps, its copies, what may be run again, and its payload behind one click.
+// One notification: its timeline with gaps, its copies, what can be retried, and its payload behind one click.
 
 import { get } from "/page/api.js";
 import { byId, copyButton, el, setText } from "/page/dom.js";
@@ -98,7 +98,7 @@ function report(trace) {
 }
 
 function timeline(steps) {
-  if (steps.length === 0) return el("p", { class: "muted", text: "Nothing of it was found." });
+  if (steps.length === 0) return el("p", { class: "muted", text: "Nothing was found for this id." });
   const list = el("ol", { class: "timeline" });
   for (const step of steps) {
     if (step.gap_millis !== null) list.append(gap(step.gap_millis));
@@ -158,7 +158,7 @@ function payload(trace) {
       shown.replaceChildren(el("p", { class: "notice bad", text: failure(error) }));
     }
   });
-  return el("section", { class: "panel", "aria-label": "Payload" }, el("div", { class: "panel-head" }, el("h3", { text: "Payload" }), button), el("p", { class: "hint", text: "It may be confidential. It is read only when you ask for it, and never logged." }), shown);
+  return el("section", { class: "panel", "aria-label": "Payload" }, el("div", { class: "panel-head" }, el("h3", { text: "Payload" }), button), el("p", { class: "hint", text: "It may be confidential. The console reads it only when you ask for it, and never logs it." }), shown);
 }
 
 function texts(title, lines, tone) {

@@ -151,26 +151,26 @@ fn describe(fault: Fault, count: u32) -> String {
     match fault {
         Fault::KillIngestBeforeWrite => {
             format!(
-                "The function that stores is killed {times} before its write: the queue delivers its messages again."
+                "A process is killed {times} before it stores a message: the queue delivers the message again."
             )
         }
         Fault::KillIngestAfterWrite => {
             format!(
-                "The function that stores is killed {times} after its write: the item exists, and the message arrives again."
+                "A process is killed {times} after it stores a message: the item exists, and the queue delivers the message again."
             )
         }
         Fault::CutKinesis => {
             format!(
-                "The connection of the sender is cut {times} after its request: it cannot know whether it has sent."
+                "The connection is cut {times} after the send: the sender does not know whether the message arrived."
             )
         }
         Fault::FailEntries => {
-            format!("The stream reports {times} that it did not accept an event.")
+            format!("A send is reported as failed {times}.")
         }
         Fault::KillCompleteAfterEffect => {
-            format!("The function is killed {times} after the effect, before it writes DONE.")
+            format!("A process is killed {times} after the effect, before it writes DONE.")
         }
-        Fault::ThrottleTable => format!("The table throttles {times}."),
+        Fault::ThrottleTable => format!("The table throttles a write {times}."),
     }
 }
 
@@ -193,7 +193,10 @@ impl Run {
         // What was sent before the run must not count as an effect of the run.
         let mut before = self.lab()?.state().await?.comparison;
         if before.onewrite.pending.0 + before.double_write.pending.0 > 0 {
-            self.show(0, "What was sent before arrives first.".to_owned());
+            self.show(
+                0,
+                "The run waits for messages that were sent before.".to_owned(),
+            );
             before = self
                 .settled(&Comparison::default(), self.pauses.step * 2)
                 .await?;
@@ -208,7 +211,7 @@ impl Run {
         let steps = lock(&self.state).steps as usize;
         self.show(
             steps - 2,
-            "The faults are over, and what is still on its way arrives.".to_owned(),
+            "The faults are over. The run waits for messages that are on their way.".to_owned(),
         );
         self.disarm().await?;
         let after = self.settled(&before, self.pauses.settle).await?;
