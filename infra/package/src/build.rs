@@ -303,7 +303,7 @@ impl Commit {
                 (time, !status?.is_empty())
             }
         };
-        let unexpected = |_| PackageError::Unexpected(format!("{} is no time", text.trim()));
+        let unexpected = |_| PackageError::Unexpected(format!("{} is not a time", text.trim()));
         let epoch = text.trim().parse().map_err(unexpected)?;
         Ok(Self { epoch, is_dirty })
     }

@@ -106,7 +106,7 @@ pub async fn package(
 
 fn timestamp(epoch: i64) -> Result<String> {
     let time = Timestamp::from_second(epoch);
-    let unexpected = |_| PackageError::Unexpected(format!("{epoch} is no time"));
+    let unexpected = |_| PackageError::Unexpected(format!("{epoch} is not a time"));
     Ok(time.map_err(unexpected)?.to_string())
 }
 

@@ -70,7 +70,7 @@ pub fn translate(source: &str, version: &str, architectures: &[Architecture]) ->
 
 fn function_globals(globals: Yaml) -> Result<Mapping> {
     let Yaml::Mapping(mut globals) = globals else {
-        return Err(PackageError::Template("Globals is no mapping".into()));
+        return Err(PackageError::Template("Globals is not a mapping".into()));
     };
     let function = globals.remove("Function").unwrap_or(Yaml::Null);
     match (function, globals.is_empty()) {
@@ -204,7 +204,7 @@ fn entry<'a>(mapping: &'a mut Mapping, name: &str) -> &'a mut Yaml {
 fn as_mapping<'a>(value: &'a mut Yaml, name: &str) -> Result<&'a mut Mapping> {
     value
         .as_mapping_mut()
-        .ok_or_else(|| PackageError::Template(format!("{name} is no mapping")))
+        .ok_or_else(|| PackageError::Template(format!("{name} is not a mapping")))
 }
 
 fn mapping<const N: usize>(members: [(&str, Yaml); N]) -> Yaml {

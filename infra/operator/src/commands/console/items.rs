@@ -92,7 +92,7 @@ async fn scan(stack: &Stack, selection: Selection) -> Result<Scanned, StackError
         let size = scan::read_table_size(stack).await?;
         not_inspected += size.items.saturating_sub(read);
         notes.push(format!(
-            "The look ended after {read} items: it lists at most {MAX_ENTRIES} and reads at most 16 MB. DynamoDB reports {} items in the table, as of up to six hours ago.",
+            "The scan ended after {read} items. A list has at most {MAX_ENTRIES} items, and a scan reads at most 16 MB. DynamoDB reports {} items in the table, as of up to six hours ago.",
             size.items
         ));
     }
@@ -277,7 +277,7 @@ fn notes(records: &FailureRecords, beyond: usize) -> Vec<String> {
     }
     if beyond > 0 {
         notes.push(format!(
-            "{beyond} notifications of these objects are left out: a look lists at most {MAX_ENTRIES}."
+            "{beyond} notifications of these objects are left out: a list has at most {MAX_ENTRIES}."
         ));
     }
     for key in &records.unreadable {

@@ -78,7 +78,7 @@ fn found(selection: &Selection, inspection: Inspection) -> Result<Found, Pipelin
     let mut notes = Vec::new();
     if plan.inspected > 0 {
         notes.push(format!(
-            "This look received {} dead letters and made them visible again. Each look counts as a receive.",
+            "This list received {} dead letters and made them visible again. This counts as a receive of each letter.",
             plan.inspected
         ));
     }
