@@ -34,7 +34,7 @@ pub struct Cli {
 enum Command {
     /// Send messages through a new pipeline and check every guarantee. Exit code 1 if one is broken.
     Demo(DemoOptions),
-    /// Start the pipeline and keep it running until Ctrl-C. target/local/stack.json describes it.
+    /// Start the pipeline and its console, and run them until Ctrl-C. target/local/stack.json describes the pipeline.
     Up(UpArguments),
     /// Change parameters of the pipeline that `up` runs, while messages flow. The others keep their values.
     Deploy {
@@ -101,10 +101,10 @@ struct UpArguments {
     /// Deliver to nothing: notifications stay in INIT for your own consumer.
     #[arg(long, conflicts_with_all = ["downstream_url", "downstream_queues", "downstream_function"])]
     no_downstream: bool,
-    /// Serve no page.
+    /// Do not build and serve the console.
     #[arg(long)]
     no_console: bool,
-    /// Write table, stream, queues and ledger to target/local/kept at the end, payloads included.
+    /// Write table, stream, queues and ledger, with all payloads, to files in target/local/kept at the end.
     #[arg(long)]
     keep: bool,
 }

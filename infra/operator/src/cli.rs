@@ -94,13 +94,13 @@ enum Command {
     Doctor,
     /// Serve a page on this machine that shows the pipeline.
     ///
-    /// Prints the address, with a token that the page needs. The page shows the flow, the history of a notification, charts, and
-    /// what needs attention: dead letters, items stuck in INIT, the failure bucket and refused notifications. Only this machine
-    /// can open it. With --allow-changes it redrives exactly what you previewed; otherwise it changes no notification.
+    /// Prints the address of the page, with the token that the page needs. The page shows the pipeline, the history of a
+    /// notification, charts, and what needs attention: dead letters, items stuck in INIT, the failure bucket and refused
+    /// notifications. Only this machine can open it. With --allow-changes, it redrives exactly the entries that you previewed.
+    /// Otherwise, it changes no notification.
     ///
-    /// While a page is open on AWS, it reads CloudWatch metrics once a minute and the other resources every ten seconds: about
-    /// two cents an hour. It receives dead letters only when you ask for them or for a notification; each look counts as a
-    /// receive. Ctrl-C ends it.
+    /// For a stack on AWS, an open page costs about two cents an hour. It receives dead letters only when you list them, preview
+    /// a redrive, or open a notification; this counts as a receive of each letter. Ctrl-C ends the console.
     Console(ConsoleArguments),
     /// Estimate the cost of notifications by service. Needs no AWS access.
     Cost(cost::Arguments),
