@@ -276,7 +276,9 @@ impl Pipeline for StackPipeline {
         }
         let now = Timestamp::now();
         let Found {
-            candidates, notes, ..
+            candidates,
+            not_inspected,
+            notes,
         } = self.find(kind, &filter, now).await?;
         let candidates = candidates.into_iter();
         let (selected, others): (Vec<_>, Vec<_>) = candidates
@@ -286,8 +288,9 @@ impl Pipeline for StackPipeline {
         if !others.is_empty() {
             notes.push(left_alone(kind, others.len()));
         }
-        let command = command(&self.about.command, kind, &filter, &selected);
-        if command.is_empty() {
+        let is_whole = not_inspected == 0;
+        let command = command(&self.about.command, kind, &filter, &selected, is_whole);
+        if command.is_empty() && !selected.is_empty() {
             notes.push("No command selects exactly these entries.".to_owned());
         }
         let token = self.previews().store(plan(kind, &selected), Instant::now());
@@ -370,8 +373,19 @@ fn plan(kind: Kind, selected: &[Candidate]) -> Plan {
     Plan::Items(items.collect())
 }
 
-/// The command that redrives the same entries; empty if no command selects exactly them.
-fn command(tool: &str, kind: Kind, filter: &ValidFilter, selected: &[Candidate]) -> String {
+/// The command that redrives the same entries; empty if no command selects exactly them. A command looks at everything, so it could
+/// redrive more than a preview that is not of the whole queue or table.
+fn command(
+    tool: &str,
+    kind: Kind,
+    filter: &ValidFilter,
+    selected: &[Candidate],
+    is_whole: bool,
+) -> String {
+    let names_ids = kind == Kind::FailureBucket;
+    if selected.is_empty() || !(is_whole || names_ids) {
+        return String::new();
+    }
     let line = match kind {
         Kind::DeadLetters => {
             let is_by_option = filter.kind.is_none() && filter.older_than_millis.is_none();

@@ -163,6 +163,24 @@ async fn a_look_at_a_large_table_ends_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn a_preview_of_a_part_suggests_no_command_for_everything() {
+    let mut first = page(&[item("a", "invoice")]);
+    first["ScannedCount"] = json!(2_000);
+    first["LastEvaluatedKey"] = json!({"notification_id": {"S": "a"}});
+    first["ConsumedCapacity"] = json!({"CapacityUnits": 2_000.0});
+    let described = json!({"Table": {"ItemCount": 5_000, "TableSizeBytes": 5_000_000}});
+    let answers = [("Scan", first), ("DescribeTable", described)];
+    let (stack, _, _tasks) = test_stack::scripted_stack(&answers).await;
+    let pipeline = pipeline(stack, true);
+    let old = filter(&json!({"older_than_millis": "1000"}));
+    let preview = pipeline.preview(Kind::Pending, &old).await.unwrap();
+    assert_eq!((preview.entries.len(), preview.command.as_str()), (1, ""));
+    let other = filter(&json!({"older_than_millis": "1000", "reason": "other"}));
+    let preview = pipeline.preview(Kind::Pending, &other).await.unwrap();
+    assert_eq!((preview.entries.len(), preview.command.as_str()), (0, ""));
+}
+
+#[tokio::test]
 async fn an_unknown_payload_is_not_found_and_an_invalid_id_is_refused() {
     let (stack, _, _tasks) = test_stack::scripted_stack(&[("GetItem", json!({}))]).await;
     let pipeline = pipeline(stack, false);
@@ -227,12 +245,23 @@ fn suggests_a_command_only_if_it_selects_the_same() {
         ),
     ] {
         let filter = by(filter);
-        let line = command("onewrite", kind, &filter, &selected(&["a", "b"]));
+        let line = command("onewrite", kind, &filter, &selected(&["a", "b"]), true);
         assert_eq!(line, expected, "{kind:?} {filter:?}");
+        let of_nothing = command("onewrite", kind, &filter, &[], true);
+        assert_eq!(of_nothing, "", "{kind:?} {filter:?}");
+        let of_a_part = command("onewrite", kind, &filter, &selected(&["a", "b"]), false);
+        let names_ids = kind == Kind::FailureBucket;
+        assert_eq!(of_a_part, if names_ids { expected } else { "" }, "{kind:?}");
     }
     let many: Vec<String> = (0..=MAX_IDS).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let filter = by(json!({"notification_type": "x"}));
-    let line = command("onewrite", Kind::FailureBucket, &filter, &selected(&many));
+    let line = command(
+        "onewrite",
+        Kind::FailureBucket,
+        &filter,
+        &selected(&many),
+        true,
+    );
     assert_eq!(line, "");
 }
