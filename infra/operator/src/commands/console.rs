@@ -56,10 +56,11 @@ pub async fn run(
     arguments: &ConsoleArguments,
     context: &Context,
 ) -> Result<ExitCode, OperatorError> {
-    let lab = LabClient::from_environment().map(|lab| Arc::new(lab) as Arc<dyn Lab>);
-    let is_child = lab.is_some();
+    let lab = LabClient::of_stack(context.stack.is_local, |name| std::env::var(name).ok());
+    let lab: Option<Arc<dyn Lab>> = lab.map(|lab| Arc::new(lab) as _);
+    let is_child = std::env::var_os(lab::URL).is_some();
     // Whoever runs a local stack with its switches may also redrive.
-    let allows_changes = arguments.allow_changes || is_child;
+    let allows_changes = arguments.allow_changes || lab.is_some();
     let stack = context.stack.clone();
     let pipeline = StackPipeline::new(stack, &context.command, allows_changes, lab.clone());
     let failed = |error: io::Error| OperatorError::Port {

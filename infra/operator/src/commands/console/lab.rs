@@ -31,10 +31,13 @@ pub(super) struct LabClient {
 }
 
 impl LabClient {
-    /// The lab that started this process; `None` if none did.
-    pub(super) fn from_environment() -> Option<Self> {
-        let variable = |name| std::env::var(name).ok();
-        Self::new(&variable(URL)?, &variable(TOKEN)?)
+    /// The lab that started this process for a stack; `None` if none did. A stack on AWS has none, whatever the variables say: with a
+    /// lab, the page may change the stack.
+    pub(super) fn of_stack(
+        is_local: bool,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Option<Self> {
+        Self::new(&variable(URL)?, &variable(TOKEN)?).filter(|_| is_local)
     }
 
     /// `None` if the URL is not one of this machine, which must not get the token.
@@ -193,6 +196,21 @@ mod tests {
         let lab = LabClient::new(&url, "secret").unwrap();
         let gone = lab.state().await.unwrap_err();
         assert!(matches!(&gone, PipelineError::Failed(text) if text.contains("does not answer")));
+    }
+
+    #[test]
+    fn only_a_local_stack_has_a_lab() {
+        let variable = |name: &str| {
+            let text = if name == URL {
+                "http://127.0.0.1:9"
+            } else {
+                "secret"
+            };
+            Some(text.to_owned())
+        };
+        assert!(LabClient::of_stack(true, variable).is_some());
+        assert!(LabClient::of_stack(false, variable).is_none());
+        assert!(LabClient::of_stack(true, |_| None).is_none());
     }
 
     #[test]
