@@ -5,6 +5,7 @@
 //! other, but the tests of one binary in parallel.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod console;
 mod contract;
 mod deferral;
 mod deployed_stack;

@@ -2,7 +2,6 @@
 //!
 //! Without Chromium and chromedriver, the tests that need them only print that they did not run. `ONEWRITE_REQUIRE_BROWSER=1` makes
 //! that a failure. The screenshots are in `target/console-screenshots`.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod address;
 mod browser;
