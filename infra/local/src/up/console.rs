@@ -28,6 +28,9 @@ const URL_VARIABLE: &str = "ONEWRITE_LAB_URL";
 /// Tells the console the token of its lab.
 const TOKEN_VARIABLE: &str = "ONEWRITE_LAB_TOKEN";
 
+/// Names the stack of the operator's tool.
+const STACK_VARIABLE: &str = "ONEWRITE_STACK";
+
 /// How the console begins the line with its address.
 const ADDRESS: &str = "Console: ";
 
@@ -150,8 +153,15 @@ async fn serve(
 }
 
 fn spawn(program: &Path, root: &Path, api: &LabApi) -> Result<Child> {
+    command(program, root, api)
+        .spawn()
+        .map_err(|source| spawn_failed(program, source))
+}
+
+fn command(program: &Path, root: &Path, api: &LabApi) -> Command {
     let mut command = Command::from(process::command(program));
     // It finds the stack in this workspace, and not another one that the environment selects.
+    command.env_remove(STACK_VARIABLE);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("AWS_") {
             command.env_remove(name);
@@ -169,8 +179,6 @@ fn spawn(program: &Path, root: &Path, api: &LabApi) -> Result<Child> {
         .process_group(0)
         .kill_on_drop(true);
     command
-        .spawn()
-        .map_err(|source| spawn_failed(program, source))
 }
 
 fn spawn_failed(program: &Path, source: std::io::Error) -> LocalError {

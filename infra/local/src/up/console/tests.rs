@@ -77,6 +77,14 @@ async fn tells_the_console_its_lab_and_hides_other_stacks() {
 }
 
 #[tokio::test]
+async fn the_console_does_not_look_for_the_stack_that_the_shell_names() {
+    let api = LabApi::start(Arc::new(NoLab)).await.unwrap();
+    let command = command(Path::new("console"), Path::new("."), &api);
+    let mut variables = command.as_std().get_envs();
+    assert!(variables.any(|variable| variable == (STACK_VARIABLE.as_ref(), None)));
+}
+
+#[tokio::test]
 async fn the_console_ends_with_its_parent() {
     let directory = tempfile::tempdir().unwrap();
     // It reads until its standard input closes, as the console does.
