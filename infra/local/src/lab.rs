@@ -233,6 +233,7 @@ impl LocalLab {
     }
 
     fn start_guided(&self, seed: Option<u64>) -> std::result::Result<String, PipelineError> {
+        check_guided(self.deployed().effects.is_some())?;
         let own = self.own.upgrade();
         let own = own.ok_or_else(|| PipelineError::Failed("the stack ends".to_owned()))?;
         let mut guided = self.guided();
@@ -263,6 +264,15 @@ impl LocalLab {
     fn guided_state(&self) -> Option<Guided> {
         self.guided().as_ref().map(GuidedRun::state)
     }
+}
+
+/// A guided run ends with a verdict about effects, so something must count them.
+fn check_guided(counts_effects: bool) -> std::result::Result<(), PipelineError> {
+    if counts_effects {
+        return Ok(());
+    }
+    let reason = "a guided run compares effects, and only the built-in ledger counts them; start the stack without targets of your own";
+    Err(PipelineError::Invalid(reason.to_owned()))
 }
 
 /// What a fault does, as a clause.
@@ -413,6 +423,13 @@ mod tests {
         assert_eq!(rules.compression, onewrite::item::PayloadCompression::Never);
         let rules = message_rules(&json!({}));
         assert_eq!(rules.pointers, MessagePointers::default());
+    }
+
+    #[test]
+    fn a_guided_run_needs_effects_that_are_counted() {
+        check_guided(true).unwrap();
+        let refused = check_guided(false).unwrap_err();
+        assert!(refused.to_string().contains("built-in ledger"), "{refused}");
     }
 
     #[test]
