@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use onewrite_stack::call_proxy::accept;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -240,7 +241,8 @@ impl LedgerReceiver {
 
 async fn serve(listener: TcpListener, state: SharedState) {
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let (stream, _) = accept(&listener).await;
         let state = Arc::clone(&state);
         connections.spawn(async move {
             let service = service_fn(move |request| handle(request, Arc::clone(&state)));

@@ -13,6 +13,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use onewrite_console::lab::{Action, Lab};
 use onewrite_console::pipeline::PipelineError;
+use onewrite_stack::call_proxy::accept;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -111,7 +112,8 @@ struct Server {
 
 async fn serve(listener: TcpListener, server: Arc<Server>) {
     let mut connections = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let (stream, _) = accept(&listener).await;
         let server = Arc::clone(&server);
         connections.spawn(async move {
             let service = service_fn(move |request| {
