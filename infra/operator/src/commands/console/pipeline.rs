@@ -1,6 +1,7 @@
 //! The port of the console on a stack.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,6 +15,7 @@ use onewrite_console::{
     view::{About, Applied, Attention, Charts, Filter, Kind, Overview, Payload, Preview, Trace},
 };
 use onewrite_stack::{
+    dead_letter_queue::inspect_ids,
     metrics::series::{has_times, read_history},
     scan::read_table_size,
     stack::Stack,
@@ -63,7 +65,7 @@ pub(super) struct StackPipeline {
     slow: Cached<SlowParts>,
     previews: Mutex<Previews>,
     /// One look or redrive of dead letters at a time: two would hide letters from each other.
-    dead_letters: tokio::sync::Mutex<()>,
+    dead_letters: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl StackPipeline {
@@ -97,7 +99,7 @@ impl StackPipeline {
             parts: Cached::new(keep),
             slow: Cached::new(keep_slow),
             previews: Mutex::default(),
-            dead_letters: tokio::sync::Mutex::new(()),
+            dead_letters: Arc::default(),
         }
     }
 
@@ -123,14 +125,33 @@ impl StackPipeline {
             Kind::DeadLetters => {
                 // Wrong reasons are refused before anything is received.
                 letters::selection(filter)?;
-                let _one_look = self.dead_letters.lock().await;
-                let rules = self.stack.message_rules().await.map_err(failed)?;
-                letters::find(&self.stack, rules, filter).await
+                let (stack, filter) = (self.stack.clone(), filter.clone());
+                self.look(async move {
+                    let rules = stack.message_rules().await.map_err(failed)?;
+                    letters::find(&stack, rules, &filter).await
+                })
+                .await
             }
             Kind::Pending => items::find_pending(&self.stack, filter, now).await,
             Kind::FailureBucket => items::find_failures(&self.stack, filter).await,
             Kind::Refused => items::find_refused(&self.stack).await,
         }
+    }
+
+    /// Looks at dead letters. Once begun, it goes on to its end even if the page no longer waits: the letters that it has received
+    /// would stay hidden for minutes.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
+    ) -> Result<T, PipelineError> {
+        let one_look = Arc::clone(&self.dead_letters).lock_owned().await;
+        let look = tokio::spawn(async move {
+            let found = look.await;
+            drop(one_look);
+            found
+        });
+        let ended = |_| PipelineError::Failed("the look ended unexpectedly".to_owned());
+        look.await.map_err(ended)?
     }
 
     async fn redrive(
@@ -221,11 +242,18 @@ impl Pipeline for StackPipeline {
         let id = parse_id(id)?;
         let scope = Scope {
             stream: Some(STREAM_LIMIT),
-            dead_letters: Some(MAX_ENTRIES),
+            dead_letters: None,
         };
-        let _one_look = self.dead_letters.lock().await;
         let evidence = collect(&self.stack, id.as_str(), scope).await;
-        let evidence = evidence.map_err(failed)?;
+        let mut evidence = evidence.map_err(failed)?;
+        let (stack, ids) = (self.stack.clone(), BTreeSet::from([id.to_string()]));
+        let inspection = self.look(async move {
+            let inspection = inspect_ids(&stack, ids, MAX_ENTRIES).await;
+            inspection.map_err(failed)
+        });
+        let inspection = inspection.await?;
+        evidence.dead_letters = inspection.letters;
+        evidence.uninspected_dead_letters = inspection.not_inspected;
         let has_payload = readable(&evidence).and_then(Content::new).is_some();
         let report = TraceReport::new(&evidence);
         Ok(trace_view(&report, has_payload, &self.about.command))

@@ -180,6 +180,56 @@ async fn a_preview_of_a_part_suggests_no_command_for_everything() {
     assert_eq!((preview.entries.len(), preview.command.as_str()), (0, ""));
 }
 
+/// Waits until the stack was asked for this operation.
+async fn until_asked(asked: &test_stack::Asked, operation: &str) {
+    let wait = async {
+        while asked.bodies(operation).is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let limit = std::time::Duration::from_secs(30);
+    tokio::time::timeout(limit, wait).await.unwrap();
+}
+
+/// A dead letter that a look receives, and what else it asks.
+fn one_dead_letter() -> [(&'static str, Value); 5] {
+    let message = json!({"MessageId": "m1", "ReceiptHandle": "h1", "Body": "{}"});
+    let depth = json!({"Attributes": {
+        "ApproximateNumberOfMessages": "0",
+        "ApproximateNumberOfMessagesNotVisible": "1",
+        "ApproximateNumberOfMessagesDelayed": "0",
+    }});
+    [
+        // The configuration of the function is not read with the JSON protocol.
+        ("", json!({})),
+        ("ReceiveMessage", json!({"Messages": [message]})),
+        ("ReceiveMessage", json!({})),
+        ("GetQueueAttributes", depth),
+        (
+            "ChangeMessageVisibilityBatch",
+            json!({"Successful": [], "Failed": []}),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn a_page_that_is_left_leaves_no_dead_letter_hidden() {
+    let (stack, asked, _tasks) = test_stack::scripted_stack(&one_dead_letter()).await;
+    let pipeline = Arc::new(pipeline(stack, false));
+    let looking = Arc::clone(&pipeline);
+    let look = tokio::spawn(async move {
+        let all = Filter::default();
+        looking.attention(Kind::DeadLetters, &all).await
+    });
+    until_asked(&asked, "ReceiveMessage").await;
+    look.abort();
+    assert!(look.await.unwrap_err().is_cancelled());
+    until_asked(&asked, "ChangeMessageVisibilityBatch").await;
+    let all = Filter::default();
+    let list = pipeline.attention(Kind::DeadLetters, &all).await;
+    assert!(list.is_ok(), "the next look waits for its end: {list:?}");
+}
+
 #[tokio::test]
 async fn an_unknown_payload_is_not_found_and_an_invalid_id_is_refused() {
     let (stack, _, _tasks) = test_stack::scripted_stack(&[("GetItem", json!({}))]).await;
