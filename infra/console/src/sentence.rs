@@ -40,8 +40,9 @@ impl Totals {
     /// count.
     ///
     /// If every message is accounted for, these are the messages that neither repeat a notification, nor have settled one, nor are
-    /// dead letters, nor are lost: each notification has one message that created it. Otherwise it is an estimate, because a
-    /// message in flight can be in the queue and stored at the same time.
+    /// dead letters, nor are lost: each notification has one message that created it. That includes a message whose change the
+    /// table's stream has not delivered yet. Otherwise it is an estimate, because a message in flight can be in the queue and
+    /// stored at the same time.
     #[must_use]
     pub fn in_progress(&self) -> u64 {
         let of = |count: Option<Count>| count.unwrap_or_default().0;
@@ -54,11 +55,13 @@ impl Totals {
             return moving;
         };
         let rest = sent.saturating_sub(settled + of(self.dead_letters));
+        let estimate = moving.min(rest);
         match (self.duplicates, self.lost, self.done) {
             (Some(Count(duplicates)), Some(Count(lost)), Some(_)) => {
-                rest.saturating_sub(duplicates + lost)
+                // A notification that was settled before its item was deleted is both settled and lost.
+                rest.saturating_sub(duplicates + lost).max(estimate)
             }
-            _ => moving.min(rest),
+            _ => estimate,
         }
     }
 }
@@ -154,6 +157,22 @@ mod tests {
         assert_eq!(totals.in_progress(), 1);
         totals.duplicates = None;
         assert_eq!(totals.in_progress(), 0);
+    }
+
+    #[test]
+    fn a_deleted_item_hides_nothing_that_is_on_its_way() {
+        let count = |count| Some(Count(count));
+        let totals = Totals {
+            sent: count(3),
+            created: count(2),
+            done: count(1),
+            duplicates: count(1),
+            waiting: count(0),
+            dead_letters: count(0),
+            lost: count(1),
+            ..Totals::default()
+        };
+        assert_eq!(totals.in_progress(), 1);
     }
 
     #[test]

@@ -451,8 +451,10 @@ async fn drill_complete_failed(stack: &Stack) {
         .await
         .unwrap();
     let alarms = ["CompleteFailed", "GivenUp", "FailureBucket", "Pending"];
-    let pending = (0..PENDING_COUNT + 20).map(|number| valid(&format!("pending-{number}"), "1"));
-    send(stack, &pending.collect::<Vec<_>>()).await;
+    let pending = (0..PENDING_COUNT + 20).map(|number| format!("pending-{number}"));
+    let pending: Vec<String> = pending.collect();
+    let messages: Vec<Sample> = pending.iter().map(|id| valid(id, "1")).collect();
+    send(stack, &messages).await;
     let failed = send_until_alarms(stack, &alarms, "failed").await;
     let (_, stdout) = trace(stack, &failed[0]).await;
     assert!(stdout.contains("given up"), "{stdout}");
@@ -462,6 +464,7 @@ async fn drill_complete_failed(stack: &Stack) {
     wait_until_idle(stack).await;
     run(stack, &["redrive", "failures", "--apply", "--yes"]).await;
     wait_until_done(stack, &failed).await;
+    wait_until_done(stack, &pending).await;
     let stdout = run(stack, &["redrive", "failures"]).await;
     assert!(stdout.contains("Nothing to redrive."), "{stdout}");
     empty_bucket(clients, &outputs.failure_bucket).await;
