@@ -73,7 +73,7 @@ pub enum LocalError {
         reason: String,
     },
     /// A directory that is not the one of a release package.
-    #[error("{} is no release package: {reason}", .directory.display())]
+    #[error("{} is not a release package: {reason}", .directory.display())]
     InvalidPackage { directory: PathBuf, reason: String },
     #[error("the template has no parameter {name}")]
     UnknownParameter { name: String },
@@ -148,7 +148,7 @@ impl LocalError {
             Self::PortBusy { .. } => "omit --port to use a free port, or stop the program that uses it".into(),
             Self::MessageFile { .. } => "each line is one message of 1 byte to 1 MiB of text".into(),
             Self::InvalidTarget { .. } => "docs/running-locally.md describes the targets".into(),
-            Self::InvalidPackage { .. } => "make one with `cargo local package`".into(),
+            Self::InvalidPackage { .. } => "download a release, or build one with `cargo local package`".into(),
             Self::UnknownParameter { .. } => "docs/settings.md lists the parameters".into(),
             Self::NotRedeployable => "start the stack without these options".into(),
             Self::Deployment { .. } => "the old settings still apply".into(),

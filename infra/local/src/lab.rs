@@ -220,7 +220,7 @@ impl LocalLab {
         self.faults.set(fault, count);
         let name = name(fault);
         let text = match count {
-            0 => format!("No more: {name}"),
+            0 => format!("Switched off: {name}"),
             1 => format!("Once: {name}"),
             count => format!("{count} times: {name}"),
         };
@@ -280,7 +280,7 @@ fn name(fault: Fault) -> &'static str {
     match fault {
         Fault::KillIngestBeforeWrite => "ingest is killed before its write",
         Fault::KillIngestAfterWrite => "ingest is killed after its write",
-        Fault::CutKinesis => "the answer of Kinesis is lost",
+        Fault::CutKinesis => "the response of Kinesis is lost",
         Fault::FailEntries => "entries of PutRecords fail",
         Fault::KillCompleteAfterEffect => "complete is killed after the effect",
         Fault::ThrottleTable => "the table throttles",

@@ -41,6 +41,9 @@ const NO_DOWNSTREAM: &str =
 /// Printed at the end.
 const GONE: &str = "The stack has ended, and its data are gone. To keep them, use --keep.";
 
+/// Printed in place of [`GONE`] if `--keep` could not write the data.
+const LOST: &str = "The stack failed before --keep could write its data, so they are gone.";
+
 /// The contents of `target/local/stack.json`: all that an SDK or the AWS CLI needs to use the stack.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StackFile {
@@ -166,7 +169,7 @@ pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Re
         }
         Err(failure) => {
             stack.end().await;
-            progress.print(GONE);
+            progress.print(if keep { LOST } else { GONE });
             Err(failure)
         }
     }

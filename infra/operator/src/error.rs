@@ -64,7 +64,7 @@ impl OperatorError {
             Self::MoveTask { .. } => {
                 "the letters that were moved stay in the queue; fix the cause and repeat the command"
             }
-            Self::Port { .. } => "name another port with --port, or none for a free one",
+            Self::Port { .. } => "use another --port, or omit it to use a free port",
             Self::Declined | Self::File { .. } | Self::Message { .. } | Self::NotPlayed(_) => {
                 return None;
             }
