@@ -28,6 +28,9 @@ struct Arguments {
     /// Show a pipeline on AWS: without switches
     #[arg(long)]
     no_lab: bool,
+    /// Deliver to targets whose effects nobody counts
+    #[arg(long)]
+    other_targets: bool,
     /// Begin with an empty pipeline
     #[arg(long)]
     empty: bool,
@@ -67,6 +70,9 @@ fn model(arguments: &Arguments) -> Model {
     }
     if arguments.no_lab {
         model = model.without_lab();
+    }
+    if arguments.other_targets {
+        model = model.with_other_targets();
     }
     if arguments.failing {
         model.set_failure(Some("the stack does not answer; is it still running?"));

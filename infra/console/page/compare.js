@@ -52,34 +52,37 @@ function buildSide({ key, id, title, words }) {
   return parts.card;
 }
 
-export function updateComparison(comparison) {
+/** `isCounted`: whether the stack delivers to the built-in ledger. Nothing else counts the effects of onewrite here. */
+export function updateComparison(comparison, isCounted) {
   setText(byId("compare-ids"), count(comparison.ids));
   setText(byId("compare-ids-of"), comparison.ids === "1" ? "notification sent from this page" : "notifications sent from this page");
-  for (const [key, parts] of sides) updateSide(parts, comparison[key], comparison.ids);
+  updateSide(sides.get("onewrite"), comparison.onewrite, comparison.ids, isCounted);
+  updateSide(sides.get("double_write"), comparison.double_write, comparison.ids, true);
 }
 
-function updateSide(parts, ledger, ids) {
-  setText(parts.effects.value, count(ledger.effects));
+function updateSide(parts, ledger, ids, isCounted) {
+  setText(parts.effects.value, isCounted ? count(ledger.effects) : "–");
   setText(parts.effects.term, isPositive(ids) ? `effects of ${plural(ids, "id")}` : "effects");
-  setText(parts.repeated.value, count(ledger.repeated));
+  setText(parts.repeated.value, isCounted ? count(ledger.repeated) : "–");
   setText(parts.lost.value, count(ledger.lost));
   setAttribute(parts.effects.row, "data-bad", BigInt(ledger.effects) > BigInt(ids) || isPositive(ledger.repeated) || isPositive(ledger.lost) ? "true" : null);
   setAttribute(parts.repeated.row, "data-bad", isPositive(ledger.repeated) ? "true" : null);
   setAttribute(parts.lost.row, "data-bad", isPositive(ledger.lost) ? "true" : null);
-  const { text, tone } = verdict(ledger, ids);
+  const { text, tone } = verdict(ledger, ids, isCounted);
   setText(parts.verdict, text);
   setAttribute(parts.card, "data-tone", tone);
-  drawBar(parts, ledger, ids);
+  drawBar(parts, ledger, isCounted ? ids : "0");
   listExamples(parts, ledger.examples);
 }
 
 /** One line that claims only what was counted. */
-function verdict(ledger, ids) {
+function verdict(ledger, ids, isCounted) {
   if (!isPositive(ids)) return { text: "nothing sent yet", tone: null };
   const failures = [];
   if (isPositive(ledger.repeated)) failures.push(`${count(ledger.repeated)} took effect twice or more`);
   if (isPositive(ledger.lost)) failures.push(`${count(ledger.lost)} lost`);
   if (failures.length > 0) return { text: failures.join(", "), tone: "bad" };
+  if (!isCounted) return { text: "effects not counted: only the built-in ledger counts them", tone: null };
   if (isPositive(ledger.pending)) return { text: `${count(ledger.pending)} on the way`, tone: "moving" };
   return { text: "each took effect once", tone: "good" };
 }

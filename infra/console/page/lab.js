@@ -133,7 +133,7 @@ export function updateLab(lab) {
   setOff(byId("resume"), !lab.is_paused);
   setLines(byId("log"), lab.log.slice(-MOST_LOG_LINES).reverse());
   updateGuided(lab.guided);
-  updateComparison(lab.comparison);
+  updateComparison(lab.comparison, lab.totals.effects !== null);
 }
 
 function updateGuided(guided) {

@@ -75,6 +75,13 @@ impl Model {
         self
     }
 
+    /// The same with targets that are not the built-in ledger: effects are not counted.
+    #[must_use]
+    pub fn with_other_targets(self) -> Self {
+        self.lock().has_other_targets = true;
+        self
+    }
+
     /// Has all readings fail with this text, or succeed again.
     pub fn set_failure(&self, failure: Option<&str>) {
         self.lock().failure = failure.map(str::to_owned);

@@ -84,6 +84,8 @@ pub(super) struct State {
     /// The mapping of `complete` is paused.
     pub(super) is_complete_paused: bool,
     pub(super) is_lab_paused: bool,
+    /// The targets are not the built-in ledger, so nothing counts effects.
+    pub(super) has_other_targets: bool,
     pub(super) faults: BTreeMap<Fault, u32>,
     pub(super) comparison: Comparison,
     pub(super) guided: Option<Guided>,
@@ -128,7 +130,7 @@ impl State {
             created: count(created),
             done: count(done),
             refused: count(refused),
-            effects: local(effects),
+            effects: local(effects).filter(|_| !self.has_other_targets),
             conflicts: local(conflicts),
             rejected: local(rejected),
             duplicates: count(duplicates),

@@ -61,6 +61,27 @@ async fn a_deep_link_and_a_reload_keep_the_totals() {
     fixture.end().await;
 }
 
+/// With targets of one's own, a zero would say that nothing arrived there.
+#[tokio::test]
+async fn effects_that_nobody_counts_are_not_shown_as_none() {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let fixture = Fixture::start(&["--other-targets"]).await;
+    let address = fixture.address();
+    browser.open(&address.page()).await;
+    browser.text_when("sentence", is_read).await;
+    browser.click("send-100").await;
+    browser.text_when("compare-ids", |text| text != "0").await;
+    let is_said = |text: &str| text.starts_with("effects not counted");
+    browser.text_when("compare-onewrite-verdict", is_said).await;
+    assert_eq!(browser.text("compare-onewrite-effects").await, "–");
+    assert_eq!(browser.text("compare-onewrite-repeated").await, "–");
+    assert_ne!(browser.text("compare-double-write-effects").await, "–");
+    browser.finish(&address.origin(), &[]).await;
+    fixture.end().await;
+}
+
 /// A tab that was never given the token shows nothing of the pipeline.
 #[tokio::test]
 async fn a_tab_without_the_token_asks_for_it() {
