@@ -97,15 +97,7 @@ pub(super) async fn keep(
         }))?;
     }
     records.finish()?;
-    let mut unread = 0;
-    for (name, url) in [
-        ("dead-letters.jsonl", &outputs.dead_letter_queue_url),
-        ("queue.jsonl", &outputs.queue_url),
-    ] {
-        let mut messages = Lines::create(&directory, name)?;
-        unread += write_queue(clients, url, &mut messages).await?;
-        messages.finish()?;
-    }
+    let unread = write_queues(clients, outputs, &directory).await?;
     if let Some(ledger) = ledger {
         let mut entries = Lines::create(&directory, "ledger.jsonl")?;
         for (id, calls) in &ledger.calls {
@@ -179,6 +171,25 @@ fn attribute_json(value: AttributeValue) -> Value {
     }
 }
 
+/// Moves the messages of both queues to files. Returns how many it could not read.
+async fn write_queues(
+    clients: &Clients,
+    outputs: &StackOutputs,
+    directory: &Path,
+) -> Result<usize> {
+    let mut unread = 0;
+    // The dead letters last: a receive moves messages that had all their receives there.
+    for (name, url) in [
+        ("queue.jsonl", &outputs.queue_url),
+        ("dead-letters.jsonl", &outputs.dead_letter_queue_url),
+    ] {
+        let mut messages = Lines::create(directory, name)?;
+        unread += write_queue(clients, url, &mut messages).await?;
+        messages.finish()?;
+    }
+    Ok(unread)
+}
+
 /// Moves the messages of a queue to a file. Returns how many it could not read.
 async fn write_queue(clients: &Clients, url: &str, lines: &mut Lines) -> Result<usize> {
     let deadline = Instant::now() + VISIBLE_AGAIN;
@@ -206,9 +217,102 @@ async fn write_queue(clients: &Clients, url: &str, lines: &mut Lines) -> Result<
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use std::sync::{Arc, Mutex};
+
     use aws_sdk_dynamodb::primitives::Blob;
+    use hyper::Response;
+    use onewrite_stack::call_proxy::{Call, serve};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     use super::*;
+    use crate::emulator::Credentials;
+
+    const QUEUE: &str = "http://127.0.0.1/1/queue";
+    const DEAD_LETTERS: &str = "http://127.0.0.1/1/dead-letters";
+
+    /// The messages of both queues. The one in the queue had all its receives.
+    struct Queues {
+        waiting: Vec<Value>,
+        dead_letters: Vec<Value>,
+    }
+
+    impl Queues {
+        fn answer(&mut self, operation: &str, request: &Value) -> Value {
+            let is_main = request["QueueUrl"] == QUEUE;
+            let received = match operation {
+                "ReceiveMessage" if is_main => {
+                    self.dead_letters.append(&mut self.waiting);
+                    Vec::new()
+                }
+                "ReceiveMessage" => std::mem::take(&mut self.dead_letters),
+                "DeleteMessageBatch" => return json!({"Successful": [{"Id": "0"}], "Failed": []}),
+                _ => {
+                    let messages = if is_main {
+                        &self.waiting
+                    } else {
+                        &self.dead_letters
+                    };
+                    let count = messages.len().to_string();
+                    let names = ["", "NotVisible", "Delayed"].into_iter();
+                    let counts = names.map(|name| {
+                        let count = if name.is_empty() { &*count } else { "0" };
+                        (format!("ApproximateNumberOfMessages{name}"), count.into())
+                    });
+                    return json!({"Attributes": Value::Object(counts.collect())});
+                }
+            };
+            json!({ "Messages": received })
+        }
+    }
+
+    async fn start(queues: Queues) -> (Clients, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let queues = Arc::new(Mutex::new(queues));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, move |call: Call| {
+            let request = serde_json::from_slice(&call.body).unwrap();
+            let answer = queues.lock().unwrap().answer(&call.operation, &request);
+            async move { Some(Response::new(answer.to_string().into())) }
+        }));
+        let credentials = Credentials {
+            access_key_id: "k".to_owned(),
+            secret_access_key: "s".to_owned(),
+        };
+        (Clients::new(&endpoint, &credentials), tasks)
+    }
+
+    fn outputs() -> StackOutputs {
+        let outputs = [
+            ("NotificationQueueUrl", QUEUE),
+            ("DeadLetterQueueUrl", DEAD_LETTERS),
+            ("NotificationTableName", "table"),
+            ("NotificationStreamName", "stream"),
+            ("FailureBucketName", "failures"),
+            ("IngestFunctionName", "ingest"),
+            ("ForwardFunctionName", "forward"),
+            ("CompleteFunctionName", "complete"),
+        ];
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        StackOutputs::new(outputs.map(owned).into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn keeps_a_message_that_becomes_a_dead_letter_at_the_end() {
+        let message = json!({"MessageId": "m1", "ReceiptHandle": "h1", "Body": "{}"});
+        let (clients, _tasks) = start(Queues {
+            waiting: vec![message],
+            dead_letters: Vec::new(),
+        })
+        .await;
+        let directory = tempfile::tempdir().unwrap();
+        let unread = write_queues(&clients, &outputs(), directory.path()).await;
+        assert_eq!(unread.unwrap(), 0);
+        let text = std::fs::read_to_string(directory.path().join("dead-letters.jsonl"));
+        let line: Value = serde_json::from_str(&text.unwrap()).unwrap();
+        assert_eq!(line["message_id"], "m1");
+    }
 
     #[test]
     fn only_the_owner_can_read_what_is_kept() {
