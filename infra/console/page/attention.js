@@ -251,7 +251,11 @@ async function requestPreview() {
     }
     closePreview();
     say("Preparing the preview …");
-    preview = { ...(await post("/api/preview", { kind, filter })), results: new Map() };
+    const mine = loading;
+    const answer = await post("/api/preview", { kind, filter });
+    // A preview of a list that somebody has left must not stand beside another one.
+    if (mine !== loading) return;
+    preview = { ...answer, results: new Map() };
     say("");
     renderPreview();
   } catch (error) {

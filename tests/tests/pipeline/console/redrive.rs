@@ -43,6 +43,54 @@ async fn redrivable_reason(fixture: &Fixture) -> String {
     reasons.last().unwrap().to_string()
 }
 
+/// A preview that arrives late must not offer a redrive beside a list of something else.
+#[tokio::test]
+async fn a_preview_of_a_list_that_was_left_is_not_shown() {
+    const HOLD: &str = r#"const real = window.fetch;
+        window.fetch = (path, options) => path !== "/api/preview" ? real(path, options) : new Promise((resolve) => {
+          window.answerPreview = async () => {
+            const response = await real(path, options);
+            const read = response.json.bind(response);
+            response.json = async () => {
+              const body = await read();
+              setTimeout(() => { window.isPreviewed = true; }, 0);
+              return body;
+            };
+            resolve(response);
+          };
+        });"#;
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let fixture = Fixture::start(&[]).await;
+    let address = fixture.address();
+    let reason = redrivable_reason(&fixture).await;
+    browser.open(&address.page()).await;
+    browser.click("nav-attention").await;
+    browser.text("entry").await;
+    browser.choose("filter-reason", &reason).await;
+    browser.evaluate(HOLD, Vec::new()).await;
+    browser.click("preview").await;
+    let is_true = async |expression: &str| {
+        let body = format!("return {expression}");
+        let value = browser.evaluate(&body, Vec::new()).await;
+        (value == json!(true)).then_some(())
+    };
+    let is_held = "window.answerPreview !== undefined";
+    wait_for(is_held, TIMEOUT, async || is_true(is_held).await).await;
+    browser.click("attention-pending").await;
+    browser
+        .text_when("entry", |text| text.contains("published"))
+        .await;
+    let answer = "window.answerPreview()";
+    browser.evaluate(answer, Vec::new()).await;
+    let is_answered = "window.isPreviewed === true";
+    wait_for(is_answered, TIMEOUT, async || is_true(is_answered).await).await;
+    assert!(!browser.shows("apply").await, "dead letters beside items");
+    browser.finish(&address.origin(), &[]).await;
+    fixture.end().await;
+}
+
 #[tokio::test]
 async fn redrives_exactly_the_previewed_entries() {
     let Some(browser) = Browser::start().await else {
