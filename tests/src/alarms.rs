@@ -25,7 +25,7 @@ pub struct TimeScale(pub u32);
 const SHORTEST_PERIOD: Duration = Duration::from_secs(2);
 
 /// The longest scaled period. Without it, an hour, or a day for S3 metrics, would still take minutes.
-const LONGEST_PERIOD: Duration = Duration::from_secs(30);
+const LONGEST_PERIOD: Duration = Duration::from_secs(60);
 
 /// How late metrics are. In metric math, `FILL` replaces what is not there yet (CloudWatch user guide, "Using metric math": the
 /// most recent minute never has data). Other alarms wait for the data.
