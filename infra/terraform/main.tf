@@ -66,6 +66,11 @@ resource "aws_s3_object" "package" {
   key         = "${var.code_prefix}${var.package_version}/${each.key}"
   source      = "${var.package_directory}/${each.key}"
   source_hash = filesha256("${var.package_directory}/${each.key}")
+
+  # A rollback of the stack needs the programs of the version before, so they are deleted after the update.
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_cloudformation_stack" "onewrite" {
