@@ -235,5 +235,5 @@ fn names_a_port_that_is_in_use() {
         stderr.contains(&format!("port {port} of 127.0.0.1: ")),
         "{stderr}"
     );
-    assert!(stderr.contains("help: name another port"), "{stderr}");
+    assert!(stderr.contains("help: use another --port"), "{stderr}");
 }
