@@ -105,6 +105,8 @@ pub(super) struct Tally {
     unchecked: u64,
     /// Ids whose item expired or was erased.
     expired: BoundedMap<()>,
+    /// Messages that were acknowledged. Two invocations can have the same message.
+    deleted: BoundedMap<()>,
     lost_messages: BoundedMap<()>,
     lost_ids: BoundedMap<()>,
     table: Frontier,
@@ -142,6 +144,7 @@ impl Default for Tally {
             checks: VecDeque::new(),
             unchecked: 0,
             expired: BoundedMap::new(ID_LIMIT),
+            deleted: BoundedMap::new(ID_LIMIT),
             lost_messages: BoundedMap::new(ID_LIMIT),
             lost_ids: BoundedMap::new(ID_LIMIT),
             table: Frontier::default(),
@@ -198,8 +201,13 @@ impl Tally {
         self.seen.insert(message.message_id.clone(), seen);
     }
 
-    /// Counts an acknowledged message.
+    /// Counts an acknowledged message, once.
     pub(super) fn deleted(&mut self, now: Millis, message_id: &str) {
+        if self.deleted.contains(message_id) {
+            self.seen.remove(message_id);
+            return;
+        }
+        self.deleted.insert(message_id.to_owned(), ());
         self.acknowledged += 1;
         self.series.count(now, Event::Acknowledged, 1);
         match self.seen.remove(message_id).map(|seen| seen.body) {

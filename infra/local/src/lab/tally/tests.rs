@@ -197,6 +197,19 @@ fn an_acknowledged_message_that_was_rejected_is_lost() {
     assert_eq!(tally.totals(true).lost, Some(Count(1)));
 }
 
+/// The visibility timeout can end before the invocation: then a second one has the message too, and both acknowledge it.
+#[test]
+fn a_message_that_is_acknowledged_twice_counts_once() {
+    let mut tally = Tally::default();
+    receive(&mut tally, NOW, "m", 1, body("a", "1"));
+    receive(&mut tally, NOW, "m", 2, body("a", "1"));
+    for _ in 0..2 {
+        tally.deleted(NOW, "m");
+    }
+    assert_eq!(tally.acknowledged(), 1);
+    assert_eq!(tally.totals(true).lost, Some(Count(0)));
+}
+
 #[test]
 fn a_number_that_is_not_known_is_not_claimed() {
     let mut tally = Tally::default();
