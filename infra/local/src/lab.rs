@@ -33,7 +33,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
 use aws_sdk_sqs::types::QueueAttributeName;
-use onewrite::notification::MessagePointers;
 use onewrite_console::lab::{Action, Fault, Guided, Lab, LabState};
 use onewrite_console::pipeline::PipelineError;
 use onewrite_console::view::{Count, Totals};
@@ -45,7 +44,7 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use actions::{Copies, Sender};
-pub use api::{LabApi, Token};
+pub use api::LabApi;
 use double_write::{DoubleWrite, Settings};
 use faults::Faults;
 use guided::{GuidedRun, Pauses};
@@ -359,23 +358,7 @@ fn settings(stack: &Stack, queue: QueueRules) -> Settings {
 /// The rules by which `ingest` accepts a message, from its configuration.
 fn message_rules(configuration: &Value) -> MessageRules {
     let variables = &configuration["Environment"]["Variables"];
-    let MessageRules {
-        pointers,
-        compression,
-    } = MessageRules::default();
-    let text = |name: &str| variables[name].as_str();
-    fn parsed<T: std::str::FromStr>(text: Option<&str>, default: T) -> T {
-        text.and_then(|text| text.parse().ok()).unwrap_or(default)
-    }
-    MessageRules {
-        pointers: MessagePointers {
-            message: parsed(text("MESSAGE_POINTER"), pointers.message),
-            id: parsed(text("NOTIFICATION_ID_POINTER"), pointers.id),
-            kind: parsed(text("NOTIFICATION_TYPE_POINTER"), pointers.kind),
-            payload: parsed(text("PAYLOAD_POINTER"), pointers.payload),
-        },
-        compression: parsed(text("PAYLOAD_COMPRESSION"), compression),
-    }
+    MessageRules::from_variables(|name| variables[name].as_str())
 }
 
 async fn read_queue(clients: &Clients, url: &str) -> Result<QueueRules> {
@@ -411,6 +394,7 @@ fn max_receives(policy: &Value) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use onewrite::notification::MessagePointers;
     use serde_json::json;
 
     use super::*;

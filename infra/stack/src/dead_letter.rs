@@ -1,6 +1,6 @@
 //! A dead letter, and why `ingest` did not accept it. No I/O.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, str::FromStr};
 
 use jiff::Timestamp;
 use onewrite::{
@@ -90,6 +90,29 @@ pub struct MessageRules {
     pub pointers: MessagePointers,
     /// Whether an item can be smaller than its message.
     pub compression: PayloadCompression,
+}
+
+impl MessageRules {
+    /// The rules of a function with these environment variables. An absent or invalid one has its default.
+    #[must_use]
+    pub fn from_variables<'a>(variable: impl Fn(&str) -> Option<&'a str>) -> Self {
+        fn parsed<T: FromStr>(text: Option<&str>, default: T) -> T {
+            text.and_then(|text| text.parse().ok()).unwrap_or(default)
+        }
+        let Self {
+            pointers,
+            compression,
+        } = Self::default();
+        Self {
+            pointers: MessagePointers {
+                message: parsed(variable("MESSAGE_POINTER"), pointers.message),
+                id: parsed(variable("NOTIFICATION_ID_POINTER"), pointers.id),
+                kind: parsed(variable("NOTIFICATION_TYPE_POINTER"), pointers.kind),
+                payload: parsed(variable("PAYLOAD_POINTER"), pointers.payload),
+            },
+            compression: parsed(variable("PAYLOAD_COMPRESSION"), compression),
+        }
+    }
 }
 
 /// A parsed message body.

@@ -1,9 +1,5 @@
 //! The rules by which the deployed `ingest` accepts a message.
 
-use std::{collections::HashMap, str::FromStr};
-
-use onewrite::notification::MessagePointers;
-
 use crate::{dead_letter::MessageRules, error::StackError, stack::Stack};
 
 impl Stack {
@@ -23,26 +19,9 @@ impl Stack {
             .environment
             .and_then(|environment| environment.variables)
             .unwrap_or_default();
-        let MessageRules {
-            pointers,
-            compression,
-        } = MessageRules::default();
-        Ok(MessageRules {
-            pointers: MessagePointers {
-                message: parsed(&variables, "MESSAGE_POINTER", pointers.message),
-                id: parsed(&variables, "NOTIFICATION_ID_POINTER", pointers.id),
-                kind: parsed(&variables, "NOTIFICATION_TYPE_POINTER", pointers.kind),
-                payload: parsed(&variables, "PAYLOAD_POINTER", pointers.payload),
-            },
-            compression: parsed(&variables, "PAYLOAD_COMPRESSION", compression),
-        })
+        let variable = |name: &str| variables.get(name).map(String::as_str);
+        Ok(MessageRules::from_variables(variable))
     }
-}
-
-/// A variable's value, or the default if it is absent or invalid.
-fn parsed<T: FromStr>(variables: &HashMap<String, String>, name: &str, default: T) -> T {
-    let value = variables.get(name).and_then(|text| text.parse().ok());
-    value.unwrap_or(default)
 }
 
 #[cfg(test)]
