@@ -45,12 +45,8 @@ impl Refusal {
 
 impl From<PipelineError> for Refusal {
     fn from(error: PipelineError) -> Self {
-        let status = match &error {
-            PipelineError::Invalid(_) => StatusCode::BAD_REQUEST,
-            PipelineError::NotFound => StatusCode::NOT_FOUND,
-            PipelineError::ReadOnly => StatusCode::FORBIDDEN,
-            PipelineError::Failed(_) => StatusCode::BAD_GATEWAY,
-        };
+        let status = StatusCode::from_u16(error.status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Self::new(status, error.to_string())
     }
 }

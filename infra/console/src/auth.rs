@@ -1,4 +1,4 @@
-//! The token of a console.
+//! The token of a console, and of a lab.
 
 use std::fmt::{self, Write as _};
 
@@ -10,10 +10,11 @@ const BYTES: usize = 32;
 
 /// The operating system has no random bytes.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot create the token of the console: {0}")]
+#[error("cannot create a token: {0}")]
 pub struct TokenError(String);
 
-/// Proves that a request comes from the page of this console. Other pages and other users of the machine do not have it.
+/// Proves that a request comes from the page of this console, or from the console of this lab. Other pages and other users of the
+/// machine do not have it.
 #[derive(Clone)]
 pub struct Token(String);
 
@@ -40,9 +41,15 @@ impl Token {
         &self.0
     }
 
-    /// Compares in a time that does not depend on where the texts differ.
+    /// Whether the value of an `Authorization` header has this token.
     #[must_use]
-    pub fn is_equal_to(&self, candidate: &str) -> bool {
+    pub fn is_in(&self, authorization: &str) -> bool {
+        let token = authorization.strip_prefix("Bearer ");
+        token.is_some_and(|token| self.is_equal_to(token))
+    }
+
+    /// Compares in a time that does not depend on where the texts differ.
+    fn is_equal_to(&self, candidate: &str) -> bool {
         self.0.as_bytes().ct_eq(candidate.as_bytes()).into()
     }
 }

@@ -80,8 +80,7 @@ impl Guard {
 
     fn check_token(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         let value = single(headers, &header::AUTHORIZATION).unwrap_or_default();
-        let token = value.and_then(|value| value.strip_prefix("Bearer "));
-        if token.is_some_and(|token| self.token.is_equal_to(token)) {
+        if value.is_some_and(|value| self.token.is_in(value)) {
             return Ok(());
         }
         let text = "wrong token; open the address that the console printed";

@@ -4,16 +4,17 @@
 //! - [`pipeline`]: the port to a pipeline. `onewrite console` implements it
 //! - [`lab`]: the port to the switches of a local stack. `cargo local up` implements it behind a loopback API
 //! - [`sentence`]: the sentence of a local stack
+//! - [`auth`]: the token of the page, and of the lab
 //!
 //! With the feature `server`:
 //!
 //! - `server`: the server of the page, on the loopback interface
-//! - `auth`: its token
 //! - `change_log`: its log of changes
 //! - `memory`: a pipeline and a lab in memory, for tests of the page
 //!
 //! This crate knows no AWS.
 
+pub mod auth;
 pub mod lab;
 pub mod pipeline;
 pub mod sentence;
@@ -23,8 +24,6 @@ pub mod view;
 mod answer;
 #[cfg(feature = "server")]
 mod assets;
-#[cfg(feature = "server")]
-pub mod auth;
 #[cfg(feature = "server")]
 pub mod change_log;
 #[cfg(feature = "server")]

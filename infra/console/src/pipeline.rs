@@ -22,6 +22,19 @@ pub enum PipelineError {
     Failed(String),
 }
 
+impl PipelineError {
+    /// The HTTP status of an answer with this error.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Invalid(_) => 400,
+            Self::ReadOnly => 403,
+            Self::NotFound => 404,
+            Self::Failed(_) => 502,
+        }
+    }
+}
+
 /// Reads and redrives a pipeline. All methods may be called concurrently. None of them logs a payload.
 #[async_trait]
 pub trait Pipeline: Send + Sync {

@@ -1,6 +1,5 @@
 //! The API of the lab on the loopback interface: `GET /state` and `POST /actions`, with a token.
 
-use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use onewrite_console::auth::Token;
 use onewrite_console::lab::{Action, Lab};
 use onewrite_console::pipeline::PipelineError;
 use onewrite_stack::call_proxy::accept;
@@ -25,40 +25,6 @@ const MAX_BODY: usize = 4 * 1024 * 1024;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
-
-/// A secret of this process. The console gets it in its environment.
-#[derive(Clone)]
-pub struct Token(String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token")
-    }
-}
-
-impl Token {
-    /// 256 bits from the operating system.
-    fn random() -> Self {
-        let bytes: [u8; 32] = rand::random();
-        Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether the headers have this token. Takes as long for a wrong one.
-    fn is_in(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-        let Some(given) = given.and_then(|value| value.strip_prefix(b"Bearer ")) else {
-            return false;
-        };
-        let differences = self.0.bytes().zip(given).map(|(own, given)| own ^ given);
-        let is_same = differences.fold(0, |all, difference| all | difference) == 0;
-        given.len() == self.0.len() && is_same
-    }
-}
 
 /// The running API. It ends when it is dropped.
 #[derive(Debug)]
@@ -78,7 +44,8 @@ impl LabApi {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
         let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let token = Token::random();
+        let token = Token::new()
+            .map_err(|error| LocalError::file("/dev/urandom", std::io::Error::other(error)))?;
         let server = Arc::new(Server {
             lab,
             token: token.clone(),
@@ -151,7 +118,9 @@ impl Server {
         if !is_own_host(&parts.headers, self.port) {
             return Err(refusal(StatusCode::FORBIDDEN, "the Host header is wrong"));
         }
-        if !self.token.is_in(&parts.headers) {
+        let given = parts.headers.get(AUTHORIZATION);
+        let given = given.and_then(|value| value.to_str().ok());
+        if !given.is_some_and(|given| self.token.is_in(given)) {
             return Err(refusal(StatusCode::UNAUTHORIZED, "the token is wrong"));
         }
         match (&parts.method, parts.uri.path()) {
@@ -197,12 +166,8 @@ fn refusal(status: StatusCode, reason: &str) -> Refusal {
 }
 
 fn failed(error: &PipelineError) -> Refusal {
-    let status = match error {
-        PipelineError::Invalid(_) => StatusCode::BAD_REQUEST,
-        PipelineError::NotFound => StatusCode::NOT_FOUND,
-        PipelineError::ReadOnly => StatusCode::FORBIDDEN,
-        PipelineError::Failed(_) => StatusCode::BAD_GATEWAY,
-    };
+    let status = StatusCode::from_u16(error.status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, error.to_string())
 }
 
