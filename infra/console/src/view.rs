@@ -204,10 +204,15 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether it selects everything.
+    /// Whether it selects everything: blank texts, empty ids and an age of 0 restrict nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let is_blank =
+            |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
+        is_blank(&self.notification_type)
+            && is_blank(&self.reason)
+            && self.older_than_millis.unwrap_or_default().0 == 0
+            && self.ids.iter().all(String::is_empty)
     }
 }
 

@@ -87,11 +87,7 @@ impl TryFrom<&Filter> for ValidFilter {
 }
 
 impl ValidFilter {
-    pub(super) fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Whether the filter selects an entry. What has no time is not older than anything.
+    /// Whether the filter selects an entry. An age selects only entries whose time is known.
     pub(super) fn selects(&self, candidate: &Candidate, now: Timestamp) -> bool {
         let entry = &candidate.entry;
         let has_kind = |kind: &String| entry.notification_type.as_ref() == Some(kind);
@@ -168,13 +164,14 @@ mod tests {
             older_than_millis: Some(Count(0)),
             ids: vec![String::new()],
         };
-        assert!(!blank.is_empty(), "the JSON has members");
-        assert!(valid(&blank).is_empty() && valid(&Filter::default()).is_empty());
+        assert!(blank.is_empty() && Filter::default().is_empty());
+        assert_eq!(valid(&blank), ValidFilter::default());
         let by_id = Filter {
             ids: vec!["a".to_owned()],
             ..Filter::default()
         };
-        assert!(!valid(&by_id).is_empty());
+        assert!(!by_id.is_empty());
+        assert_ne!(valid(&by_id), ValidFilter::default());
     }
 
     #[test]

@@ -289,6 +289,7 @@ impl Pipeline for StackPipeline {
 
     async fn preview(&self, kind: Kind, filter: &Filter) -> Result<Preview, PipelineError> {
         self.check_changes()?;
+        let is_empty = filter.is_empty();
         let filter = ValidFilter::try_from(filter)?;
         if kind == Kind::Refused {
             return Err(PipelineError::Invalid(
@@ -296,7 +297,7 @@ impl Pipeline for StackPipeline {
                     .to_owned(),
             ));
         }
-        if filter.is_empty() {
+        if is_empty {
             return Err(PipelineError::Invalid(
                 "the filter selects everything; choose a type, a reason, an age or an id"
                     .to_owned(),
