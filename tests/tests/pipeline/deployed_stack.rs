@@ -3,11 +3,12 @@
 use onewrite_local::{demo, emulator::REGION, inspect, messages, progress::Progress, stack::Stack};
 use onewrite_tests::cargo::cargo;
 
-use super::support::{assert_no_violations, malformed, sam_options, start, valid};
+use super::support::{assert_no_violations, malformed, run_to_end, sam_options, start, valid};
 
 /// Runs `cargo local demo --stack` with the emulator as its AWS endpoint; returns the exit code and all output.
 async fn demo_of(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
-    let output = tokio::process::Command::from(cargo())
+    let mut command = tokio::process::Command::from(cargo());
+    command
         .args(["local", "demo", "--stack"])
         .args(arguments)
         .env("AWS_ENDPOINT_URL", stack.endpoint())
@@ -17,13 +18,8 @@ async fn demo_of(stack: &Stack, arguments: &[&str]) -> (Option<i32>, String) {
         .env(
             "AWS_SECRET_ACCESS_KEY",
             &stack.credentials().secret_access_key,
-        )
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let written = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(written).unwrap())
+        );
+    run_to_end(command).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

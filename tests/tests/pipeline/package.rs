@@ -15,6 +15,8 @@ use onewrite_package::contents::{self, Contents, Program};
 use onewrite_package::crates::Described;
 use onewrite_tests::cargo;
 
+use super::support::run_to_end;
+
 /// What must not be necessary to deploy a package.
 const TOOLCHAIN: [&str; 6] = ["cargo", "rustc", "rustup", "sam", "cargo-lambda", "zig"];
 
@@ -86,18 +88,13 @@ fn only_python(interpreter: &Interpreter, directory: &Path) -> PathBuf {
 /// then. Returns the exit code and all output.
 async fn demo(program: &Path, package: &Path, path: &Path) -> (Option<i32>, String) {
     let mut command = tokio::process::Command::from(process::command(program));
-    let output = command
+    command
         .args(["demo", "--messages", "9", "--package"])
         .arg(package)
         .env("PATH", path)
         .env_remove("CARGO")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .unwrap();
-    let written = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(written).unwrap())
+        .stdin(Stdio::null());
+    run_to_end(command).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,3 +184,10 @@ pub(super) fn noise(bytes: usize) -> String {
     text.truncate(bytes);
     text
 }
+
+/// Runs a command to its end. Returns its exit code and all output.
+pub(super) async fn run_to_end(mut command: tokio::process::Command) -> (Option<i32>, String) {
+    let output = command.kill_on_drop(true).output().await.unwrap();
+    let written = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(written).unwrap())
+}

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use onewrite_console::sentence::grouped;
 use onewrite_tests::template::{Template, repository, scalar};
 use serde_json::Value;
 
@@ -41,19 +42,6 @@ pub(crate) fn groups(template: &Template) -> Vec<(&str, Vec<&str>)> {
     each.collect()
 }
 
-/// A number with thousands separators.
-fn grouped(number: i64) -> String {
-    let digits = number.unsigned_abs().to_string();
-    let mut text = if number < 0 { "-" } else { "" }.to_owned();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 /// The values that a parameter allows.
 fn values(parameter: &Value) -> String {
     let is_number = parameter["Type"] == "Number";
@@ -65,7 +53,7 @@ fn values(parameter: &Value) -> String {
         });
         return named.collect::<Vec<_>>().join(", ");
     }
-    let bound = |name: &str| parameter[name].as_i64().map(grouped);
+    let bound = |name: &str| parameter[name].as_u64().map(grouped);
     let bounds = bound("MinValue").zip(bound("MaxValue"));
     let constraint = parameter["ConstraintDescription"].as_str();
     let parts = [

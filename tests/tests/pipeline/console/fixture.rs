@@ -13,6 +13,7 @@ use tokio::sync::OnceCell;
 
 use super::{
     address::{Address, PRINTED},
+    browser::Browser,
     http,
     tool::Tool,
 };
@@ -95,6 +96,22 @@ impl Fixture {
         let status = self.tool.ended(END).await;
         assert!(status.success(), "{status}:\n{}", self.tool.output());
     }
+}
+
+/// Runs a test in a browser, over a console with these arguments. At the end, the page has called nothing else, and its console has no
+/// error but the `expected` ones. Without a browser, nothing runs: see [`Browser::start`].
+pub(super) async fn with_page(
+    arguments: &[&str],
+    expected: &[&str],
+    test: impl AsyncFnOnce(&Browser, &Fixture),
+) {
+    let Some(browser) = Browser::start().await else {
+        return;
+    };
+    let fixture = Fixture::start(arguments).await;
+    test(&browser, &fixture).await;
+    browser.finish(&fixture.address().origin(), expected).await;
+    fixture.end().await;
 }
 
 fn build() -> PathBuf {

@@ -20,7 +20,7 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-/// Sends one request on a connection of its own, and returns its response without the body.
+/// Sends one request on a new connection, and returns its response without the body.
 pub(super) async fn open(
     address: SocketAddr,
     method: Method,

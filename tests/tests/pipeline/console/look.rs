@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     browser::{Browser, Screen},
-    fixture::{self, Fixture},
+    fixture::{self, Fixture, with_page},
     wait::{TIMEOUT, wait_for},
 };
 
@@ -48,48 +48,42 @@ async fn no_view_scrolls_sideways_on_a_narrow_screen() {
                 .filter((one) => one.checkVisibility() && one.getBoundingClientRect().right > width + 1 && !one.closest('.table-wrap, pre, svg, code'))
                 .map((one) => `${one.tagName} ${one.id} ${one.className}`).slice(0, 5),
         }";
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    browser.show_on(Screen::light(NARROW)).await;
-    browser.open(&fixture.address().page()).await;
-    for view in &views(&fixture) {
-        show(&browser, view).await;
-        let found = browser.evaluate(WIDER, Vec::new()).await;
-        assert_eq!(found["window"], json!(NARROW), "{}: {found}", view.0);
-        // The scroll bar takes a part of the window.
-        assert_eq!(found["page"], found["screen"], "{}: {found}", view.0);
-    }
-    browser.finish(&fixture.address().origin(), &[]).await;
-    fixture.end().await;
+    with_page(&[], &[], async |browser, fixture| {
+        browser.show_on(Screen::light(NARROW)).await;
+        browser.open(&fixture.address().page()).await;
+        for view in &views(fixture) {
+            show(browser, view).await;
+            let found = browser.evaluate(WIDER, Vec::new()).await;
+            assert_eq!(found["window"], json!(NARROW), "{}: {found}", view.0);
+            // The scroll bar takes a part of the window.
+            assert_eq!(found["page"], found["screen"], "{}: {found}", view.0);
+        }
+    })
+    .await;
 }
 
 /// The screenshots are for a reviewer. The test checks that they are not empty: a page has more than one colour.
 #[tokio::test]
 async fn takes_a_screenshot_of_each_view() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    browser.open(&fixture.address().page()).await;
-    for screen in [
-        Screen::light(1280),
-        Screen::dark(1280),
-        Screen::light(375),
-        Screen::dark(375),
-    ] {
-        browser.show_on(screen).await;
-        let theme = if screen.is_dark { "dark" } else { "light" };
-        for view in &views(&fixture) {
-            show(&browser, view).await;
-            let name = format!("{}-{}-{theme}", view.0, screen.width);
-            let bytes = browser.screenshot(&name).await;
-            assert!(bytes > 10_000, "{name} has {bytes} bytes");
+    with_page(&[], &[], async |browser, fixture| {
+        browser.open(&fixture.address().page()).await;
+        for screen in [
+            Screen::light(1280),
+            Screen::dark(1280),
+            Screen::light(375),
+            Screen::dark(375),
+        ] {
+            browser.show_on(screen).await;
+            let theme = if screen.is_dark { "dark" } else { "light" };
+            for view in &views(fixture) {
+                show(browser, view).await;
+                let name = format!("{}-{}-{theme}", view.0, screen.width);
+                let bytes = browser.screenshot(&name).await;
+                assert!(bytes > 10_000, "{name} has {bytes} bytes");
+            }
         }
-    }
-    browser.finish(&fixture.address().origin(), &[]).await;
-    fixture.end().await;
+    })
+    .await;
 }
 
 async fn background(browser: &Browser) -> Value {
@@ -99,32 +93,25 @@ async fn background(browser: &Browser) -> Value {
 
 #[tokio::test]
 async fn follows_the_theme_of_the_system_until_the_reader_chooses_one() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    browser.show_on(Screen::light(1280)).await;
-    browser.open(&fixture.address().page()).await;
-    browser.text("sentence").await;
-    let light = background(&browser).await;
-    browser.show_on(Screen::dark(1280)).await;
-    let dark = background(&browser).await;
-    assert_ne!(light, dark);
+    with_page(&[], &[], async |browser, fixture| {
+        browser.show_on(Screen::light(1280)).await;
+        browser.open(&fixture.address().page()).await;
+        browser.text("sentence").await;
+        let light = background(browser).await;
+        browser.show_on(Screen::dark(1280)).await;
+        let dark = background(browser).await;
+        assert_ne!(light, dark);
 
-    browser.click("theme").await;
-    wait_for("the button changes the theme", TIMEOUT, async || {
-        (background(&browser).await == light).then_some(())
+        browser.click("theme").await;
+        wait_for("the button changes the theme", TIMEOUT, async || {
+            (background(browser).await == light).then_some(())
+        })
+        .await;
+        browser.reload().await;
+        browser.text("sentence").await;
+        assert_eq!(background(browser).await, light, "a reload keeps the theme");
     })
     .await;
-    browser.reload().await;
-    browser.text("sentence").await;
-    assert_eq!(
-        background(&browser).await,
-        light,
-        "a reload keeps the theme"
-    );
-    browser.finish(&fixture.address().origin(), &[]).await;
-    fixture.end().await;
 }
 
 /// WebDriver's codes of keys (W3C WebDriver 2, "Keyboard actions").
@@ -171,43 +158,37 @@ async fn tab_through(browser: &Browser) -> Vec<String> {
 
 #[tokio::test]
 async fn the_keyboard_reaches_everything() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    browser.show_on(Screen::light(1280)).await;
-    browser.open(&fixture.address().page()).await;
-    for view in &views(&fixture)[..4] {
-        show(&browser, view).await;
-        let all = browser.evaluate(FOCUSABLE, Vec::new()).await;
-        let all: Vec<String> = serde_json::from_value(all).unwrap();
-        assert!(all.len() > 8, "{}: {all:?}", view.0);
-        let reached = tab_through(&browser).await;
-        let missed: Vec<_> = all.iter().filter(|name| !reached.contains(name)).collect();
-        assert!(
-            missed.is_empty(),
-            "{}: Tab misses {missed:?}, reaches {reached:?}",
-            view.0
-        );
-    }
-    browser.finish(&fixture.address().origin(), &[]).await;
-    fixture.end().await;
+    with_page(&[], &[], async |browser, fixture| {
+        browser.show_on(Screen::light(1280)).await;
+        browser.open(&fixture.address().page()).await;
+        for view in &views(fixture)[..4] {
+            show(browser, view).await;
+            let all = browser.evaluate(FOCUSABLE, Vec::new()).await;
+            let all: Vec<String> = serde_json::from_value(all).unwrap();
+            assert!(all.len() > 8, "{}: {all:?}", view.0);
+            let reached = tab_through(browser).await;
+            let missed: Vec<_> = all.iter().filter(|name| !reached.contains(name)).collect();
+            assert!(
+                missed.is_empty(),
+                "{}: Tab misses {missed:?}, reaches {reached:?}",
+                view.0
+            );
+        }
+    })
+    .await;
 }
 
 /// From the first key to the trace of a notification, without a mouse.
 #[tokio::test]
 async fn finds_a_notification_with_the_keyboard_alone() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    browser.open(&fixture.address().page()).await;
-    browser.text("sentence").await;
-    browser.press('/').await;
-    for key in fixture::DONE.chars().chain([ENTER]) {
-        browser.press(key).await;
-    }
-    assert_eq!(browser.text("trace-place").await, "Done");
-    browser.finish(&fixture.address().origin(), &[]).await;
-    fixture.end().await;
+    with_page(&[], &[], async |browser, fixture| {
+        browser.open(&fixture.address().page()).await;
+        browser.text("sentence").await;
+        browser.press('/').await;
+        for key in fixture::DONE.chars().chain([ENTER]) {
+            browser.press(key).await;
+        }
+        assert_eq!(browser.text("trace-place").await, "Done");
+    })
+    .await;
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     browser::{Browser, selector},
-    fixture::Fixture,
+    fixture::{Fixture, with_page},
     http,
     wait::{TIMEOUT, wait_for},
 };
@@ -59,93 +59,87 @@ async fn a_preview_of_a_list_that_was_left_is_not_shown() {
             resolve(response);
           };
         });"#;
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    let address = fixture.address();
-    let reason = redrivable_reason(&fixture).await;
-    browser.open(&address.page()).await;
-    browser.click("nav-attention").await;
-    browser.text("entry").await;
-    browser.choose("filter-reason", &reason).await;
-    browser.evaluate(HOLD, Vec::new()).await;
-    browser.click("preview").await;
-    let is_true = async |expression: &str| {
-        let body = format!("return {expression}");
-        let value = browser.evaluate(&body, Vec::new()).await;
-        (value == json!(true)).then_some(())
-    };
-    let is_held = "window.answerPreview !== undefined";
-    wait_for(is_held, TIMEOUT, async || is_true(is_held).await).await;
-    browser.click("attention-pending").await;
-    browser
-        .text_when("entry", |text| text.contains("published"))
-        .await;
-    let answer = "window.answerPreview()";
-    browser.evaluate(answer, Vec::new()).await;
-    let is_answered = "window.isPreviewed === true";
-    wait_for(is_answered, TIMEOUT, async || is_true(is_answered).await).await;
-    assert!(!browser.shows("apply").await, "dead letters beside items");
-    browser.finish(&address.origin(), &[]).await;
-    fixture.end().await;
+    with_page(&[], &[], async |browser, fixture| {
+        let address = fixture.address();
+        let reason = redrivable_reason(fixture).await;
+        browser.open(&address.page()).await;
+        browser.click("nav-attention").await;
+        browser.text("entry").await;
+        browser.choose("filter-reason", &reason).await;
+        browser.evaluate(HOLD, Vec::new()).await;
+        browser.click("preview").await;
+        let is_true = async |expression: &str| {
+            let body = format!("return {expression}");
+            let value = browser.evaluate(&body, Vec::new()).await;
+            (value == json!(true)).then_some(())
+        };
+        let is_held = "window.answerPreview !== undefined";
+        wait_for(is_held, TIMEOUT, async || is_true(is_held).await).await;
+        browser.click("attention-pending").await;
+        browser
+            .text_when("entry", |text| text.contains("published"))
+            .await;
+        let answer = "window.answerPreview()";
+        browser.evaluate(answer, Vec::new()).await;
+        let is_answered = "window.isPreviewed === true";
+        wait_for(is_answered, TIMEOUT, async || is_true(is_answered).await).await;
+        assert!(!browser.shows("apply").await, "dead letters beside items");
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn redrives_exactly_the_previewed_entries() {
-    let Some(browser) = Browser::start().await else {
-        return;
-    };
-    let fixture = Fixture::start(&[]).await;
-    let address = fixture.address();
-    let reason = redrivable_reason(&fixture).await;
-    let all = letters(&fixture, None).await;
-    let wanted = letters(&fixture, Some(&reason)).await;
-    assert!(
-        wanted.len() > 1 && wanted.len() < all.len(),
-        "{wanted:?} of {all:?}"
-    );
+    with_page(&[], &[], async |browser, fixture| {
+        let address = fixture.address();
+        let reason = redrivable_reason(fixture).await;
+        let all = letters(fixture, None).await;
+        let wanted = letters(fixture, Some(&reason)).await;
+        assert!(
+            wanted.len() > 1 && wanted.len() < all.len(),
+            "{wanted:?} of {all:?}"
+        );
 
-    browser.open(&address.page()).await;
-    browser.click("nav-attention").await;
-    browser.text("entry").await;
-    browser.choose("filter-reason", &reason).await;
-    browser.click("preview").await;
-    browser.text("preview-entry").await;
-    let previewed = keys(&browser, "preview-entry").await;
-    assert_eq!(previewed.iter().cloned().collect::<BTreeSet<_>>(), wanted);
+        browser.open(&address.page()).await;
+        browser.click("nav-attention").await;
+        browser.text("entry").await;
+        browser.choose("filter-reason", &reason).await;
+        browser.click("preview").await;
+        browser.text("preview-entry").await;
+        let previewed = keys(browser, "preview-entry").await;
+        assert_eq!(previewed.iter().cloned().collect::<BTreeSet<_>>(), wanted);
 
-    // One of them is gone before the redrive, and another one is new: neither may change what is redriven.
-    let gone = previewed[0].clone();
-    redrive_elsewhere(&fixture, &gone).await;
-    let left: BTreeSet<_> = all.iter().filter(|key| **key != gone).cloned().collect();
-    assert_eq!(
-        letters(&fixture, None).await,
-        left,
-        "a preview changes nothing"
-    );
+        // One of them is gone before the redrive, and another one is new: neither may change what is redriven.
+        let gone = previewed[0].clone();
+        redrive_elsewhere(fixture, &gone).await;
+        let left: BTreeSet<_> = all.iter().filter(|key| **key != gone).cloned().collect();
+        assert_eq!(
+            letters(fixture, None).await,
+            left,
+            "a preview changes nothing"
+        );
 
-    browser.click("apply").await;
-    let results = wait_for("each entry has a result", TIMEOUT, async || {
-        let results = browser.texts("applied").await;
-        results
-            .iter()
-            .all(|result| !result.is_empty())
-            .then_some(results)
+        browser.click("apply").await;
+        let results = wait_for("each entry has a result", TIMEOUT, async || {
+            let results = browser.texts("applied").await;
+            results
+                .iter()
+                .all(|result| !result.is_empty())
+                .then_some(results)
+        })
+        .await;
+        assert_eq!(results.len(), previewed.len());
+        for (key, result) in previewed.iter().zip(&results) {
+            assert_eq!(result, if *key == gone { "gone" } else { "moved" }, "{key}");
+        }
+        let others: BTreeSet<_> = all.difference(&wanted).cloned().collect();
+        assert_eq!(letters(fixture, None).await, others);
+
+        // The log says who changed what.
+        let log = fixture.log();
+        assert!(log.contains("from the console of "), "{log}");
     })
     .await;
-    assert_eq!(results.len(), previewed.len());
-    for (key, result) in previewed.iter().zip(&results) {
-        assert_eq!(result, if *key == gone { "gone" } else { "moved" }, "{key}");
-    }
-    let others: BTreeSet<_> = all.difference(&wanted).cloned().collect();
-    assert_eq!(letters(&fixture, None).await, others);
-
-    // The log says who changed what.
-    let log = fixture.log();
-    assert!(log.contains("from the console of "), "{log}");
-    browser.finish(&address.origin(), &[]).await;
-    fixture.end().await;
 }
 
 /// Redrives one entry as another tab would.

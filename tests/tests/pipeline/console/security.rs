@@ -1,4 +1,4 @@
-//! Who may call the server: only a page of its own origin with the token.
+//! The server answers only its own page, which has the token.
 
 use hyper::{Method, StatusCode, header};
 

@@ -128,7 +128,7 @@ async fn check_duplicates(local: &mut Local) {
     panic!("the double write sends no copy twice");
 }
 
-/// Each switch hits a message of its own, and onewrite loses and repeats nothing.
+/// Each switch hits a different message, and onewrite loses and repeats nothing.
 async fn check_switches(local: &mut Local) {
     local.browser.fill("fault-count", "1").await;
     for fault in FAULTS {

@@ -141,14 +141,19 @@ async fn lists_by_type_and_says_which_age_it_used() {
     );
 }
 
-#[tokio::test]
-async fn a_look_at_a_large_table_ends_and_says_what_is_left() {
+/// A table of 5,000 items. The first page has 2,000, of which one is selected, and uses up what a look may read.
+fn large_table() -> [(&'static str, Value); 2] {
     let mut first = page(&[item("a", "invoice")]);
     first["ScannedCount"] = json!(2_000);
     first["LastEvaluatedKey"] = json!({"notification_id": {"S": "a"}});
     first["ConsumedCapacity"] = json!({"CapacityUnits": 2_000.0});
     let described = json!({"Table": {"ItemCount": 5_000, "TableSizeBytes": 5_000_000}});
-    let answers = [("Scan", first), ("DescribeTable", described)];
+    [("Scan", first), ("DescribeTable", described)]
+}
+
+#[tokio::test]
+async fn a_look_at_a_large_table_ends_and_says_what_is_left() {
+    let answers = large_table();
     let (stack, asked, _tasks) = test_stack::scripted_stack(&answers).await;
     let pipeline = pipeline(stack, false);
     let list = pipeline.attention(Kind::Refused, &Filter::default()).await;
@@ -164,12 +169,7 @@ async fn a_look_at_a_large_table_ends_and_says_what_is_left() {
 
 #[tokio::test]
 async fn a_preview_of_a_part_suggests_no_command_for_everything() {
-    let mut first = page(&[item("a", "invoice")]);
-    first["ScannedCount"] = json!(2_000);
-    first["LastEvaluatedKey"] = json!({"notification_id": {"S": "a"}});
-    first["ConsumedCapacity"] = json!({"CapacityUnits": 2_000.0});
-    let described = json!({"Table": {"ItemCount": 5_000, "TableSizeBytes": 5_000_000}});
-    let answers = [("Scan", first), ("DescribeTable", described)];
+    let answers = large_table();
     let (stack, _, _tasks) = test_stack::scripted_stack(&answers).await;
     let pipeline = pipeline(stack, true);
     let old = filter(&json!({"older_than_millis": "1000"}));
