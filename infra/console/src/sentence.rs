@@ -4,7 +4,7 @@ use crate::view::{Count, Totals};
 
 impl Totals {
     /// The sentence of a local stack, such as "1,204 messages sent, 1,180 notifications, 1,180 effects, 9 in conflict, 15 rejected,
-    /// 0 lost". A number that is unknown is left out. What is not settled yet is added as "3 still on their way".
+    /// 0 lost". An unknown number is left out. Messages and notifications in progress are added as "3 still on their way".
     #[must_use]
     pub fn sentence(&self) -> String {
         let named = [

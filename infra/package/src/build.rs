@@ -1,8 +1,8 @@
 //! Builds programs so that the same commit and the same Rust toolchain give the same bytes in any directory.
 //!
 //! rustc writes paths of source files into a program, for the messages of panics. Here, they do not depend on where the
-//! repository, cargo's home and the toolchain are. Variables of the environment that change the code are removed. The settings of
-//! a user's `config.toml` in cargo's home still apply, so a package for others is built where there is none.
+//! repository, cargo's home and the toolchain are. Variables of the environment that change the code are removed. The
+//! `config.toml` in cargo's home still applies, so build a package for others on a machine without one.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};

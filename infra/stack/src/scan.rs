@@ -273,7 +273,7 @@ pub struct SelectedItem {
     pub state: ItemState,
     /// The notification type; `None` if it is no valid one.
     pub kind: Option<NotificationType>,
-    /// The code of a refusal; `None` if there is none, or another text, which may be confidential.
+    /// The code of the refusal. `None` without a refusal, and for a stored text that is not a code, which may be confidential.
     pub refusal: Option<Refusal>,
 }
 

@@ -10,8 +10,8 @@
 //!
 //! It has what onewrite has: the same queue with its visibility timeout and receives, as many concurrent batches of up to ten messages,
 //! partial batch responses, and clients that try each call as often. A batch is handled one message after another, so a killed process
-//! loses one notification at most. Its receiver books every message that it is sent. It cannot recognise a copy, because the service
-//! gives each send an id of its own, as SQS, SNS and Kinesis do.
+//! loses one notification at most. Its receiver books every message that it is sent. It cannot recognise a copy, because each
+//! send gets a new id from the service, as with SQS, SNS and Kinesis.
 //!
 //! So its losses and repetitions follow from two writes without a transaction, and not from a bug:
 //!

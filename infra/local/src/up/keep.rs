@@ -1,7 +1,7 @@
 //! `cargo local up --keep`: writes what the stack has as JSON lines when it ends.
 //!
-//! The emulator can save the state of its own services, but a stack is more: the checkpoints of the pollers, the ledger, and
-//! programs and endpoints with the ports of this run. So a kept stack is read, not started again.
+//! The emulator can save the state of its services. A stack also has the checkpoints of the pollers, the ledger, and programs and
+//! endpoints with the ports of this run, which nothing saves. So you can read a kept stack, but not start it again.
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -102,7 +102,7 @@ fn hint(allows_changes: bool) -> &'static str {
 /// Waits until standard input closes.
 async fn input_closed() {
     let (closed, wait) = oneshot::channel();
-    // A thread of its own: the runtime would wait for a blocking read at the end.
+    // Not a blocking task: the runtime would wait for it when the process ends.
     std::thread::spawn(move || {
         let mut buffer = [0; 256];
         let mut input = std::io::stdin().lock();

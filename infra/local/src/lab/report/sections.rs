@@ -278,8 +278,8 @@ pub(super) fn fairness(comparison: &Comparison) -> String {
 responses, and a client that tries each call as often. It has no bug that was put in to lose.</li>
 <li>It handles a batch one message after another, so a killed process loses one notification at most. Where a fault leaves two outcomes
 open, the model takes the better one: reads are never throttled, and a send that failed was not booked.</li>
-<li>Its receiver books every message. It cannot recognise a copy, because the service gives each send an id of its own, as SQS, SNS
-and Kinesis do. The target of onewrite gets the notification id as the key of each call, and books a key once.</li>
+<li>Its receiver books every message. It cannot recognise a copy, because each send gets a new id from the service, as with SQS, SNS
+and Kinesis. The target of onewrite gets the notification id as the key of each call, and books a key once.</li>
 <li>A double write that sends again whenever its item is in INIT loses nothing, and repeats more: the third column. If its receiver
 checked the notification id, no copy would have an effect. Both together, and something that finds stuck items, is what onewrite is.{stuck}</li>
 <li>All of them deliver at least once. onewrite makes copies harmless; it does not prevent them. A target that is not idempotent by
