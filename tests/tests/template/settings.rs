@@ -42,6 +42,12 @@ pub(crate) fn groups(template: &Template) -> Vec<(&str, Vec<&str>)> {
     each.collect()
 }
 
+/// A number with thousands separators.
+fn signed(number: i64) -> String {
+    let sign = if number < 0 { "-" } else { "" };
+    format!("{sign}{}", grouped(number.unsigned_abs()))
+}
+
 /// The values that a parameter allows.
 fn values(parameter: &Value) -> String {
     let is_number = parameter["Type"] == "Number";
@@ -53,7 +59,7 @@ fn values(parameter: &Value) -> String {
         });
         return named.collect::<Vec<_>>().join(", ");
     }
-    let bound = |name: &str| parameter[name].as_u64().map(grouped);
+    let bound = |name: &str| parameter[name].as_i64().map(signed);
     let bounds = bound("MinValue").zip(bound("MaxValue"));
     let constraint = parameter["ConstraintDescription"].as_str();
     let parts = [
