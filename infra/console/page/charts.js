@@ -32,7 +32,7 @@ export function buildCharts() {
 
 function buildChart([name, title, hint]) {
   const parts = {
-    plot: svg("svg", { height: SIZE.height, class: "plot", role: "img", tabindex: "0", "aria-label": title }),
+    plot: svg("svg", { height: SIZE.height, class: "plot", role: "img", tabindex: "0", "data-testid": `plot-${name}`, "aria-label": title }),
     legend: el("ul", { class: "legend" }),
     empty: el("p", { class: "plot-empty", text: "No data yet" }),
     at: el("span", { class: "legend-at muted", text: "\u00a0" }),
