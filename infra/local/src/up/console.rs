@@ -92,7 +92,7 @@ pub(super) async fn build(
     );
     let step = progress.long_step(
         "Building the console",
-        "1 minute the first time",
+        "2 minutes the first time",
         Some(&log),
     );
     Program::new(interpreter.path(), "cargo", &log)
