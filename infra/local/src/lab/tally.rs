@@ -101,6 +101,8 @@ pub(super) struct Tally {
     seen: BoundedMap<Seen>,
     sent_at: BoundedMap<Millis>,
     checks: VecDeque<Check>,
+    /// The checks of the round that runs.
+    checking: Vec<Check>,
     /// Acknowledged messages whose item could not be checked.
     unchecked: u64,
     /// Ids whose item expired or was erased.
@@ -142,6 +144,7 @@ impl Default for Tally {
             seen: BoundedMap::new(SEEN_LIMIT),
             sent_at: BoundedMap::new(ID_LIMIT),
             checks: VecDeque::new(),
+            checking: Vec::new(),
             unchecked: 0,
             expired: BoundedMap::new(ID_LIMIT),
             deleted: BoundedMap::new(ID_LIMIT),
@@ -248,29 +251,36 @@ impl Tally {
         self.log.add(now, &format!("LOST: {name}: {reason}"));
     }
 
-    /// Takes at most `limit` checks that are due.
+    /// At most `limit` checks that are due. They stay open until [`Self::checked`] has all answers.
     pub(super) fn due_checks(&mut self, now: Millis, limit: usize) -> Vec<Check> {
-        let mut due = Vec::new();
+        // Of a round that failed or was ended.
+        self.checks.extend(self.checking.drain(..));
         for _ in 0..self.checks.len() {
             let Some(check) = self.checks.pop_front() else {
                 break;
             };
-            if check.not_before <= now && due.len() < limit {
-                due.push(check);
+            if check.not_before <= now && self.checking.len() < limit {
+                self.checking.push(check);
             } else {
                 self.checks.push_back(check);
             }
         }
-        due
+        self.checking.clone()
     }
 
-    /// Takes a check back that could not be made.
-    pub(super) fn postpone(&mut self, check: Check) {
-        self.check(check);
+    /// Ends a round of checks. `created_by` tells the id of the message that created an item, or `None` without an item.
+    pub(super) fn checked<'a>(
+        &mut self,
+        now: Millis,
+        created_by: impl Fn(&Check) -> Option<Option<&'a str>>,
+    ) {
+        for check in std::mem::take(&mut self.checking) {
+            let created_by = created_by(&check);
+            self.check_against(now, check, created_by);
+        }
     }
 
-    /// Judges a message by the item of its id: the id of the message that created it, or `None` without an item.
-    pub(super) fn checked(&mut self, now: Millis, check: Check, created_by: Option<Option<&str>>) {
+    fn check_against(&mut self, now: Millis, check: Check, created_by: Option<Option<&str>>) {
         match created_by {
             Some(by) => {
                 let is_copy = check.is_acknowledged && by != Some(check.message_id.as_str());
@@ -400,9 +410,9 @@ impl Tally {
         }
     }
 
-    /// Takes the messages that the queue has moved to the dead-letter queue: their last receive is over, and the depths show as
-    /// many new dead letters, or an empty queue.
-    pub(super) fn dead_letters(&mut self, now: Millis) -> Vec<Letter> {
+    /// The messages that the queue has moved to the dead-letter queue: their last receive is over, and the depths show as many new
+    /// dead letters, or an empty queue. They are open until they are judged.
+    pub(super) fn dead_letters(&self, now: Millis) -> Vec<Letter> {
         let is_due =
             |seen: &Seen| seen.receives >= self.queue.max_receives && seen.hidden_until <= now;
         let due = self.seen.iter().filter(|(_, seen)| is_due(seen));
@@ -415,29 +425,32 @@ impl Tally {
             let arrived = self.arrived.saturating_sub(self.judged);
             due.truncate(usize::try_from(arrived).unwrap_or(usize::MAX));
         }
-        self.judged += due.len() as u64;
         let letters = due.into_iter().filter_map(|(_, message_id)| {
-            let body = self.seen.remove(&message_id)?.body;
+            let body = self.seen.peek(&message_id)?.body.clone();
             Some(Letter { message_id, body })
         });
         letters.collect()
-    }
-
-    /// Takes a letter back that could not be judged, or that may still be in the queue.
-    pub(super) fn keep(&mut self, now: Millis, letter: Letter) {
-        self.judged = self.judged.saturating_sub(1);
-        let seen = Seen {
-            body: letter.body,
-            receives: self.queue.max_receives,
-            hidden_until: now + self.queue.visibility,
-        };
-        self.seen.insert(letter.message_id, seen);
     }
 
     /// Counts a dead letter. `ingest` can defer a message that it may store later, so such a letter is judged only if the queue is
     /// empty.
     pub(super) fn judged(&mut self, now: Millis, letter: Letter, reason: &DeadLetterReason) {
         let is_empty = self.depths.is_some_and(|depths| depths.waiting == 0);
+        let is_deferred = matches!(
+            reason,
+            DeadLetterReason::NotStored | DeadLetterReason::AlreadyStored
+        );
+        if is_deferred && !is_empty {
+            if let Some(seen) = self.seen.get_mut(&letter.message_id) {
+                seen.hidden_until = now + self.queue.visibility;
+            }
+            return;
+        }
+        if self.seen.remove(&letter.message_id).is_none() {
+            // It was acknowledged meanwhile.
+            return;
+        }
+        self.judged += 1;
         match reason {
             DeadLetterReason::Conflict => {
                 let is_new = self.is_new(&letter.body);
@@ -446,10 +459,6 @@ impl Tally {
             DeadLetterReason::Rejected(_) => {
                 let is_new = self.is_new(&letter.body);
                 self.rejected += u64::from(is_new);
-            }
-            DeadLetterReason::NotStored | DeadLetterReason::AlreadyStored if !is_empty => {
-                self.keep(now, letter);
-                return;
             }
             DeadLetterReason::NotStored | DeadLetterReason::AlreadyStored => {}
         }
@@ -491,9 +500,11 @@ impl Tally {
         self.lost_ids.contains(id)
     }
 
-    /// Whether every acknowledged message is checked.
+    /// Whether every acknowledged message is checked, and every message after its last receive is judged.
     pub(super) fn is_checked(&self) -> bool {
-        self.checks.is_empty()
+        let mut seen = self.seen.iter();
+        let is_judged = seen.all(|(_, seen)| seen.receives < self.queue.max_receives);
+        is_judged && self.checks.is_empty() && self.checking.is_empty()
     }
 
     /// Messages that were received more than once and are neither acknowledged nor dead-lettered.

@@ -145,16 +145,7 @@ pub(super) async fn judge(observer: &StackObserver, items: &impl Items) -> Resul
         return Ok(());
     }
     let ids = letters.iter().filter_map(id).collect();
-    let rows = match items.fetch(ids).await {
-        Ok(rows) => rows,
-        Err(error) => {
-            let (now, mut tally) = (observer.now(), observer.tally());
-            letters
-                .into_iter()
-                .for_each(|letter| tally.keep(now, letter));
-            return Err(error);
-        }
-    };
+    let rows = items.fetch(ids).await?;
     let (now, mut tally) = (observer.now(), observer.tally());
     for letter in letters {
         let stored = id(&letter).and_then(|id| rows.get(&id));
@@ -184,21 +175,13 @@ pub(super) async fn check(observer: &StackObserver, items: &impl Items) -> Resul
         .iter()
         .map(|check: &Check| check.id.clone())
         .collect();
-    let fetched = items.fetch(ids).await;
+    let rows = items.fetch(ids).await?;
     let (now, mut tally) = (observer.now(), observer.tally());
-    match fetched {
-        Ok(rows) => {
-            for check in checks {
-                let row = rows.get(&check.id).map(|row| row.created_by.as_deref());
-                tally.checked(now, check, row);
-            }
-            Ok(())
-        }
-        Err(error) => {
-            checks.into_iter().for_each(|check| tally.postpone(check));
-            Err(error)
-        }
-    }
+    tally.checked(now, |check| {
+        let row = rows.get(&check.id)?;
+        Some(row.created_by.as_deref())
+    });
+    Ok(())
 }
 
 #[cfg(test)]
