@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::OptionFuture;
+use keep::Kept;
 use onewrite_console::lab::Lab;
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +41,9 @@ const NO_DOWNSTREAM: &str =
 
 /// Printed at the end.
 const GONE: &str = "The stack has ended, and its data are gone. To keep them, use --keep.";
+
+/// Printed before `--keep` writes the data.
+const AGAIN: &str = "Press Ctrl-C again to end at once, without the data that are not written yet.";
 
 /// Printed in place of [`GONE`] if `--keep` could not write the data.
 const LOST: &str = "The stack failed before --keep could write its data, so they are gone.";
@@ -114,11 +118,13 @@ pub struct UpOptions {
     pub keep: bool,
 }
 
-/// Starts a stack and keeps it running until `interrupted` resolves or one of its processes exits.
+/// Starts a stack and keeps it running until `interrupted` returns or one of its processes exits. A second return of `interrupted`
+/// ends the writing of its data.
 ///
 /// # Errors
-/// [`LocalError::AlreadyUp`], a failed start, or the exit of one of its processes.
-pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Result<()> {
+/// [`LocalError::AlreadyUp`], a failed start, the exit of one of its processes, or [`LocalError::Interrupted`] before all data are
+/// written.
+pub async fn up(options: UpOptions, mut interrupted: impl AsyncFnMut()) -> Result<()> {
     let UpOptions {
         stack: options,
         console,
@@ -127,47 +133,40 @@ pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Re
     let (workspace, progress) = (options.workspace.clone(), options.progress);
     let lock = FileLock::try_acquire(&redeploy::up_lock(&workspace))?;
     let _lock = lock.ok_or(LocalError::AlreadyUp)?;
-    tokio::pin!(interrupted);
-    let (mut stack, lab) = tokio::select! {
-        started = Box::pin(start(options)) => started?,
-        () = &mut interrupted => return Err(LocalError::Interrupted),
+    let (mut stack, lab, program) = tokio::select! {
+        started = Box::pin(start(options, console)) => started?,
+        () = interrupted() => return Err(LocalError::Interrupted),
     };
     let path = workspace.stack_file();
     let file_guard = StackFileGuard { path: path.clone() };
     StackFile::new(&stack).write(&path)?;
     print_start(&stack, &path);
-    let (directory, reloads) = (
-        stack.directory().to_path_buf(),
-        stack.watch().map(Watch::reloads),
-    );
-    let console = console.then(|| {
-        let program = console::build(&workspace, &directory, progress);
+    let reloads = stack.watch().map(Watch::reloads);
+    let console = program.map(|program| {
         let lab = Arc::clone(&lab) as Arc<dyn Lab>;
-        Box::pin(console::run(
-            program,
-            workspace.root(),
-            &directory,
-            lab,
-            progress,
-        ))
+        let (root, directory) = (workspace.root(), stack.directory().to_path_buf());
+        Box::pin(console::run(program, root, directory, lab, progress))
     });
     let ended = tokio::select! {
         failure = redeploy::serve(&workspace, &mut stack, &lab) => Err(failure),
         Some(never) = OptionFuture::from(console) => match never {},
         never = screen::show(Arc::clone(&lab), reloads, progress) => match never {},
-        () = &mut interrupted => Ok(()),
+        () = interrupted() => Ok(()),
     };
     drop(file_guard);
-    progress.print(&format!("{}.", lab.totals().sentence()));
-    drop(lab);
     match ended {
-        Ok(()) if keep => Box::pin(keep_and_stop(&workspace, stack, progress)).await,
+        Ok(()) if keep => {
+            let interrupted = interrupted();
+            Box::pin(keep_and_stop(&workspace, stack, lab, interrupted, progress)).await
+        }
         Ok(()) => {
+            print_end(lab, progress);
             stack.stop().await;
             progress.print(GONE);
             Ok(())
         }
         Err(failure) => {
+            print_end(lab, progress);
             stack.end().await;
             progress.print(if keep { LOST } else { GONE });
             Err(failure)
@@ -175,17 +174,31 @@ pub async fn up(options: UpOptions, interrupted: impl Future<Output = ()>) -> Re
     }
 }
 
-/// Starts a stack whose event sources are counted.
-async fn start(options: StackOptions) -> Result<(Stack, Arc<LocalLab>)> {
+/// Prints the numbers of a lab and ends it.
+fn print_end(lab: Arc<LocalLab>, progress: Progress) {
+    progress.print(&format!("{}.", lab.totals().sentence()));
+    drop(lab);
+}
+
+/// A running stack, its lab, and the program of its console, if it has one.
+type Started = (Stack, Arc<LocalLab>, Option<Result<PathBuf>>);
+
+/// Starts a stack whose event sources are counted, and builds its console. While cargo builds, `cargo local send` would wait for it,
+/// so the stack is not ready before.
+async fn start(options: StackOptions, console: bool) -> Result<Started> {
     let observer = Arc::new(StackObserver::default());
+    let (workspace, progress) = (options.workspace.clone(), options.progress);
     let options = StackOptions {
         event_sources: false,
         observer: Arc::clone(&observer) as Arc<dyn Observer>,
         ..options
     };
     let mut stack = Stack::start(options).await?;
+    let directory = stack.directory().to_path_buf();
+    let program = console.then(|| console::build(&workspace, &directory, progress));
+    let program = OptionFuture::from(program).await;
     let lab = LocalLab::start(&mut stack, observer).await?;
-    Ok((stack, lab))
+    Ok((stack, lab, program))
 }
 
 fn print_start(stack: &Stack, path: &Path) {
@@ -202,30 +215,44 @@ fn print_start(stack: &Stack, path: &Path) {
     );
 }
 
-/// Writes what the stack has to files, and ends it.
-async fn keep_and_stop(workspace: &Workspace, mut stack: Stack, progress: Progress) -> Result<()> {
+/// Writes what the stack has to files, unless `interrupted` resolves before, and ends it.
+async fn keep_and_stop(
+    workspace: &Workspace,
+    mut stack: Stack,
+    lab: Arc<LocalLab>,
+    interrupted: impl Future<Output = ()>,
+    progress: Progress,
+) -> Result<()> {
+    progress.print(AGAIN);
     let step = progress.step("Writing what the stack has to files");
-    stack.stop_event_sources();
-    let ledger = stack.ledger().map(LedgerReceiver::ledger);
-    let kept = keep::keep(workspace, stack.clients(), stack.outputs(), ledger.as_ref()).await;
-    match kept {
-        Ok(kept) => {
+    let kept = match Kept::create(workspace) {
+        Ok(kept) => kept,
+        Err(error) => {
+            stack.end().await;
+            progress.print(LOST);
+            return Err(error);
+        }
+    };
+    let write = async {
+        // What is sent later would be missing in the files.
+        lab.stop().await;
+        print_end(lab, progress);
+        stack.stop_event_sources();
+        let ledger = stack.ledger().map(LedgerReceiver::ledger);
+        let (clients, outputs) = (stack.clients(), stack.outputs());
+        kept.write(clients, outputs, ledger.as_ref()).await
+    };
+    match keep::unless(interrupted, write).await {
+        Ok(unread) => {
             step.done();
             stack.stop().await;
-            progress.print(&format!(
-                "The stack has ended. Its data, with all payloads, are in {}.",
-                kept.directory.display()
-            ));
-            if kept.unread > 0 {
-                progress.print(&format!(
-                    "{} messages are missing there: a function had just received them.",
-                    kept.unread
-                ));
-            }
+            progress.print(&kept.complete(unread));
             Ok(())
         }
         Err(error) => {
+            drop(step);
             stack.end().await;
+            progress.print(&kept.incomplete());
             Err(error)
         }
     }

@@ -37,16 +37,16 @@ const ADDRESS: &str = "Console: ";
 /// How long the last lines of a console that has ended may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Runs the console as soon as it is built, until the future is dropped. A console that ends or fails is reported once.
+/// Runs the console until the future is dropped. A console that was not built, ends or fails is reported once.
 pub(super) async fn run(
-    program: impl Future<Output = Result<PathBuf>>,
+    program: Result<PathBuf>,
     root: &Path,
-    directory: &Path,
+    directory: PathBuf,
     lab: Arc<dyn Lab>,
     progress: Progress,
 ) -> Infallible {
     let log = directory.join("console.log");
-    let ended = match program.await {
+    let ended = match program {
         Ok(program) => serve(&program, root, &log, lab, progress).await,
         Err(error) => Err(error),
     };

@@ -119,13 +119,8 @@ async fn the_end_of_the_console_is_not_the_end_of_the_pipeline() {
     let missing = root.join("missing");
     let failed = || LocalError::UnexpectedStack("cargo built no console".to_owned());
     for built in [Ok(ending), Ok(missing), Err(failed())] {
-        let run = run(
-            async { built },
-            root,
-            root,
-            Arc::new(NoLab),
-            Progress::Silent,
-        );
+        let directory = root.to_path_buf();
+        let run = run(built, root, directory, Arc::new(NoLab), Progress::Silent);
         tokio::pin!(run);
         let is_gone = || async {
             let pid = noted(root).await[0].clone();
