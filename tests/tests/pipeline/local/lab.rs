@@ -92,9 +92,9 @@ async fn the_numbers_of_the_lab_are_those_of_the_oracle() {
     drop(lab);
     let ended = Instant::now();
     stack.stop().await;
-    // Half a second without other work on this machine.
+    // Half a second without other work on this machine. A process that is waited for would take ten.
     let took = ended.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
 async fn sees_an_item_that_somebody_deletes(stack: &Stack, lab: &LocalLab, id: &str) {
