@@ -193,6 +193,19 @@ fn is_runnable(command: &str) -> bool {
             "rustup",
             "toolchain",
             "install",
+            "\"$RUSTUP_TOOLCHAIN\"",
+            "--profile",
+            "minimal",
+            ref options @ ..,
+        ] => match options {
+            [] | ["--component", "rustfmt,clippy"] => true,
+            ["--target", target] => targets.contains(target),
+            _ => false,
+        },
+        [
+            "rustup",
+            "toolchain",
+            "install",
             "nightly",
             "--profile",
             "minimal",
@@ -340,6 +353,14 @@ fn a_release_needs_the_gate_and_every_check_and_is_attested_before_it_exists() {
     let runs =
         |job: &str, command: &str| steps(&workflow["jobs"][job]).any(|step| step["run"] == command);
     assert!(runs("gate", "bash .ci/run") && runs("check", "bash .ci/release check"));
+    // The runners may have different versions of Rust, which build different programs.
+    let rust = workflow["env"]["RUSTUP_TOOLCHAIN"].as_str().unwrap();
+    for job in ["gate", "check", "package"] {
+        let install = "rustup toolchain install \"$RUSTUP_TOOLCHAIN\" --profile minimal";
+        let mut installs = steps(&workflow["jobs"][job]).filter_map(|step| step["run"].as_str());
+        assert!(installs.any(|run| run.starts_with(install)), "{job}");
+    }
+    assert!(rust.split('.').count() == 3, "{rust}");
     // What another workflow has put into a cache is not what the tag says.
     assert!(!jobs(workflow).any(|(_, job)| steps(job).any(|step| uses(step, "actions/cache"))));
     let order: Vec<usize> = [
@@ -432,6 +453,38 @@ fn a_release_has_one_version_everywhere_and_a_dated_section_of_the_changelog() {
             .unwrap_err()
             .contains("no dated section")
     );
+}
+
+#[test]
+fn a_release_is_compared_with_the_highest_version_below_it() {
+    let temporary = tempfile::tempdir().unwrap();
+    let root = temporary.path();
+    let git = |arguments: &[&str]| {
+        let user = ["-c", "user.name=a", "-c", "user.email=a@example.com"];
+        let mut command = Command::new("git");
+        let status = command
+            .current_dir(root)
+            .args(user)
+            .args(arguments)
+            .status();
+        assert!(status.unwrap().success(), "{arguments:?}");
+    };
+    git(&["init", "--quiet"]);
+    git(&["commit", "--quiet", "--allow-empty", "--message=any"]);
+    let baseline = |tag: &str| release(root, tag, "baseline").unwrap();
+    assert_eq!(baseline("v0.1.0").trim(), "");
+    for tag in ["v0.1.0", "v0.2.0-rc.1", "v0.2.0", "v0.9.0", "v0.10.0"] {
+        git(&["tag", tag]);
+    }
+    for (tag, expected) in [
+        ("v0.1.0", ""),
+        ("v0.1.1", "v0.1.0"),
+        ("v0.2.0", "v0.1.0"),
+        ("v0.10.0", "v0.9.0"),
+        ("v1.0.0", "v0.10.0"),
+    ] {
+        assert_eq!(baseline(tag).trim(), expected, "{tag}");
+    }
 }
 
 /// Writes a package with its checksums.
