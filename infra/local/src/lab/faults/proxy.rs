@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use super::caller;
+use super::caller::{self, Connection};
 use crate::error::{LocalError, Result};
 use crate::lab::switches::{Design, Place, Switches};
 
@@ -40,9 +40,12 @@ impl Proxy {
         let listener = listener.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let mut tasks = JoinSet::new();
-        let handle = move |call| {
+        let handle = move |call: Call| {
             let (directory, switches) = (directory.clone(), switches.clone());
-            async move { handle(call, upstream, &directory, place, &switches).await }
+            async move {
+                let kill = kill(&directory, call.peer, address);
+                handle(call, upstream, kill, place, &switches).await
+            }
         };
         tasks.spawn(serve(listener, handle));
         Ok(Self {
@@ -66,11 +69,11 @@ fn operations(place: Place) -> &'static [&'static str] {
     }
 }
 
-/// Returns `None` to close the connection without a response.
+/// Returns `None` to close the connection without a response. `kill` kills the caller.
 async fn handle(
     call: Call,
     upstream: SocketAddr,
-    directory: &Path,
+    kill: impl Future<Output = ()>,
     place: Place,
     switches: &Switches,
 ) -> Option<CallResponse> {
@@ -81,12 +84,12 @@ async fn handle(
     match fault {
         None => forward(call.request, upstream).await.ok(),
         Some(Fault::KillIngestBeforeWrite | Fault::KillCompleteAfterEffect) => {
-            kill(directory, call.peer).await;
+            kill.await;
             None
         }
         Some(Fault::KillIngestAfterWrite) => {
             let _ = forward(call.request, upstream).await;
-            kill(directory, call.peer).await;
+            kill.await;
             None
         }
         Some(Fault::CutKinesis) => {
@@ -98,8 +101,11 @@ async fn handle(
     }
 }
 
-async fn kill(directory: &Path, peer: SocketAddr) {
-    match caller::kill(directory, peer).await {
+async fn kill(directory: &Path, caller: SocketAddr, proxy: SocketAddr) {
+    let Some(connection) = Connection::new(caller, proxy) else {
+        return;
+    };
+    match caller::kill(directory, connection).await {
         Ok(killed) => tracing::debug!(killed, "killed a function"),
         Err(error) => tracing::warn!(%error, "failed to kill a function"),
     }
