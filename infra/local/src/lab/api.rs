@@ -16,12 +16,16 @@ use onewrite_console::pipeline::PipelineError;
 use onewrite_stack::call_proxy::accept;
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::error::{LocalError, Result};
 
 /// The most bytes of an action: a file of lines, with room for its JSON.
 const MAX_BODY: usize = 4 * 1024 * 1024;
+
+/// The most connections at a time. Further ones wait. The console has a few.
+const MAX_CONNECTIONS: usize = 64;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -79,10 +83,13 @@ struct Server {
 
 async fn serve(listener: TcpListener, server: Arc<Server>) {
     let mut connections = JoinSet::new();
-    loop {
+    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    // Nobody closes the semaphore.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
         let (stream, _) = accept(&listener).await;
         let server = Arc::clone(&server);
         connections.spawn(async move {
+            let _place = place;
             let service = service_fn(move |request| {
                 let server = Arc::clone(&server);
                 async move { Ok::<_, std::convert::Infallible>(server.respond(request).await) }

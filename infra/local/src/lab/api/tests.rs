@@ -167,3 +167,42 @@ async fn refuses_what_is_not_an_action_without_quoting_it() {
     assert_eq!(status, 413);
     assert!(served.lab.0.lock().unwrap().is_empty());
 }
+
+/// Sends a request on a connection that stays open, and waits for the response.
+async fn ask(stream: &mut TcpStream, request: &str) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    answered(stream).await;
+}
+
+/// Reads the response of a state: it ends with the end of an object.
+async fn answered(stream: &mut TcpStream) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_connection_above_the_limit_waits_until_another_one_ends() {
+    let served = Served::start().await;
+    let headers = served.authorized().join("\r\n");
+    let request = format!("GET /state HTTP/1.1\r\n{headers}\r\n\r\n");
+    let connect = || TcpStream::connect(served.api.address);
+    let mut open = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        let mut stream = connect().await.unwrap();
+        ask(&mut stream, &request).await;
+        open.push(stream);
+    }
+    let mut waiting = connect().await.unwrap();
+    waiting.write_all(request.as_bytes()).await.unwrap();
+    // The others are answered meanwhile.
+    for stream in &mut open {
+        ask(stream, &request).await;
+    }
+    let nothing = waiting.try_read(&mut [0]).unwrap_err();
+    assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    open.pop();
+    answered(&mut waiting).await;
+}
