@@ -109,10 +109,11 @@ function updateStage(parts, stage) {
   setText(parts.oldest.value, age(stage.oldest_millis));
   setText(parts.retry.value, count(stage.in_retry));
   setAttribute(parts.retry.row, "data-bad", isPositive(stage.in_retry) ? "true" : null);
-  const note = stage.last_failure ?? stage.details[0] ?? "";
+  const failure = stage.last_failure ? `Last failure: ${stage.last_failure}` : "";
+  const note = stage.is_failing ? stage.last_failure ?? "" : stage.details[0] ?? failure;
   setText(parts.note, note);
   setAttribute(parts.note, "title", note || null);
-  setAttribute(parts.note, "data-bad", stage.last_failure ? "true" : null);
+  setAttribute(parts.note, "data-bad", stage.is_failing ? "true" : null);
   setAttribute(parts.card, "data-moving", stage.rate > 0 && !stage.is_paused ? "true" : null);
   setAttribute(parts.card, "data-paused", stage.is_paused ? "true" : null);
   const state = stage.alarms.length > 0 ? "alarm" : stage.is_paused ? "paused" : null;

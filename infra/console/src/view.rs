@@ -102,7 +102,9 @@ pub struct Stage {
     pub is_paused: bool,
     /// Alarms of this stage in state ALARM: their names.
     pub alarms: Vec<String>,
-    /// The last failure and its reason, never with a payload.
+    /// Whether it fails now, which the page shows in red. A failure that is over is not shown so.
+    pub is_failing: bool,
+    /// The last failure, its reason and its time, never with a payload.
     pub last_failure: Option<String>,
     /// More about the stage in words, such as "shard 0: 12 records".
     pub details: Vec<String>,

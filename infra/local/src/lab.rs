@@ -17,6 +17,7 @@ mod change;
 mod comparison;
 pub mod double_write;
 pub mod faults;
+mod function_tally;
 pub mod guided;
 mod log;
 mod observer;

@@ -212,6 +212,7 @@ pub(super) fn stages(state: &State) -> Vec<Stage> {
     stages[5].in_retry = Some(Count(u64::from(!state.alarms.is_empty()) * 3));
     if let Some(alarm) = state.alarms.first() {
         stages[5].alarms = vec![alarm.name.clone()];
+        stages[5].is_failing = true;
         stages[5].last_failure =
             Some("503 from https://ledger.example/book: <b>maintenance</b>".to_owned());
     }

@@ -79,10 +79,11 @@ fn function(
     Stage {
         resource: function.to_owned(),
         rate: Some(tally.rate(now, event)),
-        in_retry: Some(Count(u64::from(state.is_failing))),
+        in_retry: Some(Count(u64::from(state.is_failing(now)))),
         is_paused: !(sources.is_polling)(function),
-        last_failure: state.last_failure,
-        details: match state.running {
+        is_failing: state.is_failing(now),
+        last_failure: state.last_failure(),
+        details: match state.running() {
             0 => Vec::new(),
             running => vec![format!("{running} running")],
         },

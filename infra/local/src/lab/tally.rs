@@ -12,6 +12,7 @@ use onewrite_stack::dead_letter::{DeadLetterReason, MessageBody};
 
 use super::bounded::BoundedMap;
 use super::change::{Change, Frontier};
+use super::function_tally::FunctionTally;
 use super::log::Log;
 use super::series::{Event, Latency, Series};
 
@@ -58,16 +59,6 @@ pub(super) struct Check {
 pub(super) struct Letter {
     pub(super) message_id: String,
     pub(super) body: MessageBody,
-}
-
-/// What a function does.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct FunctionTally {
-    /// Messages or records of invocations that run now.
-    pub(super) running: usize,
-    /// Whether the last batch failed, at least in part.
-    pub(super) is_failing: bool,
-    pub(super) last_failure: Option<String>,
 }
 
 /// The settings of the queue that decide what a message's fate is.
@@ -365,7 +356,7 @@ impl Tally {
 
     pub(super) fn invoking(&mut self, now: Millis, function: &str, records: usize, event: Event) {
         let tally = self.functions.entry(function.to_owned()).or_default();
-        tally.running += records;
+        tally.started(records);
         self.series.count(now, event, records as u64);
     }
 
@@ -377,13 +368,9 @@ impl Tally {
         records: usize,
         outcome: &InvocationOutcome,
     ) {
-        let failure = failure(records, outcome);
         let tally = self.functions.entry(function.to_owned()).or_default();
-        tally.running = tally.running.saturating_sub(records);
-        tally.is_failing = failure.is_some();
-        if let Some(failure) = failure {
+        if let Some(failure) = tally.ended(now, records, outcome) {
             self.log.add(now, &format!("{name}: {failure}"));
-            tally.last_failure = Some(failure);
         }
     }
 
@@ -565,20 +552,6 @@ impl Tally {
             failures: None,
             lost: (self.unchecked == 0 || self.lost > 0).then_some(Count(self.lost)),
         }
-    }
-}
-
-/// Why an invocation failed, at least for a part of its batch. `None` if it did not.
-fn failure(records: usize, outcome: &InvocationOutcome) -> Option<String> {
-    match outcome {
-        InvocationOutcome::Response(text) => {
-            let response: serde_json::Value = serde_json::from_str(text).ok()?;
-            let failed = response["batchItemFailures"].as_array()?.len();
-            (failed > 0).then(|| format!("{failed} of {records} in a batch failed"))
-        }
-        InvocationOutcome::FunctionError(kind) => Some(format!("the invocation failed: {kind}")),
-        InvocationOutcome::Throttled => Some("the invocation was throttled".to_owned()),
-        InvocationOutcome::InvocationError(code) => Some(format!("was not invoked: {code}")),
     }
 }
 

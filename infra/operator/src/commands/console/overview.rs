@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use onewrite_console::{
     lab::LabState,
     sentence::grouped,
@@ -46,6 +47,9 @@ pub(super) struct Reading<'a> {
     /// `None` without a lab; an error if the lab does not answer.
     pub lab: Option<Result<LabState, String>>,
 }
+
+/// How long after an error in its log a function is shown as failing. Only errors are read, so nothing shows an earlier end.
+const FAILING_FOR: SignedDuration = SignedDuration::from_mins(5);
 
 /// The alarms of each stage, by the end of their names.
 const ALARMS: [(&str, &[&str]); 6] = [
@@ -378,6 +382,7 @@ impl Reading<'_> {
         Stage {
             name: function.to_owned(),
             is_paused: mappings.is_some_and(|mappings| is_paused(mappings)),
+            is_failing: last.is_some_and(|kind| now.duration_since(kind.last.at) < FAILING_FOR),
             last_failure: last.map(|kind| format!("{}, at {}", kind.last.text(), kind.last.at)),
             details,
             ..Stage::default()
@@ -430,6 +435,7 @@ fn merged(of_lab: Stage, own: Stage) -> Stage {
         in_retry: of_lab.in_retry.or(own.in_retry),
         is_paused: of_lab.is_paused || own.is_paused,
         alarms,
+        is_failing: of_lab.is_failing,
         // The logs have the reason. The event sources only see that a batch failed.
         last_failure: own.last_failure.or(of_lab.last_failure),
         details,

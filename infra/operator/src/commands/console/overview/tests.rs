@@ -146,6 +146,7 @@ async fn claims_only_what_was_counted_on_aws() {
     );
     let failure = complete.last_failure.as_deref().unwrap();
     assert!(failure.starts_with("TargetFailed: busy"), "{failure}");
+    assert!(complete.is_failing && !stage(&overview, "forward").is_failing);
     assert_eq!(overview.not_read, Vec::<String>::new());
 }
 
