@@ -196,6 +196,12 @@ impl LocalLab {
         is_checked && self.switch.is_idle() && self.totals().in_progress() == 0
     }
 
+    /// Refuses further actions, and returns when no message is on its way to the queue any more.
+    pub async fn stop(&self) {
+        self.stop_guided();
+        self.sender.stop().await;
+    }
+
     fn deployed(&self) -> MutexGuard<'_, Deployed> {
         self.deployed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -317,6 +323,9 @@ impl Lab for LocalLab {
     }
 
     async fn act(&self, action: Action) -> std::result::Result<String, PipelineError> {
+        if self.sender.is_stopped() {
+            return Err(actions::ended());
+        }
         match action {
             Action::Pause => Ok(self.pause(true)),
             Action::Resume => Ok(self.pause(false)),

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use aws_sdk_sqs::error::BuildError;
+use aws_sdk_sqs::operation::send_message_batch::SendMessageBatchOutput;
 use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use futures::stream::{self, StreamExt, TryStreamExt};
+use futures::stream::{FuturesOrdered, StreamExt};
 use onewrite::item::{Enrichment, NotificationItem, PayloadCompression};
 use onewrite::limits::MAX_MESSAGE_BYTES;
 use onewrite::notification::MessagePointers;
@@ -15,7 +16,7 @@ use crate::oracle::{Meaning, SentMessage};
 use crate::sample::Sample;
 
 /// Batches in flight at the same time.
-const MAX_SENDS_IN_FLIGHT: usize = 8;
+pub(crate) const MAX_SENDS_IN_FLIGHT: usize = 8;
 
 /// Messages per `SendMessageBatch` (SQS quotas).
 const BATCH_MESSAGES: usize = 10;
@@ -116,6 +117,13 @@ pub fn meaning(body: &str, pointers: &MessagePointers) -> Meaning {
     }
 }
 
+/// A message that a queue has accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted<'a> {
+    pub(crate) message: &'a Sample,
+    pub(crate) message_id: String,
+}
+
 /// Sends messages, several batches at a time. Calls `progress` with the number of accepted messages.
 ///
 /// On a FIFO queue the message group is the notification id. Each message has its own deduplication id, so that SQS does
@@ -129,6 +137,30 @@ pub async fn send(
     messages: &[Sample],
     mut progress: impl FnMut(usize),
 ) -> Result<Vec<SentMessage>> {
+    let mut sent = Vec::with_capacity(messages.len());
+    let accept = |batch: Vec<Accepted<'_>>| {
+        sent.extend(batch.into_iter().map(|one| SentMessage {
+            message_id: one.message_id,
+            meaning: one.message.meaning.clone(),
+        }));
+        progress(sent.len());
+    };
+    send_while(clients, queue_url, messages, || true, accept).await?;
+    Ok(sent)
+}
+
+/// Sends messages like [`send`], as long as `goes_on` is true and the queue accepts them. Passes the accepted messages of each batch
+/// to `accept`, also those of batches that are in flight when it ends.
+///
+/// # Errors
+/// [`LocalError::Aws`] if the queue does not accept a message. If the response was lost, it may have accepted the batch.
+pub(crate) async fn send_while<'a>(
+    clients: &Clients,
+    queue_url: &str,
+    messages: &'a [Sample],
+    goes_on: impl Fn() -> bool,
+    mut accept: impl FnMut(Vec<Accepted<'a>>),
+) -> Result<()> {
     let in_flight = if is_fifo(queue_url) {
         1
     } else {
@@ -139,13 +171,18 @@ pub async fn send(
     let sends: Vec<_> = batches
         .map(|batch| send_batch(clients, queue_url, batch))
         .collect();
-    let mut batches = stream::iter(sends).buffered(in_flight);
-    let mut sent = Vec::with_capacity(messages.len());
-    while let Some(batch) = batches.try_next().await? {
-        sent.extend(batch);
-        progress(sent.len());
+    let (mut sends, mut running, mut result) = (sends.into_iter(), FuturesOrdered::new(), Ok(()));
+    loop {
+        while running.len() < in_flight && result.is_ok() && goes_on() {
+            let Some(send) = sends.next() else { break };
+            running.push_back(send);
+        }
+        let Some((accepted, sent)) = running.next().await else {
+            return result;
+        };
+        accept(accepted);
+        result = result.and(sent);
     }
-    Ok(sent)
 }
 
 fn is_fifo(queue_url: &str) -> bool {
@@ -167,11 +204,40 @@ fn batches(messages: &[Sample]) -> Vec<&[Sample]> {
     batches
 }
 
-async fn send_batch(
+/// Sends one batch. Returns what the queue has accepted, which can be a part of it.
+async fn send_batch<'a>(
+    clients: &Clients,
+    queue_url: &str,
+    messages: &'a [Sample],
+) -> (Vec<Accepted<'a>>, Result<()>) {
+    let output = match call(clients, queue_url, messages).await {
+        Ok(output) => output,
+        Err(error) => return (Vec::new(), Err(error)),
+    };
+    let mut accepted: Vec<_> = messages.iter().map(|_| None).collect();
+    for entry in output.successful {
+        if let Some(index) = index(&entry.id, messages) {
+            accepted[index] = Some(Accepted {
+                message: &messages[index],
+                message_id: entry.message_id,
+            });
+        }
+    }
+    let accepted: Vec<_> = accepted.into_iter().flatten().collect();
+    let reason = match output.failed.first() {
+        Some(failed) => failed.code.clone(),
+        None if accepted.len() == messages.len() => return (accepted, Ok(())),
+        None => "the response is missing an entry".to_owned(),
+    };
+    let call = "SendMessageBatch";
+    (accepted, Err(LocalError::Aws { call, reason }))
+}
+
+async fn call(
     clients: &Clients,
     queue_url: &str,
     messages: &[Sample],
-) -> Result<Vec<SentMessage>> {
+) -> Result<SendMessageBatchOutput> {
     let entries = messages
         .iter()
         .enumerate()
@@ -183,32 +249,8 @@ async fn send_batch(
         .send_message_batch()
         .queue_url(queue_url)
         .set_entries(Some(entries));
-    let output = request
-        .send()
-        .await
-        .map_err(|error| LocalError::aws("SendMessageBatch", &error))?;
-    if let Some(failed) = output.failed.first() {
-        return Err(LocalError::Aws {
-            call: "SendMessageBatch",
-            reason: failed.code.clone(),
-        });
-    }
-    let mut sent = vec![None; messages.len()];
-    for accepted in output.successful {
-        if let Some(index) = index(&accepted.id, messages) {
-            sent[index] = Some(SentMessage {
-                message_id: accepted.message_id,
-                meaning: messages[index].meaning.clone(),
-            });
-        }
-    }
-    let incomplete = || LocalError::Aws {
-        call: "SendMessageBatch",
-        reason: "the response is missing an entry".into(),
-    };
-    sent.into_iter()
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(incomplete)
+    let output = request.send().await;
+    output.map_err(|error| LocalError::aws("SendMessageBatch", &error))
 }
 
 fn entry(

@@ -1,5 +1,6 @@
 //! Sends what the buttons of the console say.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -7,14 +8,15 @@ use onewrite::notification::MessagePointers;
 use onewrite_console::lab::{Action, Comparison, Ledger};
 use onewrite_console::pipeline::PipelineError;
 use onewrite_console::sentence::grouped;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 use super::comparison::SentIds;
 use super::observer::StackObserver;
 use super::samples::{Samples, sample};
 use crate::clients::Clients;
-use crate::error::LocalError;
 use crate::ledger_receiver::Effects;
-use crate::messages;
+use crate::messages::{self, Accepted};
 use crate::oracle::Meaning;
 use crate::sample::Sample;
 
@@ -30,19 +32,27 @@ const COPIES: usize = 5;
 /// How long an action waits for its messages to be sent. Afterwards, they are sent in the background.
 const WAIT: Duration = Duration::from_secs(3);
 
-/// Receives copies of the messages of the console.
+/// Receives copies of the messages of the console that the queue has accepted.
 pub(super) trait Copies: Send + Sync {
     fn send(&self, messages: &[Sample]);
 }
 
-/// Sends messages to a stack.
+/// Sends messages to a stack. Dropping it ends the sends that run.
 pub(super) struct Sender {
-    clients: Clients,
-    queue_url: String,
-    observer: Arc<StackObserver>,
+    queue: Arc<Queue>,
     samples: Mutex<Samples>,
+    /// The sends that run. `None` once the sender is stopped.
+    sending: Mutex<Option<JoinSet<()>>>,
+}
+
+/// What each send needs.
+struct Queue {
+    clients: Clients,
+    url: String,
+    observer: Arc<StackObserver>,
     sent: Mutex<SentIds>,
     copies: Option<Arc<dyn Copies>>,
+    is_stopped: AtomicBool,
 }
 
 impl Sender {
@@ -53,60 +63,69 @@ impl Sender {
         copies: Option<Arc<dyn Copies>>,
     ) -> Self {
         Self {
-            clients,
-            queue_url,
-            observer,
+            queue: Arc::new(Queue {
+                clients,
+                url: queue_url,
+                observer,
+                sent: Mutex::default(),
+                copies,
+                is_stopped: AtomicBool::new(false),
+            }),
             samples: Mutex::new(Samples::new(rand::random())),
-            sent: Mutex::default(),
-            copies,
+            sending: Mutex::new(Some(JoinSet::new())),
         }
     }
 
     /// Sends the messages of an action. Returns a line for the page.
     pub(super) async fn send(&self, action: Action) -> Result<String, PipelineError> {
-        let pointers = self.observer.rules().pointers;
-        let stored = self.observer.tally().newest_stored().cloned();
+        let observer = &self.queue.observer;
+        let pointers = observer.rules().pointers;
+        let stored = observer.tally().newest_stored().cloned();
         let (messages, text) = compose(action, &mut lock(&self.samples), stored, &pointers)?;
-        self.compare(&messages);
-        let (clients, queue_url) = (self.clients.clone(), self.queue_url.clone());
-        let observer = Arc::clone(&self.observer);
-        let mut sending = tokio::spawn(async move {
-            let sent = messages::send(&clients, &queue_url, &messages, |_| {}).await;
-            if let Err(error) = &sent {
-                let (now, text) = (observer.now(), format!("failed to send: {error}"));
-                observer.tally().log.add(now, &text);
-            }
-            sent
-        });
-        let text = match tokio::time::timeout(WAIT, &mut sending).await {
-            Ok(Ok(Ok(_))) => format!("Sent {text}"),
-            Ok(Ok(Err(error))) => return Err(failed(&error)),
-            Ok(Err(error)) => return Err(PipelineError::Failed(error.to_string())),
+        let sent = self.start(messages)?;
+        let text = match tokio::time::timeout(WAIT, sent).await {
+            Ok(Ok(Ok(()))) => format!("Sent {text}"),
+            Ok(Ok(Err(error))) => return Err(error),
+            Ok(Err(_)) => return Err(PipelineError::Failed("the send has ended".to_owned())),
             Err(_) => format!("Sending {text}; this takes a while"),
         };
-        let now = self.observer.now();
-        self.observer.tally().log.add(now, &text);
+        observer.tally().log.add(observer.now(), &text);
         Ok(text)
     }
 
-    /// Notes what is sent, and sends copies of what is compared.
-    fn compare(&self, messages: &[Sample]) {
-        let mut sent = lock(&self.sent);
-        let compared = messages.iter().filter(|message| match &message.meaning {
-            Meaning::Valid { id, .. } => sent.add(id),
-            Meaning::Malformed => true,
+    /// Starts to send messages. Returns where the result comes.
+    fn start(
+        &self,
+        messages: Vec<Sample>,
+    ) -> Result<oneshot::Receiver<Result<(), PipelineError>>, PipelineError> {
+        let mut sending = lock(&self.sending);
+        let sending = sending.as_mut().ok_or_else(ended)?;
+        while sending.try_join_next().is_some() {}
+        let (result, receiver) = oneshot::channel();
+        let queue = Arc::clone(&self.queue);
+        sending.spawn(async move {
+            // Nobody waits for a send that takes long.
+            let _ = result.send(queue.send(&messages).await);
         });
-        let compared: Vec<Sample> = compared.cloned().collect();
-        drop(sent);
-        if let Some(copies) = &self.copies {
-            copies.send(&compared);
-        }
+        Ok(receiver)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.queue.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Refuses further actions, and returns when no message is on its way to the queue any more.
+    pub(super) async fn stop(&self) {
+        self.queue.is_stopped.store(true, Ordering::Relaxed);
+        let sending = lock(&self.sending).take();
+        let Some(mut sending) = sending else { return };
+        while sending.join_next().await.is_some() {}
     }
 
     /// Compares what the target booked with `double_write`.
     pub(super) fn comparison(&self, effects: Option<&Effects>, double_write: Ledger) -> Comparison {
-        let sent = lock(&self.sent);
-        let tally = self.observer.tally();
+        let sent = lock(&self.queue.sent);
+        let tally = self.queue.observer.tally();
         Comparison {
             ids: sent.count(),
             onewrite: sent.ledger(
@@ -118,12 +137,49 @@ impl Sender {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+impl Queue {
+    async fn send(&self, messages: &[Sample]) -> Result<(), PipelineError> {
+        let goes_on = || !self.is_stopped.load(Ordering::Relaxed);
+        let mut count = 0;
+        let accept = |accepted: Vec<Accepted<'_>>| {
+            count += accepted.len();
+            self.compare(accepted);
+        };
+        let sent = messages::send_while(&self.clients, &self.url, messages, goes_on, accept).await;
+        let (count, all) = (grouped(count as u64), grouped(messages.len() as u64));
+        let reason = match sent {
+            Err(error) => format!("the queue accepted {count} of {all} messages: {error}"),
+            Ok(()) if count == all => return Ok(()),
+            Ok(()) => format!("the stack ends, and only {count} of {all} messages were sent"),
+        };
+        let text = format!("failed to send: {reason}");
+        self.observer.tally().log.add(self.observer.now(), &text);
+        Err(PipelineError::Failed(reason))
+    }
+
+    /// Notes what the queue has accepted, and sends copies of what is compared.
+    fn compare(&self, accepted: Vec<Accepted<'_>>) {
+        let mut sent = lock(&self.sent);
+        let messages = accepted.into_iter().map(|one| one.message);
+        let compared = messages.filter(|message| match &message.meaning {
+            Meaning::Valid { id, .. } => sent.add(id),
+            Meaning::Malformed => true,
+        });
+        let compared: Vec<Sample> = compared.cloned().collect();
+        drop(sent);
+        if let Some(copies) = &self.copies {
+            copies.send(&compared);
+        }
+    }
 }
 
-fn failed(error: &LocalError) -> PipelineError {
-    PipelineError::Failed(error.to_string())
+/// Why an action is refused at the end.
+pub(super) fn ended() -> PipelineError {
+    PipelineError::Failed("the stack ends".to_owned())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The messages of an action, and what they are.
@@ -218,78 +274,4 @@ fn invalid<T>(reason: String) -> Result<T, PipelineError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn composed(action: Action, stored: Option<&str>) -> Result<(Vec<Sample>, String), String> {
-        let mut samples = Samples::new(1);
-        let stored = stored.map(str::to_owned);
-        let result = compose(action, &mut samples, stored, &MessagePointers::default());
-        result.map_err(|error| error.to_string())
-    }
-
-    fn lines(lines: &[&str]) -> Action {
-        Action::SendLines {
-            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
-        }
-    }
-
-    #[test]
-    fn sends_as_many_notifications_as_asked_for() {
-        for count in [1, MAX_SEND] {
-            let (messages, _) = composed(Action::Send { count }, None).unwrap();
-            assert_eq!(messages.len(), usize::try_from(count).unwrap());
-        }
-        for count in [0, MAX_SEND + 1] {
-            let error = composed(Action::Send { count }, None).unwrap_err();
-            assert_eq!(error, "count must be from 1 to 10,000");
-        }
-    }
-
-    #[test]
-    fn duplicates_are_five_copies_of_one_message() {
-        let (messages, text) = composed(Action::SendDuplicates, None).unwrap();
-        assert_eq!(messages.len(), 5);
-        assert!(messages.iter().all(|message| *message == messages[0]));
-        assert_eq!(text, "one new notification 5 times");
-    }
-
-    #[test]
-    fn a_conflict_needs_a_stored_notification() {
-        let error = composed(Action::SendConflict, None).unwrap_err();
-        assert!(error.contains("send a notification first"), "{error}");
-        let (messages, _) = composed(Action::SendConflict, Some("rf_1")).unwrap();
-        assert_eq!(messages[0].meaning.id().unwrap(), "rf_1");
-    }
-
-    #[test]
-    fn lines_are_sent_as_they_are_except_empty_ones() {
-        let valid = r#"{"notification_id":"a","payload":{ "x" : 1.0 }}"#;
-        let (messages, text) = composed(lines(&[valid, "", "no json\r"]), None).unwrap();
-        let bodies: Vec<&str> = messages.iter().map(|one| one.body.as_str()).collect();
-        assert_eq!(bodies, [valid, "no json"]);
-        assert_eq!(messages[1].meaning, Meaning::Malformed);
-        assert_eq!(text, "2 lines");
-    }
-
-    #[test]
-    fn lines_that_sqs_rejects_are_named_without_their_text() {
-        let error = composed(lines(&["{}", "", "canary\u{1}"]), None).unwrap_err();
-        assert_eq!(error, "line 3: SQS does not accept U+0001");
-        for invalid in [vec![], vec!["", " "], vec!["{}"; MAX_LINES + 1]] {
-            assert!(composed(lines(&invalid), None).is_err());
-        }
-    }
-
-    #[test]
-    fn samples_that_the_settings_make_unreadable_are_not_sent() {
-        let pointers = MessagePointers {
-            payload: "/data".parse().unwrap(),
-            ..MessagePointers::default()
-        };
-        let mut samples = Samples::new(1);
-        let action = Action::Send { count: 1 };
-        let error = compose(action, &mut samples, None, &pointers).unwrap_err();
-        assert!(error.to_string().contains("send lines of your own"));
-    }
-}
+mod tests;
