@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::binaries::{self, Architecture, Binary};
 use crate::demo::PageOptions;
@@ -243,7 +243,9 @@ impl Cli {
         match self.command {
             Command::Demo(options) => Box::pin(options.run()).await,
             Command::Up(arguments) => {
-                Box::pin(up::up(arguments.options(), interrupted())).await?;
+                let mut interruptions = Interruptions::new();
+                let interrupted = async || interruptions.next().await;
+                Box::pin(up::up(arguments.options(), interrupted)).await?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Deploy { parameters } => {
@@ -391,20 +393,34 @@ fn read_or_generate(
 
 /// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
 async fn interrupted() {
-    let kinds = [
-        SignalKind::interrupt(),
-        SignalKind::terminate(),
-        SignalKind::hangup(),
-    ];
-    let waits = kinds
-        .into_iter()
-        .filter_map(|kind| signal(kind).ok())
-        .map(|mut signal| {
-            Box::pin(async move {
-                signal.recv().await;
-            })
-        });
-    futures::future::select_all(waits).await;
+    Interruptions::new().next().await;
+}
+
+/// Ctrl-C, SIGTERM, and the end of the terminal. None is missed between two waits.
+struct Interruptions {
+    signals: Vec<Signal>,
+    terminal: Option<Signal>,
+}
+
+impl Interruptions {
+    fn new() -> Self {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate()];
+        Self {
+            signals: kinds
+                .into_iter()
+                .filter_map(|kind| signal(kind).ok())
+                .collect(),
+            terminal: signal(SignalKind::hangup()).ok(),
+        }
+    }
+
+    /// Waits for the next one. The end of the terminal counts only as the first one, because a shell can report it again.
+    async fn next(&mut self) {
+        let signals = self.signals.iter_mut().chain(&mut self.terminal);
+        let waits = signals.map(|signal| Box::pin(signal.recv()));
+        futures::future::select_all(waits).await;
+        self.terminal = None;
+    }
 }
 
 #[cfg(test)]

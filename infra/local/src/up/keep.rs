@@ -65,29 +65,83 @@ impl Lines {
     }
 }
 
-/// What was written.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kept {
-    pub(super) directory: PathBuf,
-    /// Messages that are still hidden in a queue and could not be read.
-    pub(super) unread: usize,
+/// The directory of what is kept of a run.
+#[derive(Debug)]
+pub(super) struct Kept(PathBuf);
+
+impl Kept {
+    /// Creates the directory.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    pub(super) fn create(workspace: &Workspace) -> Result<Self> {
+        create_directory(workspace, Timestamp::now()).map(Self)
+    }
+
+    /// Writes table, stream, queues and ledger of a stack whose event sources have stopped. Returns how many messages are still
+    /// hidden in a queue and could not be read.
+    ///
+    /// # Errors
+    /// A failed call or file operation.
+    pub(super) async fn write(
+        &self,
+        clients: &Clients,
+        outputs: &StackOutputs,
+        ledger: Option<&Ledger>,
+    ) -> Result<usize> {
+        write(&self.0, clients, outputs, ledger).await
+    }
+
+    /// Says what the directory has after [`Self::write`] succeeded.
+    pub(super) fn complete(&self, unread: usize) -> String {
+        let directory = self.0.display();
+        let text = format!("The stack has ended. Its data, with all payloads, are in {directory}.");
+        match unread {
+            0 => text,
+            unread => format!(
+                "{text}\n{unread} messages are missing there: a function had just received them."
+            ),
+        }
+    }
+
+    /// Says what is left after [`Self::write`] failed. Removes the directory if nothing was written.
+    pub(super) fn incomplete(&self) -> String {
+        match std::fs::remove_dir(&self.0) {
+            Ok(()) => {
+                "The stack has ended before its data were written, so they are gone.".to_owned()
+            }
+            Err(_) => format!(
+                "The stack has ended before all its data were written. A part of them, with payloads, is in {}; the rest is gone.",
+                self.0.display()
+            ),
+        }
+    }
 }
 
-/// Writes table, stream, queues and ledger of a stack whose event sources have stopped.
+/// Waits for `work`, unless `interrupted` resolves before.
 ///
 /// # Errors
-/// A failed call or file operation.
-pub(super) async fn keep(
-    workspace: &Workspace,
+/// Those of `work`, or [`LocalError::Interrupted`].
+pub(super) async fn unless<T>(
+    interrupted: impl Future<Output = ()>,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::select! {
+        result = work => result,
+        () = interrupted => Err(LocalError::Interrupted),
+    }
+}
+
+async fn write(
+    directory: &Path,
     clients: &Clients,
     outputs: &StackOutputs,
     ledger: Option<&Ledger>,
-) -> Result<Kept> {
-    let directory = create_directory(workspace, Timestamp::now())?;
-    let mut table = Lines::create(&directory, "table.jsonl")?;
+) -> Result<usize> {
+    let mut table = Lines::create(directory, "table.jsonl")?;
     write_table(clients, &outputs.table, &mut table).await?;
     table.finish()?;
-    let mut records = Lines::create(&directory, "stream.jsonl")?;
+    let mut records = Lines::create(directory, "stream.jsonl")?;
     for (shard, record) in stream::read_records(clients, &outputs.stream).await? {
         records.add(&json!({
             "shard": shard,
@@ -97,16 +151,16 @@ pub(super) async fn keep(
         }))?;
     }
     records.finish()?;
-    let unread = write_queues(clients, outputs, &directory).await?;
+    let unread = write_queues(clients, outputs, directory).await?;
     if let Some(ledger) = ledger {
-        let mut entries = Lines::create(&directory, "ledger.jsonl")?;
+        let mut entries = Lines::create(directory, "ledger.jsonl")?;
         for (id, calls) in &ledger.calls {
             let is_booked = ledger.booked.contains(id);
             entries.add(&json!({"notification_id": id, "calls": calls, "booked": is_booked}))?;
         }
         entries.finish()?;
     }
-    Ok(Kept { directory, unread })
+    Ok(unread)
 }
 
 /// A directory for this run, such as `target/local/kept/20261129T165512`.
@@ -232,9 +286,12 @@ mod tests {
     const DEAD_LETTERS: &str = "http://127.0.0.1/1/dead-letters";
 
     /// The messages of both queues. The one in the queue had all its receives.
+    #[derive(Default)]
     struct Queues {
         waiting: Vec<Value>,
         dead_letters: Vec<Value>,
+        /// Messages of each queue that do not become visible again.
+        hidden: usize,
     }
 
     impl Queues {
@@ -247,19 +304,19 @@ mod tests {
                 }
                 "ReceiveMessage" => std::mem::take(&mut self.dead_letters),
                 "DeleteMessageBatch" => return json!({"Successful": [{"Id": "0"}], "Failed": []}),
+                "Scan" => return json!({"Items": [{"notification_id": {"S": "a"}}], "Count": 1}),
+                "ListShards" => return json!({"Shards": []}),
                 _ => {
                     let messages = if is_main {
                         &self.waiting
                     } else {
                         &self.dead_letters
                     };
-                    let count = messages.len().to_string();
-                    let names = ["", "NotVisible", "Delayed"].into_iter();
-                    let counts = names.map(|name| {
-                        let count = if name.is_empty() { &*count } else { "0" };
-                        (format!("ApproximateNumberOfMessages{name}"), count.into())
-                    });
-                    return json!({"Attributes": Value::Object(counts.collect())});
+                    return json!({"Attributes": {
+                        "ApproximateNumberOfMessages": messages.len().to_string(),
+                        "ApproximateNumberOfMessagesNotVisible": self.hidden.to_string(),
+                        "ApproximateNumberOfMessagesDelayed": "0",
+                    }});
                 }
             };
             json!({ "Messages": received })
@@ -303,7 +360,7 @@ mod tests {
         let message = json!({"MessageId": "m1", "ReceiptHandle": "h1", "Body": "{}"});
         let (clients, _tasks) = start(Queues {
             waiting: vec![message],
-            dead_letters: Vec::new(),
+            ..Queues::default()
         })
         .await;
         let directory = tempfile::tempdir().unwrap();
@@ -312,6 +369,43 @@ mod tests {
         let text = std::fs::read_to_string(directory.path().join("dead-letters.jsonl"));
         let line: Value = serde_json::from_str(&text.unwrap()).unwrap();
         assert_eq!(line["message_id"], "m1");
+    }
+
+    #[tokio::test]
+    async fn an_interruption_ends_the_wait_for_hidden_messages() {
+        let queues = Queues {
+            hidden: 1,
+            ..Queues::default()
+        };
+        let (clients, _tasks) = start(queues).await;
+        let root = tempfile::tempdir().unwrap();
+        let kept = Kept::create(&Workspace::at(root.path())).unwrap();
+        let queue = kept.0.join("queue.jsonl");
+        let interrupted = async {
+            while !queue.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        let outputs = outputs();
+        let write = kept.write(&clients, &outputs, None);
+        let error = unless(interrupted, write).await.unwrap_err();
+        assert!(matches!(error, LocalError::Interrupted), "{error}");
+        let text = kept.incomplete();
+        assert!(
+            text.contains("A part of them") && text.contains("the rest is gone"),
+            "{text}"
+        );
+        let table = std::fs::read_to_string(kept.0.join("table.jsonl")).unwrap();
+        assert_eq!(table, "{\"notification_id\":{\"S\":\"a\"}}\n");
+    }
+
+    #[test]
+    fn a_directory_without_data_is_not_called_a_part_of_them() {
+        let root = tempfile::tempdir().unwrap();
+        let kept = Kept::create(&Workspace::at(root.path())).unwrap();
+        let text = kept.incomplete();
+        assert!(text.ends_with("so they are gone."), "{text}");
+        assert!(!kept.0.exists());
     }
 
     #[test]
