@@ -26,6 +26,7 @@ use crate::mapping::{Change, Lifecycle, SqsMapping, State};
 use crate::message::{MAX_RECEIVE, Message};
 use batch::{Batch, Collector, Receive, ReceivedMessage};
 use concurrency::Concurrency;
+pub use concurrency::MAXIMUM as MAXIMUM_CONCURRENCY;
 
 /// The maximum wait time of a receive, in seconds (S1).
 pub const MAX_WAIT_SECONDS: u32 = 20;

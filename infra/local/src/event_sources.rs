@@ -178,6 +178,14 @@ impl PollingSwitch {
     }
 }
 
+/// How many concurrent invocations of a function the mapping of its queue allows.
+///
+/// # Errors
+/// [`crate::error::LocalError::UnexpectedStack`] if it has no such mapping or AWS would reject it, or a failed call.
+pub(crate) async fn queue_concurrency(clients: &Clients, function: &str) -> Result<usize> {
+    mappings::read_concurrency(&clients.functions, function).await
+}
+
 /// Enables and disables pollers as the states of their mappings change.
 async fn follow_states(functions: Lambda, pollers: Pollers) {
     loop {

@@ -3,6 +3,7 @@
 //! - `observer` passes what the pollers see to the `tally`, which counts it; `change` reads records of the table's stream, `series`
 //!   keeps the last hour, and `log` the last lines.
 //! - `watcher` reads the queues, checks acknowledged messages against the table, and judges dead letters.
+//! - `deployed` reads what decides about messages, as it was deployed.
 //! - `actions` sends messages from `samples`; `comparison` follows them; `stages` describes the stages.
 //! - `api` serves all of it on the loopback interface, for the console.
 //! - `faults` puts proxies between functions and emulator, whose `switches` also break the `double_write` beside it.
@@ -15,6 +16,7 @@ mod api;
 mod bounded;
 mod change;
 mod comparison;
+pub(crate) mod deployed;
 pub mod double_write;
 pub mod faults;
 mod function_tally;
@@ -33,20 +35,17 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use async_trait::async_trait;
-use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite_console::lab::{Action, Fault, Guided, Lab, LabState};
 use onewrite_console::pipeline::PipelineError;
 use onewrite_console::view::{Count, Totals};
 use onewrite_event_sources::Millis;
 use onewrite_event_sources::choices::Choices;
-use onewrite_stack::dead_letter::MessageRules;
 use onewrite_stack::outputs::StackOutputs;
-use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use actions::{Copies, Sender};
 pub use api::LabApi;
-use double_write::{DoubleWrite, Settings};
+use double_write::DoubleWrite;
 use faults::Faults;
 use guided::{GuidedRun, Pauses};
 pub use observer::StackObserver;
@@ -54,7 +53,6 @@ use stages::Sources;
 use switches::Switches;
 use tally::QueueRules;
 
-use crate::clients::Clients;
 use crate::error::{LocalError, Result};
 use crate::event_sources::PollingSwitch;
 use crate::ledger_receiver::{Effects, LedgerReceiver};
@@ -120,10 +118,12 @@ impl LocalLab {
     /// # Errors
     /// A failed call.
     pub async fn start(stack: &mut Stack, observer: Arc<StackObserver>) -> Result<Arc<Self>> {
-        let queue = configure(&observer, stack).await?;
+        configure(&observer, stack).await?;
         // The functions must not run yet.
         let faults = Faults::start(stack, Switches::default()).await?;
-        let double_write = DoubleWrite::start(settings(stack, queue), faults.switches().clone());
+        let (clients, outputs) = (stack.clients(), stack.outputs());
+        let settings = deployed::double_write_settings(clients, outputs, rand::random()).await?;
+        let double_write = DoubleWrite::start(settings, faults.switches().clone());
         let double_write = Arc::new(double_write);
         stack
             .start_event_sources(None, Choices::default_outcomes())
@@ -154,7 +154,9 @@ impl LocalLab {
     /// # Errors
     /// A failed call.
     pub async fn redeployed(&self, stack: &Stack) -> Result<()> {
-        configure(&self.observer, stack).await?;
+        let queue = configure(&self.observer, stack).await?;
+        self.double_write
+            .configure(queue.visibility, queue.max_receives);
         self.faults.redirect(stack).await?;
         *self.deployed() = Deployed::new(stack);
         Ok(())
@@ -340,96 +342,20 @@ impl Lab for LocalLab {
 /// Reads what decides about the messages of a stack.
 async fn configure(observer: &StackObserver, stack: &Stack) -> Result<QueueRules> {
     let (clients, outputs) = (stack.clients(), stack.outputs());
-    let ingest = clients
-        .functions
-        .function_configuration(&outputs.ingest)
-        .await?;
-    let queue = read_queue(clients, &outputs.queue_url).await?;
-    observer.configure(outputs, message_rules(&ingest), queue);
+    let rules = deployed::read_message_rules(clients, &outputs.ingest).await?;
+    let queue = deployed::read_queue(clients, &outputs.queue_url).await?;
+    observer.configure(outputs, rules, queue);
     Ok(queue)
-}
-
-/// The settings of the double write: those of the stack.
-fn settings(stack: &Stack, queue: QueueRules) -> Settings {
-    let default = Settings::default();
-    let concurrency = stack.parameters().get("IngestConcurrency");
-    Settings {
-        seed: rand::random(),
-        is_fifo: stack.outputs().is_fifo(),
-        visibility: queue.visibility,
-        max_receives: queue.max_receives,
-        concurrency: concurrency
-            .and_then(|count| count.parse().ok())
-            .unwrap_or(default.concurrency),
-        ..default
-    }
-}
-
-/// The rules by which `ingest` accepts a message, from its configuration.
-fn message_rules(configuration: &Value) -> MessageRules {
-    let variables = &configuration["Environment"]["Variables"];
-    MessageRules::from_variables(|name| variables[name].as_str())
-}
-
-async fn read_queue(clients: &Clients, url: &str) -> Result<QueueRules> {
-    let request = clients.sqs.get_queue_attributes().queue_url(url);
-    let response = request
-        .attribute_names(QueueAttributeName::All)
-        .send()
-        .await;
-    let attributes = response.map_err(|error| LocalError::aws("GetQueueAttributes", &error))?;
-    let attributes = attributes.attributes.unwrap_or_default();
-    let default = QueueRules::default();
-    let visibility = attributes.get(&QueueAttributeName::VisibilityTimeout);
-    let policy = attributes.get(&QueueAttributeName::RedrivePolicy);
-    let policy: Value = policy
-        .and_then(|policy| serde_json::from_str(policy).ok())
-        .unwrap_or_default();
-    Ok(QueueRules {
-        max_receives: max_receives(&policy).unwrap_or(default.max_receives),
-        visibility: visibility
-            .and_then(|seconds| seconds.parse::<Millis>().ok())
-            .map_or(default.visibility, |seconds| seconds * 1_000),
-    })
-}
-
-/// SQS accepts a number and a text.
-fn max_receives(policy: &Value) -> Option<u32> {
-    let count = &policy["maxReceiveCount"];
-    match count.as_u64() {
-        Some(number) => u32::try_from(number).ok(),
-        None => count.as_str()?.parse().ok(),
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use onewrite::notification::MessagePointers;
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn reads_the_rules_of_the_deployed_function() {
-        let variables = json!({"PAYLOAD_POINTER": "/data", "PAYLOAD_COMPRESSION": "never"});
-        let rules = message_rules(&json!({"Environment": {"Variables": variables}}));
-        assert_eq!(rules.pointers.payload.to_string(), "/data");
-        assert_eq!(rules.compression, onewrite::item::PayloadCompression::Never);
-        let rules = message_rules(&json!({}));
-        assert_eq!(rules.pointers, MessagePointers::default());
-    }
 
     #[test]
     fn a_guided_run_needs_effects_that_are_counted() {
         check_guided(true).unwrap();
         let refused = check_guided(false).unwrap_err();
         assert!(refused.to_string().contains("built-in ledger"), "{refused}");
-    }
-
-    #[test]
-    fn reads_the_receives_of_a_redrive_policy() {
-        assert_eq!(max_receives(&json!({"maxReceiveCount": 6})), Some(6));
-        assert_eq!(max_receives(&json!({"maxReceiveCount": "7"})), Some(7));
-        assert_eq!(max_receives(&Value::Null), None);
     }
 }

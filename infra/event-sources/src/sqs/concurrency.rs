@@ -4,8 +4,8 @@ use crate::Millis;
 
 /// The initial number of concurrent invocations (S5).
 const START: usize = 5;
-/// The maximum without `MaximumConcurrency` (S5).
-const MAXIMUM: usize = 1_250;
+/// The most concurrent invocations of a mapping without `MaximumConcurrency` (S5).
+pub const MAXIMUM: usize = 1_250;
 /// The limit grows by one each time this time has passed at the limit: 300 a minute (S5).
 const GROWTH_INTERVAL: Millis = 200;
 

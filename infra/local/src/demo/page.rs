@@ -6,6 +6,7 @@ use onewrite_event_sources::choices::Choices;
 
 use crate::downstream::Downstream;
 use crate::error::{LocalError, Result};
+use crate::lab::deployed::double_write_settings;
 use crate::lab::double_write::Settings;
 use crate::lab::double_write::machine::Machine;
 use crate::lab::faults::Faults;
@@ -60,6 +61,8 @@ impl PageOptions {
 #[derive(Debug)]
 pub(super) struct FaultyRun {
     options: PageOptions,
+    /// The settings of the double write, which are those of the stack.
+    settings: Settings,
     /// Keeps the proxies running.
     faults: Faults,
 }
@@ -70,12 +73,18 @@ impl FaultyRun {
     /// # Errors
     /// A failed call.
     pub(super) async fn start(stack: &mut Stack, options: PageOptions) -> Result<Self> {
+        let (clients, outputs) = (stack.clients(), stack.outputs());
+        let settings = double_write_settings(clients, outputs, options.seed).await?;
         let switches = Switches::planned(options.seed);
         let faults = Faults::start(stack, switches).await?;
         stack
             .start_event_sources(None, Choices::default_outcomes())
             .await?;
-        Ok(Self { options, faults })
+        Ok(Self {
+            options,
+            settings,
+            faults,
+        })
     }
 
     /// Runs the double write on the same messages, and writes the page. Returns its path.
@@ -88,17 +97,11 @@ impl FaultyRun {
         messages: &[Sample],
         report: &Report,
     ) -> Result<&Path> {
-        let is_fifo = is_fifo(stack);
-        let settings = Settings {
-            seed: self.options.seed,
-            is_fifo,
-            ..Settings::default()
-        };
         let switches = self.faults.switches().clone();
-        let first = double_write(settings, switches, messages);
+        let first = double_write(self.settings, switches, messages);
         let resending = Settings {
             resends: true,
-            ..settings
+            ..self.settings
         };
         // The same plan again, because the first one has used up the faults.
         let switches = Switches::planned(self.options.seed);
@@ -111,20 +114,13 @@ impl FaultyRun {
             at: jiff::Timestamp::now().strftime("%F %T UTC").to_string(),
             command: self.options.command.clone(),
             seed: self.options.seed,
-            versions: versions(stack, is_fifo),
+            versions: versions(stack, self.settings.is_fifo),
         };
         let path = &self.options.path;
         let html = report::html(&run, report, &comparison);
         std::fs::write(path, html).map_err(|source| LocalError::file(path, source))?;
         Ok(path)
     }
-}
-
-fn is_fifo(stack: &Stack) -> bool {
-    stack
-        .parameters()
-        .get("QueueType")
-        .is_some_and(|kind| kind == "fifo")
 }
 
 /// Sends the messages as the real run does, and runs to the end in virtual time.

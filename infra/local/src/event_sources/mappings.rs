@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use onewrite_event_sources::mapping::Mapping;
-use onewrite_event_sources::sqs::QueueInfo;
+use onewrite_event_sources::sqs::{MAXIMUM_CONCURRENCY, QueueInfo};
 use serde_json::{Map, Value, json};
 
 use super::invoker::Function;
@@ -35,10 +35,7 @@ pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> 
     let listed = clients.functions.event_source_mappings(None).await?;
     let mut deployed = Vec::new();
     for configuration in listed {
-        let mapping =
-            Mapping::from_json(&as_json(&configuration).to_string()).map_err(|refusal| {
-                LocalError::UnexpectedStack(format!("AWS would reject a mapping: {refusal}"))
-            })?;
+        let mapping = parse(&configuration)?;
         let arn = text(&configuration, "FunctionArn").unwrap_or_default();
         let (function, role_arn) = read_function(clients, arn).await?;
         deployed.push(DeployedMapping {
@@ -49,6 +46,23 @@ pub(super) async fn read_all(clients: &Clients) -> Result<Vec<DeployedMapping>> 
         });
     }
     Ok(deployed)
+}
+
+/// Reads how many concurrent invocations of a function the mapping of its queue allows.
+pub(super) async fn read_concurrency(functions: &Lambda, function: &str) -> Result<usize> {
+    for configuration in functions.event_source_mappings(Some(function)).await? {
+        if let Mapping::Sqs(mapping) = parse(&configuration)? {
+            return Ok(mapping.maximum_concurrency.unwrap_or(MAXIMUM_CONCURRENCY));
+        }
+    }
+    let reason = format!("{function} has no mapping of a queue");
+    Err(LocalError::UnexpectedStack(reason))
+}
+
+fn parse(configuration: &Value) -> Result<Mapping> {
+    Mapping::from_json(&as_json(configuration).to_string()).map_err(|refusal| {
+        LocalError::UnexpectedStack(format!("AWS would reject a mapping: {refusal}"))
+    })
 }
 
 /// Reads which mappings are enabled, by id.

@@ -119,6 +119,11 @@ impl DoubleWrite {
         self.shared.changed.notify_one();
     }
 
+    /// Follows a change of the stack's queue: the visibility timeout in milliseconds, and the receives.
+    pub fn configure(&self, visibility: Millis, max_receives: u32) {
+        self.shared.machine().configure(visibility, max_receives);
+    }
+
     /// Stops receiving, or goes on.
     pub fn pause(&self, is_paused: bool) {
         self.shared.machine().pause(is_paused);

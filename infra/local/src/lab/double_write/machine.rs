@@ -204,6 +204,11 @@ impl Machine {
         }
     }
 
+    /// Follows a change of its queue.
+    pub(crate) fn configure(&mut self, visibility: Millis, max_receives: u32) {
+        (self.settings.visibility, self.settings.max_receives) = (visibility, max_receives);
+    }
+
     pub(crate) fn pause(&mut self, is_paused: bool) {
         self.is_paused = is_paused;
     }

@@ -280,6 +280,17 @@ fn receives_nothing_while_it_is_paused() {
     assert_eq!(counts(&machine), ONCE);
 }
 
+#[test]
+fn follows_a_change_of_the_receives_of_its_queue() {
+    let switches = Switches::default();
+    switches.set(Fault::ThrottleTable, MAX_ATTEMPTS);
+    let mut machine = Machine::new(Settings::default(), switches);
+    machine.configure(6_000, 1);
+    machine.send(0, &[valid("a")]);
+    machine.run_to_end();
+    assert_eq!(counts(&machine), (0, 0, 0, 1), "it is a dead letter");
+}
+
 #[tokio::test]
 async fn runs_on_its_own_beside_a_stack() {
     let switches = Switches::default();
