@@ -311,11 +311,27 @@ impl DemoOptions {
         };
         let fifo = if self.stack.fifo { " --fifo" } else { "" };
         let shards = self.stack.shards;
+        let parameters = self.stack.parameters.iter();
+        let parameters: String = parameters
+            .map(|(name, value)| format!(" --parameter {}", quoted(&format!("{name}={value}"))))
+            .collect();
         self.html.as_ref().map(|path| PageOptions {
             path: path.clone(),
             seed: self.seed,
-            command: format!("cargo local demo {messages} --shards {shards}{fifo} --html run.html"),
+            command: format!(
+                "cargo local demo {messages} --shards {shards}{fifo}{parameters} --html run.html"
+            ),
         })
+    }
+}
+
+/// A word of a command for a shell.
+fn quoted(word: &str) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_=./:,".contains(letter);
+    if word.chars().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
     }
 }
 
@@ -506,6 +522,19 @@ mod tests {
         };
         assert_eq!(options(&[]), (true, false));
         assert_eq!(options(&["--no-console", "--keep"]), (false, true));
+    }
+
+    #[test]
+    fn the_command_of_the_page_has_the_parameters() {
+        let line = "cargo local|demo|--html|f|--parameter|A=1|--parameter|B=it's *";
+        match Cli::try_parse_from(line.split('|')).unwrap().command {
+            Command::Demo(options) => {
+                let command = options.page().unwrap().command;
+                let parameters = r" --parameter A=1 --parameter 'B=it'\''s *' --html run.html";
+                assert!(command.ends_with(parameters), "{command}");
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
