@@ -14,6 +14,11 @@ const REQUIRE_TLS: &str = "RequireTls";
 const POLLERS: &str = "HasPollers";
 const CONCURRENCY: &str = "IngestConcurrency";
 
+/// What the parameter accepts here. The emulator puts its name before the text.
+const NUMBERS: &str = r"[2-9]|[1-9]\d|[1-9]\d\d|1000";
+const NUMBERS_ONLY: &str =
+    "must be a number from 2 to 1000 here: `cargo local` has no provisioned event pollers";
+
 /// Actions that AWS also authorizes batches by, and the emulator's own actions for batches.
 const BATCH_ACTIONS: [(&str, &str); 3] = [
     (
@@ -60,7 +65,9 @@ pub(crate) fn write(source: &Path, target: &Path, code: Option<&str>) -> Result<
     if let Some(condition) = template["Conditions"].get_mut(POLLERS) {
         *condition =
             serde_yaml_ng::from_str("{\"Fn::Equals\": [pollers, none]}").map_err(invalid)?;
-        template["Parameters"][CONCURRENCY]["AllowedPattern"] = r"\d+".into();
+        let concurrency = &mut template["Parameters"][CONCURRENCY];
+        concurrency["AllowedPattern"] = NUMBERS.into();
+        concurrency["ConstraintDescription"] = NUMBERS_ONLY.into();
     }
     accept_plain_http(&mut template["Resources"]);
     name_batch_actions(&mut template["Resources"]);
@@ -182,8 +189,10 @@ mod tests {
     fn expected() -> Yaml {
         let mut template: Yaml = serde_yaml_ng::from_str(TEMPLATE).unwrap();
         template["Parameters"]["IngestTimeoutSeconds"]["Default"] = "1".into();
-        template["Parameters"]["IngestConcurrency"] =
-            serde_yaml_ng::from_str("{Default: \"5\", AllowedPattern: '\\d+'}").unwrap();
+        let concurrency = &mut template["Parameters"]["IngestConcurrency"];
+        concurrency["Default"] = "5".into();
+        concurrency["AllowedPattern"] = NUMBERS.into();
+        concurrency["ConstraintDescription"] = NUMBERS_ONLY.into();
         template["Conditions"]["HasPollers"] =
             serde_yaml_ng::from_str("{\"Fn::Equals\": [pollers, none]}").unwrap();
         template["Parameters"]["RequireTls"] =
