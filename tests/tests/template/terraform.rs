@@ -118,7 +118,8 @@ fn the_template_of_a_package_has_the_parameters_that_the_module_passes() {
     let key = package.property("IngestFunction", "Code/S3Key/Fn::Sub");
     assert_eq!(*key, "${CodePrefix}1.2.3/ingest-${Architecture}.zip");
     let module = std::fs::read_to_string(repository(MODULE)).unwrap();
-    assert!(module.contains("\"${var.code_prefix}${var.package_version}/${each.key}\""));
+    assert!(module.contains("name => \"${local.prefix}${var.package_version}/${name}\""));
+    assert!(module.contains("CodePrefix = local.prefix"));
     let default = package.default("CodePrefix").unwrap();
     assert!(
         module.contains(&format!("default     = \"{default}\"")),
