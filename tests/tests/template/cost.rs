@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::alarms::metrics_watched_by;
 use crate::cloudformation::{Evaluation, Parameters};
-use crate::translated::{QUEUE, choose, translate};
+use crate::translated::{QUEUE, choose, translate_with_defaults};
 use crate::{FUNCTIONS, essential_metrics_of, metrics_of};
 
 /// The most that a month of the environment `small` of samconfig.toml may cost without any message, in US dollars.
@@ -94,7 +94,7 @@ fn environment(name: &str) -> Parameters {
 
 #[test]
 fn the_cost_model_counts_what_the_template_has() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     for (value, metrics) in [("essential", Metrics::Essential), ("all", Metrics::All)] {
         let chosen = choose(&[("DownstreamArns", QUEUE), ("Metrics", value)]);
         let counted = count(&resources(translated, &chosen), metrics);
@@ -104,7 +104,7 @@ fn the_cost_model_counts_what_the_template_has() {
 
 #[test]
 fn a_month_of_the_small_stack_costs_at_most_15_dollars() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     let resources = resources(translated, &environment("small"));
     let stream = &resources["NotificationStream"]["Properties"];
     assert_eq!(stream["StreamModeDetails"]["StreamMode"], "PROVISIONED");

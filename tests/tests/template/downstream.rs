@@ -6,8 +6,8 @@ use onewrite_tests::template::{Template, scalar};
 use serde_json::{Value, json};
 
 use crate::cloudformation::{Evaluation, Parameters, references};
-use crate::parameters::{complete_starts, matches};
-use crate::translated::{QUEUE, choose, translate};
+use crate::parameters::{assert_accepts, complete_starts};
+use crate::translated::{QUEUE, choose, translate_with_defaults};
 use crate::{FUNCTIONS, template};
 
 const URL: &str = "https://example.com/notifications";
@@ -42,7 +42,7 @@ fn statements(resources: &BTreeMap<&str, Value>, policy: &str) -> Option<Vec<Val
 
 #[test]
 fn without_a_target_complete_is_not_invoked() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     let without = resources(translated, &[]);
     let names: BTreeSet<&str> = without.keys().copied().collect();
     for chosen in [("DownstreamArns", QUEUE), ("DownstreamUrl", URL)] {
@@ -69,7 +69,7 @@ fn without_a_target_complete_is_not_invoked() {
 
 #[test]
 fn alarm_and_dashboard_show_the_mapping_of_complete_if_it_exists() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     let cases: [(&[(&str, &str)], Value); 2] = [
         (&[], "none".into()),
         (
@@ -92,7 +92,7 @@ fn alarm_and_dashboard_show_the_mapping_of_complete_if_it_exists() {
 #[test]
 fn complete_may_only_deliver_and_only_to_the_listed_arns() {
     const FUNCTION: &str = "arn:aws:lambda:eu-west-1:123456789012:function:pay:live";
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     assert_eq!(statements(&resources(translated, &[]), "downstream"), None);
     let with_url = resources(translated, &[("DownstreamUrl", URL)]);
     assert_eq!(statements(&with_url, "downstream"), None);
@@ -130,7 +130,7 @@ fn complete_may_only_deliver_and_only_to_the_listed_arns() {
 
 #[test]
 fn each_mapping_can_be_paused_alone() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     let template = template();
     let allowed = template.at("/Parameters/EventSourcesEnabled/AllowedValues");
     let allowed: Vec<String> = allowed
@@ -169,7 +169,7 @@ fn each_mapping_can_be_paused_alone() {
 
 #[test]
 fn a_range_of_concurrency_is_the_number_of_pollers() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     Evaluation::new(translated, &Parameters::new()).assert_calls_are_valid("Fn::Select");
     let ingest = |concurrency: &str| {
         let resources = resources(translated, &[("IngestConcurrency", concurrency)]);
@@ -189,7 +189,7 @@ fn a_range_of_concurrency_is_the_number_of_pollers() {
 
 #[test]
 fn types_need_a_target() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     let violated = |chosen: &[(&str, &str)]| {
         let evaluation = Evaluation::new(translated, &choose(chosen));
         Vec::from_iter(evaluation.violated_rules())
@@ -198,18 +198,6 @@ fn types_need_a_target() {
     assert_eq!(violated(&[types]), ["TypesNeedADownstream"]);
     assert!(violated(&[types, ("DownstreamArns", QUEUE)]).is_empty());
     assert!(violated(&[types, ("DownstreamUrl", URL)]).is_empty());
-}
-
-/// Asserts which values of a parameter a deployment accepts.
-fn assert_accepts(parameter: &str, right: &[&str], wrong: &[&str]) {
-    let template = template();
-    let pattern = template.at(&format!("/Parameters/{parameter}/AllowedPattern"));
-    let pattern = pattern.as_str().unwrap();
-    for (texts, is_right) in [(right, true), (wrong, false)] {
-        for (text, accepted) in texts.iter().zip(matches(pattern, texts)) {
-            assert_eq!(accepted, is_right, "{parameter}={text}");
-        }
-    }
 }
 
 #[test]

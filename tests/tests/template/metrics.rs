@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::alarms::metrics_watched_by;
 use crate::cloudformation::{Evaluation, Parameters};
 use crate::downstream::resources;
-use crate::translated::{QUEUE, translate};
+use crate::translated::{QUEUE, translate_with_defaults};
 use crate::{FUNCTIONS, essential_metrics_of, metrics_of, template};
 
 /// The condition that `Metrics` is `all`.
@@ -57,7 +57,7 @@ fn no_alarm_depends_on_metrics_of_mappings_alone() {
 
 #[test]
 fn all_metrics_bring_those_of_mappings_traces_and_the_dashboard() {
-    let translated = &translate(&[Parameters::new()])[0];
+    let translated = translate_with_defaults();
     let of = |metrics: &str| {
         resources(
             translated,

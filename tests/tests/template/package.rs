@@ -11,7 +11,6 @@ use onewrite_package::template::translate;
 use onewrite_tests::template::repository;
 use serde_json::{Value, json};
 
-use crate::cloudformation::Parameters;
 use crate::translated;
 
 const VERSION: &str = "1.2.3";
@@ -40,7 +39,7 @@ fn normalize(value: &mut Value) {
 
 #[test]
 fn template_of_the_package_is_what_sam_translates() {
-    let mut sam = translated::translate(&[Parameters::new()]).remove(0);
+    let mut sam = translated::translate_with_defaults().clone();
     normalize(&mut sam);
     let mut package = parse(&packaged()).unwrap();
     let mut functions = BTreeSet::new();

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use onewrite_local::progress::Progress;
 use onewrite_local::python::{self, Environment, Interpreter};
@@ -111,6 +112,13 @@ pub(crate) fn translate(choices: &[Parameters]) -> Vec<Value> {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The template as it is translated without a choice of parameters. Ten tests need it, and a translation takes seconds of CPU.
+pub(crate) fn translate_with_defaults() -> &'static Value {
+    static TRANSLATED: LazyLock<Value> =
+        LazyLock::new(|| translate(&[Parameters::new()]).remove(0));
+    &TRANSLATED
 }
 
 pub(crate) fn choose(values: &[(&str, &str)]) -> Parameters {
@@ -331,7 +339,7 @@ type RuleCase<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
 
 #[test]
 fn rules_reject_combinations_that_a_service_would_reject_later() {
-    let translated = translate(&[Parameters::new()]);
+    let translated = translate_with_defaults();
     let cases: &[RuleCase<'_>] = &[
         (&[], None),
         (
@@ -374,7 +382,7 @@ fn rules_reject_combinations_that_a_service_would_reject_later() {
         (&[("StreamRetentionHours", "8760")], None),
     ];
     for (chosen, rule) in cases {
-        let violated = Evaluation::new(&translated[0], &choose(chosen)).violated_rules();
+        let violated = Evaluation::new(translated, &choose(chosen)).violated_rules();
         assert_eq!(violated, rule.iter().copied().collect(), "{chosen:?}");
     }
 }
