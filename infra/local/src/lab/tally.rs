@@ -421,7 +421,7 @@ impl Tally {
 
     /// Counts a dead letter. `ingest` can defer a message that it may store later, so such a letter is judged only if the queue is
     /// empty.
-    pub(super) fn judged(&mut self, now: Millis, letter: Letter, reason: &DeadLetterReason) {
+    pub(super) fn judged(&mut self, now: Millis, letter: &Letter, reason: &DeadLetterReason) {
         let is_empty = self.depths.is_some_and(|depths| depths.waiting == 0);
         let is_deferred = matches!(
             reason,

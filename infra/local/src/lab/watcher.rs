@@ -147,8 +147,8 @@ pub(super) async fn judge(observer: &StackObserver, items: &impl Items) -> Resul
     let ids = letters.iter().filter_map(id).collect();
     let rows = items.fetch(ids).await?;
     let (now, mut tally) = (observer.now(), observer.tally());
-    for letter in letters {
-        let stored = id(&letter).and_then(|id| rows.get(&id));
+    for letter in &letters {
+        let stored = id(letter).and_then(|id| rows.get(&id));
         let stored = stored.map_or(StoredContent::Nothing, |row| {
             StoredContent::Item(row.fingerprint)
         });

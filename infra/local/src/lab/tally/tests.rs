@@ -246,7 +246,7 @@ fn dead_letters_are_judged_by_what_the_table_has() {
     assert!(!tally.is_checked(), "no letter is judged");
     for letter in letters {
         let reason = letter.body.reason(stored);
-        tally.judged(later, letter, &reason);
+        tally.judged(later, &letter, &reason);
     }
     let totals = tally.totals(true);
     let count = |count| Some(Count(count));
@@ -271,7 +271,7 @@ fn numbers_are_not_final_before_the_last_dead_letter_is_judged() {
     assert!(tally.dead_letters(later - 1).is_empty());
     assert!(!tally.is_checked());
     let letter = tally.dead_letters(later).remove(0);
-    tally.judged(later, letter, &DeadLetterReason::Conflict);
+    tally.judged(later, &letter, &DeadLetterReason::Conflict);
     assert!(tally.is_checked());
 }
 
@@ -282,7 +282,7 @@ fn a_message_that_is_acknowledged_while_it_is_judged_is_no_dead_letter() {
     tally.read_depths(later, depths(0, 0, 1));
     let letter = tally.dead_letters(later).remove(0);
     tally.deleted(later, "m");
-    tally.judged(later, letter, &DeadLetterReason::Conflict);
+    tally.judged(later, &letter, &DeadLetterReason::Conflict);
     assert_eq!(tally.totals(true).conflicts, Some(Count(0)));
 }
 
@@ -308,7 +308,7 @@ fn a_dead_letter_that_is_redriven_in_vain_counts_once() {
         let later = dead_letter(tally, message_id, body("a", "2"));
         tally.read_depths(later, depths(0, 0, dead_letters));
         for letter in tally.dead_letters(later) {
-            tally.judged(later, letter, &DeadLetterReason::Conflict);
+            tally.judged(later, &letter, &DeadLetterReason::Conflict);
         }
         tally.totals(true).conflicts
     };
@@ -350,7 +350,7 @@ fn a_valid_message_that_may_be_deferred_is_judged_when_the_queue_is_empty() {
     let later = dead_letter(&mut tally, "m1", body("a", "1"));
     tally.read_depths(later, depths(0, 1, 1));
     let mut letters = tally.dead_letters(later);
-    tally.judged(later, letters.remove(0), &DeadLetterReason::NotStored);
+    tally.judged(later, &letters.remove(0), &DeadLetterReason::NotStored);
     assert!(tally.log.lines().is_empty());
     // It was deferred, and it is stored after all.
     tally.deleted(later, "m1");
