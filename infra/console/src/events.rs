@@ -103,6 +103,10 @@ impl Hub {
         let _ = self.end.clone().wait_for(|is_ended| *is_ended).await;
     }
 
+    pub(crate) fn is_ended(&self) -> bool {
+        *self.end.borrow()
+    }
+
     /// Has the poller read again at once.
     pub(crate) fn refresh(&self) {
         self.changes.send_replace(());

@@ -68,4 +68,8 @@ pub trait Pipeline: Send + Sync {
     ) -> Result<(), PipelineError>;
 
     async fn charts(&self) -> Result<Charts, PipelineError>;
+
+    /// Stops redrives and looks in order, and waits until nothing that they received is hidden. The server calls it at its end, and
+    /// waits for less than a second.
+    async fn end(&self) {}
 }

@@ -15,7 +15,10 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::time::timeout;
+use tokio::{
+    sync::RwLock,
+    time::{sleep, timeout},
+};
 
 use crate::{
     answer::{Refusal, json, typed},
@@ -34,6 +37,9 @@ const MAX_BODY_BYTES: usize = 2 * 1024 * 1024;
 /// The body of a request must arrive within this time.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a redrive may take to stop in order when the console ends.
+const STOP_TIMEOUT: Duration = Duration::from_millis(700);
+
 type Answer = Result<Response, Refusal>;
 
 /// What the handlers share.
@@ -42,6 +48,8 @@ pub(crate) struct Console {
     pub lab: Option<Arc<dyn Lab>>,
     pub hub: Arc<Hub>,
     pub log: ChangeLog,
+    /// Each redrive holds it shared, until its end is in the log.
+    pub redrives: Arc<RwLock<()>>,
 }
 
 type Shared = State<Arc<Console>>;
@@ -52,6 +60,11 @@ impl Console {
             return Ok(());
         }
         Err(PipelineError::ReadOnly.into())
+    }
+
+    /// Stops what runs in order, and waits for it.
+    pub(crate) async fn end(&self) {
+        let ((), _no_redrive) = tokio::join!(self.pipeline.end(), self.redrives.write());
     }
 }
 
@@ -152,13 +165,21 @@ struct AppliedAll {
 async fn apply(State(console): Shared, body: Body) -> Answer {
     let Apply { token } = read_json(body).await?;
     console.require_changes()?;
+    let running = Arc::clone(&console.redrives).read_owned().await;
     let redrive = tokio::spawn(async move {
+        let _running = running;
+        let too_late = async {
+            console.hub.ended().await;
+            sleep(STOP_TIMEOUT).await;
+        };
         tokio::select! {
             biased;
             result = redrive(&console, &token) => result,
-            () = console.hub.ended() => {
+            () = too_late => {
                 let what = console.log.description(&token);
-                console.log.write(&format!("stopped the redrive of {what} because the console ends"));
+                console.log.write(&format!(
+                    "gave the redrive of {what} up: it did not stop in time, and dead letters that it received stay hidden for minutes"
+                ));
                 Err(Refusal::new(StatusCode::BAD_GATEWAY, "the console ends"))
             }
         }
@@ -188,6 +209,7 @@ async fn redrive(console: &Console, token: &str) -> Result<Vec<Applied>, Refusal
     let redriven = applied.iter().filter(|one| one.is_redriven).count();
     let others = applied.len() - redriven;
     let end = match &result {
+        Ok(()) if hub.is_ended() => "stopped because the console ends",
         Ok(()) => "ended",
         Err(PipelineError::Failed(_)) => "failed",
         Err(_) => "was refused",

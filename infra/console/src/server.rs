@@ -31,8 +31,8 @@ const MAX_CONNECTIONS: usize = 128;
 /// The head of a request must arrive within this time. An idle connection is closed after it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the end of the server waits for answers that are not complete. Then it drops them.
-const END_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the end of the server waits for redrives that stop, and for answers that are not complete. Then it drops them.
+const END_TIMEOUT: Duration = Duration::from_millis(800);
 
 /// The pause after the system could not accept a connection, for example because too many files are open.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -92,7 +92,7 @@ pub fn page_address(address: SocketAddr, token: &Token) -> String {
     format!("http://{address}/#token={}", token.as_str())
 }
 
-/// Serves the page until `shutdown` ends, then ends within a second whatever the pages do.
+/// Serves the page until `shutdown` ends. Then stops redrives in order, and ends within a second whatever the pages do.
 ///
 /// # Errors
 /// If the listener is not on the loopback interface.
@@ -122,12 +122,15 @@ pub async fn serve(
         lab,
         hub,
         log: ChangeLog::new(options.log, &options.user),
+        redrives: Arc::default(),
     };
+    let console = Arc::new(console);
     let guard = Guard::new(options.token, address);
-    let router = router(Arc::new(console), Arc::new(guard));
+    let router = router(Arc::clone(&console), Arc::new(guard));
     let mut connections = accept_until(shutdown, listener, &router, &ended).await;
     end.send_replace(true);
-    let all_ended = async { while connections.join_next().await.is_some() {} };
+    let answers = async { while connections.join_next().await.is_some() {} };
+    let all_ended = async { tokio::join!(console.end(), answers) };
     let _ = timeout(END_TIMEOUT, all_ended).await;
     Ok(())
 }

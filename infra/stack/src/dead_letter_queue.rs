@@ -7,12 +7,14 @@
 //! - [`judge`]: why a message is a dead letter
 //! - [`inspect`]: looks at the first messages
 //! - [`redrive`]: judges each message and moves the selected ones
+//! - [`interrupt`]: ends an inspection or a redrive early
 //! - [`sqs`], [`memory`]: the port on SQS, and its model in memory
 //!
 //! Moving the whole queue without judging its messages is the module [`crate::move_task`].
 
 mod held;
 pub mod inspect;
+pub mod interrupt;
 pub mod judge;
 pub mod memory;
 pub mod port;
@@ -34,10 +36,11 @@ pub async fn inspect_ids(
     stack: &Stack,
     ids: BTreeSet<String>,
     limit: usize,
+    is_interrupted: interrupt::IsInterrupted<'_>,
 ) -> Result<inspect::Inspection, StackError> {
     let judge = judge::Judge {
         rules: stack.message_rules().await?,
         ids,
     };
-    inspect::inspect(stack, &judge, limit, |_| {}).await
+    inspect::inspect(stack, &judge, limit, is_interrupted, |_| {}).await
 }

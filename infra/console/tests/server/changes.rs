@@ -231,17 +231,46 @@ async fn a_redrive_that_fails_halfway_returns_what_it_did() {
     assert!(server.log()[1].contains("failed: 1 redriven, 0 not"));
 }
 
-#[tokio::test]
-async fn the_end_of_the_server_stops_a_redrive_and_says_so() {
-    let gated = Arc::new(Gated::new());
+/// Begins a redrive whose page is closed, and ends the server. Returns the log.
+async fn end_during_a_redrive(gated: &Arc<Gated>) -> Vec<String> {
     let server = Server::start_with(gated.clone(), None).await;
     let call = server.post("/api/apply", &json!({ "token": "any" }));
     let page = tokio::spawn(call.send());
     until(|| server.log().len() == 1).await;
+    page.abort();
+    assert!(page.await.is_err());
     let log = Arc::clone(&server.log);
     let duration = server.stop().await;
     assert!(duration < std::time::Duration::from_secs(1), "{duration:?}");
-    assert_eq!(page.await.unwrap().status, StatusCode::BAD_GATEWAY);
     assert!(!gated.is_complete.load(Ordering::SeqCst));
-    assert!(log.lock().unwrap()[1].contains("stopped the redrive"));
+    let log = log.lock().unwrap();
+    log.clone()
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_waits_until_a_redrive_has_stopped_in_order() {
+    let gated = Arc::new(Gated::new());
+    gated.can_stop.store(true, Ordering::SeqCst);
+    let log = end_during_a_redrive(&gated).await;
+    assert!(
+        log[1].contains("stopped because the console ends: 1 redriven, 0 not"),
+        "{log:?}"
+    );
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_gives_a_redrive_up_that_does_not_stop_and_says_so() {
+    let log = end_during_a_redrive(&Arc::new(Gated::new())).await;
+    assert!(log[1].contains("did not stop in time"), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_page_learns_that_its_redrive_was_given_up() {
+    let gated = Arc::new(Gated::new());
+    let server = Server::start_with(gated, None).await;
+    let call = server.post("/api/apply", &json!({ "token": "any" }));
+    let page = tokio::spawn(call.send());
+    until(|| server.log().len() == 1).await;
+    server.stop().await;
+    assert_eq!(page.await.unwrap().status, StatusCode::BAD_GATEWAY);
 }

@@ -17,6 +17,8 @@ pub(crate) struct Gated {
     pub is_failing: AtomicBool,
     /// Whether the redrive came to its end.
     pub is_complete: AtomicBool,
+    /// Whether the redrive stops in order when the console ends.
+    pub can_stop: AtomicBool,
     /// Whether `about` says that changes are not allowed. The methods do not look at it.
     pub is_read_only: AtomicBool,
     /// The bytes that are added to each overview.
@@ -30,6 +32,7 @@ impl Gated {
             gate: Semaphore::new(0),
             is_failing: AtomicBool::new(false),
             is_complete: AtomicBool::new(false),
+            can_stop: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
             padding: AtomicUsize::new(0),
         }
@@ -84,7 +87,10 @@ impl Pipeline for Gated {
         progress: &(dyn Fn(Applied) + Send + Sync),
     ) -> Result<(), PipelineError> {
         progress(applied("first"));
-        self.gate.acquire().await.unwrap().forget();
+        match self.gate.acquire().await {
+            Ok(permit) => permit.forget(),
+            Err(_) => return Ok(()),
+        }
         if self.is_failing.load(Ordering::SeqCst) {
             return Err(PipelineError::Failed(
                 "ReceiveMessage: throttled".to_owned(),
@@ -97,5 +103,11 @@ impl Pipeline for Gated {
 
     async fn charts(&self) -> Result<Charts, PipelineError> {
         self.model.charts().await
+    }
+
+    async fn end(&self) {
+        if self.can_stop.load(Ordering::SeqCst) {
+            self.gate.close();
+        }
     }
 }

@@ -33,7 +33,11 @@ use onewrite_console::{
     lab::Lab,
     server::{Options, page_address, serve},
 };
-use tokio::{net::TcpListener, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+};
 
 use self::{lab::LabClient, pipeline::StackPipeline};
 use crate::{context::Context, error::OperatorError};
@@ -83,11 +87,23 @@ pub async fn run(
     std::process::exit(0)
 }
 
-/// Waits for Ctrl-C; a child also for the end of its parent.
+/// Waits for Ctrl-C, for a signal that ends the process, or for the end of the terminal; a child also for the end of its parent.
 async fn end(is_child: bool) {
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
+        () = signalled(SignalKind::terminate()) => {}
+        () = signalled(SignalKind::hangup()) => {}
         () = input_closed(), if is_child => {}
+    }
+}
+
+/// Waits for a signal; for ever if the system has none of this kind.
+async fn signalled(kind: SignalKind) {
+    match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -3,17 +3,29 @@
 use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_sqs::types::Message;
-use futures::{StreamExt as _, TryStreamExt as _, future, stream};
+use futures::{
+    StreamExt as _, TryStreamExt as _,
+    stream::{self, FuturesUnordered},
+};
+use tokio::time::sleep;
 
-use super::port::{BATCH, DeadLetterQueue};
+use super::{
+    interrupt::{IsInterrupted, interruption},
+    port::{BATCH, DeadLetterQueue},
+};
 use crate::error::StackError;
 
 /// After this many receives without a new message, the others are out of reach. Each is a long poll of a second, in which
 /// SQS asks all its servers.
 const VAIN_RECEIVES: usize = 5;
 
-/// The number of calls that make messages visible at the same time.
-const CONCURRENT_CALLS: usize = 10;
+/// How long an interrupted receive may still take. A response that is not waited for could contain messages, which would stay
+/// hidden. SQS responds to a long poll at once if the queue has a message, so a longer one will most likely find nothing.
+const LAST_RECEIVE: Duration = Duration::from_millis(300);
+
+/// The number of calls that make messages visible at the same time. SQS limits the calls of a FIFO queue to 300 a second.
+const CONCURRENT_CALLS: usize = 40;
+const CONCURRENT_FIFO_CALLS: usize = 10;
 
 /// Receipt handles by message id.
 #[derive(Default)]
@@ -40,27 +52,39 @@ impl HeldLetters {
     }
 
     /// Receives messages that were not received before, with `concurrency` calls at a time. If there are none, either the
-    /// queue has no others, or they are out of reach: in flight, or behind held messages of their group.
+    /// queue has no others, or they are out of reach: in flight, or behind held messages of their group; or it was interrupted.
     pub(super) async fn receive_new(
         &mut self,
         queue: &impl DeadLetterQueue,
         hide: Duration,
         concurrency: usize,
+        is_interrupted: IsInterrupted<'_>,
     ) -> Result<Vec<Message>, StackError> {
         for _ in 0..VAIN_RECEIVES {
             let calls = (0..concurrency).map(|_| queue.receive(hide));
-            let received: Vec<_> = future::join_all(calls).await;
+            let mut calls: FuturesUnordered<_> = calls.collect();
+            let last_moment = async {
+                interruption(is_interrupted).await;
+                sleep(LAST_RECEIVE).await;
+            };
+            let mut last_moment = std::pin::pin!(last_moment);
             // A failed call does not discard what the others received, so that it is made visible again.
             let mut failed = Ok(());
             let mut messages = Vec::new();
-            for one in received {
-                match one {
-                    Ok(one) => messages.extend(self.record(one)),
-                    Err(error) => failed = Err(error),
+            loop {
+                let received = tokio::select! {
+                    biased;
+                    received = calls.next() => received,
+                    () = &mut last_moment => None,
+                };
+                match received {
+                    Some(Ok(one)) => messages.extend(self.record(one)),
+                    Some(Err(error)) => failed = Err(error),
+                    None => break,
                 }
             }
             failed?;
-            if !messages.is_empty() {
+            if !messages.is_empty() || is_interrupted() {
                 return Ok(messages);
             }
             // The sum changes less than its parts while messages are received, so it is the better approximation.
@@ -79,7 +103,12 @@ impl HeldLetters {
         let calls = batches
             .into_iter()
             .map(|handles| async move { queue.make_visible(&handles).await });
-        let results = stream::iter(calls).buffer_unordered(CONCURRENT_CALLS);
+        let concurrency = if queue.is_fifo() {
+            CONCURRENT_FIFO_CALLS
+        } else {
+            CONCURRENT_CALLS
+        };
+        let results = stream::iter(calls).buffer_unordered(concurrency);
         let results: Vec<_> = results.collect().await;
         stream::iter(results).try_collect().await
     }

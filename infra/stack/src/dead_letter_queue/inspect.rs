@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     held::HeldLetters,
+    interrupt::IsInterrupted,
     judge::Judge,
     port::{DeadLetterQueue, MAX_IN_FLIGHT},
 };
@@ -30,8 +31,8 @@ pub struct Inspection {
     pub letters: Vec<DeadLetter>,
     /// How many messages were received, also of other ids.
     pub inspected: usize,
-    /// About how many messages were not received: the inspection reached its limit, or they are in flight, or they are
-    /// behind inspected messages of their group.
+    /// About how many messages were not received: the inspection reached its limit or was interrupted, or they are in flight,
+    /// or they are behind inspected messages of their group.
     pub not_inspected: usize,
 }
 
@@ -44,10 +45,11 @@ pub async fn inspect(
     queue: &impl DeadLetterQueue,
     judge: &Judge,
     limit: usize,
+    is_interrupted: IsInterrupted<'_>,
     on_progress: impl Fn(u64),
 ) -> Result<Inspection, StackError> {
     let mut held = HeldLetters::default();
-    let inspected = inspect_held(queue, judge, limit, &mut held, on_progress).await;
+    let inspected = inspect_held(queue, judge, limit, &mut held, is_interrupted, on_progress).await;
     let made_visible = held.make_visible(queue).await;
     let inspection = inspected?;
     made_visible?;
@@ -59,13 +61,14 @@ async fn inspect_held(
     judge: &Judge,
     limit: usize,
     held: &mut HeldLetters,
+    is_interrupted: IsInterrupted<'_>,
     on_progress: impl Fn(u64),
 ) -> Result<Inspection, StackError> {
     let end = Instant::now() + MAX_DURATION;
     let limit = limit.min(MAX_INSPECTED);
     let mut letters = Vec::new();
-    while held.len() < limit && Instant::now() < end {
-        let messages = held.receive_new(queue, HIDDEN, 1).await?;
+    while held.len() < limit && Instant::now() < end && !is_interrupted() {
+        let messages = held.receive_new(queue, HIDDEN, 1, is_interrupted).await?;
         if messages.is_empty() {
             break;
         }

@@ -11,11 +11,12 @@ use std::{
 use aws_sdk_sqs::types::Message;
 use futures::{StreamExt as _, future, stream};
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::Instant;
 
 use super::{
     held::HeldLetters,
     inspect::{HIDDEN, MAX_INSPECTED},
+    interrupt::{IsInterrupted, sleep_until_interrupted},
     judge::Judge,
     port::{DeadLetterQueue, MAX_HIDDEN},
 };
@@ -30,20 +31,19 @@ const CONCURRENT_MOVES: usize = 40;
 const COUNT_DELAY: Duration = Duration::from_secs(90);
 const COUNT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often a move that waits for its time looks whether it may still start.
-const STOP_INTERVAL: Duration = Duration::from_millis(100);
-
 /// Which letters to move, and how fast.
 pub struct Redrive<'a, F: Fn(&DeadLetter) -> bool> {
     pub judge: &'a Judge,
     pub selects: F,
+    /// How many letters can be selected at most. Letters are hidden no longer than moving so many needs.
+    pub at_most: usize,
     /// Messages per second.
     pub rate: u32,
     /// Letters that were sent later stay. They include those that this redrive moved and that failed again; without this
     /// limit, the redrive of letters that cannot succeed would never end.
     pub started_at: Timestamp,
-    /// Set it to end the redrive early.
-    pub is_interrupted: &'a AtomicBool,
+    /// Ends the redrive early, in order.
+    pub is_interrupted: IsInterrupted<'a>,
 }
 
 /// The result for one dead letter.
@@ -94,7 +94,7 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         let mut held = HeldLetters::default();
         let mut stayed = 0;
         let hide = match count(queue).await {
-            Ok(letters) => hidden_time(letters, self.rate),
+            Ok(letters) => hidden_time(letters.min(self.at_most), self.rate),
             Err(error) => {
                 return RedriveEnd {
                     reason: EndReason::Failed(error),
@@ -106,11 +106,14 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         let ended = self
             .redrive_held(queue, hide, &mut held, &mut stayed, &mut on_letter)
             .await;
-        let left = match ended {
-            Ok(EndReason::NoMore) => self.settled_count(queue, stayed).await,
-            _ => count(queue).await,
+        let (left, made_visible) = match ended {
+            Ok(EndReason::NoMore) => (
+                self.settled_count(queue, stayed).await,
+                held.make_visible(queue).await,
+            ),
+            // At the same time: the program may be about to end.
+            _ => future::join(count(queue), held.make_visible(queue)).await,
         };
-        let made_visible = held.make_visible(queue).await;
         let not_judged = left.as_ref().ok().map(|left| left.saturating_sub(stayed));
         let hidden_for = made_visible.is_err().then_some(hide);
         let reason = match (ended, left.and(made_visible.map(|()| 0))) {
@@ -138,11 +141,16 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
             (RECEIVERS, CONCURRENT_MOVES)
         };
         let mut pace = Pace::new(self.rate);
-        while !self.is_interrupted.load(Ordering::Relaxed) {
+        while !(self.is_interrupted)() {
             if held.len() >= MAX_INSPECTED {
                 return Ok(EndReason::TooManyStay);
             }
-            let messages = held.receive_new(queue, hide, receivers).await?;
+            let messages = held
+                .receive_new(queue, hide, receivers, self.is_interrupted)
+                .await?;
+            if (self.is_interrupted)() {
+                break;
+            }
             if messages.is_empty() {
                 return Ok(EndReason::NoMore);
             }
@@ -197,11 +205,10 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         let end = Instant::now() + COUNT_DELAY;
         loop {
             let left = count(queue).await?;
-            let is_over = Instant::now() >= end || self.is_interrupted.load(Ordering::Relaxed);
-            if left <= stayed || is_over {
+            if left <= stayed || Instant::now() >= end || (self.is_interrupted)() {
                 return Ok(left);
             }
-            sleep(COUNT_INTERVAL).await;
+            sleep_until_interrupted(Instant::now() + COUNT_INTERVAL, self.is_interrupted).await;
         }
     }
 
@@ -227,18 +234,14 @@ impl<F: Fn(&DeadLetter) -> bool> Redrive<'_, F> {
         has_failed: &'s AtomicBool,
     ) -> impl futures::Stream<Item = Result<Option<(DeadLetter, LetterResult)>, StackError>> + Unpin + 's
     {
-        let is_stopped = move || {
-            let flags = [self.is_interrupted, has_failed];
-            flags.iter().any(|flag| flag.load(Ordering::Relaxed))
-        };
+        let is_interrupted = self.is_interrupted;
+        let is_stopped = move || is_interrupted() || has_failed.load(Ordering::Relaxed);
         let moves = stream::iter(letters)
             .take_while(move |_| future::ready(!is_stopped()))
             .map(move |(message, letter)| {
                 let start = pace.reserve();
                 async move {
-                    while Instant::now() < start && !is_stopped() {
-                        sleep_until(start.min(Instant::now() + STOP_INTERVAL)).await;
-                    }
+                    sleep_until_interrupted(start, &is_stopped).await;
                     if is_stopped() {
                         return Ok(None);
                     }

@@ -1,13 +1,18 @@
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use super::{
     inspect::{HIDDEN, Inspection, MAX_INSPECTED, inspect},
+    interrupt::NEVER,
     judge::Judge,
     memory::{Letter, MemoryQueue},
     port::{DeadLetterQueue as _, MAX_HIDDEN, MAX_IN_FLIGHT},
@@ -71,13 +76,13 @@ async fn redrive<L: Fn(u64) -> Letter + Send + Sync>(
     ids: &[&str],
     selects: impl Fn(&DeadLetter) -> bool,
 ) -> Outcome {
-    let is_interrupted = AtomicBool::new(false);
     let redrive = Redrive {
         judge: &judge(ids),
         selects,
+        at_most: usize::MAX,
         rate: 1_000,
         started_at: STARTED_AT,
-        is_interrupted: &is_interrupted,
+        is_interrupted: NEVER,
     };
     let mut results = Vec::new();
     let end = redrive
@@ -120,13 +125,13 @@ async fn says_how_many_letters_it_did_not_judge_if_too_many_stay() {
 #[tokio::test(start_paused = true)]
 async fn receives_no_letter_twice_in_a_redrive_of_hours() {
     let queue = queue(20_000, 2);
-    let is_interrupted = AtomicBool::new(false);
     let redrive = Redrive {
         judge: &judge(&[]),
         selects: is_valid,
+        at_most: usize::MAX,
         rate: 2,
         started_at: STARTED_AT,
-        is_interrupted: &is_interrupted,
+        is_interrupted: NEVER,
     };
     let end = redrive.run(&queue, |_, _| {}).await;
     assert!(matches!(end.reason, EndReason::NoMore) && end.not_judged == Some(0));
@@ -138,7 +143,9 @@ async fn receives_no_letter_twice_in_a_redrive_of_hours() {
 #[tokio::test(start_paused = true)]
 async fn stops_at_its_limit_and_says_how_many_letters_are_left() {
     let queue = queue(5_000, 2);
-    let inspection = inspect(&queue, &judge(&[]), 1_000, |_| {}).await.unwrap();
+    let inspection = inspect(&queue, &judge(&[]), 1_000, NEVER, |_| {})
+        .await
+        .unwrap();
     let Inspection {
         letters,
         inspected,
@@ -148,7 +155,9 @@ async fn stops_at_its_limit_and_says_how_many_letters_are_left() {
     assert!((1_000..1_010).contains(&inspected));
     assert_eq!(not_inspected, 5_000 - inspected);
     assert_eq!(queue.count_visible(), 5_000);
-    let all = inspect(&queue, &judge(&[]), 10_000, |_| {}).await.unwrap();
+    let all = inspect(&queue, &judge(&[]), 10_000, NEVER, |_| {})
+        .await
+        .unwrap();
     assert_eq!((all.inspected, all.not_inspected), (5_000, 0));
     let ids: BTreeSet<_> = all.letters.iter().map(|one| &one.message_id).collect();
     assert_eq!(ids.len(), 5_000);
@@ -158,7 +167,9 @@ async fn stops_at_its_limit_and_says_how_many_letters_are_left() {
 async fn reports_letters_that_somebody_else_received() {
     let queue = queue(100, 2);
     let others = queue.receive(HIDDEN).await.unwrap().len();
-    let inspection = inspect(&queue, &judge(&[]), 1_000, |_| {}).await.unwrap();
+    let inspection = inspect(&queue, &judge(&[]), 1_000, NEVER, |_| {})
+        .await
+        .unwrap();
     assert_eq!(
         (inspection.inspected, inspection.not_inspected),
         (100 - others, others)
@@ -180,7 +191,9 @@ async fn a_late_count_is_not_reported_as_letters_that_were_not_judged() {
 #[tokio::test(start_paused = true)]
 async fn reports_letters_behind_those_that_stay_in_a_fifo_group() {
     let queue = fifo(60, 20);
-    let inspection = inspect(&queue, &judge(&[]), 1_000, |_| {}).await.unwrap();
+    let inspection = inspect(&queue, &judge(&[]), 1_000, NEVER, |_| {})
+        .await
+        .unwrap();
     assert_eq!((inspection.inspected, inspection.not_inspected), (30, 30));
     // The first letter of each group stays, so SQS returns only the nine that it returned with it.
     let outcome = redrive(&queue, &[], is_valid).await;
@@ -283,9 +296,10 @@ async fn an_interruption_ends_it_and_makes_the_rest_visible() {
     let redrive = Redrive {
         judge: &judge(&[]),
         selects: |_: &DeadLetter| true,
+        at_most: usize::MAX,
         rate: 10,
         started_at: STARTED_AT,
-        is_interrupted: &is_interrupted,
+        is_interrupted: &|| is_interrupted.load(Ordering::Relaxed),
     };
     let mut moved = 0;
     let end = redrive.run(&queue, |_, _| {
@@ -299,22 +313,91 @@ async fn an_interruption_ends_it_and_makes_the_rest_visible() {
     assert_eq!(queue.count_visible(), 1_000 - queue.sent().len());
 }
 
+/// The longest time from an interruption to the end. A program may end a second after Ctrl-C.
+const END: Duration = Duration::from_millis(500);
+
 #[tokio::test(start_paused = true)]
-async fn says_how_long_letters_are_hidden_if_it_cannot_make_them_visible() {
-    let queue = queue(1_000, 100);
-    let is_interrupted = AtomicBool::new(false);
+async fn an_interruption_ends_a_long_poll_and_the_wait_for_a_late_count() {
+    // The long polls take about five seconds, then the redrive waits for the count.
+    for time in [Duration::from_millis(500), Duration::from_secs(7)] {
+        let queue = queue(100, 100);
+        let others = queue.receive(HIDDEN).await.unwrap().len();
+        let start = Instant::now();
+        let redrive = Redrive {
+            judge: &judge(&[]),
+            selects: |_: &DeadLetter| false,
+            at_most: usize::MAX,
+            rate: 1_000,
+            started_at: STARTED_AT,
+            is_interrupted: &|| start.elapsed() >= time,
+        };
+        let end = redrive.run(&queue, |_, _| {}).await;
+        // Those of the interrupted receive are not judged.
+        assert!(end.not_judged >= Some(others));
+        assert_eq!(queue.count_visible(), 100 - others);
+        let took = start.elapsed() - time;
+        assert!(took < END, "{took:?} after {time:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interruption_makes_thousands_of_letters_visible_in_time() {
+    let queue = queue(20_000, 1);
+    let interrupted_at = OnceLock::new();
     let redrive = Redrive {
         judge: &judge(&[]),
         selects: is_valid,
-        rate: 1,
+        at_most: usize::MAX,
+        rate: 1_000,
         started_at: STARTED_AT,
-        is_interrupted: &is_interrupted,
+        is_interrupted: &|| interrupted_at.get().is_some(),
     };
-    // As credentials that expire.
-    let end = redrive.run(&queue, |_, _| queue.disconnect()).await;
-    assert!(matches!(end.reason, EndReason::Failed(_)));
-    assert_eq!(end.not_judged, None);
-    assert_eq!(end.hidden_for, Some(Duration::from_secs(2_000)));
+    let mut judged = 0;
+    let end = redrive.run(&queue, |_, _| {
+        judged += 1;
+        if judged == 10_000 {
+            let _ = interrupted_at.set(Instant::now());
+        }
+    });
+    let end = end.await;
+    assert!(matches!(end.reason, EndReason::Interrupted));
+    assert_eq!(queue.count_visible(), 20_000);
+    let took = interrupted_at.get().unwrap().elapsed();
+    assert!(took < END, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_inspection_makes_its_letters_visible() {
+    let queue = queue(5_000, 2);
+    let start = Instant::now();
+    let time = Duration::from_millis(500);
+    let is_interrupted = || start.elapsed() >= time;
+    let inspection = inspect(&queue, &judge(&[]), 5_000, &is_interrupted, |_| {}).await;
+    let inspected = inspection.unwrap().inspected;
+    assert!((1..1_000).contains(&inspected), "{inspected}");
+    assert_eq!(queue.count_visible(), 5_000);
+    assert!(start.elapsed() < time + END);
+}
+
+#[tokio::test(start_paused = true)]
+async fn says_how_long_letters_are_hidden_if_it_cannot_make_them_visible() {
+    // A redrive of few letters of a large queue hides none for longer than it needs.
+    for (at_most, hidden) in [(usize::MAX, Duration::from_secs(2_000)), (10, HIDDEN)] {
+        let queue = queue(1_000, 100);
+        let redrive = Redrive {
+            judge: &judge(&[]),
+            selects: is_valid,
+            at_most,
+            rate: 1,
+            started_at: STARTED_AT,
+            is_interrupted: NEVER,
+        };
+        // As credentials that expire.
+        let end = redrive.run(&queue, |_, _| queue.disconnect()).await;
+        assert!(matches!(end.reason, EndReason::Failed(_)));
+        assert_eq!(end.not_judged, None);
+        assert_eq!(end.hidden_for, Some(hidden));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use onewrite_console::{
     view::{Applied, Entry},
 };
 use onewrite_stack::{
+    dead_letter_queue::interrupt::IsInterrupted,
     error::StackError,
     failure_bucket::{self, FailedBatch, FailureRecords},
     pace::Pace,
@@ -344,19 +345,23 @@ fn failed_candidate(redrive: Redrive, batch: Option<&FailedBatch>) -> Candidate 
 }
 
 /// Publishes the events of exactly these items again, each only if it is still as it was previewed, and reports the result of
-/// each.
+/// each. Once the console ends, no further one is tried.
 pub(super) async fn redrive(
     stack: &Stack,
     items: &[PlannedItem],
+    is_ending: IsInterrupted<'_>,
     progress: &(dyn Fn(Applied) + Send + Sync),
 ) {
     let mut pace = Pace::new(DEFAULT_RATE);
     let mut ended: Option<String> = None;
     for item in items {
+        if ended.is_none() {
+            sleep_until(pace.reserve()).await;
+            ended = is_ending().then(|| "the console ended".to_owned());
+        }
         let (is_redriven, result) = match &ended {
             Some(reason) => (false, format!("not tried: {reason}")),
             None => {
-                sleep_until(pace.reserve()).await;
                 match table::republish_expected(stack, &item.id, item.expected).await {
                     Ok(result) => (result == RedriveResult::Redriven, result.text().to_owned()),
                     Err(error) => {

@@ -2,10 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
 };
 
 use jiff::Timestamp;
@@ -17,6 +14,7 @@ use onewrite_stack::{
     dead_letter::{DeadLetter, DeadLetterReason, MessageRules},
     dead_letter_queue::{
         inspect::{Inspection, inspect},
+        interrupt::IsInterrupted,
         judge::Judge,
         port::DeadLetterQueue,
         redrive::{EndReason, LetterResult, Redrive, RedriveEnd},
@@ -58,12 +56,13 @@ pub(super) async fn find(
     queue: &impl DeadLetterQueue,
     rules: MessageRules,
     filter: &ValidFilter,
+    is_ending: IsInterrupted<'_>,
 ) -> Result<Found, PipelineError> {
     let judge = Judge {
         rules,
         ids: filter.ids.iter().map(ToString::to_string).collect(),
     };
-    let inspection = inspect(queue, &judge, MAX_ENTRIES, |_| {}).await;
+    let inspection = inspect(queue, &judge, MAX_ENTRIES, is_ending, |_| {}).await;
     let inspection = inspection.map_err(failed)?;
     found(&selection(filter)?, inspection)
 }
@@ -125,22 +124,16 @@ fn candidate(letter: DeadLetter, is_selected: bool) -> Candidate {
 }
 
 /// The letters that were previewed and have no result yet.
-struct Waiting<'a> {
-    letters: Mutex<BTreeMap<&'a str, &'a PlannedLetter>>,
-    is_done: AtomicBool,
-}
+struct Waiting<'a>(Mutex<BTreeMap<&'a str, &'a PlannedLetter>>);
 
 impl<'a> Waiting<'a> {
     fn new(letters: &'a [PlannedLetter]) -> Self {
         let by_id = letters.iter().map(|one| (one.message_id.as_str(), one));
-        Self {
-            letters: Mutex::new(by_id.collect()),
-            is_done: AtomicBool::new(letters.is_empty()),
-        }
+        Self(Mutex::new(by_id.collect()))
     }
 
     fn letters(&self) -> std::sync::MutexGuard<'_, BTreeMap<&'a str, &'a PlannedLetter>> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the letter was previewed and is still as it was.
@@ -150,18 +143,14 @@ impl<'a> Waiting<'a> {
         planned.is_some_and(|planned| planned.reason == letter.reason)
     }
 
-    /// Takes a letter that has its result now. Without others, the redrive ends: it need not look at the rest of the queue.
+    /// Takes a letter that has its result now.
     fn take(&self, letter: &DeadLetter) -> Option<&'a PlannedLetter> {
-        let mut letters = self.letters();
-        let planned = letters.remove(letter.message_id.as_str());
-        if letters.is_empty() {
-            self.is_done.store(true, Ordering::Relaxed);
-        }
-        planned
+        self.letters().remove(letter.message_id.as_str())
     }
 }
 
-/// Moves exactly these letters back to the queue, and reports the result of each.
+/// Moves exactly these letters back to the queue, and reports the result of each. Once the console ends, no further one is moved,
+/// and those that were received are made visible again.
 ///
 /// # Errors
 /// [`PipelineError::Failed`]: letters that stay could not be made visible again. Each letter has its result all the same.
@@ -169,6 +158,7 @@ pub(super) async fn redrive(
     queue: &impl DeadLetterQueue,
     rules: MessageRules,
     letters: &[PlannedLetter],
+    is_ending: IsInterrupted<'_>,
     progress: &(dyn Fn(Applied) + Send + Sync),
 ) -> Result<(), PipelineError> {
     let judge = Judge {
@@ -179,10 +169,12 @@ pub(super) async fn redrive(
     let redrive = Redrive {
         judge: &judge,
         selects: |letter: &DeadLetter| waiting.selects(letter),
+        at_most: letters.len(),
         rate: DEFAULT_RATE,
         // The message ids decide. Letters that were sent later have other ids.
         started_at: Timestamp::MAX,
-        is_interrupted: &waiting.is_done,
+        // If all letters have their result, it need not look at the rest of the queue.
+        is_interrupted: &|| is_ending() || waiting.letters().is_empty(),
     };
     let on_letter = |letter: DeadLetter, result: LetterResult| {
         if let Some(planned) = waiting.take(&letter) {
@@ -234,6 +226,7 @@ fn missing_text(end: &RedriveEnd) -> String {
         EndReason::NoMore if end.not_judged == Some(0) => {
             "gone: it is no longer in the dead-letter queue".to_owned()
         }
+        EndReason::Interrupted => "not moved: the console ended".to_owned(),
         _ => "not found: it is in flight, or behind others of its message group; preview again in five minutes"
             .to_owned(),
     }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -66,6 +69,7 @@ pub(super) struct StackPipeline {
     previews: Mutex<Previews>,
     /// One look or redrive of dead letters at a time: two would hide letters from each other.
     dead_letters: Arc<tokio::sync::Mutex<()>>,
+    is_ending: Arc<AtomicBool>,
 }
 
 impl StackPipeline {
@@ -100,6 +104,7 @@ impl StackPipeline {
             slow: Cached::new(keep_slow),
             previews: Mutex::default(),
             dead_letters: Arc::default(),
+            is_ending: Arc::default(),
         }
     }
 
@@ -126,9 +131,10 @@ impl StackPipeline {
                 // Wrong reasons are refused before anything is received.
                 letters::selection(filter)?;
                 let (stack, filter) = (self.stack.clone(), filter.clone());
+                let is_ending = self.is_ending();
                 self.look(async move {
                     let rules = stack.message_rules().await.map_err(failed)?;
-                    letters::find(&stack, rules, &filter).await
+                    letters::find(&stack, rules, &filter, &is_ending).await
                 })
                 .await
             }
@@ -145,6 +151,7 @@ impl StackPipeline {
         look: impl Future<Output = Result<T, PipelineError>> + Send + 'static,
     ) -> Result<T, PipelineError> {
         let one_look = Arc::clone(&self.dead_letters).lock_owned().await;
+        self.check_end()?;
         let look = tokio::spawn(async move {
             let found = look.await;
             drop(one_look);
@@ -162,14 +169,29 @@ impl StackPipeline {
         match plan {
             Plan::DeadLetters(planned) => {
                 let _one_look = self.dead_letters.lock().await;
+                self.check_end()?;
                 let rules = self.stack.message_rules().await.map_err(failed)?;
-                letters::redrive(&self.stack, rules, planned, progress).await
+                let is_ending = self.is_ending();
+                letters::redrive(&self.stack, rules, planned, &is_ending, progress).await
             }
             Plan::Items(planned) => {
-                items::redrive(&self.stack, planned, progress).await;
+                items::redrive(&self.stack, planned, &self.is_ending(), progress).await;
                 Ok(())
             }
         }
+    }
+
+    /// Whether the console ends, to be asked again and again.
+    fn is_ending(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let is_ending = Arc::clone(&self.is_ending);
+        move || is_ending.load(Ordering::Relaxed)
+    }
+
+    fn check_end(&self) -> Result<(), PipelineError> {
+        if self.is_ending.load(Ordering::Relaxed) {
+            return Err(PipelineError::Failed("the console ends".to_owned()));
+        }
+        Ok(())
     }
 
     fn check_changes(&self) -> Result<(), PipelineError> {
@@ -247,8 +269,9 @@ impl Pipeline for StackPipeline {
         let evidence = collect(&self.stack, id.as_str(), scope).await;
         let mut evidence = evidence.map_err(failed)?;
         let (stack, ids) = (self.stack.clone(), BTreeSet::from([id.to_string()]));
+        let is_ending = self.is_ending();
         let inspection = self.look(async move {
-            let inspection = inspect_ids(&stack, ids, MAX_ENTRIES).await;
+            let inspection = inspect_ids(&stack, ids, MAX_ENTRIES, &is_ending).await;
             inspection.map_err(failed)
         });
         let inspection = inspection.await?;
@@ -342,6 +365,12 @@ impl Pipeline for StackPipeline {
         let result = self.redrive(&plan, progress).await;
         self.parts.clear().await;
         result
+    }
+
+    async fn end(&self) {
+        self.is_ending.store(true, Ordering::Relaxed);
+        // Whoever holds dead letters makes them visible first.
+        let _nothing_is_held = self.dead_letters.lock().await;
     }
 
     async fn charts(&self) -> Result<Charts, PipelineError> {

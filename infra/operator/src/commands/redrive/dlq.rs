@@ -6,13 +6,14 @@ pub(crate) mod letters;
 pub(crate) mod selection;
 mod whole_queue;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, sync::atomic::Ordering};
 
 use clap::Args;
 use jiff::Timestamp;
 use onewrite_stack::{
     dead_letter_queue::{
         inspect::{self, Inspection, MAX_INSPECTED},
+        interrupt::NEVER,
         judge::Judge,
         redrive::{EndReason, Redrive, RedriveEnd},
     },
@@ -129,7 +130,7 @@ impl DlqArguments {
         let bar = progress::bar("dead letters inspected:", None);
         let limit = self.inspect as usize;
         let inspection =
-            inspect::inspect(&context.stack, judge, limit, |count| bar.inc(count)).await?;
+            inspect::inspect(&context.stack, judge, limit, NEVER, |count| bar.inc(count)).await?;
         bar.finish_and_clear();
         Ok(Plan::new(&self.selection, inspection))
     }
@@ -140,9 +141,10 @@ impl DlqArguments {
         let redrive = Redrive {
             judge,
             selects: |letter: &_| self.selection.selects(letter),
+            at_most: usize::MAX,
             rate: self.rate.unwrap_or(DEFAULT_RATE),
             started_at: Timestamp::now(),
-            is_interrupted: &is_interrupted,
+            is_interrupted: &|| is_interrupted.load(Ordering::Relaxed),
         };
         let bar = progress::bar("dead letters judged:", None);
         let mut tally = Tally::default();

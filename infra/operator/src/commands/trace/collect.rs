@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use jiff::Timestamp;
 use onewrite::{item::UnreadableItem, notification::Status};
 use onewrite_stack::{
-    dead_letter_queue,
+    dead_letter_queue::{inspect_ids, interrupt::NEVER},
     error::StackError,
     failure_bucket,
     function_errors::{self, ErrorSearch, FunctionErrors, LoggedError},
@@ -47,7 +47,7 @@ pub(crate) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
     let dead_letters = match scope.dead_letters {
         Some(limit) => {
             let ids = BTreeSet::from([id.to_owned()]);
-            Some(dead_letter_queue::inspect_ids(stack, ids, limit).await?)
+            Some(inspect_ids(stack, ids, limit, NEVER).await?)
         }
         None => None,
     };

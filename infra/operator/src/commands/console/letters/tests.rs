@@ -3,7 +3,10 @@ use std::sync::Mutex;
 use onewrite_console::view::Filter;
 use onewrite_stack::{
     dead_letter::StoredContent,
-    dead_letter_queue::memory::{Letter, MemoryQueue},
+    dead_letter_queue::{
+        interrupt::NEVER,
+        memory::{Letter, MemoryQueue},
+    },
 };
 
 use super::*;
@@ -35,7 +38,9 @@ fn filter(json: &str) -> ValidFilter {
 /// The letters that a preview with this filter selects.
 async fn preview(queue: &impl DeadLetterQueue, json: &str) -> Vec<PlannedLetter> {
     let filter = filter(json);
-    let found = find(queue, MessageRules::default(), &filter).await.unwrap();
+    let found = find(queue, MessageRules::default(), &filter, NEVER)
+        .await
+        .unwrap();
     let now = Timestamp::from_second(1_000).unwrap();
     let selected = found.candidates.into_iter();
     let selected = selected.filter(|one| filter.selects(one, now) && one.is_selected);
@@ -60,7 +65,7 @@ async fn apply(
         let earlier = results.lock().unwrap().insert(applied.key.clone(), applied);
         assert_eq!(earlier, None, "one result for each letter");
     };
-    redrive(queue, MessageRules::default(), planned, &progress)
+    redrive(queue, MessageRules::default(), planned, NEVER, &progress)
         .await
         .unwrap();
     results.into_inner().unwrap()
@@ -96,7 +101,13 @@ fn refuses_an_unknown_reason() {
 #[tokio::test(start_paused = true)]
 async fn says_that_a_look_is_a_receive_and_what_it_did_not_inspect() {
     let queue = queue(MAX_ENTRIES as u64 + 500);
-    let found = find(&queue, MessageRules::default(), &ValidFilter::default()).await;
+    let found = find(
+        &queue,
+        MessageRules::default(),
+        &ValidFilter::default(),
+        NEVER,
+    )
+    .await;
     let found = found.unwrap();
     let inspected = found.candidates.len();
     assert!((MAX_ENTRIES..MAX_ENTRIES + 20).contains(&inspected));
@@ -174,8 +185,29 @@ async fn says_if_letters_stay_hidden() {
     queue.disconnect();
     let results = Mutex::new(0);
     let progress = |_| *results.lock().unwrap() += 1;
-    let ended = redrive(&queue, MessageRules::default(), &planned, &progress).await;
+    let ended = redrive(&queue, MessageRules::default(), &planned, NEVER, &progress).await;
     assert_eq!(*results.lock().unwrap(), planned.len());
     // Nothing was received, so nothing is hidden.
     assert_eq!(ended, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn moves_no_further_letter_once_the_console_ends() {
+    let queue = queue(30);
+    let planned = preview(&queue, r#"{"reason": "NotStored"}"#).await;
+    let results = Mutex::new(Vec::new());
+    let progress = |applied: Applied| results.lock().unwrap().push(applied);
+    let is_ending = || results.lock().unwrap().len() >= 3;
+    let rules = MessageRules::default();
+    let ended = redrive(&queue, rules, &planned, &is_ending, &progress).await;
+    assert_eq!(ended, Ok(()));
+    let results = results.lock().unwrap();
+    let (moved, others): (Vec<_>, Vec<_>) = results.iter().partition(|one| one.is_redriven);
+    assert!(moved.len() < planned.len() && moved.len() == queue.sent().len());
+    assert_eq!(moved.len() + others.len(), planned.len());
+    assert!(
+        others.iter().all(|one| one.result.contains("ended")),
+        "{others:?}"
+    );
+    assert_eq!(queue.count_visible(), 30 - moved.len());
 }
