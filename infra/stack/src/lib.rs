@@ -10,6 +10,7 @@
 //! - [`enabled_sources`], [`downstream`]: the parameters that switch event sources and name the downstream
 //! - [`function_errors`]: the errors in the logs of the functions
 //! - [`call_proxy`]: a proxy in front of a local stack
+//! - `wire`: for tests, a stack whose services give recorded responses
 //! - [`error`], [`pace`]: failed calls, and a limit on the rate of calls
 //!
 //! Modules depend on those to their right in `… -> stack -> location, clients, outputs -> error`,
@@ -51,5 +52,5 @@ pub mod stack;
 pub mod stream;
 pub mod table;
 
-#[cfg(test)]
-mod wire;
+#[cfg(any(test, feature = "operator"))]
+pub mod wire;

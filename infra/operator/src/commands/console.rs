@@ -16,8 +16,6 @@ mod letters;
 mod overview;
 mod pipeline;
 mod previews;
-#[cfg(test)]
-mod test_stack;
 mod trace_view;
 
 use std::{

@@ -5,9 +5,10 @@ use onewrite_console::pipeline::PipelineError;
 use onewrite_stack::{
     function_errors::{ErrorKind, LoggedError},
     metrics::series::SeriesUnit,
+    wire,
 };
 
-use super::{super::test_stack, *};
+use super::*;
 
 const AT: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -105,7 +106,7 @@ fn stage<'a>(overview: &'a Overview, name: &str) -> &'a Stage {
 
 #[tokio::test]
 async fn claims_only_what_was_counted_on_aws() {
-    let stack = test_stack::aws_stack(&[]).await;
+    let (stack, _) = wire::stack(&[]).await;
     let (parts, slow) = (parts(false), slow());
     let reading = Reading {
         stack: &stack,
@@ -133,7 +134,7 @@ async fn claims_only_what_was_counted_on_aws() {
     ];
     assert_eq!(names, expected);
     let queue = stage(&overview, "queue");
-    assert_eq!((queue.resource.as_str(), queue.rate), ("queue", Some(2.0)));
+    assert_eq!((queue.resource.as_str(), queue.rate), ("queue.fifo", Some(2.0)));
     assert_eq!(queue.oldest_millis, Some(Count(3_000)));
     assert_eq!(queue.alarms, ["orders-DeadLetters"]);
     let ingest = stage(&overview, "ingest");
@@ -150,10 +151,28 @@ async fn claims_only_what_was_counted_on_aws() {
     assert_eq!(overview.not_read, Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn an_old_error_stays_readable_but_is_no_failure_any_more() {
+    let (stack, _) = wire::stack(&[]).await;
+    let parts = StatusParts {
+        looked_at: AT + FAILING_FOR,
+        ..parts(false)
+    };
+    let reading = Reading {
+        stack: &stack,
+        parts: &parts,
+        slow: &slow(),
+        lab: None,
+    };
+    let overview = reading.overview();
+    let complete = stage(&overview, "complete");
+    assert!(!complete.is_failing && complete.last_failure.is_some());
+}
+
 /// The page and `onewrite status --output json` show the same.
 #[tokio::test]
 async fn shows_what_the_status_command_prints() {
-    let stack = test_stack::aws_stack(&[]).await;
+    let (stack, _) = wire::stack(&[]).await;
     let (own, slow) = (parts(false), slow());
     let reading = Reading {
         stack: &stack,
@@ -195,7 +214,7 @@ async fn shows_what_the_status_command_prints() {
 
 #[tokio::test]
 async fn names_what_could_not_be_read_and_shows_the_rest() {
-    let stack = test_stack::aws_stack(&[]).await;
+    let (stack, _) = wire::stack(&[]).await;
     let parts = StatusParts {
         queue: Err(denied("GetQueueAttributes")),
         alarms: Err(denied("DescribeAlarms")),
@@ -227,7 +246,8 @@ async fn names_what_could_not_be_read_and_shows_the_rest() {
 
 #[tokio::test]
 async fn the_lab_counts_a_local_stack_and_its_absence_is_named() {
-    let stack = test_stack::stack_at("http://127.0.0.1:9", &[]).await;
+    let (mut stack, _) = wire::stack(&[]).await;
+    stack.is_local = true;
     let (parts, slow) = (parts(true), SlowParts::default());
     let mut lab = LabState::default();
     lab.totals.sent = Some(Count(5));
@@ -271,7 +291,8 @@ async fn the_lab_counts_a_local_stack_and_its_absence_is_named() {
 
 #[tokio::test]
 async fn counts_the_items_of_a_local_stack_without_a_lab() {
-    let stack = test_stack::stack_at("http://127.0.0.1:9", &[]).await;
+    let (mut stack, _) = wire::stack(&[]).await;
+    stack.is_local = true;
     let by_status = [("DONE", 5), ("INIT", 1), ("REFUSED", 2)];
     let items = ItemCounts {
         by_status: by_status
