@@ -1,6 +1,6 @@
 //! The entries of a list, which of them a filter selects, and the bounds of a look. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use onewrite::notification::NotificationId;
@@ -81,7 +81,8 @@ impl TryFrom<&Filter> for ValidFilter {
             kind: text(&filter.notification_type),
             reason: text(&filter.reason),
             older_than_millis: age.transpose()?,
-            ids: ids.collect::<Result<_, _>>()?,
+            // An id that is named twice is one entry.
+            ids: Vec::from_iter(ids.collect::<Result<BTreeSet<_>, _>>()?),
         })
     }
 }
