@@ -14,6 +14,7 @@ use crate::emulator::{Emulator, REGION, isolated};
 use crate::emulator_template;
 use crate::error::{LocalError, Result};
 use crate::functions::Programs;
+use crate::hex::hex;
 use crate::parameters::STACK_NAME;
 use crate::process::Program;
 use crate::progress::Progress;
@@ -330,12 +331,7 @@ fn source_key(root: &Path, compiler: &str) -> Result<String> {
             .as_bytes());
         add(&std::fs::read(&file).map_err(|source| LocalError::file(&file, source))?);
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&hash.finalize()[..8]))
 }
 
 fn collect_files(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

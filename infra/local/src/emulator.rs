@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::error::{LocalError, Result};
+use crate::hex::hex;
 use crate::process::{Program, Running};
 use crate::python::{Environment, Interpreter};
 
@@ -43,15 +44,9 @@ impl std::fmt::Debug for Credentials {
 
 impl Credentials {
     fn random() -> Self {
-        let hex = |bytes: [u8; 20]| {
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>()
-        };
         Self {
             access_key_id: "onewrite-local".into(),
-            secret_access_key: hex(rand::random()),
+            secret_access_key: hex(&rand::random::<[u8; 20]>()),
         }
     }
 }

@@ -13,6 +13,7 @@
 //! - [`sample`] and [`messages`] send messages, [`settled`] waits, [`inspect`] reads the result, [`oracle`] checks it.
 //! - [`metrics`] records the metrics that Lambda publishes, for the runbook drills.
 //! - [`clients`] has the clients, among them [`lambda`] and [`buckets`], which do without an SDK crate.
+//! - [`hex`] writes bytes as digits.
 //! - [`cli`], [`demo`], [`up`], `redeploy`, [`check`], [`binaries`] and [`fuzz`] are the commands. [`tools`] installs
 //!   the programs they need, and [`template`] parses `template.yaml`.
 
@@ -32,6 +33,7 @@ pub mod error;
 pub mod event_sources;
 pub mod functions;
 pub mod fuzz;
+pub mod hex;
 pub mod inspect;
 pub mod lab;
 pub mod lambda;

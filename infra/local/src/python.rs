@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::process::Command;
 
 use crate::error::{LocalError, Result};
+use crate::hex::hex;
 use crate::process::{Program, command, last_lines};
 use crate::progress::Progress;
 use crate::workspace::{FileLock, Workspace};
@@ -199,11 +200,7 @@ fn key(requirements: &str, interpreter: &Interpreter, home: &Path) -> String {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part);
     }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash.finalize()[..8])
 }
 
 async fn install(

@@ -7,11 +7,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use onewrite_local::binaries::Architecture;
+use onewrite_local::hex::hex;
 use sha2::{Digest, Sha256};
 
 use crate::crates::{Crate, CrateId, Described};
 use crate::error::{PackageError, Result, read};
-use crate::hex::hex;
 use crate::sbom::Subject;
 use crate::{archive, audit, licences, sbom, template};
 

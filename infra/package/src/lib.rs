@@ -14,7 +14,6 @@ pub mod cli;
 pub mod contents;
 pub mod crates;
 pub mod error;
-mod hex;
 pub mod licences;
 pub mod package;
 pub mod sbom;

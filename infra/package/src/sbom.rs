@@ -1,10 +1,10 @@
 //! The software bill of materials of a program, in the format CycloneDX 1.5.
 
+use onewrite_local::hex::hex;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::crates::{Crate, CrateId, Linked};
-use crate::hex::hex;
 
 /// What an SBOM describes.
 #[derive(Debug, Clone, Copy)]
