@@ -283,3 +283,53 @@ fn a_deployment_accepts_the_pointers_that_ingest_accepts() {
         }
     }
 }
+
+/// Asserts which values of a parameter a deployment accepts.
+pub(crate) fn assert_accepts(parameter: &str, right: &[&str], wrong: &[&str]) {
+    let template = template();
+    let pattern = template.at(&format!("/Parameters/{parameter}/AllowedPattern"));
+    let pattern = pattern.as_str().unwrap();
+    for (texts, is_right) in [(right, true), (wrong, false)] {
+        for (text, accepted) in texts.iter().zip(matches(pattern, texts)) {
+            assert_eq!(accepted, is_right, "{parameter}={text}");
+        }
+    }
+}
+
+#[test]
+fn a_deployment_accepts_only_arns_of_the_right_service() {
+    let keys = ["KmsKeyArn", "PreviousKmsKeyArn"];
+    for key in keys {
+        let right = [
+            "",
+            "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+            "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+        ];
+        let wrong = [
+            "1234abcd-12ab-34cd-56ef-1234567890ab",
+            "alias/orders",
+            "arn:aws:kms:eu-west-1:123456789012:alias/orders",
+            "arn:aws:sns:eu-west-1:123456789012:orders",
+        ];
+        assert_accepts(key, &right, &wrong);
+    }
+    assert_accepts(
+        "PermissionsBoundaryArn",
+        &[
+            "",
+            "arn:aws:iam::123456789012:policy/team/boundary",
+            "arn:aws:iam::aws:policy/PowerUserAccess",
+        ],
+        &["boundary", "arn:aws:iam::123456789012:role/boundary"],
+    );
+    assert_accepts(
+        "AlarmTopicArn",
+        &["", "arn:aws:sns:eu-west-1:123456789012:on-call_1"],
+        &[
+            "on-call",
+            // CloudWatch publishes to standard topics only.
+            "arn:aws:sns:eu-west-1:123456789012:on-call.fifo",
+            "arn:aws:sqs:eu-west-1:123456789012:on-call",
+        ],
+    );
+}

@@ -15,6 +15,9 @@ const START: &str = "\n## Template parameters\n";
 const END: &str = "\n## Function variables\n";
 const HEAD: &str = "| parameter | default | values | meaning |\n| --- | --- | --- | --- |\n";
 
+/// The values of a parameter without a rule.
+const ANY_TEXT: &str = "any text";
+
 /// Writes generated files instead of comparing them.
 const REWRITE: &str = "ONEWRITE_WRITE_DOCS";
 
@@ -69,9 +72,22 @@ fn values(parameter: &Value) -> String {
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     if parts.is_empty() {
-        "any text".to_owned()
+        ANY_TEXT.to_owned()
     } else {
         parts.join("; ")
+    }
+}
+
+#[test]
+fn the_values_of_an_arn_are_described() {
+    let template = template();
+    let arns = template
+        .parameters()
+        .filter(|(name, _)| name.contains("Arn"));
+    let arns: Vec<_> = arns.collect();
+    assert!(arns.len() > 5);
+    for (name, parameter) in arns {
+        assert_ne!(values(parameter), ANY_TEXT, "{name}");
     }
 }
 
