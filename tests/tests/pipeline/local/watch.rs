@@ -1,12 +1,16 @@
 //! `--watch`: once a reload is announced, the old code has no effect any more.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use onewrite::item::attribute;
+use onewrite_local::progress::Progress;
 use onewrite_local::stack::{Stack, StackOptions};
-use onewrite_local::workspace::Workspace;
+use onewrite_local::workspace::{FileLock, Workspace};
 use serde_json::{Value, json};
 
 use super::traffic::{Attributes, Traffic, send, text, wait_for_items, wait_until_done};
@@ -29,40 +33,66 @@ boto3.client("iam").put_role_policy(RoleName=role, PolicyName="denied", PolicyDo
 "#;
 const AGGREGATE: &str = "functions/ingest/src/aggregate.rs";
 
-/// Copies a workspace without its hidden files and its build output.
+/// Makes `to` a copy of a workspace without its hidden files and its build output. Equal files are not written again, so that cargo does
+/// not compile their crates again.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let name = entry.file_name();
-        if name == "target" || name.to_string_lossy().starts_with('.') {
+    let names = |directory: &Path| -> BTreeSet<OsString> {
+        let entries = std::fs::read_dir(directory).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name());
+        let is_copied = |name: &OsString| name != "target" && !name.as_bytes().starts_with(b".");
+        names.filter(is_copied).collect()
+    };
+    let sources = names(from);
+    let is_stale = |name: &OsString| {
+        !sources.contains(name) || from.join(name).is_dir() != to.join(name).is_dir()
+    };
+    for name in names(to).into_iter().filter(is_stale) {
+        let path = to.join(name);
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
+        removed.unwrap();
+    }
+    for name in &sources {
+        let (from, to) = (from.join(name), to.join(name));
+        if from.is_dir() {
+            copy(&from, &to);
             continue;
         }
-        let to = to.join(&name);
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            std::fs::copy(entry.path(), to).unwrap();
+        let content = std::fs::read(&from).unwrap();
+        if std::fs::read(&to).ok().as_ref() != Some(&content) {
+            std::fs::write(&to, content).unwrap();
         }
     }
 }
 
-/// A copy of the workspace that may be edited. It shares the compiled dependencies and the emulator with the original.
+/// A copy of the workspace that may be edited. It shares the compiled dependencies and the emulator with the original, and the next
+/// run uses it again. Only one run can
+/// use it at a time, until the lock is dropped.
 ///
 /// Its own crates have another profile. Cargo identifies them by their paths in the workspace, so with the same profile they
 /// would replace those of the original, which `cargo test` still needs for its documentation tests.
-fn copy_of_workspace(directory: &Path) -> Workspace {
+async fn copy_of_workspace() -> (Workspace, FileLock) {
     let original = Workspace::here();
-    copy(original.root(), directory);
+    let home = original.local().join("watch");
+    let lock = FileLock::acquire(&home.join("lock"), Progress::Silent).await;
+    let directory = home.join("workspace");
+    copy(original.root(), &directory);
     let target = original.root().join("target");
-    std::fs::create_dir_all(original.local()).unwrap();
-    std::fs::create_dir_all(directory.join("target")).unwrap();
-    std::os::unix::fs::symlink(original.local(), directory.join("target/local")).unwrap();
-    std::fs::create_dir(directory.join(".cargo")).unwrap();
+    for below in [".cargo", "target"] {
+        std::fs::create_dir_all(directory.join(below)).unwrap();
+    }
+    let local = directory.join("target/local");
+    if !local.exists() {
+        std::os::unix::fs::symlink(original.local(), local).unwrap();
+    }
     let path = target.display().to_string();
     let config = format!("[build]\ntarget-dir = {path:?}\n\n[profile.dev]\ndebug = false\n");
     std::fs::write(directory.join(".cargo/config.toml"), config).unwrap();
-    Workspace::at(directory)
+    (Workspace::at(directory), lock.unwrap())
 }
 
 /// Saves an `aggregate` that marks its output.
@@ -81,8 +111,7 @@ fn save_aggregate(workspace: &Workspace) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn old_code_has_no_effect_after_the_reload_is_announced() {
-    let directory = tempfile::tempdir().unwrap();
-    let workspace = copy_of_workspace(directory.path());
+    let (workspace, _lock) = copy_of_workspace().await;
     let options = StackOptions {
         workspace: workspace.clone(),
         watch: true,
