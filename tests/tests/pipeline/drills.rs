@@ -33,7 +33,7 @@ use onewrite_tests::{
 
 use super::{
     operator::{onewrite, trace},
-    support::{TIMEOUT, malformed, options, store, valid, wait_until, wait_until_idle},
+    support::{TIMEOUT, malformed, options, pause, store, valid, wait_until, wait_until_idle},
 };
 
 /// One minute of an alarm's period takes three seconds.
@@ -136,13 +136,13 @@ async fn send_until_alarms(stack: &Stack, alarms: &[&str], prefix: &str) -> Vec<
 
 /// Waits until these notifications are DONE. The failure message has the trace of one that is not.
 async fn wait_until_done(stack: &Stack, ids: &[String]) {
-    let deadline = Instant::now() + TIMEOUT;
+    let since = Instant::now();
     while let Some(id) = find_not_done(stack, ids).await {
-        if Instant::now() > deadline {
+        if since.elapsed() > TIMEOUT {
             let (_, stdout) = trace(stack, &id).await;
             panic!("timed out waiting until {id} is DONE:\n{stdout}");
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(pause(since)).await;
     }
 }
 

@@ -1,6 +1,10 @@
 //! Helpers that the end-to-end tests share.
 
-use std::{collections::BTreeMap, collections::HashMap, process::Command, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    process::Command,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::prelude::{BASE64_STANDARD, Engine as _};
@@ -51,13 +55,20 @@ pub(super) fn boto3(
     command
 }
 
+/// The pause before the next look at a condition: a tenth of the time since the first one. Each look needs CPU time of the emulator or
+/// of the browser, which the tests beside this one need too.
+pub(super) fn pause(since: Instant) -> Duration {
+    (since.elapsed() / 10).clamp(Duration::from_millis(50), Duration::from_millis(500))
+}
+
 pub(super) async fn wait_until<F: Future<Output = bool>>(
     what: &str,
     mut condition: impl FnMut() -> F,
 ) {
+    let since = Instant::now();
     let poll = async {
         while !condition().await {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pause(since)).await;
         }
     };
     let in_time = tokio::time::timeout(TIMEOUT, poll).await;

@@ -11,10 +11,10 @@ use onewrite_local::clients::Clients;
 use onewrite_local::stack::Stack;
 use tokio::task::JoinHandle;
 
+use crate::support::pause;
+
 /// The time between two messages.
 const PACE: Duration = Duration::from_millis(25);
-/// The time between two reads of the table. Each reads all items.
-const POLL: Duration = Duration::from_millis(250);
 /// How long the table may stay without a change while items are awaited.
 const IDLE_LIMIT: Duration = Duration::from_secs(120);
 
@@ -95,8 +95,8 @@ pub(crate) async fn wait_for_items(
     what: &str,
     is_expected: impl Fn(&HashMap<String, Attributes>) -> bool,
 ) -> HashMap<String, Attributes> {
-    let mut progress = (0, 0);
-    let mut changed_at = Instant::now();
+    let since = Instant::now();
+    let (mut progress, mut changed_at) = ((0, 0), since);
     loop {
         let items = read_items(stack.clients(), &stack.outputs().table).await;
         if is_expected(&items) {
@@ -113,7 +113,7 @@ pub(crate) async fn wait_for_items(
             changed_at.elapsed() < IDLE_LIMIT,
             "{what}: items and DONE items: {progress:?}"
         );
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(pause(since)).await;
     }
 }
 
