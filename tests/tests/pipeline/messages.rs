@@ -25,8 +25,8 @@ use onewrite_tests::recorder::{Invocation, Recorder};
 use serde_json::json;
 
 use super::support::{
-    CANARY, assert_no_violations, malformed, noise, options, receive_counts, sam_options, settle,
-    start, valid, wait_until_idle,
+    CANARY, assert_no_violations, malformed, noise, options, receive_counts, settle, start, valid,
+    wait_until_idle,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +70,7 @@ async fn dynamodb_adapter_fulfils_the_table_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_message_is_stored_once_or_dead_lettered() {
-    let options = sam_options("standard").parameter("LogLevel", "debug");
+    let options = options("standard").parameter("LogLevel", "debug");
     let (mut stack, recorder) = start(options).await;
     let (clients, outputs) = (stack.clients().clone(), stack.outputs().clone());
     assert_unknown_caller_is_denied(&stack).await;
