@@ -134,7 +134,10 @@ async fn claims_only_what_was_counted_on_aws() {
     ];
     assert_eq!(names, expected);
     let queue = stage(&overview, "queue");
-    assert_eq!((queue.resource.as_str(), queue.rate), ("queue.fifo", Some(2.0)));
+    assert_eq!(
+        (queue.resource.as_str(), queue.rate),
+        ("queue.fifo", Some(2.0))
+    );
     assert_eq!(queue.oldest_millis, Some(Count(3_000)));
     assert_eq!(queue.alarms, ["orders-DeadLetters"]);
     let ingest = stage(&overview, "ingest");
