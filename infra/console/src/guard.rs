@@ -69,7 +69,8 @@ impl Guard {
     }
 
     fn check_host<'a>(&self, headers: &'a HeaderMap, uri: &Uri) -> Result<&'a str, Refusal> {
-        let refusal = || Refusal::new(StatusCode::FORBIDDEN, "wrong Host header");
+        let text = "wrong Host header; open the address that the console printed, and forward a port to the same number";
+        let refusal = || Refusal::new(StatusCode::FORBIDDEN, text);
         let is_known = |host: &str| self.hosts.iter().any(|one| one.eq_ignore_ascii_case(host));
         let host = single(headers, &header::HOST).map_err(|()| refusal())?;
         // A proxy request names its host in the address too.
