@@ -31,6 +31,9 @@ struct Arguments {
     /// Deliver to targets whose effects nobody counts
     #[arg(long)]
     other_targets: bool,
+    /// Have no permission to read the alarms
+    #[arg(long)]
+    no_alarms: bool,
     /// Begin with an empty pipeline
     #[arg(long)]
     empty: bool,
@@ -73,6 +76,9 @@ fn model(arguments: &Arguments) -> Model {
     }
     if arguments.other_targets {
         model = model.with_other_targets();
+    }
+    if arguments.no_alarms {
+        model = model.without_alarms();
     }
     if arguments.failing {
         model.set_failure(Some("the stack does not answer; is it still running?"));

@@ -6,6 +6,8 @@ const TOKEN_KEY = "onewrite-console-token";
 const SILENCE_MILLIS = 25_000;
 const FIRST_WAIT_MILLIS = 1_000;
 const LONGEST_WAIT_MILLIS = 15_000;
+/** A page that is hidden for so long ends its stream: a browser has six connections for all tabs of a server, and on AWS each reading costs. */
+const HIDDEN_MILLIS = 10_000;
 /** The longest event. A longer one is a mistake, and must not fill the memory. */
 const LONGEST_EVENT = 4 * 1024 * 1024;
 
@@ -36,11 +38,12 @@ export function setToken(text) {
   }
 }
 
-/** An answer that is not a success, with its status: 0 if there was no answer. */
+/** An answer that is not a success, with its status: 0 if there was no answer. `applied` has what a redrive did until it failed. */
 export class ApiError extends Error {
-  constructor(status, message) {
+  constructor(status, message, applied = []) {
     super(message);
     this.status = status;
+    this.applied = applied;
   }
 }
 
@@ -57,14 +60,13 @@ async function request(path, options = {}) {
     throw new ApiError(0, "The console does not answer. If you restarted it, open its new address.");
   }
   if (response.ok) return response;
-  let message = `The console answered with status ${response.status}.`;
+  let body = {};
   try {
-    const body = await response.json();
-    if (typeof body.error === "string") message = body.error;
+    body = await response.json();
   } catch {
     // The status has to do.
   }
-  throw new ApiError(response.status, message);
+  throw new ApiError(response.status, body.error ?? `The console answered with status ${response.status}.`, body.applied);
 }
 
 export async function get(path, signal) {
@@ -109,8 +111,13 @@ function dispatch(block, onEvent) {
   if (data.length > 0) onEvent(name, JSON.parse(data.join("\n")));
 }
 
+/** Waits until the page can be seen. */
+async function visible() {
+  while (document.hidden) await new Promise((resolve) => document.addEventListener("visibilitychange", resolve, { once: true }));
+}
+
 /**
- * Keeps one stream of events open. Waits 1, 2, 4, … 15 s between two attempts.
+ * Keeps one stream of events open while the page can be seen. Waits 1, 2, 4, … 15 s between two attempts.
  *
  * `handlers`: `event(name, data)`, `state(text)` with `{kind: "live" | "connecting" | "waiting", seconds?, reason?}`,
  * `connected()` before the first event of each connection, and `unauthorized()`.
@@ -142,6 +149,10 @@ export class Events {
         reason = error.name === "AbortError" ? "The console was silent for too long." : error.message;
       }
       if (this.#isEnded) return;
+      if (document.hidden) {
+        await visible();
+        continue;
+      }
       await this.#pause(wait, reason);
       wait = Math.min(wait * 2, LONGEST_WAIT_MILLIS);
     }
@@ -154,7 +165,14 @@ export class Events {
       clearTimeout(timer);
       timer = setTimeout(() => abort.abort(), SILENCE_MILLIS);
     };
+    let hidden = 0;
+    const onVisibility = () => {
+      clearTimeout(hidden);
+      if (document.hidden) hidden = setTimeout(() => abort.abort(), HIDDEN_MILLIS);
+    };
     try {
+      document.addEventListener("visibilitychange", onVisibility);
+      onVisibility();
       onActivity();
       const response = await request("/api/events", { signal: abort.signal });
       await this.#handlers.connected();
@@ -162,6 +180,8 @@ export class Events {
       this.#handlers.state({ kind: "live" });
       await readEvents(response, onActivity, this.#handlers.event);
     } finally {
+      document.removeEventListener("visibilitychange", onVisibility);
+      clearTimeout(hidden);
       clearTimeout(timer);
       abort.abort();
     }

@@ -5,7 +5,7 @@ import { buildAttention, closeAttention, onProgress, openAttention, setAbout } f
 import { buildCharts, showCharts, updateCharts } from "/page/charts.js";
 import { byId, el, setAttribute, setLines, setText, show } from "/page/dom.js";
 import { buildFlow, updateFlow } from "/page/flow.js";
-import { count, isPositive, time } from "/page/format.js";
+import { count, isPositive, plural, time } from "/page/format.js";
 import { buildLab, updateLab } from "/page/lab.js";
 import { buildTheme } from "/page/theme.js";
 import { buildTrace, closeTrace, openTrace } from "/page/trace.js";
@@ -105,7 +105,10 @@ function updateOverview() {
   const { period } = overview.totals;
   const isSaid = sentence.toLowerCase().includes(period.toLowerCase());
   setText(byId("period"), isSaid ? "" : `${period} · `);
+  const unread = overview.not_read.length;
   setText(byId("as-of"), `as of ${time(overview.at)}`);
+  // Without this, an alarm that cannot be read would look like none.
+  setText(byId("unread"), unread === 0 ? "" : ` · ${plural(unread, "part")} could not be read, see below`);
   updateFlow(overview, lab);
   updateProblems();
   const letters = [overview.totals.dead_letters, overview.totals.failures].filter(isPositive);

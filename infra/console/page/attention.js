@@ -307,7 +307,9 @@ async function applyPreview(button) {
     selected.clear();
     load({ keepsPreview: true });
   } catch (error) {
-    if (preview === mine) stateOf(error.message, "bad");
+    if (preview !== mine) return;
+    error.applied?.forEach(showResult);
+    stateOf(error.message, "bad");
   }
 }
 

@@ -82,6 +82,16 @@ impl Model {
         self
     }
 
+    /// The same without a permission to read the alarms.
+    #[must_use]
+    pub fn without_alarms(self) -> Self {
+        let mut state = self.lock();
+        state.alarms.clear();
+        state.not_read = vec!["the alarms: DescribeAlarms: access denied".to_owned()];
+        drop(state);
+        self
+    }
+
     /// Has all readings fail with this text, or succeed again.
     pub fn set_failure(&self, failure: Option<&str>) {
         self.lock().failure = failure.map(str::to_owned);
@@ -191,7 +201,7 @@ impl Pipeline for Model {
             totals,
             stages: motion::stages(&state),
             alarms: state.alarms.clone(),
-            not_read: Vec::new(),
+            not_read: state.not_read.clone(),
         })
     }
 

@@ -92,6 +92,8 @@ pub(super) struct State {
     /// Advances since the start of the guided run.
     pub(super) guided_advances: u64,
     pub(super) log: VecDeque<String>,
+    /// What cannot be read, and why. The rest can.
+    pub(super) not_read: Vec<String>,
     /// If set, nothing can be read.
     pub(super) failure: Option<String>,
 }

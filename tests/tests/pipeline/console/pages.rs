@@ -213,6 +213,53 @@ async fn two_tabs_show_the_same() {
     .await;
 }
 
+/// A part that cannot be read is not the same as a part without alarms.
+#[tokio::test]
+async fn the_top_of_the_page_says_that_a_part_could_not_be_read() {
+    for (arguments, expected) in [
+        (&[][..], ""),
+        (&["--no-alarms"], "· 1 part could not be read, see below"),
+    ] {
+        with_page(arguments, &[], async |browser, fixture| {
+            browser.open(&fixture.address().page()).await;
+            browser.text_when("sentence", is_read).await;
+            assert_eq!(browser.texts("unread").await, [expected]);
+            let listed = browser.texts("not-read").await.concat();
+            assert_eq!(listed.contains("DescribeAlarms"), !expected.is_empty());
+        })
+        .await;
+    }
+}
+
+/// A browser has six connections for all tabs of a server. Without one, a page would not even load.
+#[tokio::test]
+async fn more_tabs_than_the_browser_has_connections_work() {
+    const TABS: usize = 8;
+    /// The driver does not hide the other tabs.
+    const SET_HIDDEN: &str = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});
+        document.dispatchEvent(new Event('visibilitychange'));";
+    with_page(&[], &[], async |browser, fixture| {
+        let page = fixture.address().page();
+        let first = browser.current_tab().await;
+        browser.open(&page).await;
+        browser.text_when("connection", |text| text == "Live").await;
+        for _ in 1..TABS {
+            browser.evaluate(SET_HIDDEN, vec![json!(true)]).await;
+            browser.open_tab(&page).await;
+            browser.text_when("sentence", is_read).await;
+        }
+        browser.click("send-duplicates").await;
+        let is_done = |text: &str| !text.is_empty();
+        browser.text_when("lab-result", is_done).await;
+        let sentence = browser.text("sentence").await;
+        browser.switch_to(&first).await;
+        browser.evaluate(SET_HIDDEN, vec![json!(false)]).await;
+        browser.text_when("connection", |text| text == "Live").await;
+        browser.text_when("sentence", |text| text == sentence).await;
+    })
+    .await;
+}
+
 /// The console ends and starts again. Its new token makes the open page ask for it, instead of showing old numbers as new ones.
 #[tokio::test]
 async fn an_open_page_says_that_the_console_is_gone() {
@@ -257,7 +304,7 @@ async fn size(browser: &Browser) -> (u64, u64) {
     (elements.as_u64().unwrap(), bytes as u64)
 }
 
-/// The server sends 25 times as many events as for a local stack.
+/// The server sends 50 times as many events as for a local stack.
 #[tokio::test]
 async fn thousands_of_events_do_not_grow_the_page() {
     const WARM_UP: u64 = 500;
@@ -265,7 +312,7 @@ async fn thousands_of_events_do_not_grow_the_page() {
     /// What the engine may need for itself, such as compiled code. A page that kept 1 KiB of each event would need more.
     const TOLERANCE: u64 = 4 << 20;
     with_page(
-        &["--traffic", "--interval-millis", "20"],
+        &["--traffic", "--interval-millis", "10"],
         &[],
         async |browser, fixture| {
             browser.show_on(Screen::light(1280)).await;
