@@ -236,7 +236,8 @@ async fn the_top_of_the_page_says_that_a_part_could_not_be_read() {
 async fn more_tabs_than_the_browser_has_connections_work() {
     const TABS: usize = 8;
     /// The driver does not hide the other tabs.
-    const SET_HIDDEN: &str = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});
+    const SET_HIDDEN: &str =
+        "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});
         document.dispatchEvent(new Event('visibilitychange'));";
     with_page(&[], &[], async |browser, fixture| {
         let page = fixture.address().page();
