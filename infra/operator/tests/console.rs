@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 const OUTPUTS: [&str; 8] = [
@@ -195,26 +196,29 @@ fn a_child_of_a_local_stack_has_a_lab_and_ends_with_its_input() {
     assert_eq!(console.exit_code(), Some(0));
 }
 
+/// Ctrl-C, `kill`, and a terminal that closes.
 #[test]
-fn ends_at_ctrl_c_while_a_page_is_open() {
-    let mut console = Console::start(&[], &[]);
-    // Not a child: it stays when its input closes.
-    drop(console.child.stdin.take());
-    let mut page = TcpStream::connect(&console.address).unwrap();
-    let request = format!(
-        "GET /api/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\r\n",
-        console.address, console.token
-    );
-    page.write_all(request.as_bytes()).unwrap();
-    let mut line = String::new();
-    BufReader::new(page.try_clone().unwrap())
-        .read_line(&mut line)
-        .unwrap();
-    assert!(line.starts_with("HTTP/1.1 200"), "{line}");
-    assert!(console.child.try_wait().unwrap().is_none());
-    let process = nix::unistd::Pid::from_raw(console.child.id() as i32);
-    nix::sys::signal::kill(process, nix::sys::signal::Signal::SIGINT).unwrap();
-    assert_eq!(console.exit_code(), Some(0));
+fn ends_at_a_signal_while_a_page_is_open() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let mut console = Console::start(&[], &[]);
+        // Not a child: it stays when its input closes.
+        drop(console.child.stdin.take());
+        let mut page = TcpStream::connect(&console.address).unwrap();
+        let request = format!(
+            "GET /api/events HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\r\n",
+            console.address, console.token
+        );
+        page.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(page.try_clone().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.starts_with("HTTP/1.1 200"), "{line}");
+        assert!(console.child.try_wait().unwrap().is_none());
+        let process = nix::unistd::Pid::from_raw(console.child.id() as i32);
+        nix::sys::signal::kill(process, signal).unwrap();
+        assert_eq!(console.exit_code(), Some(0), "{signal}");
+    }
 }
 
 #[test]
