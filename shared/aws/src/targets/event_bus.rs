@@ -94,7 +94,7 @@ impl<W: Send> Downstream<W> for EventBus {
         }
         if entry.detail_type.len() > MAX_DETAIL_TYPE_CHARS {
             let reason = "the type is longer than EventBridge allows";
-            return Err(DownstreamError::new(reason));
+            return Err(DownstreamError::permanent(reason));
         }
         self.batcher.deliver(entry, bytes).await?;
         Ok(Effect::Happened)

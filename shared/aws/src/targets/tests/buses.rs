@@ -3,7 +3,8 @@ use onewrite::notification::NotificationType;
 use serde_json::json;
 
 use super::wire::{
-    Outcome, Wire, accept, busy, check_lost_answers, deliver, event, failed, fault, large_event, ok,
+    Outcome, Wire, accept, busy, check_lost_answers, deliver, event, failed, fault, large_event,
+    ok, permanent,
 };
 use crate::targets::TargetSettings;
 
@@ -90,11 +91,11 @@ async fn an_event_that_eventbridge_would_never_accept_is_not_put() {
     let wire = Wire::new([]);
     let bus = wire.target(BUS, &TargetSettings::default()).await;
     let large = large_event("n-1", 1024 * 1024);
-    let expected = fault("larger than the service allows (EventBridge)");
+    let expected = permanent("larger than the service allows (EventBridge)");
     assert_eq!(accept(&bus, &large).await, expected);
     let mut long = event("n-1");
     long.kind = NotificationType::parse("x".repeat(124)).unwrap();
-    let expected = fault("the type is longer than EventBridge allows");
+    let expected = permanent("the type is longer than EventBridge allows");
     assert_eq!(accept(&bus, &long).await, expected);
     assert!(wire.sent().is_empty());
 }

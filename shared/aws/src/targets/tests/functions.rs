@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::wire::{
     Answer, Outcome, Wire, accept, busy, deliver, event, failed, fault, large_event, ok, outcome,
+    permanent,
 };
 use crate::targets::{TargetSettings, TransactWriteItem};
 
@@ -260,6 +261,6 @@ async fn an_event_above_the_limit_of_an_invocation_is_not_sent() {
     let wire = Wire::new([]);
     let function = wire.target(FUNCTION, &settings()).await;
     let event = large_event("n-1", 6 * 1024 * 1024);
-    let expected = fault("larger than the service allows (Lambda)");
+    let expected = permanent("larger than the service allows (Lambda)");
     assert_eq!(accept(&function, &event).await, expected);
 }

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::wire::{
     Answer, Outcome, Wire, accept, busy, check_lost_answers, deliver, event, failed, fault,
-    large_event, ok,
+    large_event, ok, permanent,
 };
 use crate::targets::{ServiceTarget, TargetSettings};
 
@@ -128,8 +128,8 @@ async fn an_event_that_sqs_would_never_accept_does_not_spoil_a_batch() {
     let outcomes = join_all(events.iter().map(|event| accept(&queue, event))).await;
     let expected = [
         Outcome::Happened,
-        fault("larger than the service allows (SQS)"),
-        fault("the event contains a character that SQS does not allow"),
+        permanent("larger than the service allows (SQS)"),
+        permanent("the event contains a character that SQS does not allow"),
     ];
     assert_eq!(outcomes, expected);
     assert_eq!(wire.only().body["Entries"].as_array().unwrap().len(), 1);

@@ -1,7 +1,8 @@
 use serde_json::json;
 
 use super::wire::{
-    Outcome, Wire, accept, busy, check_lost_answers, deliver, event, failed, fault, large_event, ok,
+    Outcome, Wire, accept, busy, check_lost_answers, deliver, event, failed, fault, large_event,
+    ok, permanent,
 };
 use crate::targets::TargetSettings;
 
@@ -72,6 +73,6 @@ async fn an_event_above_the_limit_of_an_input_starts_nothing() {
     let wire = Wire::new([]);
     let machine = wire.target(MACHINE, &TargetSettings::default()).await;
     let event = large_event("n-1", 256 * 1024);
-    let expected = fault("larger than the service allows (SFN)");
+    let expected = permanent("larger than the service allows (SFN)");
     assert_eq!(accept(&machine, &event).await, expected);
 }

@@ -2,6 +2,7 @@ use futures::future::join_all;
 
 use super::wire::{
     Answer, Outcome, Wire, accept, busy, deliver, event, fault, large_event, lost_answers,
+    permanent,
 };
 use crate::{signed_service::encode_segment, targets::TargetSettings};
 
@@ -127,7 +128,7 @@ async fn a_message_above_the_default_limit_is_published_alone() {
         large_event("n-3", 1024 * 1024),
     ];
     let outcomes = join_all(events.iter().map(|event| accept(&topic, event))).await;
-    let too_large = fault("larger than the service allows (SNS)");
+    let too_large = permanent("larger than the service allows (SNS)");
     assert_eq!(outcomes, [Outcome::Happened, Outcome::Happened, too_large]);
     assert_eq!(wire.sent().len(), 2);
 }

@@ -51,6 +51,7 @@ pub(super) enum Outcome {
     Writes(usize),
     Refused(String),
     Fault(String),
+    Permanent(String),
     Busy(String),
 }
 
@@ -69,6 +70,8 @@ pub(super) fn outcome(result: Result<Effect<TransactWriteItem>, DownstreamError>
             let reason = error.to_string();
             if error.is_busy() {
                 Outcome::Busy(reason)
+            } else if error.is_permanent() {
+                Outcome::Permanent(reason)
             } else {
                 Outcome::Fault(reason)
             }
@@ -78,6 +81,10 @@ pub(super) fn outcome(result: Result<Effect<TransactWriteItem>, DownstreamError>
 
 pub(super) fn fault(reason: &str) -> Outcome {
     Outcome::Fault(reason.to_owned())
+}
+
+pub(super) fn permanent(reason: &str) -> Outcome {
+    Outcome::Permanent(reason.to_owned())
 }
 
 pub(super) fn busy(reason: &str) -> Outcome {
