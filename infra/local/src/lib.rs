@@ -50,6 +50,8 @@ pub mod progress;
 pub mod python;
 mod redeploy;
 pub mod sample;
+#[cfg(test)]
+mod scripted;
 pub mod settled;
 pub mod stack;
 pub mod template;

@@ -88,25 +88,14 @@ mod tests {
 
     #[test]
     fn only_the_functions_of_the_parameter_are_enabled() {
-        let names = [
-            ("NotificationQueueUrl", "q"),
-            ("DeadLetterQueueUrl", "d"),
-            ("NotificationTableName", "t"),
-            ("NotificationStreamName", "n"),
-            ("FailureBucketName", "b"),
-            ("IngestFunctionName", "s-ingest"),
-            ("ForwardFunctionName", "s-forward"),
-            ("CompleteFunctionName", "s-complete"),
-        ];
-        let outputs = names.map(|(output, name)| (output.to_owned(), name.to_owned()));
-        let outputs = StackOutputs::new(outputs.into()).unwrap();
+        let outputs = crate::scripted::outputs("q", "d");
         for (parameter, expected) in [
             (None, [true; 3]),
             (Some("ingest,complete"), [true, false, true]),
             (Some(""), [false; 3]),
         ] {
             let sources = EnabledSources::parse(parameter);
-            let enabled = ["s-ingest", "s-forward:live", "s-complete"].map(|name| {
+            let enabled = ["ingest", "forward:live", "complete"].map(|name| {
                 let arn = format!("arn:aws:lambda:us-east-1:000000000000:function:{name}");
                 is_enabled(&arn, &outputs, sources)
             });

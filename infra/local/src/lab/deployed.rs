@@ -79,33 +79,15 @@ mod tests {
     use hyper::Response;
     use onewrite::notification::MessagePointers;
     use onewrite_event_sources::sqs::MAXIMUM_CONCURRENCY;
-    use onewrite_stack::call_proxy::{Call, serve};
+    use onewrite_stack::call_proxy::Call;
     use serde_json::json;
-    use tokio::net::TcpListener;
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::emulator::Credentials;
-
-    fn outputs() -> StackOutputs {
-        let outputs = [
-            ("NotificationQueueUrl", "http://127.0.0.1/1/queue.fifo"),
-            ("DeadLetterQueueUrl", "http://127.0.0.1/1/dead-letters.fifo"),
-            ("NotificationTableName", "table"),
-            ("NotificationStreamName", "stream"),
-            ("FailureBucketName", "failures"),
-            ("IngestFunctionName", "ingest"),
-            ("ForwardFunctionName", "forward"),
-            ("CompleteFunctionName", "complete"),
-        ];
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        StackOutputs::new(outputs.map(owned).into()).unwrap()
-    }
+    use crate::scripted;
 
     /// Clients of a stack whose queue was deployed with these values, and whose mapping has this configuration of its scaling.
     async fn clients(scaling: Value) -> (Clients, JoinSet<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let answer = move |call: Call| {
             let answer = if call.operation == "GetQueueAttributes" {
                 let policy = json!({"maxReceiveCount": 3}).to_string();
@@ -123,13 +105,8 @@ mod tests {
             };
             async move { Some(Response::new(answer.to_string().into())) }
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, answer));
-        let credentials = Credentials {
-            access_key_id: "k".to_owned(),
-            secret_access_key: "s".to_owned(),
-        };
-        (Clients::new(&endpoint, &credentials), tasks)
+        let (clients, _, tasks) = scripted::clients(answer).await;
+        (clients, tasks)
     }
 
     #[tokio::test]
@@ -139,9 +116,8 @@ mod tests {
             (Value::Null, MAXIMUM_CONCURRENCY),
         ] {
             let (clients, _tasks) = clients(scaling).await;
-            let settings = double_write_settings(&clients, &outputs(), 9)
-                .await
-                .unwrap();
+            let outputs = scripted::outputs("http://127.0.0.1/1/queue.fifo", "dead-letters.fifo");
+            let settings = double_write_settings(&clients, &outputs, 9).await.unwrap();
             let expected = Settings {
                 seed: 9,
                 is_fifo: true,

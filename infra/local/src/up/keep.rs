@@ -89,7 +89,31 @@ impl Kept {
         outputs: &StackOutputs,
         ledger: Option<&Ledger>,
     ) -> Result<usize> {
-        write(&self.0, clients, outputs, ledger).await
+        let directory = &self.0;
+        let mut table = Lines::create(directory, "table.jsonl")?;
+        write_table(clients, &outputs.table, &mut table).await?;
+        table.finish()?;
+        let mut records = Lines::create(directory, "stream.jsonl")?;
+        for (shard, record) in stream::read_records(clients, &outputs.stream).await? {
+            records.add(&json!({
+                "shard": shard,
+                "sequence_number": record.sequence_number(),
+                "partition_key": record.partition_key(),
+                "data": String::from_utf8_lossy(record.data().as_ref()),
+            }))?;
+        }
+        records.finish()?;
+        let unread = write_queues(clients, outputs, directory).await?;
+        if let Some(ledger) = ledger {
+            let mut entries = Lines::create(directory, "ledger.jsonl")?;
+            for (id, calls) in &ledger.calls {
+                let is_booked = ledger.booked.contains(id);
+                entries
+                    .add(&json!({"notification_id": id, "calls": calls, "booked": is_booked}))?;
+            }
+            entries.finish()?;
+        }
+        Ok(unread)
     }
 
     /// Says what the directory has after [`Self::write`] succeeded.
@@ -130,37 +154,6 @@ pub(super) async fn unless<T>(
         result = work => result,
         () = interrupted => Err(LocalError::Interrupted),
     }
-}
-
-async fn write(
-    directory: &Path,
-    clients: &Clients,
-    outputs: &StackOutputs,
-    ledger: Option<&Ledger>,
-) -> Result<usize> {
-    let mut table = Lines::create(directory, "table.jsonl")?;
-    write_table(clients, &outputs.table, &mut table).await?;
-    table.finish()?;
-    let mut records = Lines::create(directory, "stream.jsonl")?;
-    for (shard, record) in stream::read_records(clients, &outputs.stream).await? {
-        records.add(&json!({
-            "shard": shard,
-            "sequence_number": record.sequence_number(),
-            "partition_key": record.partition_key(),
-            "data": String::from_utf8_lossy(record.data().as_ref()),
-        }))?;
-    }
-    records.finish()?;
-    let unread = write_queues(clients, outputs, directory).await?;
-    if let Some(ledger) = ledger {
-        let mut entries = Lines::create(directory, "ledger.jsonl")?;
-        for (id, calls) in &ledger.calls {
-            let is_booked = ledger.booked.contains(id);
-            entries.add(&json!({"notification_id": id, "calls": calls, "booked": is_booked}))?;
-        }
-        entries.finish()?;
-    }
-    Ok(unread)
 }
 
 /// A directory for this run, such as `target/local/kept/20261129T165512`.
@@ -270,17 +263,15 @@ async fn write_queue(clients: &Clients, url: &str, lines: &mut Lines) -> Result<
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-
     use std::sync::{Arc, Mutex};
 
     use aws_sdk_dynamodb::primitives::Blob;
     use hyper::Response;
-    use onewrite_stack::call_proxy::{Call, serve};
-    use tokio::net::TcpListener;
+    use onewrite_stack::call_proxy::Call;
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::emulator::Credentials;
+    use crate::scripted;
 
     const QUEUE: &str = "http://127.0.0.1/1/queue";
     const DEAD_LETTERS: &str = "http://127.0.0.1/1/dead-letters";
@@ -324,35 +315,18 @@ mod tests {
     }
 
     async fn start(queues: Queues) -> (Clients, JoinSet<()>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let queues = Arc::new(Mutex::new(queues));
-        let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, move |call: Call| {
+        let (clients, _, tasks) = scripted::clients(move |call: Call| {
             let request = serde_json::from_slice(&call.body).unwrap();
             let answer = queues.lock().unwrap().answer(&call.operation, &request);
             async move { Some(Response::new(answer.to_string().into())) }
-        }));
-        let credentials = Credentials {
-            access_key_id: "k".to_owned(),
-            secret_access_key: "s".to_owned(),
-        };
-        (Clients::new(&endpoint, &credentials), tasks)
+        })
+        .await;
+        (clients, tasks)
     }
 
     fn outputs() -> StackOutputs {
-        let outputs = [
-            ("NotificationQueueUrl", QUEUE),
-            ("DeadLetterQueueUrl", DEAD_LETTERS),
-            ("NotificationTableName", "table"),
-            ("NotificationStreamName", "stream"),
-            ("FailureBucketName", "failures"),
-            ("IngestFunctionName", "ingest"),
-            ("ForwardFunctionName", "forward"),
-            ("CompleteFunctionName", "complete"),
-        ];
-        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-        StackOutputs::new(outputs.map(owned).into()).unwrap()
+        scripted::outputs(QUEUE, DEAD_LETTERS)
     }
 
     #[tokio::test]

@@ -1,14 +1,13 @@
 use std::pin::pin;
 
 use hyper::{Response, StatusCode};
-use onewrite_stack::call_proxy::{Call, serve};
+use onewrite_stack::call_proxy::Call;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use super::*;
-use crate::emulator::Credentials;
 use crate::messages::MAX_SENDS_IN_FLIGHT;
+use crate::scripted;
 
 /// A queue that notes the ids of the notifications that it accepts, as soon as a call has a permit.
 struct Model {
@@ -77,12 +76,9 @@ impl Copies for Copied {
 
 /// A sender to a model of a queue with this name.
 async fn sender(name: &str, model: Model) -> (Sender, Arc<Model>, Arc<Copied>, JoinSet<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let (model, copied) = (Arc::new(model), Arc::new(Copied::default()));
     let answering = Arc::clone(&model);
-    let mut tasks = JoinSet::new();
-    tasks.spawn(serve(listener, move |call: Call| {
+    let (clients, endpoint, tasks) = scripted::clients(move |call: Call| {
         let model = Arc::clone(&answering);
         async move {
             let request = serde_json::from_slice(&call.body).unwrap();
@@ -90,12 +86,8 @@ async fn sender(name: &str, model: Model) -> (Sender, Arc<Model>, Arc<Copied>, J
             let response = Response::builder().status(status);
             response.body(answer.to_string().into()).ok()
         }
-    }));
-    let credentials = Credentials {
-        access_key_id: "k".to_owned(),
-        secret_access_key: "s".to_owned(),
-    };
-    let clients = Clients::new(&endpoint, &credentials);
+    })
+    .await;
     let url = format!("{endpoint}/1/{name}");
     let copies = Arc::clone(&copied) as Arc<dyn Copies>;
     let sender = Sender::new(clients, url, Arc::default(), Some(copies));
