@@ -267,14 +267,9 @@ async fn measure_cpu(
             .await?;
     }
     for payloads in [one_kb, eight_kb].into_iter().chain(&webhooks) {
-        for (peers, compression) in [
-            (&jobs.forward, PayloadCompression::Never),
-            (&jobs.own_forward(), PayloadCompression::Auto),
-        ] {
-            bench
-                .forward_batch_cpu(peers, payloads, compression)
-                .await?;
-        }
+        bench
+            .forward_batch_cpu(&jobs.forward, &jobs.own_forward(), payloads)
+            .await?;
     }
     for events in batches {
         bench.complete_cpu(&jobs.complete, *events, one_kb).await?;

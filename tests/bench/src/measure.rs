@@ -122,6 +122,21 @@ fn turns(run: usize, places: usize) -> Vec<usize> {
     order
 }
 
+/// A peer with the events of a case.
+#[derive(Clone, Copy)]
+struct Contender<'a> {
+    peer: &'a Peer,
+    case: &'a str,
+    event: &'a dyn Fn() -> Bytes,
+}
+
+impl<'a> Contender<'a> {
+    fn all(peers: &[&'a Peer], case: &'a str, event: &'a dyn Fn() -> Bytes) -> Vec<Self> {
+        let with = |peer: &&'a Peer| Self { peer, case, event };
+        peers.iter().map(with).collect()
+    }
+}
+
 impl Bench<'_> {
     /// Records the size of the programs.
     pub fn programs(&mut self, peers: &[&Peer]) {
@@ -234,7 +249,8 @@ impl Bench<'_> {
         event: impl Fn() -> Bytes,
     ) -> Result<()> {
         let batches = RUN_MESSAGES.div_ceil(size);
-        let measured = self.warm(cpu, case, peers, (batches, size), event).await?;
+        let contenders = Contender::all(peers, case, &event);
+        let measured = self.warm(cpu, &contenders, (batches, size)).await?;
         for (peer, (micros, calls_per_unit)) in peers.iter().zip(measured) {
             self.figures.add(cpu, case, peer.name, &micros);
             self.figures.add(calls, case, peer.name, &[calls_per_unit]);
@@ -258,46 +274,54 @@ impl Bench<'_> {
         Ok(process)
     }
 
-    /// Measures the CPU time of a record in batches of the template's size, with items that are stored in this way.
+    /// Measures the CPU time of a record in batches of the template's size: with text for all peers, and with compressed items for
+    /// those that can decompress. Both are measured in turns, because they are compared.
     ///
     /// # Errors
     /// If a peer fails.
     pub async fn forward_batch_cpu(
         &mut self,
         peers: &[&Peer],
+        decompressing: &[&Peer],
         payloads: &Payloads,
-        compression: PayloadCompression,
     ) -> Result<()> {
-        let case = stored(payloads.name, compression);
-        let event = || events::stream(FORWARD_BATCH, Ids::Distinct, payloads, compression);
+        let event = |compression| {
+            move || events::stream(FORWARD_BATCH, Ids::Distinct, payloads, compression)
+        };
+        let case = |compression| stored(payloads.name, compression);
+        let (never, auto) = (PayloadCompression::Never, PayloadCompression::Auto);
+        let (plain, compressed) = (event(never), event(auto));
+        let (text, deflated) = (case(never), case(auto));
+        let mut contenders = Contender::all(peers, &text, &plain);
+        contenders.extend(Contender::all(decompressing, &deflated, &compressed));
         let batches = (RUN_RECORDS.div_ceil(FORWARD_BATCH), FORWARD_BATCH);
-        let measured = self.warm(FORWARD_BATCH_CPU, &case, peers, batches, event);
-        for (peer, (micros, _)) in peers.iter().zip(measured.await?) {
-            let name = peer.name;
-            self.figures.add(FORWARD_BATCH_CPU, &*case, name, &micros);
+        let measured = self.warm(FORWARD_BATCH_CPU, &contenders, batches).await?;
+        for (one, (micros, _)) in contenders.iter().zip(measured) {
+            let name = one.peer.name;
+            self.figures.add(FORWARD_BATCH_CPU, one.case, name, &micros);
         }
         Ok(())
     }
 
-    /// Returns, for each peer, the microseconds of CPU per message or record in each run, and the calls per message or record.
+    /// Returns, for each contender, the microseconds of CPU per message or record in each run, and the calls per message or record.
     async fn warm(
         &mut self,
         figure: Figure,
-        case: &str,
-        peers: &[&Peer],
+        contenders: &[Contender<'_>],
         (batches, size): (usize, usize),
-        event: impl Fn() -> Bytes,
     ) -> Result<Vec<(Vec<f64>, f64)>> {
-        (self.report)(&format!("{}, {case}", figure.name));
+        let mut cases: Vec<_> = contenders.iter().map(|one| one.case).collect();
+        cases.dedup();
+        (self.report)(&format!("{}, {}", figure.name, cases.join("; ")));
         self.stub.set_latency(Duration::ZERO);
         let mut warm = Vec::new();
-        for peer in peers {
-            let process = self.start_warm(peer, None, batches, &event).await?;
+        for one in contenders {
+            let process = self.start_warm(one.peer, None, batches, one.event).await?;
             warm.push((process, Vec::new(), 0.0, Vec::new()));
         }
         for run in 0..self.runs {
-            for place in turns(run, peers.len()) {
-                let peer = peers[place];
+            for place in turns(run, contenders.len()) {
+                let Contender { peer, event, .. } = contenders[place];
                 let (process, micros, calls, shares) = &mut warm[place];
                 let events: Vec<_> = (0..batches).map(|_| event()).collect();
                 drop(self.stub.reset_calls());
@@ -314,8 +338,8 @@ impl Bench<'_> {
             }
         }
         let mut measured = Vec::new();
-        for ((process, micros, calls, shares), peer) in warm.into_iter().zip(peers) {
-            let case = memory_of(figure, case);
+        for ((process, micros, calls, shares), one) in warm.into_iter().zip(contenders) {
+            let (case, peer) = (memory_of(figure, one.case), one.peer);
             let memory = process.peak_memory()? as f64 / MEBIBYTE;
             self.figures.add(WARM_MEMORY, &*case, peer.name, &[memory]);
             self.figures.add(BENCH_SHARE, &*case, peer.name, &shares);
