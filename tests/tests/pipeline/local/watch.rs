@@ -70,8 +70,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A copy of the workspace that may be edited. It shares the compiled dependencies and the emulator with the original, and the next
-/// run uses it again. Only one run can
-/// use it at a time, until the lock is dropped.
+/// run uses it again. Only one run can use it at a time, until the lock is dropped.
 ///
 /// Its own crates have another profile. Cargo identifies them by their paths in the workspace, so with the same profile they
 /// would replace those of the original, which `cargo test` still needs for its documentation tests.
