@@ -23,13 +23,20 @@ use super::limits::{BATCH_LINGER, MAX_BATCH_ENTRIES};
 /// Whether one entry was delivered.
 pub(super) type Delivery = Result<(), DownstreamError>;
 
+/// A call that the service refused only because of its size. It delivered nothing. The error is that of an entry which is
+/// refused alone.
+pub(super) struct TooLarge(pub(super) DownstreamError);
+
 /// Sends a batch.
 pub(super) trait SendBatch: Send + Sync + 'static {
     /// What is sent for one event.
-    type Entry: Send + 'static;
+    type Entry: Send + Sync + 'static;
 
     /// Sends 1 to [`MAX_BATCH_ENTRIES`] entries in one call and returns one result for each of them, in the same order.
-    fn send(&self, entries: Vec<Self::Entry>) -> impl Future<Output = Vec<Delivery>> + Send;
+    fn send(
+        &self,
+        entries: &[Self::Entry],
+    ) -> impl Future<Output = Result<Vec<Delivery>, TooLarge>> + Send;
 }
 
 /// Collects entries and sends them.
@@ -145,11 +152,34 @@ async fn send<S: SendBatch>(sender: Arc<S>, batch: Arc<Batch<S::Entry>>) {
     if entries.is_empty() {
         return;
     }
-    let deliveries = sender.send(entries).await;
+    let deliveries = match sender.send(&entries).await {
+        Ok(deliveries) => deliveries,
+        Err(error) => send_alone(&*sender, &entries, error).await,
+    };
     for (answer, delivery) in answers.into_iter().zip(deliveries) {
         // It fails if the call was dropped.
         let _ = answer.send(delivery);
     }
+}
+
+/// Sends each entry of a refused batch in a call of its own, in the same order. A queue or a topic can have a lower limit than the
+/// service, and only its owner knows it.
+async fn send_alone<S: SendBatch>(
+    sender: &S,
+    entries: &[S::Entry],
+    TooLarge(error): TooLarge,
+) -> Vec<Delivery> {
+    if entries.len() == 1 {
+        return vec![Err(error)];
+    }
+    let mut deliveries = Vec::with_capacity(entries.len());
+    for entry in entries.chunks(1) {
+        match sender.send(entry).await {
+            Ok(delivery) => deliveries.extend(delivery),
+            Err(TooLarge(error)) => deliveries.push(Err(error)),
+        }
+    }
+    deliveries
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

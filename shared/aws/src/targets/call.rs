@@ -5,7 +5,7 @@ use onewrite::{completion::DownstreamError, error::ServiceError};
 
 use super::{
     address::Arn,
-    batcher::Delivery,
+    batcher::{Delivery, TooLarge},
     limits::{CALL_TIMEOUT, MAX_BATCH_ENTRIES},
 };
 use crate::{
@@ -82,9 +82,27 @@ impl Service {
         }
     }
 
+    /// A call with a batch that failed as a whole.
+    pub(super) fn batch_failure(
+        self,
+        sent: usize,
+        error: &ServiceError,
+    ) -> Result<Vec<Delivery>, TooLarge> {
+        match error {
+            ServiceError::Refused { code } if code == BATCH_TOO_LONG => {
+                Err(TooLarge(self.too_large()))
+            }
+            error => Ok(all(sent, &self.failure(error))),
+        }
+    }
+
     /// One entry of a batch that failed.
     pub(super) fn entry_failure(self, code: &str, is_fault: bool) -> DownstreamError {
+        let Self { id, .. } = self;
         let error = match code {
+            code if is_fault && INVALID_ENTRIES.contains(&code) => {
+                return DownstreamError::permanent(format!("{id} does not accept it ({code})"));
+            }
             code if is_throttling(code) => ServiceError::Throttled {
                 code: code.to_owned(),
             },
@@ -105,6 +123,18 @@ impl Service {
         DownstreamError::permanent(format!("larger than the service allows ({id})"))
     }
 }
+
+/// The code of SQS and SNS for a batch above the limit of the queue or the topic (SQS and SNS API references, "SendMessageBatch" and
+/// "PublishBatch").
+const BATCH_TOO_LONG: &str = "BatchRequestTooLong";
+
+/// Codes of SQS and SNS for an entry that they accept in no call, for example because it is above the `MaximumMessageSize` of the
+/// queue or the topic (SQS API reference, "SendMessage"; SNS developer guide, "Publishing large messages").
+const INVALID_ENTRIES: [&str; 3] = [
+    "InvalidMessageContents",
+    "InvalidParameter",
+    "InvalidParameterValue",
+];
 
 /// What a response says about one entry of a batch.
 #[derive(Debug)]
@@ -138,6 +168,11 @@ pub(super) fn deliveries(
 /// The same result for each entry of a batch.
 pub(super) fn all(sent: usize, error: &DownstreamError) -> Vec<Delivery> {
     vec![Err(error.clone()); sent]
+}
+
+/// A request that serde cannot format, which does not happen.
+pub(super) fn unformattable() -> DownstreamError {
+    DownstreamError::new("the request cannot be formatted")
 }
 
 /// An error code, unless it is no code. Errors are logged, and must not quote anything else.

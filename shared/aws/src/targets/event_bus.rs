@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::Arn,
-    batcher::{Batcher, Delivery, SendBatch},
-    call::{Service, all},
+    batcher::{Batcher, Delivery, SendBatch, TooLarge},
+    call::{Service, all, unformattable},
     limits::{MAX_BUS_BATCH_BYTES, MAX_BUS_BYTES, MAX_DETAIL_TYPE_CHARS},
 };
 use crate::json_service::JsonService;
@@ -51,8 +51,8 @@ impl Entry {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Request {
-    entries: Vec<Entry>,
+struct Request<'a> {
+    entries: &'a [Entry],
 }
 
 #[derive(Deserialize)]
@@ -104,26 +104,23 @@ impl<W: Send> Downstream<W> for EventBus {
 impl SendBatch for Sender {
     type Entry = Entry;
 
-    async fn send(&self, entries: Vec<Entry>) -> Vec<Delivery> {
+    async fn send(&self, entries: &[Entry]) -> Result<Vec<Delivery>, TooLarge> {
         let sent = entries.len();
         let Ok(request) = serde_json::to_string(&Request { entries }) else {
-            return all(
-                sent,
-                &DownstreamError::new("the request cannot be formatted"),
-            );
+            return Ok(all(sent, &unformattable()));
         };
         let response = Box::pin(self.service.call("PutEvents", request)).await;
         let response = match EVENT_BRIDGE.answer(response) {
             Ok(response) => response,
-            Err(error) => return all(sent, &EVENT_BRIDGE.failure(&error)),
+            Err(error) => return EVENT_BRIDGE.batch_failure(sent, &error),
         };
-        match serde_json::from_slice::<Response>(&response.body) {
+        Ok(match serde_json::from_slice::<Response>(&response.body) {
             // With another number of results, none can be attributed to an event.
             Ok(response) if response.entries.len() == sent => {
                 response.entries.into_iter().map(delivery).collect()
             }
             _ => all(sent, &EVENT_BRIDGE.unreadable()),
-        }
+        })
     }
 }
 

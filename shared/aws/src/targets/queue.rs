@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::Arn,
-    batcher::{Batcher, Delivery, SendBatch},
-    call::{EntryResult, Service, all, deliveries},
+    batcher::{Batcher, Delivery, SendBatch, TooLarge},
+    call::{EntryResult, Service, all, deliveries, unformattable},
     limits::{MAX_QUEUE_BATCH_BYTES, MAX_QUEUE_BYTES},
     names::FifoIds,
 };
@@ -39,7 +39,6 @@ struct Sender {
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Entry {
-    id: String,
     message_body: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_group_id: Option<String>,
@@ -51,7 +50,15 @@ struct Entry {
 #[serde(rename_all = "PascalCase")]
 struct Request<'a> {
     queue_url: &'a str,
-    entries: Vec<Entry>,
+    entries: Vec<NumberedEntry<'a>>,
+}
+
+#[derive(Serialize)]
+struct NumberedEntry<'a> {
+    #[serde(rename = "Id")]
+    id: String,
+    #[serde(flatten)]
+    entry: &'a Entry,
 }
 
 #[derive(Deserialize)]
@@ -104,7 +111,6 @@ impl Queue {
             return Err(DownstreamError::permanent(reason));
         }
         Ok(Entry {
-            id: String::new(),
             message_body: body,
             message_group_id: group,
             message_deduplication_id: deduplication,
@@ -124,28 +130,29 @@ impl<W: Send> Downstream<W> for Queue {
 impl SendBatch for Sender {
     type Entry = Entry;
 
-    async fn send(&self, mut entries: Vec<Entry>) -> Vec<Delivery> {
+    async fn send(&self, entries: &[Entry]) -> Result<Vec<Delivery>, TooLarge> {
         let sent = entries.len();
-        for (index, entry) in entries.iter_mut().enumerate() {
-            entry.id = index.to_string();
-        }
+        let numbered = entries
+            .iter()
+            .enumerate()
+            .map(|(index, entry)| NumberedEntry {
+                id: index.to_string(),
+                entry,
+            });
         let request = Request {
             queue_url: &self.url,
-            entries,
+            entries: numbered.collect(),
         };
         let Ok(request) = serde_json::to_string(&request) else {
-            return all(
-                sent,
-                &DownstreamError::new("the request cannot be formatted"),
-            );
+            return Ok(all(sent, &unformattable()));
         };
         let response = Box::pin(self.service.call("SendMessageBatch", request)).await;
         match SQS.answer(response) {
-            Ok(response) => match serde_json::from_slice(&response.body) {
+            Ok(response) => Ok(match serde_json::from_slice(&response.body) {
                 Ok(response) => deliveries(SQS, sent, &results(response)),
                 Err(_) => all(sent, &SQS.unreadable()),
-            },
-            Err(error) => all(sent, &SQS.failure(&error)),
+            }),
+            Err(error) => SQS.batch_failure(sent, &error),
         }
     }
 }

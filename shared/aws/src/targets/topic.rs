@@ -11,7 +11,7 @@ use onewrite::{
 
 use super::{
     address::Arn,
-    batcher::{Batcher, Delivery, SendBatch},
+    batcher::{Batcher, Delivery, SendBatch, TooLarge},
     call::{EntryResult, Service, all, deliveries},
     limits::{MAX_TOPIC_BATCH_BYTES, MAX_TOPIC_BYTES},
     names::FifoIds,
@@ -72,7 +72,7 @@ impl<W: Send> Downstream<W> for Topic {
 impl SendBatch for Sender {
     type Entry = Entry;
 
-    async fn send(&self, entries: Vec<Entry>) -> Vec<Delivery> {
+    async fn send(&self, entries: &[Entry]) -> Result<Vec<Delivery>, TooLarge> {
         let sent = entries.len();
         let request = Request {
             method: "POST",
@@ -81,15 +81,15 @@ impl SendBatch for Sender {
                 "content-type",
                 "application/x-www-form-urlencoded".to_owned(),
             )],
-            body: form(&self.arn, &entries),
+            body: form(&self.arn, entries),
         };
         let response = Box::pin(self.service.send("PublishBatch", request)).await;
         match SNS.answer(response) {
-            Ok(response) => match results(&response.body) {
+            Ok(response) => Ok(match results(&response.body) {
                 Some(results) => deliveries(SNS, sent, &results),
                 None => all(sent, &SNS.unreadable()),
-            },
-            Err(error) => all(sent, &SNS.failure(&error)),
+            }),
+            Err(error) => SNS.batch_failure(sent, &error),
         }
     }
 }

@@ -4,29 +4,34 @@ use futures::{FutureExt as _, future::join_all, poll};
 use onewrite::completion::DownstreamError;
 use tokio::sync::Semaphore;
 
-use crate::targets::batcher::{Batcher, Delivery, SendBatch};
+use crate::targets::batcher::{Batcher, Delivery, SendBatch, TooLarge};
 
 /// Records batches. Each needs a permit to be answered; odd numbers fail.
 struct Recorder {
     batches: Mutex<Vec<Vec<u32>>>,
     permits: Semaphore,
     answers_are_missing: bool,
+    /// A batch whose numbers have a larger sum is refused.
+    max_sum: u32,
 }
 
 impl SendBatch for std::sync::Arc<Recorder> {
     type Entry = u32;
 
-    async fn send(&self, entries: Vec<u32>) -> Vec<Delivery> {
-        self.batches.lock().unwrap().push(entries.clone());
+    async fn send(&self, entries: &[u32]) -> Result<Vec<Delivery>, TooLarge> {
+        self.batches.lock().unwrap().push(entries.to_vec());
         self.permits.acquire().await.unwrap().forget();
         if self.answers_are_missing {
-            return Vec::new();
+            return Ok(Vec::new());
+        }
+        if entries.iter().sum::<u32>() > self.max_sum {
+            return Err(TooLarge(DownstreamError::permanent("too large")));
         }
         let answer = |entry: u32| match entry % 2 {
             0 => Ok(()),
             _ => Err(DownstreamError::new(entry.to_string())),
         };
-        entries.into_iter().map(answer).collect()
+        Ok(entries.iter().copied().map(answer).collect())
     }
 }
 
@@ -37,11 +42,17 @@ struct World {
 
 impl World {
     fn new(permits: usize, max_bytes: usize, answers_are_missing: bool) -> Self {
-        let recorder = std::sync::Arc::new(Recorder {
+        let recorder = Recorder {
             batches: Mutex::default(),
             permits: Semaphore::new(permits),
             answers_are_missing,
-        });
+            max_sum: u32::MAX,
+        };
+        Self::with_recorder(recorder, max_bytes)
+    }
+
+    fn with_recorder(recorder: Recorder, max_bytes: usize) -> Self {
+        let recorder = std::sync::Arc::new(recorder);
         Self {
             batcher: Batcher::new(recorder.clone(), max_bytes),
             recorder,
@@ -93,6 +104,26 @@ async fn a_batch_has_at_most_the_allowed_bytes() {
     let mut batches = world.batches();
     batches.sort();
     assert_eq!(batches, [vec![1, 99], vec![60, 40], vec![100], vec![500]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entries_of_a_batch_that_is_too_large_are_sent_alone_and_in_order() {
+    let recorder = Recorder {
+        batches: Mutex::default(),
+        permits: Semaphore::new(10),
+        answers_are_missing: false,
+        max_sum: 100,
+    };
+    let world = World::with_recorder(recorder, usize::MAX);
+    let results = join_all([60, 8, 200, 40, 7].map(|entry| world.deliver(entry))).await;
+    let too_large = Err(DownstreamError::permanent("too large"));
+    let odd = Err(DownstreamError::new("7"));
+    assert_eq!(results, [Ok(()), Ok(()), too_large.clone(), Ok(()), odd]);
+    assert_eq!(world.batches()[1..], [[60], [8], [200], [40], [7]]);
+
+    // One that is alone is sent once.
+    assert_eq!(world.deliver(102).await, too_large);
+    assert_eq!(world.batches().len(), 7);
 }
 
 #[tokio::test(start_paused = true)]

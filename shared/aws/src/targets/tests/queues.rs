@@ -69,16 +69,18 @@ async fn entries_fail_alone_and_one_without_a_result_counts_as_failed() {
             failure("2", "InternalError", false),
             failure("3", "RequestThrottled", true),
             failure("5", "InternalError", false),
+            failure("6", "InvalidParameterValue", true),
+            failure("7", "KmsAccessDenied", true),
         ],
     });
     let wire = Wire::new([ok(&answer)]);
     let queue = queue(&wire, QUEUE).await;
-    let events = ["a", "b", "c", "d", "e", "f"].map(event);
+    let events = ["a", "b", "c", "d", "e", "f", "g", "h"].map(event);
     let outcomes = join_all(events.iter().map(|event| accept(&queue, event))).await;
     let unreadable = busy("the outcome at SQS is unknown: the response cannot be read");
     let expected = [
         Outcome::Happened,
-        fault("SQS returned InvalidMessageContents"),
+        permanent("SQS does not accept it (InvalidMessageContents)"),
         busy("the outcome at SQS is unknown: InternalError"),
         busy("SQS throttles (RequestThrottled)"),
         unreadable,
@@ -86,6 +88,10 @@ async fn entries_fail_alone_and_one_without_a_result_counts_as_failed() {
     assert_eq!(outcomes[..5], expected);
     // Two results contradict each other.
     assert_eq!(outcomes[5], expected[4]);
+    // The message is above the limit of the queue.
+    let refused = permanent("SQS does not accept it (InvalidParameterValue)");
+    assert_eq!(outcomes[6], refused);
+    assert_eq!(outcomes[7], fault("SQS returned KmsAccessDenied"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -100,6 +106,10 @@ async fn a_failed_call_is_never_a_success() {
         (
             failed(400, "QueueDoesNotExist"),
             fault("SQS returned QueueDoesNotExist"),
+        ),
+        (
+            failed(400, "BatchRequestTooLong"),
+            permanent("larger than the service allows (SQS)"),
         ),
         (
             failed(403, "AccessDenied canary-7f3a!"),

@@ -89,7 +89,7 @@ async fn entries_fail_alone_and_one_without_a_result_counts_as_failed() {
     let outcomes = join_all(events.iter().map(|event| accept(&topic, event))).await;
     let expected = [
         Outcome::Happened,
-        fault("SNS returned InvalidParameter"),
+        permanent("SNS does not accept it (InvalidParameter)"),
         busy("the outcome at SNS is unknown: InternalError"),
         busy("SNS throttles (KMSThrottling)"),
         busy("the outcome at SNS is unknown: the response cannot be read"),
@@ -131,4 +131,23 @@ async fn a_message_above_the_default_limit_is_published_alone() {
     let too_large = permanent("larger than the service allows (SNS)");
     assert_eq!(outcomes, [Outcome::Happened, Outcome::Happened, too_large]);
     assert_eq!(wire.sent().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_above_the_limit_of_the_topic_is_not_tried_forever() {
+    let too_long = || failed(400, "BatchRequestTooLong");
+    let too_large = permanent("larger than the service allows (SNS)");
+    assert_eq!(deliver(TOPIC, too_long()).await, too_large);
+
+    // A topic of 100 KiB.
+    let wire = Wire::new([
+        too_long(),
+        published(&["0"], &[]),
+        too_long(),
+        published(&["0"], &[]),
+    ]);
+    let topic = wire.target(TOPIC, &TargetSettings::default()).await;
+    let events = [60, 120, 60].map(|kib| large_event(&format!("n-{kib}"), kib * 1024));
+    let outcomes = join_all(events.iter().map(|event| accept(&topic, event))).await;
+    assert_eq!(outcomes, [Outcome::Happened, too_large, Outcome::Happened]);
 }
