@@ -15,6 +15,7 @@ mod unread;
 use super::{
     check::{COMPLETE, FORWARD, INGEST, Scope},
     finding::Finding,
+    fixes::UNDO,
     snapshot::StackSnapshot,
 };
 
@@ -45,13 +46,17 @@ pub fn examine(stack: &StackSnapshot) -> Vec<Finding> {
 /// Adapts the findings for an emulator: a fix must not deploy to the account of the user's credentials.
 fn for_local_stack(findings: Vec<Finding>) -> Vec<Finding> {
     let adapt = |finding: Finding| Finding {
-        repair: finding
-            .repair
-            .replace(
-                "sam deploy --parameter-overrides",
-                "cargo local up --parameter",
-            )
-            .replace("sam deploy", "cargo local up"),
+        repair: if finding.repair.starts_with(UNDO) {
+            "start a new stack with `cargo local up`".to_owned()
+        } else {
+            finding
+                .repair
+                .replace(
+                    "sam deploy --parameter-overrides",
+                    "cargo local up --parameter",
+                )
+                .replace("sam deploy", "cargo local up")
+        },
         ..finding
     };
     findings.into_iter().map(adapt).collect()

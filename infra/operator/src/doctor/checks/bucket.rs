@@ -11,6 +11,7 @@ use crate::doctor::{
         run,
     },
     finding::{Finding, Guarantee::Progress},
+    fixes::UNDO_LIFECYCLE,
     snapshot::{Lifecycle, StackSnapshot},
 };
 
@@ -46,7 +47,7 @@ const LIFECYCLE: &[Check<Lifecycle>] = &[Check {
     },
     needed: Fixed("NoncurrentVersionExpiration, and ExpiredObjectDeleteMarker in another rule"),
     why: "S3 counts old versions and delete markers, so the alarm stays on for months after a repair, and nobody believes it",
-    fix: Fixed("restore the template's rules with `sam deploy`"),
+    fix: Fixed(UNDO_LIFECYCLE),
 }];
 
 const CHECKS: &[Check<StackSnapshot>] = &[

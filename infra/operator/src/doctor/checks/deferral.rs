@@ -17,6 +17,7 @@ use crate::doctor::{
         run,
     },
     finding::{Finding, Guarantee::Progress},
+    fixes::UNDO_VARIABLES,
     snapshot::{Function, Queue},
 };
 
@@ -69,8 +70,6 @@ fn path(url: &str) -> Vec<&str> {
     parts
 }
 
-const RESTORE: &str = "restore the template's settings with `sam deploy`; CloudTrail shows who changed them (UpdateFunctionConfiguration)";
-
 const DEFERRAL: &[Check<DeferralSetting>] = &[
     Check {
         id: "queue-url",
@@ -83,7 +82,7 @@ const DEFERRAL: &[Check<DeferralSetting>] = &[
         },
         needed: For(|_, setting| format!("{}, the queue of its mapping", setting.queue.url)),
         why: "ingest cannot defer messages, so an outage of minutes makes dead letters of valid messages",
-        fix: Fixed(RESTORE),
+        fix: Fixed(UNDO_VARIABLES),
     },
     Check {
         id: "outage-seconds",
@@ -95,7 +94,7 @@ const DEFERRAL: &[Check<DeferralSetting>] = &[
         },
         needed: For(|_, _| format!("1 to {}", MAX_OUTAGE.as_secs())),
         why: "ingest does not start, and every message becomes a dead letter",
-        fix: Fixed(RESTORE),
+        fix: Fixed(UNDO_VARIABLES),
     },
     Check {
         id: "outage-seconds",

@@ -16,6 +16,7 @@ use crate::doctor::{
         Finding,
         Guarantee::{Effect, Isolation},
     },
+    fixes::UNDO_VARIABLES,
     snapshot::{DownstreamResource, Function, ReadError, StackSnapshot},
 };
 
@@ -268,9 +269,7 @@ const VARIABLES: &[Check<Setting>] = &[Check {
     },
     needed: For(|_, setting| format!("the value of {}", setting.parameter)),
     why: "complete delivers with other settings than the stack was deployed with, and its role may not permit them",
-    fix: Fixed(
-        "restore the template's settings with `sam deploy`; CloudTrail shows who changed them (UpdateFunctionConfiguration)",
-    ),
+    fix: Fixed(UNDO_VARIABLES),
 }];
 
 /// An entry of `DownstreamTypes`.

@@ -16,7 +16,7 @@ use crate::doctor::{
         Finding,
         Guarantee::{Effect, Progress, WrittenOnce},
     },
-    fixes::deploy,
+    fixes::{UNDO_VARIABLES, deploy},
     snapshot::{Function, Queue, ReadResult, StackSnapshot},
 };
 
@@ -107,10 +107,8 @@ const EVENT_SOURCE: &[Check<Function>] = &[Check {
         )
     }),
     why: "consumers identify an event by source and id: a repeated event looks like a new one",
-    fix: Fixed(RESTORE_VARIABLES),
+    fix: Fixed(UNDO_VARIABLES),
 }];
-
-const RESTORE_VARIABLES: &str = "restore the template's settings with `sam deploy`; CloudTrail shows who changed them (UpdateFunctionConfiguration)";
 
 const TABLE_NAME: &[Check<Function>] = &[Check {
     id: "environment",
@@ -124,7 +122,7 @@ const TABLE_NAME: &[Check<Function>] = &[Check {
         )
     }),
     why: "the function writes to another table, or its writes are denied",
-    fix: Fixed(RESTORE_VARIABLES),
+    fix: Fixed(UNDO_VARIABLES),
 }];
 
 const STREAM_NAME: &[Check<Function>] = &[Check {
@@ -139,7 +137,7 @@ const STREAM_NAME: &[Check<Function>] = &[Check {
         )
     }),
     why: "the function publishes to another stream, or its writes are denied",
-    fix: Fixed(RESTORE_VARIABLES),
+    fix: Fixed(UNDO_VARIABLES),
 }];
 
 fn wrong_variable(function: &Function, name: &str, needed: &str) -> Option<String> {

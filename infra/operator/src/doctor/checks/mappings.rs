@@ -16,7 +16,7 @@ use crate::doctor::{
         Finding,
         Guarantee::{Effect, Isolation, Progress},
     },
-    fixes::{delete_mapping, deploy, update_mapping},
+    fixes::{UNDO_DELETED_MAPPING, delete_mapping, deploy, update_mapping},
     snapshot::{Consumer, Mapping, StackSnapshot},
 };
 
@@ -77,9 +77,7 @@ const NUMBER_OF_MAPPINGS: &[Check<Consumer>] = &[
         },
         needed: Fixed("one event source mapping"),
         why: "the function receives nothing, and waiting messages or records are deleted when they expire",
-        fix: Fixed(
-            "recreate the template's mapping with `sam deploy`, then run `onewrite reconcile`",
-        ),
+        fix: Fixed(UNDO_DELETED_MAPPING),
     },
     Check {
         id: "mapping",

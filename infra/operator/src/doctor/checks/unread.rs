@@ -10,6 +10,7 @@ use crate::doctor::{
         },
         Severity,
     },
+    fixes::UNDO_DELETION,
     snapshot::{ReadError, ReadResult, StackSnapshot},
 };
 
@@ -73,7 +74,7 @@ fn finding(place: &'static str, error: &ReadError, breaks: Guarantee) -> Finding
             repair: if place == TABLE.name {
                 "do not deploy: restore the table from point-in-time recovery, and name its stream in ExistingTableStreamArn"
             } else {
-                "find out in CloudTrail who deleted it, then restore it with `sam deploy`"
+                UNDO_DELETION
             }
             .to_owned(),
         },

@@ -153,3 +153,20 @@ fn knows_a_local_stack() {
         "cargo local up --parameter StreamRetentionHours=336"
     );
 }
+
+/// CloudFormation compares a deployment with the deployment before, not with what runs.
+#[test]
+fn a_change_by_hand_is_not_undone_by_a_deployment() {
+    let repair = |is_local| {
+        let findings = examine_with(|stack| {
+            stack.is_local = is_local;
+            set_variable(&mut stack.ingest, "TABLE_NAME", "another");
+        });
+        findings[0].repair.clone()
+    };
+    let runbook = include_str!("../../../../../docs/operating.md");
+    let section = "How do I undo a change that somebody made by hand?";
+    assert!(runbook.contains(&format!("### {section}\n")));
+    assert!(repair(false).ends_with(&format!(": docs/operating.md, \"{section}\"")));
+    assert_eq!(repair(true), "start a new stack with `cargo local up`");
+}
