@@ -9,6 +9,10 @@ use aws_sdk_sqs::types::{
     MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
 };
 use jiff::Timestamp;
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
 use onewrite_local::{
     clients::{self, Clients},
     inspect,
@@ -108,6 +112,7 @@ async fn dead_letters_are_moved_by_id_and_reason_and_accepted() {
     let secret = format!("\"{CANARY}\"");
     bury_five(&stack, &secret).await;
     assert_dry_run_changes_nothing(&stack).await;
+    assert_ctrl_c_makes_letters_visible(&stack).await;
     assert_unknown_ids_and_reasons_are_refused(&stack).await;
     assert_moves_by_id(&stack, &secret).await;
     assert_moves_by_reason(&stack).await;
@@ -159,6 +164,38 @@ async fn assert_dry_run_changes_nothing(stack: &Stack) {
     assert_eq!(code, 5, "{stderr}");
     assert!(stderr.contains("use --yes"), "{stderr}");
     assert_eq!(depths(stack).await, (5, 0), "nothing must be moved");
+}
+
+/// While another consumer holds one of five letters, an inspection waits for it and holds the other four.
+async fn assert_ctrl_c_makes_letters_visible(stack: &Stack) {
+    let (clients, queue) = (stack.clients(), &stack.outputs().dead_letter_queue_url);
+    let receive = clients.sqs.receive_message().queue_url(queue);
+    let receive = receive.max_number_of_messages(1).visibility_timeout(600);
+    let held = receive.send().await.unwrap().messages.unwrap();
+    let commands: [&[&str]; 3] = [
+        &["trace", "first", "--no-stream"],
+        &["redrive", "dlq"],
+        &["redrive", "dlq", "--yes", "--id", "nobody-s"],
+    ];
+    for arguments in commands {
+        let mut tool = command(stack, arguments).await;
+        let mut tool = tool.stdout(Stdio::null()).spawn().unwrap();
+        wait_until("the letters are held", async || depths(stack).await.0 == 0).await;
+        let id = Pid::from_raw(tool.id().unwrap().try_into().unwrap());
+        signal::kill(id, Signal::SIGINT).unwrap();
+        let code = tool.wait().await.unwrap().code();
+        let is_preview = !arguments.contains(&"--yes");
+        assert_eq!(
+            code,
+            Some(if is_preview { 130 } else { 1 }),
+            "{arguments:?}"
+        );
+        assert_eq!(depths(stack).await.0, 4, "{arguments:?}");
+    }
+    let handle = held[0].receipt_handle().unwrap();
+    let change = clients.sqs.change_message_visibility().queue_url(queue);
+    let change = change.receipt_handle(handle).visibility_timeout(0);
+    change.send().await.unwrap();
 }
 
 async fn assert_unknown_ids_and_reasons_are_refused(stack: &Stack) {

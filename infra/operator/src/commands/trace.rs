@@ -6,20 +6,18 @@ pub(crate) mod report;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode, sync::atomic::Ordering, time::Duration};
 
 use clap::Args;
 use onewrite::notification::NotificationId;
-use onewrite_stack::dead_letter_queue::inspect::MAX_INSPECTED;
+use onewrite_stack::dead_letter_queue::{inspect::MAX_INSPECTED, inspect_ids};
 
-use self::{
-    collect::{Scope, collect},
-    report::TraceReport,
-};
+use self::{collect::collect, report::TraceReport};
 use crate::{
     arguments::parse_id,
     context::Context,
     error::OperatorError,
+    interrupt,
     terminal::{Output, json, print},
 };
 
@@ -52,11 +50,17 @@ const DEFAULT_STREAM_SECONDS: u64 = 60;
 /// # Errors
 /// [`OperatorError`]: a resource could not be read. A report without it could be wrong.
 pub async fn run(arguments: &TraceArguments, context: &Context) -> Result<ExitCode, OperatorError> {
-    let scope = Scope {
-        stream: (!arguments.no_stream).then(|| Duration::from_secs(arguments.stream_seconds)),
-        dead_letters: (!arguments.skip_dead_letters).then_some(MAX_INSPECTED),
-    };
-    let evidence = collect(&context.stack, arguments.id.as_str(), scope).await?;
+    let (stack, id) = (&context.stack, arguments.id.as_str());
+    let search = (!arguments.no_stream).then(|| Duration::from_secs(arguments.stream_seconds));
+    let mut evidence = collect(stack, id, search).await?;
+    if !arguments.skip_dead_letters {
+        let ids = BTreeSet::from([id.to_owned()]);
+        let interrupted = interrupt::on_ctrl_c();
+        let is_interrupted = || interrupted.load(Ordering::Relaxed);
+        let inspection = inspect_ids(stack, ids, MAX_INSPECTED, &is_interrupted).await;
+        interrupt::cleaned_up(&interrupted);
+        evidence = evidence.with_dead_letters(inspection?);
+    }
     let mut report = TraceReport::new(&evidence);
     if arguments.payload {
         report = report.with_content(&evidence);

@@ -40,7 +40,7 @@ use crate::{
     commands::{
         status::{StatusParts, StatusScope, read_errors, read_items, read_pending, read_recent},
         trace::{
-            collect::{Scope, collect},
+            collect::collect,
             report::{Content, TraceReport, readable},
         },
     },
@@ -262,21 +262,15 @@ impl Pipeline for StackPipeline {
 
     async fn trace(&self, id: &str) -> Result<Trace, PipelineError> {
         let id = parse_id(id)?;
-        let scope = Scope {
-            stream: Some(STREAM_LIMIT),
-            dead_letters: None,
-        };
-        let evidence = collect(&self.stack, id.as_str(), scope).await;
-        let mut evidence = evidence.map_err(failed)?;
+        let evidence = collect(&self.stack, id.as_str(), Some(STREAM_LIMIT)).await;
+        let evidence = evidence.map_err(failed)?;
         let (stack, ids) = (self.stack.clone(), BTreeSet::from([id.to_string()]));
         let is_ending = self.is_ending();
         let inspection = self.look(async move {
             let inspection = inspect_ids(&stack, ids, MAX_ENTRIES, &is_ending).await;
             inspection.map_err(failed)
         });
-        let inspection = inspection.await?;
-        evidence.dead_letters = inspection.letters;
-        evidence.uninspected_dead_letters = inspection.not_inspected;
+        let evidence = evidence.with_dead_letters(inspection.await?);
         let has_payload = readable(&evidence).and_then(Content::new).is_some();
         let report = TraceReport::new(&evidence);
         Ok(trace_view(&report, has_payload, &self.about.command))

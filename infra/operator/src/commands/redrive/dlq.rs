@@ -13,7 +13,6 @@ use jiff::Timestamp;
 use onewrite_stack::{
     dead_letter_queue::{
         inspect::{self, Inspection, MAX_INSPECTED},
-        interrupt::NEVER,
         judge::Judge,
         redrive::{EndReason, Redrive, RedriveEnd},
     },
@@ -129,10 +128,15 @@ impl DlqArguments {
     async fn plan(&self, judge: &Judge, context: &Context) -> Result<Plan, OperatorError> {
         let bar = progress::bar("dead letters inspected:", None);
         let limit = self.inspect as usize;
-        let inspection =
-            inspect::inspect(&context.stack, judge, limit, NEVER, |count| bar.inc(count)).await?;
+        let interrupted = interrupt::on_ctrl_c();
+        let is_interrupted = || interrupted.load(Ordering::Relaxed);
+        let inspection = inspect::inspect(&context.stack, judge, limit, &is_interrupted, |count| {
+            bar.inc(count);
+        })
+        .await;
         bar.finish_and_clear();
-        Ok(Plan::new(&self.selection, inspection))
+        interrupt::cleaned_up(&interrupted);
+        Ok(Plan::new(&self.selection, inspection?))
     }
 
     /// Judges and moves letters until SQS returns no others.

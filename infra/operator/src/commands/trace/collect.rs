@@ -1,12 +1,10 @@
-//! Collects what the resources of a stack hold of one notification. It changes no notification; only the search of dead
-//! letters receives messages.
+//! Collects what the resources of a stack hold of one notification. It changes nothing.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use onewrite::{item::UnreadableItem, notification::Status};
 use onewrite_stack::{
-    dead_letter_queue::{inspect_ids, interrupt::NEVER},
     error::StackError,
     failure_bucket,
     function_errors::{self, ErrorSearch, FunctionErrors, LoggedError},
@@ -27,36 +25,24 @@ const CLOCK_SKEW: Duration = Duration::from_secs(300);
 const ERRORS_SINCE: Duration = Duration::from_secs(24 * 3_600);
 const ERRORS_LIMIT: Duration = Duration::from_secs(10);
 
-/// Which resources to search.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Scope {
-    /// How long to search the stream; `None` leaves it out.
-    pub stream: Option<Duration>,
-    /// How many dead letters to receive at most; `None` leaves them out.
-    pub dead_letters: Option<usize>,
-}
-
-/// Reads every resource in `scope` that can hold the notification.
-pub(crate) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evidence, StackError> {
+/// Reads every resource that can hold the notification, except for the dead-letter queue: to inspect it, messages must be received
+/// and made visible again. `search` is how long to search the stream; `None` leaves it out.
+pub(crate) async fn collect(
+    stack: &Stack,
+    id: &str,
+    search: Option<Duration>,
+) -> Result<Evidence, StackError> {
     let item = table::fetch_item(stack, id).await?;
     let readable = item.as_ref().and_then(|item| item.as_ref().ok());
     let since = readable.and_then(|item| item.item.created_at.checked_sub(CLOCK_SKEW).ok());
-    let (records, stream) = search_stream(stack, id, item.as_ref(), scope.stream).await?;
+    let (records, stream) = search_stream(stack, id, item.as_ref(), search).await?;
     let mut failures = failure_bucket::read_failed_batches(stack, since).await?;
     failures.batches.retain(|batch| batch.ids.contains(id));
-    let dead_letters = match scope.dead_letters {
-        Some(limit) => {
-            let ids = BTreeSet::from([id.to_owned()]);
-            Some(inspect_ids(stack, ids, limit, NEVER).await?)
-        }
-        None => None,
-    };
     let Errors {
         of_notification: errors,
         of_forward: last_error_of_forward,
         of_complete: last_error_of_complete,
     } = read_errors(stack, id, readable).await;
-    let uninspected_dead_letters = dead_letters.as_ref().map_or(0, |found| found.not_inspected);
     let QueueDepth { waiting, hidden } = queue::read_depth(stack, &stack.outputs.queue_url).await?;
     Ok(Evidence {
         id: id.to_owned(),
@@ -64,8 +50,8 @@ pub(crate) async fn collect(stack: &Stack, id: &str, scope: Scope) -> Result<Evi
         item,
         records,
         stream,
-        dead_letters: dead_letters.map_or_else(Vec::new, |found| found.letters),
-        uninspected_dead_letters,
+        dead_letters: Vec::new(),
+        uninspected_dead_letters: 0,
         failures: failures.batches,
         unreadable_failures: failures.unreadable.len(),
         errors,

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use onewrite::item::UnreadableItem;
 use onewrite_stack::{
     dead_letter::DeadLetter,
+    dead_letter_queue::inspect::Inspection,
     failure_bucket::FailedBatch,
     function_errors::{FunctionErrors, LoggedError},
     stream::StreamRecord,
@@ -50,4 +51,15 @@ pub(crate) struct Evidence {
     pub last_result_of_complete: Option<String>,
     /// The approximate number of messages in the queue. None of them can be inspected.
     pub waiting: usize,
+}
+
+impl Evidence {
+    /// Adds the dead letters that were inspected.
+    pub(crate) fn with_dead_letters(self, inspection: Inspection) -> Self {
+        Self {
+            dead_letters: inspection.letters,
+            uninspected_dead_letters: inspection.not_inspected,
+            ..self
+        }
+    }
 }
