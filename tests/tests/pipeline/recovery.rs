@@ -1,6 +1,12 @@
 //! The operator's tool after failures: dead letters are moved back to the queue, and items stuck in INIT are redriven.
 
-use std::{collections::HashMap, path::Path, process::Stdio, time::Duration};
+use std::{
+    cell::Cell,
+    collections::HashMap,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -18,7 +24,7 @@ use onewrite_local::{
     inspect,
     stack::Stack,
 };
-use onewrite_stack::outputs::StackOutputs;
+use onewrite_stack::{dead_letter_queue::port::LONG_POLL, outputs::StackOutputs};
 use onewrite_tests::recorder::Recorder;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -179,18 +185,24 @@ async fn assert_ctrl_c_makes_letters_visible(stack: &Stack) {
     ];
     for arguments in commands {
         let mut tool = command(stack, arguments).await;
-        let mut tool = tool.stdout(Stdio::null()).spawn().unwrap();
+        tool.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut tool = tool.spawn().unwrap();
         wait_until("the letters are held", async || depths(stack).await.0 == 0).await;
         let id = Pid::from_raw(tool.id().unwrap().try_into().unwrap());
         signal::kill(id, Signal::SIGINT).unwrap();
         let code = tool.wait().await.unwrap().code();
-        let is_preview = !arguments.contains(&"--yes");
-        assert_eq!(
-            code,
-            Some(if is_preview { 130 } else { 1 }),
-            "{arguments:?}"
-        );
-        assert_eq!(depths(stack).await.0, 4, "{arguments:?}");
+        let is_applied = arguments.contains(&"--yes");
+        let expected = if is_applied { 1 } else { 130 };
+        assert_eq!(code, Some(expected), "{arguments:?}");
+        let what = format!("the letters stay visible after {arguments:?}");
+        let since = Cell::new(None);
+        wait_until(&what, async || {
+            let is_visible = depths(stack).await.0 == 4;
+            let start = since.get().unwrap_or_else(Instant::now);
+            since.set(is_visible.then_some(start));
+            is_visible && start.elapsed() > LONG_POLL
+        })
+        .await;
     }
     let handle = held[0].receipt_handle().unwrap();
     let change = clients.sqs.change_message_visibility().queue_url(queue);

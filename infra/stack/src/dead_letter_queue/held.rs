@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{
     interrupt::{IsInterrupted, interruption},
-    port::{BATCH, DeadLetterQueue},
+    port::{BATCH, DeadLetterQueue, LONG_POLL},
 };
 use crate::error::StackError;
 
@@ -27,9 +27,16 @@ const LAST_RECEIVE: Duration = Duration::from_millis(300);
 const CONCURRENT_CALLS: usize = 40;
 const CONCURRENT_FIFO_CALLS: usize = 10;
 
+/// How long letters stay hidden after an interruption that abandoned receives: SQS goes on with a long poll although nobody waits
+/// for its response, and would hide what it finds.
+const AFTER_ABANDONED_RECEIVES: Duration = LONG_POLL.saturating_add(Duration::from_secs(1));
+
 /// Receipt handles by message id.
 #[derive(Default)]
-pub(super) struct HeldLetters(HashMap<String, String>);
+pub(super) struct HeldLetters {
+    handles: HashMap<String, String>,
+    has_abandoned_receives: bool,
+}
 
 impl HeldLetters {
     /// Records the receipt handles and returns the messages that were not received before.
@@ -37,18 +44,18 @@ impl HeldLetters {
         let is_new = |message: &Message| {
             let id = message.message_id.clone().unwrap_or_default();
             let handle = message.receipt_handle.clone().unwrap_or_default();
-            self.0.insert(id, handle).is_none()
+            self.handles.insert(id, handle).is_none()
         };
         messages.into_iter().filter(is_new).collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.handles.len()
     }
 
     /// Forgets a message that is no longer in the queue.
     pub(super) fn remove(&mut self, message_id: &str) {
-        self.0.remove(message_id);
+        self.handles.remove(message_id);
     }
 
     /// Receives messages that were not received before, with `concurrency` calls at a time. If there are none, either the
@@ -83,6 +90,7 @@ impl HeldLetters {
                     None => break,
                 }
             }
+            self.has_abandoned_receives |= !calls.is_empty();
             failed?;
             if !messages.is_empty() || is_interrupted() {
                 return Ok(messages);
@@ -96,13 +104,18 @@ impl HeldLetters {
         Ok(Vec::new())
     }
 
-    /// Makes the messages visible again. All are tried, also after an error.
+    /// Makes the messages visible again, [`AFTER_ABANDONED_RECEIVES`] or at once. All are tried, also after an error.
     pub(super) async fn make_visible(self, queue: &impl DeadLetterQueue) -> Result<(), StackError> {
-        let handles: Vec<String> = self.0.into_values().collect();
+        let after = if self.has_abandoned_receives {
+            AFTER_ABANDONED_RECEIVES
+        } else {
+            Duration::ZERO
+        };
+        let handles: Vec<String> = self.handles.into_values().collect();
         let batches: Vec<Vec<String>> = handles.chunks(BATCH).map(<[String]>::to_vec).collect();
         let calls = batches
             .into_iter()
-            .map(|handles| async move { queue.make_visible(&handles).await });
+            .map(|handles| async move { queue.make_visible(&handles, after).await });
         let concurrency = if queue.is_fifo() {
             CONCURRENT_FIFO_CALLS
         } else {

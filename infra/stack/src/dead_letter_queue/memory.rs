@@ -1,6 +1,7 @@
 //! A model of the dead-letter queue in memory, for tests and benchmarks. It is as unhelpful as SQS may be.
 //!
 //! - A receive hides what it returns; when the visibility timeout ends, the message is returned again.
+//! - A long poll whose caller does not wait for the response goes on, and hides what it finds.
 //! - At [`MAX_IN_FLIGHT`] messages in flight, a receive returns nothing and no error.
 //! - A standard queue returns messages in any order, and fewer than requested. A FIFO queue returns nothing of a group that
 //!   has a message in flight.
@@ -19,12 +20,11 @@ use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as Attribute};
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::port::{BATCH, DeadLetterQueue, MAX_IN_FLIGHT};
+use super::port::{BATCH, DeadLetterQueue, LONG_POLL, MAX_IN_FLIGHT};
 use crate::{dead_letter::StoredContent, error::StackError, queue::QueueDepth};
 
-/// The time of a call, and of a long poll that finds nothing.
+/// The time of a call, besides that of a long poll that finds nothing.
 const LATENCY: Duration = Duration::from_millis(10);
-const LONG_POLL: Duration = Duration::from_secs(1);
 
 /// A dead letter of the model.
 #[derive(Clone, Debug)]
@@ -52,6 +52,7 @@ struct State {
     /// By number, for messages in flight: the end of the visibility timeout and the valid receipt.
     in_flight: HashMap<u64, (Instant, u64)>,
     receives: HashMap<u64, u32>,
+    abandoned: Vec<AbandonedPoll>,
     /// The groups with messages in flight, and their number.
     groups: HashMap<String, usize>,
     sent: BTreeMap<u64, u32>,
@@ -63,6 +64,14 @@ struct State {
     failing_deletes: usize,
     failing_sends: usize,
     is_unreachable: bool,
+}
+
+/// A long poll whose caller does not wait for it.
+struct AbandonedPoll {
+    until: Instant,
+    hide: Duration,
+    /// How many messages it can still receive.
+    room: usize,
 }
 
 impl State {
@@ -156,10 +165,38 @@ impl<L: Fn(u64) -> Letter + Send + Sync> MemoryQueue<L> {
         while let Some((until, number)) = state.hidden.first().copied()
             && until <= Instant::now()
         {
-            self.end_flight(&mut state, number);
-            state.visible.insert(number);
+            self.show(&mut state, number, until);
         }
         state
+    }
+
+    /// Makes a message in flight visible at this time. An abandoned long poll receives it.
+    fn show(&self, state: &mut State, number: u64, at: Instant) {
+        self.end_flight(state, number);
+        let mut polls = state.abandoned.iter_mut();
+        let poll = polls.find(|poll| poll.until > at && poll.room > 0);
+        match poll {
+            Some(poll) => {
+                poll.room -= 1;
+                let until = at + poll.hide;
+                self.begin_flight(state, number, until);
+            }
+            None => {
+                state.visible.insert(number);
+            }
+        }
+    }
+
+    /// Hides a message. Returns its new receipt.
+    fn begin_flight(&self, state: &mut State, number: u64, until: Instant) -> u64 {
+        state.receipts += 1;
+        let receipt = state.receipts;
+        state.in_flight.insert(number, (until, receipt));
+        state.hidden.insert((until, number));
+        if let Some(group) = (self.letter)(number).group {
+            *state.groups.entry(group).or_default() += 1;
+        }
+        receipt
     }
 
     fn end_flight(&self, state: &mut State, number: u64) {
@@ -208,13 +245,7 @@ impl<L: Fn(u64) -> Letter + Send + Sync> MemoryQueue<L> {
         let messages = picked.into_iter().map(|number| {
             let letter = (self.letter)(number);
             state.visible.remove(&number);
-            state.receipts += 1;
-            let receipt = state.receipts;
-            state.in_flight.insert(number, (until, receipt));
-            state.hidden.insert((until, number));
-            if let Some(group) = &letter.group {
-                *state.groups.entry(group.clone()).or_default() += 1;
-            }
+            let receipt = self.begin_flight(&mut state, number, until);
             let receives = state.receives.entry(number).or_default();
             *receives += 1;
             message(number, receipt, *receives, letter)
@@ -254,6 +285,26 @@ fn failure(call: &'static str) -> StackError {
     }
 }
 
+/// A long poll that waits for messages.
+struct OpenPoll<'q, L> {
+    queue: &'q MemoryQueue<L>,
+    until: Instant,
+    hide: Duration,
+}
+
+/// The caller dropped the call.
+impl<L> Drop for OpenPoll<'_, L> {
+    fn drop(&mut self) {
+        let state = self.queue.state.lock();
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        state.abandoned.push(AbandonedPoll {
+            until: self.until,
+            hide: self.hide,
+            room: BATCH,
+        });
+    }
+}
+
 impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
     fn is_fifo(&self) -> bool {
         self.is_fifo
@@ -263,20 +314,34 @@ impl<L: Fn(u64) -> Letter + Send + Sync> DeadLetterQueue for MemoryQueue<L> {
         self.call("ReceiveMessage").await?;
         let messages = self.receive_now(hide);
         if messages.is_empty() {
+            let poll = OpenPoll {
+                queue: self,
+                until: Instant::now() + LONG_POLL,
+                hide,
+            };
             sleep(LONG_POLL).await;
+            std::mem::forget(poll);
             return Ok(self.receive_now(hide));
         }
         Ok(messages)
     }
 
-    async fn make_visible(&self, receipt_handles: &[String]) -> Result<(), StackError> {
+    async fn make_visible(
+        &self,
+        receipt_handles: &[String],
+        after: Duration,
+    ) -> Result<(), StackError> {
         self.call("ChangeMessageVisibilityBatch").await?;
         let mut state = self.settled();
         for (number, receipt) in receipt_handles.iter().filter_map(|one| read_handle(one)) {
             let in_flight = state.in_flight.get(&number).copied();
-            if in_flight.is_some_and(|(_, valid)| valid == receipt) {
-                self.end_flight(&mut state, number);
-                state.visible.insert(number);
+            if let Some((until, valid)) = in_flight
+                && valid == receipt
+            {
+                let at = Instant::now() + after;
+                state.hidden.remove(&(until, number));
+                state.hidden.insert((at, number));
+                state.in_flight.insert(number, (at, receipt));
             }
         }
         Ok(())

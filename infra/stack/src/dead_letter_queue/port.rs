@@ -8,6 +8,9 @@ use crate::{dead_letter::StoredContent, error::StackError, queue::QueueDepth};
 
 /// The most messages of one `ReceiveMessage` and of one `ChangeMessageVisibilityBatch` (SQS quotas).
 pub const BATCH: usize = 10;
+/// How long a receive waits for messages. A long poll also asks the servers that a short poll leaves out (SQS developer guide,
+/// "Amazon SQS short and long polling").
+pub const LONG_POLL: Duration = Duration::from_secs(1);
 /// The most messages of a queue that can be in flight. At this limit, a long poll returns no message and no error (SQS
 /// developer guide, "Amazon SQS standard queue quotas" and "Amazon SQS FIFO queue quotas").
 pub const MAX_IN_FLIGHT: usize = 120_000;
@@ -30,13 +33,14 @@ pub trait DeadLetterQueue: Send + Sync {
         hide: Duration,
     ) -> impl Future<Output = Result<Vec<Message>, StackError>> + Send;
 
-    /// Makes up to [`BATCH`] received dead letters visible again. Outdated receipt handles are ignored.
+    /// Makes up to [`BATCH`] received dead letters visible again, after this time, in seconds. Outdated receipt handles are ignored.
     ///
     /// # Errors
     /// [`StackError`]: the call failed.
     fn make_visible(
         &self,
         receipt_handles: &[String],
+        after: Duration,
     ) -> impl Future<Output = Result<(), StackError>> + Send;
 
     /// Sends a dead letter to the queue, unchanged except for its message id, which is returned.

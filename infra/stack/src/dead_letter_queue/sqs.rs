@@ -12,7 +12,7 @@ use serde_dynamo::Item;
 
 use super::{
     judge::attribute,
-    port::{BATCH, DeadLetterQueue},
+    port::{BATCH, DeadLetterQueue, LONG_POLL},
 };
 use crate::{
     dead_letter::StoredContent,
@@ -20,6 +20,10 @@ use crate::{
     queue::{self, QueueDepth},
     stack::Stack,
 };
+
+fn seconds(time: Duration) -> i32 {
+    i32::try_from(time.as_secs()).unwrap_or(i32::MAX)
+}
 
 impl DeadLetterQueue for Stack {
     fn is_fifo(&self) -> bool {
@@ -32,9 +36,8 @@ impl DeadLetterQueue for Stack {
             .receive_message()
             .queue_url(&self.outputs.dead_letter_queue_url)
             .max_number_of_messages(BATCH as i32)
-            .visibility_timeout(i32::try_from(hide.as_secs()).unwrap_or(i32::MAX))
-            // A long poll also asks the servers that a short poll leaves out.
-            .wait_time_seconds(1)
+            .visibility_timeout(seconds(hide))
+            .wait_time_seconds(seconds(LONG_POLL))
             .message_attribute_names("All")
             .message_system_attribute_names(Attribute::All)
             .send()
@@ -43,7 +46,12 @@ impl DeadLetterQueue for Stack {
         Ok(received.messages.unwrap_or_default())
     }
 
-    async fn make_visible(&self, receipt_handles: &[String]) -> Result<(), StackError> {
+    async fn make_visible(
+        &self,
+        receipt_handles: &[String],
+        after: Duration,
+    ) -> Result<(), StackError> {
+        let after = seconds(after);
         let entries = receipt_handles
             .iter()
             .enumerate()
@@ -51,7 +59,7 @@ impl DeadLetterQueue for Stack {
                 ChangeMessageVisibilityBatchRequestEntry::builder()
                     .id(index.to_string())
                     .receipt_handle(handle)
-                    .visibility_timeout(0)
+                    .visibility_timeout(after)
                     .build()
                     .ok()
             });
@@ -201,9 +209,11 @@ mod tests {
         let receive = sent.body("ReceiveMessage");
         assert_eq!(receive["QueueUrl"], stack.outputs.dead_letter_queue_url);
         assert_eq!(receive["VisibilityTimeout"], 20_000);
-        stack.make_visible(&["h-1".to_owned()]).await.unwrap();
+        let after = Duration::from_secs(2);
+        let made_visible = stack.make_visible(&["h-1".to_owned()], after).await;
+        made_visible.unwrap();
         let entry = &sent.body("ChangeMessageVisibilityBatch")["Entries"][0];
-        let expected = json!({"Id": "0", "ReceiptHandle": "h-1", "VisibilityTimeout": 0});
+        let expected = json!({"Id": "0", "ReceiptHandle": "h-1", "VisibilityTimeout": 2});
         assert_eq!(entry, &expected);
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     inspect::{HIDDEN, Inspection, MAX_INSPECTED, inspect},
@@ -313,6 +313,9 @@ async fn an_interruption_ends_it_and_makes_the_rest_visible() {
     assert_eq!(queue.count_visible(), 1_000 - queue.sent().len());
 }
 
+/// Longer than letters stay hidden after an interruption.
+const UNTIL_VISIBLE: Duration = Duration::from_secs(3);
+
 /// The longest time from an interruption to the end. A program may end a second after Ctrl-C.
 const END: Duration = Duration::from_millis(500);
 
@@ -334,10 +337,24 @@ async fn an_interruption_ends_a_long_poll_and_the_wait_for_a_late_count() {
         let end = redrive.run(&queue, |_, _| {}).await;
         // Those of the interrupted receive are not judged.
         assert!(end.not_judged >= Some(others));
-        assert_eq!(queue.count_visible(), 100 - others);
         let took = start.elapsed() - time;
         assert!(took < END, "{took:?} after {time:?}");
+        sleep(UNTIL_VISIBLE).await;
+        assert_eq!(queue.count_visible(), 100 - others);
     }
+}
+
+/// SQS goes on with a long poll although nobody waits for its response.
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_long_poll_hides_no_letter_that_was_made_visible() {
+    let queue = queue(100, 2);
+    let others = queue.receive(HIDDEN).await.unwrap().len();
+    let start = Instant::now();
+    let is_interrupted = || start.elapsed() >= Duration::from_millis(1_500);
+    let inspection = inspect(&queue, &judge(&[]), 1_000, &is_interrupted, |_| {}).await;
+    assert_eq!(inspection.unwrap().inspected, 100 - others);
+    sleep(UNTIL_VISIBLE).await;
+    assert_eq!(queue.count_visible(), 100 - others);
 }
 
 #[tokio::test(start_paused = true)]
