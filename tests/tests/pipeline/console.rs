@@ -4,6 +4,7 @@
 //! that a failure. The screenshots are in `target/console-screenshots`.
 
 mod address;
+mod all;
 mod browser;
 mod driver;
 mod fixture;
@@ -16,4 +17,3 @@ mod sentence;
 mod tool;
 mod truth;
 mod wait;
-mod whole;

@@ -2,16 +2,17 @@
 //! the event sources of this project. Each test has its own stack.
 //!
 //! All tests that start an emulator or a build are in this one binary. They mostly wait, and cargo runs one binary after the
-//! other, but the tests of one binary in parallel.
+//! other, but the tests of one binary in parallel, in the order of their names. The longest ones wait most of the time, so their
+//! names come first: `alarms`, `backoff` and `console::all`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod alarms;
+mod backoff;
 mod console;
 mod contract;
-mod deferral;
 mod deployed_stack;
 mod doctor;
 mod downstream;
-mod drills;
 mod envelopes;
 mod faults;
 mod items;
