@@ -3,9 +3,10 @@
 //!
 //! All tests that start an emulator or a build are in this one binary. They mostly wait, and cargo runs one binary after the
 //! other, but the tests of one binary in parallel, in the order of their names. The longest ones wait most of the time, so their
-//! names come first: `alarms`, `backoff` and `console::all`.
+//! names come first: `across_versions`, `alarms`, `backoff` and `console::all`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod across_versions;
 mod alarms;
 mod backoff;
 mod console;
@@ -25,4 +26,3 @@ mod package;
 mod recovery;
 mod streams;
 mod support;
-mod upgrade;

@@ -33,7 +33,7 @@ use super::{
 };
 
 /// Changes what the next deployment deploys.
-const VERSIONS: &str = include_str!("upgrade.py");
+const VERSIONS: &str = include_str!("across_versions.py");
 
 /// The time between two groups of messages, and their size. A third of them are copies, conflicts and malformed ones.
 const PACE: Duration = Duration::from_millis(300);
