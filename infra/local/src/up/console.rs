@@ -12,7 +12,8 @@ use std::time::Duration;
 use onewrite_console::lab::Lab;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::error::{LocalError, Result};
@@ -33,6 +34,9 @@ const STACK_VARIABLE: &str = "ONEWRITE_STACK";
 
 /// How the console begins the line with its address.
 const ADDRESS: &str = "Console: ";
+
+/// How long the console may take to end: it makes the dead letters visible that it received.
+const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// How long the last lines of a console that has ended may take.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -139,17 +143,61 @@ async fn serve(
     progress: Progress,
 ) -> Result<ExitStatus> {
     let api = LabApi::start(lab).await?;
-    let mut child = spawn(program, root, &api)?;
-    // Kept open until the future is dropped. `wait` would close it.
-    let _lifeline = child.stdin.take();
-    let mut copying = JoinSet::new();
-    if let Some(output) = child.stderr.take() {
-        copying.spawn(copy(output, log.to_path_buf(), progress));
-    }
-    let status = child.wait().await;
-    // Its last lines say why it ended. A process that it started may keep its output open.
-    let _ = tokio::time::timeout(LAST_LINES, copying.join_all()).await;
+    let child = spawn(program, root, &api)?;
+    let mut console = Console::new(child, log, progress);
+    let status = console.wait().await;
     status.map_err(|source| spawn_failed(program, source))
+}
+
+/// The process of the console. If it is dropped, the console ends in order, or is killed after [`END_LIMIT`] or with this process.
+struct Console(Option<Process>);
+
+struct Process {
+    child: Child,
+    /// The console ends when it closes.
+    lifeline: Option<ChildStdin>,
+    copying: JoinSet<()>,
+}
+
+impl Console {
+    fn new(mut child: Child, log: &Path, progress: Progress) -> Self {
+        // `wait` would close it.
+        let lifeline = child.stdin.take();
+        let mut copying = JoinSet::new();
+        if let Some(output) = child.stderr.take() {
+            copying.spawn(copy(output, log.to_path_buf(), progress));
+        }
+        Self(Some(Process {
+            child,
+            lifeline,
+            copying,
+        }))
+    }
+
+    /// Waits until the console ends by itself.
+    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let Some(process) = &mut self.0 else {
+            return std::future::pending().await;
+        };
+        let status = process.child.wait().await;
+        // Its last lines say why it ended. A process that it started may keep its output open.
+        let lines = async { while process.copying.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_LINES, lines).await;
+        self.0 = None;
+        status
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        let (Some(mut process), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
+            return;
+        };
+        runtime.spawn(async move {
+            drop(process.lifeline.take());
+            let _ = tokio::time::timeout(END_LIMIT, process.child.wait()).await;
+        });
+    }
 }
 
 fn spawn(program: &Path, root: &Path, api: &LabApi) -> Result<Child> {
@@ -175,7 +223,7 @@ fn command(program: &Path, root: &Path, api: &LabApi) -> Command {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
-        // Ctrl-C reaches this process alone, which then ends the child.
+        // Ctrl-C reaches this process alone, which then ends the child in order.
         .process_group(0)
         .kill_on_drop(true);
     command

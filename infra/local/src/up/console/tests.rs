@@ -87,8 +87,25 @@ async fn the_console_does_not_look_for_the_stack_that_the_shell_names() {
 #[tokio::test]
 async fn the_console_ends_with_its_parent() {
     let directory = tempfile::tempdir().unwrap();
-    // It reads until its standard input closes, as the console does.
-    let program = program(directory.path(), "cat > /dev/null");
+    // It reads until its standard input closes, as the console does, and then cleans up.
+    let script = "cat > /dev/null\necho the last line >&2 && touch cleaned-up";
+    let program = program(directory.path(), script);
+    let serving = serve_in(directory.path(), &program);
+    let pid = tokio::select! {
+        status = serving => panic!("{status:?}"),
+        noted = noted(directory.path()) => noted[0].clone(),
+    };
+    until(|| (!is_running(&pid)).then_some(())).await;
+    assert!(directory.path().join("cleaned-up").exists());
+    let log = directory.path().join("console.log");
+    let text = || std::fs::read_to_string(&log).unwrap_or_default();
+    until(|| (text() == "the last line\n").then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_console_that_does_not_end_is_killed() {
+    let directory = tempfile::tempdir().unwrap();
+    let program = program(directory.path(), "exec sleep 600");
     let serving = serve_in(directory.path(), &program);
     let pid = tokio::select! {
         status = serving => panic!("{status:?}"),
