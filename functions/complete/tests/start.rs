@@ -1,17 +1,6 @@
 //! Checks that the binary rejects an invalid setting with one clear line.
-#![allow(clippy::unwrap_used)]
 
-use std::process::Command;
-
-fn start(settings: &[(&str, &str)]) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_complete"))
-        .env_clear()
-        .envs(settings.iter().copied())
-        .output()
-        .unwrap();
-    let lines = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(lines).unwrap())
-}
+use onewrite_testing::settings::assert_rejected;
 
 #[test]
 fn names_an_invalid_setting_in_one_line() {
@@ -34,12 +23,6 @@ fn names_an_invalid_setting_in_one_line() {
             "DOWNSTREAM_URL",
         ),
     ] {
-        let (succeeded, lines) = start(&settings);
-        assert!(!succeeded, "{lines}");
-        assert_eq!(lines.trim_end().lines().count(), 1, "{lines}");
-        assert!(
-            lines.contains(&format!("environment variable {name} is ")),
-            "{lines}"
-        );
+        assert_rejected(env!("CARGO_BIN_EXE_complete"), &settings, name);
     }
 }

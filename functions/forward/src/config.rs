@@ -40,16 +40,12 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use onewrite_testing::settings::lookup;
+
     use super::*;
 
     fn read(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        let lookup = |name: &str| {
-            settings
-                .iter()
-                .find(|(n, _)| *n == name)
-                .map(|(_, text)| (*text).to_owned())
-        };
-        Config::read(&Environment::new(lookup))
+        Config::read(&Environment::new(lookup(settings)))
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! - [`Accepting`]: a downstream that accepts every notification and does nothing
 //! - [`lambda_event`]: builds Lambda events from changes and records
 //! - [`Log`]: captures log lines
+//! - [`settings`]: the environment variables of a function
 //! - [`contract`]: checks what the ports guarantee; each function panics on a violation
 //!
 //! This crate does not depend on a handler, and no production code depends on this crate.
@@ -18,6 +19,7 @@ mod faults;
 pub mod lambda_event;
 mod lock;
 mod log;
+pub mod settings;
 mod stream;
 mod table;
 

@@ -1,3 +1,5 @@
+use onewrite_testing::settings::lookup;
+
 use super::*;
 
 const QUEUE: &str = "arn:aws:sqs:us-east-1:111122223333:refunds";
@@ -11,8 +13,7 @@ fn environment<'a>(
     settings: &'a [(&'a str, &'a str)],
 ) -> Environment<impl Fn(&str) -> Option<String> + 'a> {
     Environment::new(move |name: &str| {
-        let found = settings.iter().find(|(setting, _)| *setting == name);
-        let text = found.map(|(_, text)| (*text).to_owned());
+        let text = lookup(settings)(name);
         text.or_else(|| (name == "TABLE_NAME").then(|| "t".to_owned()))
     })
 }
