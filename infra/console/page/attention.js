@@ -7,7 +7,7 @@ import { count, plural, time } from "/page/format.js";
 const KINDS = [
   ["dead_letters", "Dead letters", "Messages that ingest did not accept in six receives. Redrive those that can succeed now; a conflict or a rejection fails again."],
   ["pending", "Stuck in INIT", "Notifications that are stored but not settled. A redrive publishes their events again; a second event changes nothing."],
-  ["failure_bucket", "Failure bucket", "Events that Lambda gave up on after all retries. Fix the cause first, then redrive them."],
+  ["failure_bucket", "Failure bucket", "Events that were given up. Fix the cause first, then redrive them."],
   ["refused", "Refused", "Notifications that a target will never accept. They are final, and cannot be redriven: send a correction with a new id."],
 ];
 

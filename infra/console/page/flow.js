@@ -18,7 +18,7 @@ const STAGES = [
 const SINKS = [
   { name: "dead-letters", title: "Dead letters", of: "dead_letters", href: "#/attention/dead_letters", text: deadLetters, isBad: true },
   { name: "duplicates", title: "Duplicates", of: "duplicates", text: () => "nothing is written" },
-  { name: "failures", title: "Failure bucket", of: "failures", href: "#/attention/failure_bucket", text: () => "batches that Lambda gave up on", isBad: true },
+  { name: "failures", title: "Failure bucket", of: "failures", href: "#/attention/failure_bucket", text: () => "batches that were given up", isBad: true },
   { name: "refused", title: "Refused", of: "refused", href: "#/attention/refused", text: () => "final, by a target" },
 ];
 

@@ -57,8 +57,8 @@ enum Command {
     /// letter. On a FIFO queue, only the first ten messages of each group can be inspected. With --skip-dead-letters, the
     /// command changes nothing at all.
     ///
-    /// Exit codes: 0 Done, 3 Unknown (found nowhere), 10 Stored (not published yet), 11 Published (not settled), 12 Failed (Lambda
-    /// gave up), 13 DeadLettered (never stored), 14 Removed (by time to live or by hand), 15 Unreadable (edited by hand), 16
+    /// Exit codes: 0 Done, 3 Unknown (found nowhere), 10 Stored (not published yet), 11 Published (not settled), 12 Failed (given
+    /// up), 13 DeadLettered (never stored), 14 Removed (by time to live or by hand), 15 Unreadable (edited by hand), 16
     /// Refused (by the downstream, for good).
     Trace(TraceArguments),
     /// Retry messages and events that failed.

@@ -287,7 +287,7 @@ fn copies(stack: &Stack) -> Vec<Copy> {
         ),
         copy(
             "the failure bucket",
-            "if Lambda gave up on the event: 365 days, or two days after you delete the object",
+            "if the event was given up: 365 days, or two days after you delete the object",
         ),
         copy(
             "queue and dead-letter queue",

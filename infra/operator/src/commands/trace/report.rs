@@ -38,7 +38,7 @@ pub(crate) enum Place {
     Stored,
     /// In the stream, not settled.
     Published,
-    /// Not settled, and Lambda gave up on its batch.
+    /// Not settled, and its event was given up.
     Failed,
     /// DONE, with or without its payload.
     Done,
@@ -385,7 +385,7 @@ fn meaning(evidence: &Evidence, place: Place) -> String {
         }
         Place::Published => "Published, not settled. Safe to redrive.".to_owned(),
         Place::Failed => {
-            "Not settled: Lambda gave up on its event. Fix the cause, then redrive. Safe to redrive.".to_owned()
+            "Not settled: its event was given up. Fix the cause, then redrive. Safe to redrive.".to_owned()
         }
         Place::Done => "DONE: one accepted effect. Nothing to do.".to_owned(),
         Place::Refused => {
