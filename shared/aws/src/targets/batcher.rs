@@ -10,7 +10,7 @@ use std::{
 
 use futures::{
     FutureExt as _,
-    future::{BoxFuture, Shared, WeakShared},
+    future::{BoxFuture, Either, Shared, WeakShared, join_all, select},
 };
 use onewrite::completion::DownstreamError;
 use tokio::{
@@ -84,9 +84,13 @@ impl<S: SendBatch> Batcher<S> {
             bytes,
             answer,
         };
-        self.join(waiting).await;
+        // The answer can come before the end of the batch, whose other calls may still wait.
+        let delivery = match select(delivery, self.join(waiting)).await {
+            Either::Left((delivery, _)) => delivery,
+            Either::Right(((), delivery)) => delivery.await,
+        };
         let lost = |_| Err(DownstreamError::retry_later("the answer was lost", None));
-        delivery.await.unwrap_or_else(lost)
+        delivery.unwrap_or_else(lost)
     }
 
     /// Adds an entry to the open batch, or opens another one.
@@ -152,34 +156,42 @@ async fn send<S: SendBatch>(sender: Arc<S>, batch: Arc<Batch<S::Entry>>) {
     if entries.is_empty() {
         return;
     }
-    let deliveries = match sender.send(&entries).await {
-        Ok(deliveries) => deliveries,
-        Err(error) => send_alone(&*sender, &entries, error).await,
-    };
-    for (answer, delivery) in answers.into_iter().zip(deliveries) {
-        // It fails if the call was dropped.
-        let _ = answer.send(delivery);
+    match sender.send(&entries).await {
+        Ok(deliveries) => {
+            for (answer, delivery) in answers.into_iter().zip(deliveries) {
+                // It fails if the call was dropped.
+                let _ = answer.send(delivery);
+            }
+        }
+        Err(TooLarge(error)) if entries.len() == 1 => {
+            for answer in answers {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+        // A queue or a topic can have a lower limit than the service, and only its owner knows it.
+        Err(_) => {
+            let entries = entries.chunks(1).zip(answers);
+            join_all(entries.map(|(entry, answer)| send_alone(&*sender, entry, answer))).await;
+        }
     }
 }
 
-/// Sends each entry of a refused batch in a call of its own, in the same order. A queue or a topic can have a lower limit than the
-/// service, and only its owner knows it.
+/// Sends one entry of a refused batch in a call of its own, at the same time as the others, so that none waits for another one.
 async fn send_alone<S: SendBatch>(
     sender: &S,
-    entries: &[S::Entry],
-    TooLarge(error): TooLarge,
-) -> Vec<Delivery> {
-    if entries.len() == 1 {
-        return vec![Err(error)];
+    entry: &[S::Entry],
+    answer: oneshot::Sender<Delivery>,
+) {
+    if answer.is_closed() {
+        return;
     }
-    let mut deliveries = Vec::with_capacity(entries.len());
-    for entry in entries.chunks(1) {
-        match sender.send(entry).await {
-            Ok(delivery) => deliveries.extend(delivery),
-            Err(TooLarge(error)) => deliveries.push(Err(error)),
-        }
+    let delivery = match sender.send(entry).await {
+        Ok(deliveries) => deliveries.into_iter().next(),
+        Err(TooLarge(error)) => Some(Err(error)),
+    };
+    if let Some(delivery) = delivery {
+        let _ = answer.send(delivery);
     }
-    deliveries
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

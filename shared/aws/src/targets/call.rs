@@ -101,7 +101,9 @@ impl Service {
         let Self { id, .. } = self;
         let error = match code {
             code if is_fault && INVALID_ENTRIES.contains(&code) => {
-                return DownstreamError::permanent(format!("{id} does not accept it ({code})"));
+                return DownstreamError::permanent(format!(
+                    "{id} does not accept the event ({code})"
+                ));
             }
             code if is_throttling(code) => ServiceError::Throttled {
                 code: code.to_owned(),
@@ -117,7 +119,7 @@ impl Service {
         self.failure(&ServiceError::unknown("the response cannot be read"))
     }
 
-    /// An event that the service would not accept in any call.
+    /// An event that the service would not accept in any call, or only with another setting of the queue or the topic.
     pub(super) fn too_large(self) -> DownstreamError {
         let Self { id, .. } = self;
         DownstreamError::permanent(format!("larger than the service allows ({id})"))

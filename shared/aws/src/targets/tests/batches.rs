@@ -1,6 +1,6 @@
 use std::{sync::Mutex, task::Poll, time::Duration};
 
-use futures::{FutureExt as _, future::join_all, poll};
+use futures::{FutureExt as _, StreamExt as _, future::join_all, poll, stream::FuturesUnordered};
 use onewrite::completion::DownstreamError;
 use tokio::sync::Semaphore;
 
@@ -107,7 +107,7 @@ async fn a_batch_has_at_most_the_allowed_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn entries_of_a_batch_that_is_too_large_are_sent_alone_and_in_order() {
+async fn entries_of_a_batch_that_is_too_large_are_sent_alone() {
     let recorder = Recorder {
         batches: Mutex::default(),
         permits: Semaphore::new(10),
@@ -124,6 +124,20 @@ async fn entries_of_a_batch_that_is_too_large_are_sent_alone_and_in_order() {
     // One that is alone is sent once.
     assert_eq!(world.deliver(102).await, too_large);
     assert_eq!(world.batches().len(), 7);
+
+    // None waits for the call of another one. There are permits for the batch and for two entries.
+    let recorder = Recorder {
+        batches: Mutex::default(),
+        permits: Semaphore::new(3),
+        answers_are_missing: false,
+        max_sum: 100,
+    };
+    let world = World::with_recorder(recorder, usize::MAX);
+    let calls = [60, 40, 42].map(|entry| world.deliver(entry));
+    let mut calls: FuturesUnordered<_> = calls.into_iter().collect();
+    assert_eq!(calls.next().await, Some(Ok(())));
+    assert_eq!(calls.next().await, Some(Ok(())));
+    assert_eq!(poll!(calls.next()), Poll::Pending);
 }
 
 #[tokio::test(start_paused = true)]

@@ -80,7 +80,7 @@ async fn entries_fail_alone_and_one_without_a_result_counts_as_failed() {
     let unreadable = busy("the outcome at SQS is unknown: the response cannot be read");
     let expected = [
         Outcome::Happened,
-        permanent("SQS does not accept it (InvalidMessageContents)"),
+        permanent("SQS does not accept the event (InvalidMessageContents)"),
         busy("the outcome at SQS is unknown: InternalError"),
         busy("SQS throttles (RequestThrottled)"),
         unreadable,
@@ -89,7 +89,7 @@ async fn entries_fail_alone_and_one_without_a_result_counts_as_failed() {
     // Two results contradict each other.
     assert_eq!(outcomes[5], expected[4]);
     // The message is above the limit of the queue.
-    let refused = permanent("SQS does not accept it (InvalidParameterValue)");
+    let refused = permanent("SQS does not accept the event (InvalidParameterValue)");
     assert_eq!(outcomes[6], refused);
     assert_eq!(outcomes[7], fault("SQS returned KmsAccessDenied"));
 }

@@ -89,7 +89,7 @@ async fn entries_fail_alone_and_one_without_a_result_counts_as_failed() {
     let outcomes = join_all(events.iter().map(|event| accept(&topic, event))).await;
     let expected = [
         Outcome::Happened,
-        permanent("SNS does not accept it (InvalidParameter)"),
+        permanent("SNS does not accept the event (InvalidParameter)"),
         busy("the outcome at SNS is unknown: InternalError"),
         busy("SNS throttles (KMSThrottling)"),
         busy("the outcome at SNS is unknown: the response cannot be read"),
