@@ -258,8 +258,26 @@ const POINTERS: &[Check<PointerSetting>] = &[
     },
 ];
 
-fn restore_pointer(_: &Scope<'_>, setting: &PointerSetting) -> String {
-    deploy(setting.parameter, setting.default)
+fn restore_pointer(scope: &Scope<'_>, setting: &PointerSetting) -> String {
+    restore(
+        scope.stack,
+        setting.parameter,
+        &setting.value,
+        setting.default,
+    )
+}
+
+/// How to set a variable. A deployment changes it only if it has the value of the stack's parameter.
+fn restore(stack: &StackSnapshot, parameter: &str, current: &str, needed: &str) -> String {
+    match stack.parameter(parameter) {
+        Some(value) if value != current => UNDO_VARIABLES.to_owned(),
+        _ => deploy(parameter, needed),
+    }
+}
+
+fn restore_done_retention(stack: &StackSnapshot, complete: &Function, needed: i64) -> String {
+    let current = done_retention_days(complete).to_string();
+    restore(stack, "DoneRetentionDays", &current, &needed.to_string())
 }
 
 const DONE_RETENTION: &[Check<Function>] = &[
@@ -279,7 +297,10 @@ const DONE_RETENTION: &[Check<Function>] = &[
             )
         }),
         why: "a copy of a message that arrives after its item expired is accepted again",
-        fix: For(|scope, _| deploy("DoneRetentionDays", needed_done_retention_days(scope.stack))),
+        fix: For(|scope, function| {
+            let needed = needed_done_retention_days(scope.stack);
+            restore_done_retention(scope.stack, function, needed)
+        }),
     },
     Check {
         id: "done-retention",
@@ -302,7 +323,9 @@ const DONE_RETENTION: &[Check<Function>] = &[
             )
         }),
         why: "an event that is replayed after its item expired finds no item, and its consumer cannot see that it was handled",
-        fix: For(|_, _| deploy("DoneRetentionDays", LONG_DONE_RETENTION_DAYS)),
+        fix: For(|scope, function| {
+            restore_done_retention(scope.stack, function, LONG_DONE_RETENTION_DAYS)
+        }),
     },
 ];
 

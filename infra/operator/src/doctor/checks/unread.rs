@@ -71,7 +71,7 @@ fn finding(place: &'static str, error: &ReadError, breaks: Guarantee) -> Finding
             breaks,
             why: "the pipeline cannot work without it",
             // A deployment would create an empty table, in which every id can be written again.
-            repair: if place == TABLE.name {
+            repair: if place.starts_with(TABLE.name) {
                 "do not deploy: restore the table from point-in-time recovery, and name its stream in ExistingTableStreamArn"
             } else {
                 UNDO_DELETION

@@ -103,12 +103,17 @@ fn reports_resources_that_only_aws_shows() {
 #[test]
 fn does_not_recommend_a_deployment_for_a_missing_table() {
     let findings = examine_with(|stack| {
-        stack.table = Err(ReadError::NotFound("DescribeTable".to_owned()));
+        let missing = |call: &str| ReadError::NotFound(call.to_owned());
+        stack.table = Err(missing("DescribeTable"));
+        stack.time_to_live = Err(missing("DescribeTimeToLive"));
+        stack.has_point_in_time_recovery = Err(missing("DescribeContinuousBackups"));
     });
-    assert!(
-        findings[0].repair.starts_with("do not deploy"),
-        "{findings:?}"
-    );
+    let of_table = findings.iter().filter(|one| one.place.starts_with("table"));
+    let repairs: Vec<&str> = of_table.map(|one| one.repair.as_str()).collect();
+    assert_eq!(repairs.len(), 3, "{findings:?}");
+    for repair in repairs {
+        assert!(repair.starts_with("do not deploy"), "{repair}");
+    }
 }
 
 #[test]
@@ -164,6 +169,13 @@ fn a_change_by_hand_is_not_undone_by_a_deployment() {
         });
         findings[0].repair.clone()
     };
+    // An invalid pointer that is not the parameter's was set by hand.
+    let findings = examine_with(|stack| {
+        let parameter = ("PayloadPointer".to_owned(), "/body".to_owned());
+        stack.parameters.extend([parameter]);
+        set_variable(&mut stack.ingest, "PAYLOAD_POINTER", "body");
+    });
+    assert_eq!(findings[0].repair, repair(false));
     let runbook = include_str!("../../../../../docs/operating.md");
     let section = "How do I undo a change that somebody made by hand?";
     assert!(runbook.contains(&format!("### {section}\n")));
