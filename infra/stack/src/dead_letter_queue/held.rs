@@ -68,6 +68,9 @@ impl HeldLetters {
         is_interrupted: IsInterrupted<'_>,
     ) -> Result<Vec<Message>, StackError> {
         for _ in 0..VAIN_RECEIVES {
+            if is_interrupted() {
+                break;
+            }
             let calls = (0..concurrency).map(|_| queue.receive(hide));
             let mut calls: FuturesUnordered<_> = calls.collect();
             let last_moment = async {
@@ -104,7 +107,7 @@ impl HeldLetters {
         Ok(Vec::new())
     }
 
-    /// Makes the messages visible again, [`AFTER_ABANDONED_RECEIVES`] or at once. All are tried, also after an error.
+    /// Makes the messages visible again: at once, or after [`AFTER_ABANDONED_RECEIVES`]. All are tried, also after an error.
     pub(super) async fn make_visible(self, queue: &impl DeadLetterQueue) -> Result<(), StackError> {
         let after = if self.has_abandoned_receives {
             AFTER_ABANDONED_RECEIVES
