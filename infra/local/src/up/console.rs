@@ -159,6 +159,16 @@ struct Process {
     copying: JoinSet<()>,
 }
 
+impl Process {
+    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
+        let status = self.child.wait().await;
+        // Its last lines say why it ended. A process that it started may keep its output open.
+        let lines = async { while self.copying.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_LINES, lines).await;
+        status
+    }
+}
+
 impl Console {
     fn new(mut child: Child, log: &Path, progress: Progress) -> Self {
         // `wait` would close it.
@@ -179,10 +189,7 @@ impl Console {
         let Some(process) = &mut self.0 else {
             return std::future::pending().await;
         };
-        let status = process.child.wait().await;
-        // Its last lines say why it ended. A process that it started may keep its output open.
-        let lines = async { while process.copying.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_LINES, lines).await;
+        let status = process.wait().await;
         self.0 = None;
         status
     }
@@ -195,7 +202,7 @@ impl Drop for Console {
         };
         runtime.spawn(async move {
             drop(process.lifeline.take());
-            let _ = tokio::time::timeout(END_LIMIT, process.child.wait()).await;
+            let _ = tokio::time::timeout(END_LIMIT, process.wait()).await;
         });
     }
 }
