@@ -31,7 +31,7 @@ use crate::{
 /// --yes skips the question. Without a terminal and without --yes, --apply fails.
 ///
 /// Exit codes: 0 success, 1 failure, 2 wrong usage, 3 no such notification, 4 credentials missing or not sufficient, 5 not
-/// confirmed, 6 findings of doctor. `trace` has one for each place of a notification.
+/// confirmed, 6 findings of doctor, 130 ended by Ctrl-C. `trace` has one for each place of a notification.
 #[derive(Debug, Parser)]
 #[command(name = "onewrite", version)]
 pub struct Cli {

@@ -17,6 +17,9 @@ pub const DECLINED: u8 = 5;
 /// Exit code: `doctor` found a configuration that breaks a guarantee.
 pub const FINDINGS: u8 = 6;
 
+/// Exit code: Ctrl-C ended the command, which changed nothing. Shells report the same code: 128 + SIGINT.
+pub const INTERRUPTED: u8 = 130;
+
 /// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
@@ -24,6 +27,8 @@ pub enum OperatorError {
     Stack(#[from] StackError),
     #[error("declined; nothing was changed")]
     Declined,
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
     /// Changes need confirmation, and there is no terminal to ask on.
     #[error("there is no terminal to ask for confirmation; nothing was changed")]
     NoTerminal,
@@ -65,9 +70,11 @@ impl OperatorError {
                 "the letters that were moved stay in the queue; fix the cause and repeat the command"
             }
             Self::Port { .. } => "use another --port, or omit it to use a free port",
-            Self::Declined | Self::File { .. } | Self::Message { .. } | Self::NotPlayed(_) => {
-                return None;
-            }
+            Self::Declined
+            | Self::Interrupted
+            | Self::File { .. }
+            | Self::Message { .. }
+            | Self::NotPlayed(_) => return None,
         })
     }
 
@@ -78,6 +85,7 @@ impl OperatorError {
                 CREDENTIALS
             }
             Self::Declined | Self::NoTerminal => DECLINED,
+            Self::Interrupted => INTERRUPTED,
             Self::OtherRun { .. } | Self::Message { .. } | Self::NotPlayed(_) => USAGE,
             Self::Stack(_)
             | Self::File { .. }

@@ -1,6 +1,7 @@
 //! Ctrl-C: while a command has something to clean up, the first one lets it, and the second one ends it.
 
 use std::{
+    io::Write as _,
     process::exit,
     sync::{
         Arc, Mutex, Once, PoisonError,
@@ -9,10 +10,10 @@ use std::{
     thread,
 };
 
+use onewrite_stack::error::StackError;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The exit code of a process that Ctrl-C ended, as shells report it: 128 + SIGINT.
-const INTERRUPTED: i32 = 130;
+use crate::error::{INTERRUPTED, OperatorError};
 
 /// The flag of the work that cleans up after itself. Without one, Ctrl-C ends the process.
 static CURRENT: Mutex<Option<Arc<AtomicBool>>> = Mutex::new(None);
@@ -30,12 +31,17 @@ pub fn on_ctrl_c() -> Arc<AtomicBool> {
     flag
 }
 
-/// The work of this flag has cleaned up. Ends the process if the flag is set; from now on, Ctrl-C ends it at once.
-pub fn cleaned_up(flag: &AtomicBool) {
+/// The work of this flag has ended with this result, and has cleaned up. From now on, Ctrl-C ends the process at once.
+///
+/// # Errors
+/// The error of the work, or [`OperatorError::Interrupted`] if the flag is set.
+pub fn cleaned_up<T>(flag: &AtomicBool, result: Result<T, StackError>) -> Result<T, OperatorError> {
     set_current(None);
+    let result = result?;
     if flag.load(Ordering::Relaxed) {
-        exit(INTERRUPTED);
+        return Err(OperatorError::Interrupted);
     }
+    Ok(result)
 }
 
 fn set_current(flag: Option<Arc<AtomicBool>>) {
@@ -52,13 +58,19 @@ fn listen() {
             return;
         };
         while signals.recv().await.is_some() {
-            let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
-            match &*current {
-                Some(flag) if !flag.swap(true, Ordering::Relaxed) => {
-                    eprintln!("stopping; press Ctrl-C again to end at once");
-                }
-                _ => exit(INTERRUPTED),
+            if !interrupt_current() {
+                exit(INTERRUPTED.into());
             }
+            // Not `eprintln`, which panics if nobody reads standard error any more.
+            let hint = "stopping; press Ctrl-C again to end at once";
+            let _ = writeln!(std::io::stderr(), "{hint}");
         }
     });
+}
+
+/// Whether there is work that is interrupted only now.
+fn interrupt_current() -> bool {
+    let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let flag = current.as_ref();
+    flag.is_some_and(|flag| !flag.swap(true, Ordering::Relaxed))
 }

@@ -58,8 +58,8 @@ pub async fn run(arguments: &TraceArguments, context: &Context) -> Result<ExitCo
         let interrupted = interrupt::on_ctrl_c();
         let is_interrupted = || interrupted.load(Ordering::Relaxed);
         let inspection = inspect_ids(stack, ids, MAX_INSPECTED, &is_interrupted).await;
-        interrupt::cleaned_up(&interrupted);
-        evidence = evidence.with_dead_letters(inspection?);
+        let inspection = interrupt::cleaned_up(&interrupted, inspection)?;
+        evidence = evidence.with_dead_letters(inspection);
     }
     let mut report = TraceReport::new(&evidence);
     if arguments.payload {

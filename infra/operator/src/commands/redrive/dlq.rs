@@ -135,8 +135,8 @@ impl DlqArguments {
         })
         .await;
         bar.finish_and_clear();
-        interrupt::cleaned_up(&interrupted);
-        Ok(Plan::new(&self.selection, inspection?))
+        let inspection = interrupt::cleaned_up(&interrupted, inspection)?;
+        Ok(Plan::new(&self.selection, inspection))
     }
 
     /// Judges and moves letters until SQS returns no others.
