@@ -176,7 +176,7 @@ async fn send<S: SendBatch>(sender: Arc<S>, batch: Arc<Batch<S::Entry>>) {
     }
 }
 
-/// Sends one entry of a refused batch in a call of its own, at the same time as the others, so that none waits for another one.
+/// Sends one entry of a refused batch alone. The calls of all its entries run concurrently.
 async fn send_alone<S: SendBatch>(
     sender: &S,
     entry: &[S::Entry],

@@ -90,7 +90,9 @@ impl Service {
     ) -> Result<Vec<Delivery>, TooLarge> {
         match error {
             ServiceError::Refused { code } if code == BATCH_TOO_LONG => {
-                Err(TooLarge(self.too_large()))
+                let Self { id, .. } = self;
+                let reason = format!("larger than the queue or topic allows ({id})");
+                Err(TooLarge(DownstreamError::permanent(reason)))
             }
             error => Ok(all(sent, &self.failure(error))),
         }
@@ -119,7 +121,7 @@ impl Service {
         self.failure(&ServiceError::unknown("the response cannot be read"))
     }
 
-    /// An event that the service would not accept in any call, or only with another setting of the queue or the topic.
+    /// An event that the service would not accept in any call.
     pub(super) fn too_large(self) -> DownstreamError {
         let Self { id, .. } = self;
         DownstreamError::permanent(format!("larger than the service allows ({id})"))

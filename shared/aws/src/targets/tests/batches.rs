@@ -42,17 +42,26 @@ struct World {
 
 impl World {
     fn new(permits: usize, max_bytes: usize, answers_are_missing: bool) -> Self {
-        let recorder = Recorder {
+        Self::with_recorder(max_bytes, permits, answers_are_missing, u32::MAX)
+    }
+
+    /// The service refuses a batch whose numbers have a larger sum.
+    fn refusing_above(max_sum: u32, permits: usize) -> Self {
+        Self::with_recorder(usize::MAX, permits, false, max_sum)
+    }
+
+    fn with_recorder(
+        max_bytes: usize,
+        permits: usize,
+        answers_are_missing: bool,
+        max_sum: u32,
+    ) -> Self {
+        let recorder = std::sync::Arc::new(Recorder {
             batches: Mutex::default(),
             permits: Semaphore::new(permits),
             answers_are_missing,
-            max_sum: u32::MAX,
-        };
-        Self::with_recorder(recorder, max_bytes)
-    }
-
-    fn with_recorder(recorder: Recorder, max_bytes: usize) -> Self {
-        let recorder = std::sync::Arc::new(recorder);
+            max_sum,
+        });
         Self {
             batcher: Batcher::new(recorder.clone(), max_bytes),
             recorder,
@@ -108,13 +117,7 @@ async fn a_batch_has_at_most_the_allowed_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn entries_of_a_batch_that_is_too_large_are_sent_alone() {
-    let recorder = Recorder {
-        batches: Mutex::default(),
-        permits: Semaphore::new(10),
-        answers_are_missing: false,
-        max_sum: 100,
-    };
-    let world = World::with_recorder(recorder, usize::MAX);
+    let world = World::refusing_above(100, 10);
     let results = join_all([60, 8, 200, 40, 7].map(|entry| world.deliver(entry))).await;
     let too_large = Err(DownstreamError::permanent("too large"));
     let odd = Err(DownstreamError::new("7"));
@@ -124,15 +127,12 @@ async fn entries_of_a_batch_that_is_too_large_are_sent_alone() {
     // One that is alone is sent once.
     assert_eq!(world.deliver(102).await, too_large);
     assert_eq!(world.batches().len(), 7);
+}
 
-    // None waits for the call of another one. There are permits for the batch and for two entries.
-    let recorder = Recorder {
-        batches: Mutex::default(),
-        permits: Semaphore::new(3),
-        answers_are_missing: false,
-        max_sum: 100,
-    };
-    let world = World::with_recorder(recorder, usize::MAX);
+#[tokio::test(start_paused = true)]
+async fn no_entry_of_a_refused_batch_waits_for_another_one() {
+    // There are permits for the batch and for two entries.
+    let world = World::refusing_above(100, 3);
     let calls = [60, 40, 42].map(|entry| world.deliver(entry));
     let mut calls: FuturesUnordered<_> = calls.into_iter().collect();
     assert_eq!(calls.next().await, Some(Ok(())));

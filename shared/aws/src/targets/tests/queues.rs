@@ -109,7 +109,7 @@ async fn a_failed_call_is_never_a_success() {
         ),
         (
             failed(400, "BatchRequestTooLong"),
-            permanent("larger than the service allows (SQS)"),
+            permanent("larger than the queue or topic allows (SQS)"),
         ),
         (
             failed(403, "AccessDenied canary-7f3a!"),

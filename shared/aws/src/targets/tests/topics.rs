@@ -136,7 +136,7 @@ async fn a_message_above_the_default_limit_is_published_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_message_above_the_limit_of_the_topic_is_not_tried_forever() {
     let too_long = || failed(400, "BatchRequestTooLong");
-    let too_large = permanent("larger than the service allows (SNS)");
+    let too_large = permanent("larger than the queue or topic allows (SNS)");
     assert_eq!(deliver(TOPIC, too_long()).await, too_large);
 
     // A topic of 100 KiB.
