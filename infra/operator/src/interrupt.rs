@@ -24,7 +24,7 @@ pub fn on_ctrl_c() -> Arc<AtomicBool> {
     static LISTENER: Once = Once::new();
     let flag = Arc::new(AtomicBool::new(false));
     set_current(Some(Arc::clone(&flag)));
-    // A thread of its own, because a question blocks the runtime of the command.
+    // A separate thread: while a command asks a question, its runtime is blocked.
     LISTENER.call_once(|| {
         thread::spawn(listen);
     });

@@ -31,8 +31,9 @@ pub(super) const UNDO_LIFECYCLE: &str =
 pub(super) const UNDO_DELETION: &str = undo!("the deletion, which CloudTrail shows");
 
 /// Somebody deleted an event source mapping.
-pub(super) const UNDO_DELETED_MAPPING: &str =
-    undo!("the deletion (DeleteEventSourceMapping in CloudTrail), then run `onewrite reconcile`");
+pub(super) const UNDO_DELETED_MAPPING: &str = undo!(
+    "the deletion (DeleteEventSourceMapping in CloudTrail) and run `onewrite reconcile --apply`"
+);
 
 pub(super) fn set_queue_attribute(queue: &Queue, attribute: &str, value: impl Display) -> String {
     let url = &queue.url;
