@@ -12,8 +12,8 @@ use std::time::Duration;
 use onewrite_console::lab::Lab;
 use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
-use tokio::runtime::Handle;
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::error::{LocalError, Result};
@@ -144,67 +144,37 @@ async fn serve(
 ) -> Result<ExitStatus> {
     let api = LabApi::start(lab).await?;
     let child = spawn(program, root, &api)?;
-    let mut console = Console::new(child, log, progress);
-    let status = console.wait().await;
+    // If this future is dropped, so is the guard.
+    let (_guard, dropped) = oneshot::channel();
+    let attended = tokio::spawn(attend(child, dropped, log.to_path_buf(), progress));
+    let status = attended.await.unwrap_or_else(|error| Err(error.into()));
     status.map_err(|source| spawn_failed(program, source))
 }
 
-/// The process of the console. If it is dropped, the console ends in order, or is killed after [`END_LIMIT`] or with this process.
-struct Console(Option<Process>);
-
-struct Process {
-    child: Child,
-    /// The console ends when it closes.
-    lifeline: Option<ChildStdin>,
-    copying: JoinSet<()>,
-}
-
-impl Process {
-    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        let status = self.child.wait().await;
-        // Its last lines say why it ended. A process that it started may keep its output open.
-        let lines = async { while self.copying.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_LINES, lines).await;
-        status
+/// Waits until the console ends. When the guard of `dropped` is dropped, the console ends in order, or is killed after
+/// [`END_LIMIT`] or with this process.
+async fn attend(
+    mut child: Child,
+    dropped: oneshot::Receiver<Infallible>,
+    log: PathBuf,
+    progress: Progress,
+) -> std::io::Result<ExitStatus> {
+    // The console ends when it closes. `wait` would close it at once.
+    let lifeline = child.stdin.take();
+    let mut copying = JoinSet::new();
+    if let Some(output) = child.stderr.take() {
+        copying.spawn(copy(output, log, progress));
     }
-}
-
-impl Console {
-    fn new(mut child: Child, log: &Path, progress: Progress) -> Self {
-        // `wait` would close it.
-        let lifeline = child.stdin.take();
-        let mut copying = JoinSet::new();
-        if let Some(output) = child.stderr.take() {
-            copying.spawn(copy(output, log.to_path_buf(), progress));
+    let status = tokio::select! {
+        status = child.wait() => status,
+        _ = dropped => {
+            drop(lifeline);
+            tokio::time::timeout(END_LIMIT, child.wait()).await?
         }
-        Self(Some(Process {
-            child,
-            lifeline,
-            copying,
-        }))
-    }
-
-    /// Waits until the console ends by itself.
-    async fn wait(&mut self) -> std::io::Result<ExitStatus> {
-        let Some(process) = &mut self.0 else {
-            return std::future::pending().await;
-        };
-        let status = process.wait().await;
-        self.0 = None;
-        status
-    }
-}
-
-impl Drop for Console {
-    fn drop(&mut self) {
-        let (Some(mut process), Ok(runtime)) = (self.0.take(), Handle::try_current()) else {
-            return;
-        };
-        runtime.spawn(async move {
-            drop(process.lifeline.take());
-            let _ = tokio::time::timeout(END_LIMIT, process.wait()).await;
-        });
-    }
+    };
+    // Its last lines say why it ended. A process that it started may keep its output open.
+    let _ = tokio::time::timeout(LAST_LINES, copying.join_all()).await;
+    status
 }
 
 fn spawn(program: &Path, root: &Path, api: &LabApi) -> Result<Child> {
